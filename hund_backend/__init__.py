@@ -1,0 +1,1 @@
+"""HUND: people in a video as posed bodies. An ordinary PyTorch library that has never heard of Blender."""

@@ -1,0 +1,1 @@
+"""The body: skeleton tables, rotations, camera and the skinned model."""

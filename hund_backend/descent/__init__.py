@@ -1,0 +1,1 @@
+"""State, losses and the ways down: gradient-based fitting."""

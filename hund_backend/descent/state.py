@@ -1,0 +1,16 @@
+"""The state of a descent: everything that is estimated of a person in a frame."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Pose, build and place of people in the camera frame (x right, y down, z forward; metres)."""
+
+    pose: Float[Tensor, "*batch joints 3 3"]  # rotations of the non-root joints, parent-relative
+    betas: Float[Tensor, "*batch betas"]
+    global_orient: Float[Tensor, "*batch 3 3"]  # root joint: body frame → camera frame
+    root_translation: Float[Tensor, "*batch 3"]  # pelvis in the camera frame

@@ -1,0 +1,1 @@
+"""Metrics, data kits and the report."""

@@ -1,0 +1,1 @@
+"""Frozen pretrained eyes: people, keypoints, tracks."""

@@ -1,0 +1,1 @@
+"""Kinematic priors over pose."""

@@ -1,0 +1,1 @@
+"""Recipes and the data they are made from; not in the zip."""

@@ -1,0 +1,93 @@
+"""The import rule of docs/architecture.md, checked on the source itself."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BACKEND = ROOT / "hund_backend"
+
+# What each part of the backend may import from the rest of it; every part may import itself.
+BASE = {"errors", "progress", "reconstruction"}
+BODY = {"body", *BASE}
+ALLOWED = {
+    "errors": set(),
+    "progress": {"errors"},
+    "reconstruction": {"errors"},
+    "body": BASE,
+    "video": BASE,
+    "prior": BODY,
+    "rendering": BODY,
+    "perception": {*BODY, "video"},
+    "descent": {*BODY, "prior", "rendering", "perception"},
+    "motion": {*BODY, "prior", "rendering", "perception", "descent"},
+    "preview": {*BODY, "video", "rendering"},
+    "doctor": {*BODY, "perception"},
+    "pipeline": {*BODY, "video", "prior", "rendering", "perception", "descent", "motion"},
+    "training": {*BODY, "video", "prior", "rendering", "perception", "descent", "motion", "pipeline"},
+}
+ALLOWED["evaluation"] = {*ALLOWED["training"], "preview"}
+
+FORBIDDEN = {
+    "hund_backend/**/*.py": {"bpy", "mathutils", "operators", "panels", "bridge"},
+    "hund_backend/reconstruction.py": {"torch"},
+    "bridge/*.py": {"torch", "operators", "panels"},
+    "operators/*.py": {"torch", "numpy", "hund_backend", "panels"},
+    "panels/*.py": {"torch", "numpy", "hund_backend", "bridge"},
+}
+
+
+def imported_names(source: Path) -> set[str]:
+    """First component of everything a file imports; relative imports resolved to the repository."""
+    names = set()
+    package = source.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            dotted = [*base, *((node.module or "").split(".") if node.module else [])]
+            paths = [dotted] if node.module else [[*dotted, alias.name] for alias in node.names]
+            names |= {path[0] for path in paths if path}
+    return names
+
+
+def backend_parts(source: Path) -> set[str]:
+    """Parts of the backend that a file of the backend imports."""
+    parts = set()
+    package = source.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            dotted = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            module = base + (node.module.split(".") if node.module else [])
+            dotted = [[*module, alias.name] for alias in node.names]
+        else:
+            continue
+        parts |= {path[1] for path in dotted if path[0] == "hund_backend" and len(path) > 1}
+    return parts
+
+
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_imports_follow_the_rule(pattern):
+    for source in ROOT.glob(pattern):
+        assert not imported_names(source) & FORBIDDEN[pattern], source
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_the_backend_depends_one_way(part):
+    sources = [BACKEND / f"{part}.py", *(BACKEND / part).glob("**/*.py")]
+    for source in filter(Path.exists, sources):
+        assert backend_parts(source) <= {part, *ALLOWED[part]}, source
+
+
+def test_every_part_of_the_backend_stands_in_the_rule():
+    parts = {path.stem for path in BACKEND.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert parts - {"__init__", "__main__", "__pycache__", "weights"} <= set(ALLOWED)
+
+
+def test_only_the_job_knows_the_backend():
+    knowing = {s.name for s in ROOT.glob("bridge/*.py") if "hund_backend" in imported_names(s)}
+    assert knowing <= {"job.py"}
