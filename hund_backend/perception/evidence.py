@@ -24,6 +24,6 @@ class Evidence:
     crops: Float[np.ndarray, "frames 4"]
     """Square round the person: centre x, centre y, side in px; turn in radians, clockwise on screen."""
     crop_intrinsics: Float[np.ndarray, "frames 3 3"]  # camera of the crop, in px of a 256-px crop
-    masks: UInt8[np.ndarray, "frames 64 64"]  # silhouette probability of the crop × 255
-    features: Float[np.ndarray, "frames features"] | None = None  # pooled inner features, if asked for
-    part_probs: Float32[np.ndarray, "frames parts 64 64"] | None = None  # part segmentation, if any
+    masks: UInt8[np.ndarray, "frames 64 64"]  # silhouette probability of the crop times 255
+    features: Float[np.ndarray, "frames features"] | None = None  # pooled, if asked for
+    part_probs: Float32[np.ndarray, "frames parts 64 64"] | None = None
