@@ -1,0 +1,51 @@
+"""Pictures: any file that OpenCV can decode as upright 8-bit RGB."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from .errors import BadInputError
+
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+# Transparent pixels become mid-grey: against black or white a person in dark or light clothes
+# would lose the outline, and the color that hides under full transparency is anything at all.
+BEHIND_TRANSPARENCY = 128
+
+JPEG = b"\xff\xd8"
+
+
+def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Read a picture: grey, paletted, CMYK, 16-bit and transparent ones become 8-bit RGB.
+
+    The orientation that a camera noted (EXIF) is applied. The name may hold any characters.
+
+    Raises:
+        BadInputError: the file is missing, unreadable or no picture.
+    """
+    try:
+        encoded = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read ({error.strerror}).") from error
+    image = _decode(encoded, cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise BadInputError(f"{path.name} is damaged or no picture: save it again as PNG or JPEG.")
+    if encoded[:2].tobytes() == JPEG:
+        return image
+    full = _decode(encoded, cv2.IMREAD_UNCHANGED)
+    if full is None or full.ndim != 3 or full.shape[2] != 4 or full.shape[:2] != image.shape[:2]:
+        return image
+    opacity = full[..., 3:].astype(np.float32) / np.iinfo(full.dtype).max
+    return np.rint(image * opacity + BEHIND_TRANSPARENCY * (1 - opacity)).astype(np.uint8)
+
+
+def _decode(encoded: UInt8[np.ndarray, " bytes"], flags: int) -> np.ndarray | None:
+    """Decoded picture, None where OpenCV sees none (or refuses one of more than 2^30 pixels)."""
+    try:
+        return cv2.imdecode(encoded, flags)
+    except cv2.error:
+        return None

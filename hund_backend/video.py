@@ -1,0 +1,297 @@
+"""Clips: frames of a video, a sequence of pictures or one picture, with their true time stamps."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+# FFmpeg reads these when it is first used: -8 is quiet, and a playlist may not reach for the network.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from . import picture
+from .errors import BadInputError
+
+# OpenCV prints what it cannot read; the user gets one sentence of ours instead.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+PICTURES_FPS = 30.0  # nothing in a folder of pictures says how fast they were taken
+FPS_LIMITS = (0.1, 1000.0)  # a rate outside is a header's mistake
+FRAMES_AHEAD = 4  # decoded while the eyes are at work; 25 MB each in 4K
+MISSING_TOLERATED = 2  # frames by which a good header may overstate (edit lists, estimates)
+WILDCARD = re.compile(r"%0?(\d*)d|#+|\*|\?")  # stands for digits or anything in a pattern
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One frame of a clip."""
+
+    number: int  # index in the source, from 0
+    time: float  # seconds from the start of the source
+    image: UInt8[np.ndarray, "height width 3"]  # RGB, upright
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipInfo:
+    """What is known of a clip before it is read."""
+
+    path: Path
+    width: int  # pixels of the upright frame
+    height: int
+    fps: float  # nominal rate; the frames' times are the truth
+    num_frames: int | None  # frames expected between start and end; None while unknown
+
+
+class _Movie:
+    """A video file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise BadInputError(
+                f"{path.name} is no video or picture that can be read, holds no frames or is "
+                "damaged: play it to check, then convert it to an H.264 mp4."
+            )
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if FPS_LIMITS[0] <= fps <= FPS_LIMITS[1] else PICTURES_FPS
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.num_frames = count if count > 0 else None
+
+    def frames(self, start: int) -> Iterator[Frame]:
+        """Frames from `start` on. Earlier ones are decoded and dropped: seeking is inexact."""
+        number, time = 0, -1.0
+        while self._capture.grab():
+            stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            # Some containers give no stamp or the same one twice; time still has to pass.
+            time = stamp if stamp > time else time + 1 / self.fps
+            if number >= start:
+                decoded, image = self._capture.retrieve()
+                if decoded:
+                    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+                    yield Frame(number=number, time=time, image=image)
+            number += 1
+        if number <= start:
+            raise _beyond_the_end(self.path, start, number)
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class _Pictures:
+    """A sequence of pictures, or one."""
+
+    fps = PICTURES_FPS
+
+    def __init__(self, path: Path, pictures: list[Path]) -> None:
+        self.path = path
+        self._pictures = pictures
+        self.num_frames = len(pictures)
+
+    def frames(self, start: int) -> Iterator[Frame]:
+        """Frames from `start` on; in a sequence, what cannot be read is passed over."""
+        if start >= len(self._pictures):
+            raise _beyond_the_end(self.path, start, len(self._pictures))
+        for number, path in enumerate(self._pictures[start:], start=start):
+            try:
+                image = picture.read_picture(path)
+            except BadInputError:
+                if len(self._pictures) == 1:
+                    raise
+                continue
+            yield Frame(number=number, time=number / self.fps, image=image)
+
+    def close(self) -> None:
+        pass
+
+
+class Clip(AbstractContextManager, Iterator):
+    """Frames of a clip in order; a context manager and an iterator.
+
+    A thread decodes a few frames ahead, so memory does not grow with the clip.
+    """
+
+    info: ClipInfo
+    truncated: str | None  # after the last frame: a sentence if less came than was expected
+
+    def __init__(self, source: _Movie | _Pictures, start: int | None, end: int | None) -> None:
+        self._source = source
+        self._end = end
+        self._delivered = 0
+        self.truncated = None
+        self._frames = source.frames(start or 0)
+        self._first = next(self._frames, None)
+        if self._first is None:
+            source.close()
+            raise BadInputError(f"{source.path.name} holds no frame that can be read.")
+        height, width = self._first.image.shape[:2]
+        self.info = ClipInfo(
+            path=source.path,
+            width=width,
+            height=height,
+            fps=source.fps,
+            num_frames=_expected(source.num_frames, start or 0, end),
+        )
+        self._chosen = self._choose()
+        self._reader = ThreadPoolExecutor(max_workers=1)
+        self._ahead: deque[Future[Frame | None]] = deque()
+        self._closed = False
+
+    def __next__(self) -> Frame:
+        if self._closed:
+            raise StopIteration
+        while len(self._ahead) < FRAMES_AHEAD:
+            self._ahead.append(self._reader.submit(next, self._chosen, None))
+        frame = self._ahead.popleft().result()
+        if frame is None:
+            self.truncated = self._what_is_missing()
+            self.close()
+            raise StopIteration
+        self._delivered += 1
+        return frame
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop decoding and let go of the file. More frames will not come."""
+        self._closed = True
+        self._reader.shutdown(cancel_futures=True)
+        self._source.close()
+
+    def _choose(self) -> Iterator[Frame]:
+        """Frames up to the end, all of one size."""
+        frame = self._first
+        while frame is not None and (self._end is None or frame.number <= self._end):
+            height, width = frame.image.shape[:2]
+            if (width, height) != (self.info.width, self.info.height):
+                raise BadInputError(
+                    f"Frame {frame.number} of {self.info.path.name} is {width} x {height} pixels "
+                    f"and the first {self.info.width} x {self.info.height}: give frames of one "
+                    "size, or single pictures one by one."
+                )
+            yield frame
+            frame = next(self._frames, None)
+
+    def _what_is_missing(self) -> str | None:
+        expected, name = self.info.num_frames, self.info.path.name
+        tolerated = 0 if isinstance(self._source, _Pictures) else MISSING_TOLERATED
+        if expected is not None and self._delivered < expected - tolerated:
+            return (
+                f"{name} is damaged or cut off: {self._delivered} of {expected} frames could be "
+                "read and were used."
+            )
+        last = (self._source.num_frames or 0) - 1
+        if self._end is not None and 0 <= last < self._end:
+            return f"{name} ends with frame {last}, before the chosen end {self._end}."
+        return None
+
+
+def open_clip(path: Path, *, start: int | None = None, end: int | None = None) -> Clip:
+    """Open a video file, a picture, a folder of pictures or a pattern that names a sequence.
+
+    A pattern is a name with `%04d`, `####`, `*` or `?`. A picture's name alone means this one
+    picture, also where it is numbered. Pictures are taken in the order of the numbers in their
+    names and played at 30 frames per second. A video is turned upright as its header says.
+
+    Args:
+        path: what to open.
+        start: number of the first frame to read, from 0.
+        end: number of the last frame to read, itself included.
+
+    Raises:
+        BadInputError: nothing there can be read, or the choice of frames is empty.
+    """
+    if start is not None and start < 0:
+        raise BadInputError(f"The first frame is {start}: frames are numbered from 0.")
+    if end is not None and end < (start or 0):
+        raise BadInputError(f"The last frame ({end}) comes before the first ({start or 0}).")
+    return Clip(_open_source(path if path.name else path.resolve()), start, end)
+
+
+def clip_name(path: Path) -> str:
+    """What a clip's results are called: its name without suffix and pattern characters."""
+    path = path.resolve()
+    if path.is_dir():
+        return path.name
+    if path.exists() or not _is_pattern(path):
+        return path.stem
+    return WILDCARD.sub("", path.stem).strip(" ._-") or path.parent.name
+
+
+def source_files(path: Path) -> list[Path]:
+    """The files a clip consists of, in order.
+
+    Raises:
+        BadInputError: there are none.
+    """
+    if path.is_dir():
+        found = [file for file in path.iterdir() if file.suffix.lower() in picture.SUFFIXES]
+    elif path.exists():
+        return [path]
+    elif _is_pattern(path) and path.parent.is_dir():
+        named = _pattern_as_regex(path.name)
+        found = [file for file in path.parent.iterdir() if named.fullmatch(file.name)]
+    else:
+        raise BadInputError(f"{path} does not exist: check the name of the clip.")
+    found = [file for file in found if file.is_file() and not file.name.startswith(".")]
+    if not found:
+        raise BadInputError(f"{path} holds no pictures: give a video or a folder of pictures.")
+    return sorted(found, key=_natural_order)
+
+
+def _open_source(path: Path) -> _Movie | _Pictures:
+    files = source_files(path)
+    if len(files) == 1 and files[0].stat().st_size == 0:
+        raise BadInputError(f"{files[0].name} is empty: copy or export it again.")
+    if files == [path] and path.suffix.lower() not in picture.SUFFIXES:
+        return _Movie(path)
+    return _Pictures(path, files)
+
+
+def _is_pattern(path: Path) -> bool:
+    return WILDCARD.search(path.name) is not None
+
+
+def _pattern_as_regex(pattern: str) -> re.Pattern[str]:
+    regex, plain = "", 0
+    for token in WILDCARD.finditer(pattern):
+        digits = len(token[0]) if token[0][0] == "#" else int(token[1] or 1)
+        wild = {"*": ".*", "?": "."}.get(token[0], rf"\d{{{digits},}}")
+        regex += re.escape(pattern[plain : token.start()]) + wild
+        plain = token.end()
+    return re.compile(regex + re.escape(pattern[plain:]))
+
+
+def _natural_order(path: Path) -> list[str | int]:
+    """Key that sorts `shot_2` before `shot_10`."""
+    tokens = re.split(r"(\d+)", path.name)
+    return [int(token) if position % 2 else token for position, token in enumerate(tokens)]
+
+
+def _expected(num_frames: int | None, start: int, end: int | None) -> int | None:
+    if num_frames is None:
+        return None
+    return min(num_frames, num_frames if end is None else end + 1) - start
+
+
+def _beyond_the_end(path: Path, start: int, num_frames: int) -> BadInputError:
+    if not num_frames:
+        return BadInputError(f"{path.name} holds no frame that can be read.")
+    return BadInputError(
+        f"The first frame ({start}) is beyond the end of {path.name}, which has {num_frames} "
+        f"frames, numbered 0 to {num_frames - 1}."
+    )
