@@ -1,0 +1,240 @@
+"""The Reconstruction: what the backend answers, the only thing that crosses the process border."""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from .errors import BadInputError
+
+SCHEMA = "hund-reconstruction/1"
+
+NUM_BETAS, NUM_EXPRESSION, NUM_ARKIT = 16, 20, 52
+UNIT_TOLERANCE = 1e-3  # by which the norm of a quaternion may differ from one
+
+# Every array of the file: axes (a letter has one length throughout the file) and type.
+# P people, F frames, J joints, K keypoints, S stages, T terms of the loss.
+LAYOUT: dict[str, tuple[tuple[str | int, ...], type]] = {
+    "fps": ((), np.float64),
+    "frame_numbers": (("F",), np.int64),
+    "times": (("F",), np.float64),
+    "image_size": ((2,), np.int64),
+    "intrinsics": (("F", 3, 3), np.float64),
+    "world_from_camera": (("F", 4, 4), np.float64),
+    "joint_names": (("J",), np.str_),
+    "parents": (("J",), np.int64),
+    "track_ids": (("P",), np.int64),
+    "present": (("P", "F"), np.bool_),
+    "rotations": (("P", "F", "J", 4), np.float32),
+    "root_translation": (("P", "F", 3), np.float32),
+    "betas": (("P", NUM_BETAS), np.float32),
+    "expression": (("P", "F", NUM_EXPRESSION), np.float32),
+    "arkit": (("P", "F", NUM_ARKIT), np.float32),
+    "joints": (("P", "F", "J", 3), np.float32),
+    "keypoints": (("P", "F", "K", 3), np.float32),
+    "joint_confidence": (("P", "F", "J"), np.float32),
+    "contacts": (("P", "F", 4), np.float32),
+    "stage_losses": (("P", "F", "S", "T"), np.float32),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reconstruction:
+    """People in a clip, posed.
+
+    Metres, radians, pixels with x right, y down, centre of the first pixel at (0.5, 0.5). Camera
+    frame as in OpenCV: x right, y down, z forward. Quaternions have w first. A frame in which a
+    person was not seen holds the last or interpolated values and `present` is False there.
+    """
+
+    provenance: dict[str, Any]
+    """Source, version, weights' hashes, device, options, seconds per stage of work; the names of
+    the keypoints and of the terms of the loss. Anything that JSON can hold."""
+    fps: float  # nominal rate
+    frame_numbers: Int64[np.ndarray, " frames"]  # index in the source
+    times: Float64[np.ndarray, " frames"]  # seconds
+    image_size: tuple[int, int]  # width, height in pixels
+    intrinsics: Float64[np.ndarray, "frames 3 3"]  # pixels
+    world_from_camera: Float64[np.ndarray, "frames 4 4"]  # the world's z is up, its ground at 0
+    joint_names: tuple[str, ...]
+    parents: Int64[np.ndarray, " joints"]  # parents precede children, -1 for the root
+    track_ids: Int64[np.ndarray, " people"]  # in order of appearance
+    present: Bool[np.ndarray, "people frames"]
+    rotations: Float32[np.ndarray, "people frames joints 4"]
+    """Quaternions: joint in its parent's frame relative to rest; joint 0: body → camera."""
+    root_translation: Float32[np.ndarray, "people frames 3"]  # pelvis in the camera frame
+    betas: Float32[np.ndarray, "people betas"]  # one build per person
+    expression: Float32[np.ndarray, "people frames expression"]
+    arkit: Float32[np.ndarray, "people frames arkit"]
+    joints: Float32[np.ndarray, "people frames joints 3"]  # posed, camera frame
+    keypoints: Float32[np.ndarray, "people frames keypoints 3"]  # x, y px and confidence
+    joint_confidence: Float32[np.ndarray, "people frames joints"]  # 0…1
+    contacts: Float32[np.ndarray, "people frames 4"]  # left heel, left toe, right heel, right toe
+    stage_losses: Float32[np.ndarray, "people frames stages terms"]
+
+    def validate(self) -> None:
+        """Check shapes, types and meaning.
+
+        Raises:
+            ValueError: one sentence that names what is wrong.
+        """
+        _check(self._arrays())
+
+    def save(self, path: Path) -> None:
+        """Write an .npz: aside first, then renamed, so that no half-written file is ever seen.
+
+        Raises:
+            BadInputError: the folder cannot be written to, or the disk is full.
+            ValueError: the reconstruction is not valid.
+        """
+        self.validate()
+        header = {"schema": SCHEMA, "provenance": json.dumps(self.provenance)}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_aside(path, {**header, **self._arrays()})
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BadInputError(
+                f"{path} cannot be written ({reason}): choose another --output folder or make room."
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path) -> "Reconstruction":
+        """Read and check a file that `save` wrote.
+
+        Raises:
+            BadInputError: the file is missing, damaged or something else.
+        """
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except OSError as error:
+            raise BadInputError(f"{path} cannot be read ({error.strerror or error}).") from error
+        except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise BadInputError(f"{path.name} is damaged or no reconstruction.") from error
+        try:
+            provenance = _provenance(arrays)
+            _check(arrays)
+        except ValueError as error:
+            raise BadInputError(f"{path.name} cannot be used: {error}") from error
+        return cls(provenance=provenance, **_unpacked(arrays))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(getattr(self, name), kind) for name, (_, kind) in LAYOUT.items()}
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Arguments of a Reconstruction out of the arrays of a file."""
+    values: dict[str, Any] = {name: arrays[name] for name in LAYOUT}
+    values["fps"] = float(arrays["fps"])
+    values["image_size"] = tuple(arrays["image_size"].tolist())
+    values["joint_names"] = tuple(arrays["joint_names"].tolist())
+    return values
+
+
+def _write_aside(path: Path, arrays: Mapping[str, Any]) -> None:
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.stem}-", suffix=".part", delete=False
+    ) as aside:
+        try:
+            np.savez_compressed(aside, **arrays)
+            aside.flush()
+            os.fsync(aside.fileno())
+            aside.close()
+            Path(aside.name).replace(path)
+        except BaseException:
+            aside.close()
+            Path(aside.name).unlink(missing_ok=True)
+            raise
+
+
+def _provenance(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    schema = arrays.get("schema")
+    if schema is None or str(schema) != SCHEMA:
+        raise ValueError(f"its schema is {schema!s} where {SCHEMA} is expected.")
+    try:
+        return dict(json.loads(str(arrays.get("provenance"))))
+    except (TypeError, ValueError) as error:
+        raise ValueError("its provenance is not a JSON object.") from error
+
+
+def _check(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise a ValueError that names the first thing wrong."""
+    _check_layout(arrays)
+    for name, (_, kind) in LAYOUT.items():
+        if np.issubdtype(kind, np.floating) and not np.isfinite(arrays[name]).all():
+            raise ValueError(f"'{name}' holds values that are not finite.")
+    _check_skeleton(arrays["joint_names"], arrays["parents"])
+    _check_time(arrays)
+    norms = np.linalg.norm(arrays["rotations"], axis=-1)
+    if np.abs(norms - 1).max() > UNIT_TOLERANCE:
+        raise ValueError("'rotations' holds quaternions that are not of unit length.")
+    _check_transforms(arrays["world_from_camera"])
+    confidences = {
+        "keypoints": arrays["keypoints"][..., 2],
+        "joint_confidence": arrays["joint_confidence"],
+        "contacts": arrays["contacts"],
+    }
+    for name, values in confidences.items():
+        if values.size and not 0 <= values.min() <= values.max() <= 1:
+            raise ValueError(f"'{name}' holds confidences outside 0…1.")
+    if len(set(arrays["track_ids"].tolist())) != len(arrays["track_ids"]):
+        raise ValueError("'track_ids' names a person twice.")
+
+
+def _check_layout(arrays: Mapping[str, np.ndarray]) -> None:
+    lengths: dict[str, int] = {}
+    for name, (axes, kind) in LAYOUT.items():
+        if name not in arrays:
+            raise ValueError(f"'{name}' is missing.")
+        shape, dtype = arrays[name].shape, arrays[name].dtype
+        if not (np.issubdtype(dtype, kind) if kind is np.str_ else dtype == kind):
+            raise ValueError(f"'{name}' is of type {dtype} where {kind.__name__} is expected.")
+        wanted = [
+            lengths.setdefault(axis, shape[position] if position < len(shape) else -1)
+            if isinstance(axis, str)
+            else axis
+            for position, axis in enumerate(axes)
+        ]
+        if list(shape) != wanted:
+            raise ValueError(f"'{name}' has the shape {shape} where {tuple(wanted)} is expected.")
+    for axis, what in {"P": "people", "F": "frames", "J": "joints"}.items():
+        if lengths[axis] == 0:
+            raise ValueError(f"it holds no {what}.")
+
+
+def _check_skeleton(names: np.ndarray, parents: np.ndarray) -> None:
+    if len(set(names.tolist())) != len(names):
+        raise ValueError("'joint_names' names a joint twice.")
+    before = np.arange(len(parents))
+    if parents[0] != -1 or (parents[1:] < 0).any() or (parents >= before).any():
+        raise ValueError("'parents' should start with one root (-1) and put parents first.")
+
+
+def _check_time(arrays: Mapping[str, np.ndarray]) -> None:
+    if arrays["fps"] <= 0:
+        raise ValueError("'fps' should be positive.")
+    if arrays["image_size"].min() <= 0:
+        raise ValueError("'image_size' should be positive.")
+    for name in ("frame_numbers", "times"):
+        if (np.diff(arrays[name]) <= 0).any():
+            raise ValueError(f"'{name}' should increase from frame to frame.")
+
+
+def _check_transforms(transforms: np.ndarray) -> None:
+    rotation = transforms[:, :3, :3]
+    proper = np.allclose(rotation @ rotation.swapaxes(1, 2), np.eye(3), atol=UNIT_TOLERANCE)
+    if not proper or (np.linalg.det(rotation) < 0).any():
+        raise ValueError("'world_from_camera' holds something else than rotations.")
+    if not np.array_equal(transforms[:, 3], np.tile([0.0, 0, 0, 1], (len(transforms), 1))):
+        raise ValueError("'world_from_camera' should have 0 0 0 1 as its last rows.")
+
+
+assert set(LAYOUT) | {"provenance"} == {field.name for field in fields(Reconstruction)}
