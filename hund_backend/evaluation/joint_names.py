@@ -1,0 +1,70 @@
+"""Joint names: one vocabulary for the many that data kits use, so that joints are paired by name."""
+
+import re
+
+SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
+_LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel", "foot")
+PAIRED = frozenset((*_LIMBS, "eye", "ear", "foot_index", "small_toe"))
+# What a name means, once its side is set apart and its words are lower case.
+SYNONYMS = {
+    "big_toe": "foot_index",
+    "bigtoe": "foot_index",
+    "toe": "foot_index",
+    "toes": "foot_index",
+    "smalltoe": "small_toe",
+    "root": "pelvis",
+    "hip": "pelvis",  # no side: Halpe's and Human3.6M's middle of the hips
+    "hips": "pelvis",
+    "mid_hip": "pelvis",
+    "midhip": "pelvis",
+    "hip_center": "pelvis",
+    "body_center": "pelvis",
+    "torso": "spine",
+    "belly": "spine",
+    "neck_base": "thorax",
+    "upper_neck": "head",
+    "headtop": "head_top",
+    "top_head": "head_top",
+    "top_of_head": "head_top",
+    "head_center": "face",  # Human3.6M's point in the middle of the head
+    "neck_nose": "face",
+}
+
+
+def canonical_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names in our vocabulary: `right_shoulder`, `head_top`, `neck`, `pelvis`, …; unknown ones stay.
+
+    `RShoulder`, `r_shoulder`, `rShoulder` and `shoulder.R` are all `right_shoulder`. Four names
+    depend on their company: without an ankle a `foot` is one (Human3.6M), `neck` beside `thorax`
+    is Human3.6M's point in the middle of the head (`face`), `thorax` alone is the `neck`, and
+    `head` without `head_top` is the top of the head (Human3.6M, Halpe, CrowdPose).
+    """
+    plain = tuple(_canonical(name) for name in names)
+    company = set(plain)
+    renamed = {}
+    if not company & {"left_ankle", "right_ankle"}:
+        renamed |= {"left_foot": "left_ankle", "right_foot": "right_ankle"}
+    if "thorax" in company:
+        renamed |= {"thorax": "neck", "neck": "face"}
+    if "head_top" not in company:
+        renamed |= {"head": "head_top"}
+    return tuple(renamed.get(name, name) for name in plain)
+
+
+def _canonical(name: str) -> str:
+    """A name by itself: side in front, words in lower case, joined by underscores."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    words = [part.lower() for word in words for part in _split_side(word)]
+    side = next((SIDES[word] for word in words if word in SIDES), None)
+    rest = "_".join(word for word in words if word not in SIDES)
+    if side is None:
+        return SYNONYMS.get(rest, rest)
+    part = rest if rest in PAIRED else SYNONYMS.get(rest, rest)
+    return f"{side}_{part}"
+
+
+def _split_side(word: str) -> list[str]:
+    """`Rhip`, `lshoulder` and `RANKLE` into side and part."""
+    if word[0].lower() in "lr" and word[1:].lower() in PAIRED:
+        return [word[0], word[1:]]
+    return [word]
