@@ -1,0 +1,1 @@
+"""From posed bodies to pictures: what a camera sees of a mesh."""

@@ -1,0 +1,111 @@
+"""Laws of the painter: it agrees with casting a ray through every pixel, and near hides far."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hund_backend.rendering.painter import NEAR, Mesh, map_faces, paint
+
+WIDTH, HEIGHT, FOCAL = 24, 20, 24.0
+
+
+def seen(vertices):
+    return vertices[:, :2] / vertices[:, 2:] * FOCAL + (WIDTH / 2, HEIGHT / 2)
+
+
+def cube(center, rng):
+    """Closed mesh of 12 faces, turned at random; normals point outwards."""
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+    faces = []
+    for axis in range(3):
+        for side in (-1, 1):
+            square = corners[:, axis] == side
+            middle = np.flatnonzero(square)
+            first, second, third, fourth = middle[[0, 1, 3, 2]]
+            for face in ((first, second, third), (first, third, fourth)):
+                a, b, c = corners[list(face)]
+                outwards = np.cross(b - a, c - a)[axis] * side > 0
+                faces.append(face if outwards else face[::-1])
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    turn *= np.sign(np.linalg.det(turn))
+    return corners @ turn.T * 0.5 + center, np.array(faces)
+
+
+def cast_rays(vertices, faces):
+    """Naive twin: Moller-Trumbore for every pixel and face, front sides only."""
+    face_map = np.full((HEIGHT, WIDTH), -1)
+    depth_map = np.zeros((HEIGHT, WIDTH))
+    for y in range(HEIGHT):
+        for x in range(WIDTH):
+            ray = np.array([(x + 0.5 - WIDTH / 2) / FOCAL, (y + 0.5 - HEIGHT / 2) / FOCAL, 1])
+            for index, (a, b, c) in enumerate(vertices[faces]):
+                normal = np.cross(b - a, c - a)
+                slope = normal @ ray
+                if slope >= 0:  # faces away
+                    continue
+                depth = normal @ a / slope
+                hit = ray * depth
+                inside = all(
+                    np.cross(q - p, hit - p) @ normal >= 0 for p, q in ((a, b), (b, c), (c, a))
+                )
+                if inside and depth > 0 and 1 / depth > depth_map[y, x]:
+                    face_map[y, x], depth_map[y, x] = index, 1 / depth
+    return face_map, depth_map
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 10_000))
+def test_it_agrees_with_casting_a_ray_through_every_pixel(seed):
+    rng = np.random.default_rng(seed)
+    bodies = [cube(rng.uniform((-1, -1, 2.5), (1, 1, 5)), rng) for _ in range(2)]
+    vertices = np.concatenate([body[0] for body in bodies])
+    faces = np.concatenate([bodies[0][1], bodies[1][1] + 8])
+    drawn = map_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+    face, inverse_depth = cast_rays(vertices, faces)
+    assert (drawn.face == face).mean() > 0.999  # a centre on an edge may go either way
+    agree = (drawn.face >= 0) == (face >= 0)
+    np.testing.assert_allclose(drawn.inverse_depth[agree], inverse_depth[agree], atol=1e-4)
+
+
+def test_a_closed_mesh_has_no_cracks():
+    rng = np.random.default_rng(0)
+    vertices, faces = cube(np.array([0, 0, 1.4]), rng)
+    drawn = map_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+    for row in drawn.face >= 0:
+        assert np.abs(np.diff(row.astype(int))).sum() <= 2  # convex: one run a row
+
+
+def test_what_is_out_of_the_picture_or_behind_is_left_out():
+    rng = np.random.default_rng(1)
+    for center in ([50, 0, 3], [0, -50, 3], [0, 0, -3], [0, 0, NEAR]):
+        vertices, faces = cube(np.array(center, float), rng)
+        drawn = map_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+        assert (drawn.face[:, 0] >= -1).all()
+        if center[2] != NEAR:
+            assert (drawn.face == -1).all()
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.6, 1.0])
+def test_near_hides_far_and_the_rest_of_the_picture_stays(opacity):
+    rng = np.random.default_rng(2)
+    image = rng.integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    meshes = []
+    for depth, color in ((5.0, (0, 1, 0)), (3.0, (1, 0, 0))):
+        vertices, faces = cube(np.array([0, 0, depth]), rng)
+        colors = np.tile(np.array(color, float), (len(faces), 1))
+        mesh = Mesh(vertices=vertices, pixels=seen(vertices), faces=faces, colors=colors)
+        meshes.append(mesh)
+    painted = paint(image, meshes, opacity)
+    assert (painted[0, 0] == image[0, 0]).all()
+    if opacity == 1:
+        red, green, blue = painted[HEIGHT // 2, WIDTH // 2]
+        assert red > 50
+        assert green == blue == 0
+    if opacity == 0:
+        np.testing.assert_array_equal(painted, image)
+
+
+def test_nothing_to_paint_leaves_the_picture():
+    image = np.full((4, 4, 3), 7, np.uint8)
+    np.testing.assert_array_equal(paint(image, [], 0.5), image)
