@@ -4,13 +4,14 @@ Run as `python -m tools.get_demo_clip`: prints the clip's path. Fetched once, th
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+
+from tools.cache import cache_folder, write_aside
 
 PACKAGE = "sports2d==0.8.34"  # BSD-3-Clause
 MEMBER = "Sports2D/Demo/demo.mp4"
@@ -19,12 +20,6 @@ SHA256 = "d9a66417185647b112304b57093f0c180f37a768e6a14daca75ca541f3b78039"
 
 class FetchError(Exception):
     """The clip cannot be had; the text is one sentence for the user."""
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $HUND_CACHE, else `hund` in the user's cache folder."""
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("HUND_CACHE") or user / "hund")
 
 
 def get_demo_clip() -> Path:
@@ -39,10 +34,7 @@ def get_demo_clip() -> Path:
     content = _fetch()
     if _sha256(content) != SHA256:
         raise FetchError(f"The clip in {PACKAGE} is not the one that was recorded: not used.")
-    clip.parent.mkdir(parents=True, exist_ok=True)
-    aside = clip.with_name(f"{clip.name}.{os.getpid()}.part")
-    aside.write_bytes(content)
-    aside.replace(clip)  # in one step, so that a broken download never looks like the clip
+    write_aside(clip, content)
     return clip
 
 

@@ -22,7 +22,7 @@ SYNONYMS = {
     "torso": "spine",
     "belly": "spine",
     "neck_base": "thorax",
-    "upper_neck": "head",
+    "upper_neck": "head_joint",  # where the skull sits on the neck
     "headtop": "head_top",
     "top_head": "head_top",
     "top_of_head": "head_top",
@@ -37,7 +37,8 @@ def canonical_names(names: tuple[str, ...]) -> tuple[str, ...]:
     `RShoulder`, `r_shoulder`, `rShoulder` and `shoulder.R` are all `right_shoulder`. Four names
     depend on their company: without an ankle a `foot` is one (Human3.6M), `neck` beside `thorax`
     is Human3.6M's point in the middle of the head (`face`), `thorax` alone is the `neck`, and
-    `head` without `head_top` is the top of the head (Human3.6M, Halpe, CrowdPose).
+    `head` is the joint under the skull beside `head_top` and else the top of the head (Human3.6M,
+    Halpe, CrowdPose).
     """
     plain = tuple(_canonical(name) for name in names)
     company = set(plain)
@@ -46,8 +47,7 @@ def canonical_names(names: tuple[str, ...]) -> tuple[str, ...]:
         renamed |= {"left_foot": "left_ankle", "right_foot": "right_ankle"}
     if "thorax" in company:
         renamed |= {"thorax": "neck", "neck": "face"}
-    if "head_top" not in company:
-        renamed |= {"head": "head_top"}
+    renamed["head"] = "head_joint" if "head_top" in company else "head_top"
     return tuple(renamed.get(name, name) for name in plain)
 
 
