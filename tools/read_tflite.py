@@ -1,0 +1,165 @@
+"""Converts a .tflite file (BlazePose) to our own form of a network."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from hund_backend.perception.graph import PICTURE, Graph, Node
+
+ACTIVATIONS = {
+    schema.ActivationFunctionType.NONE: None,
+    schema.ActivationFunctionType.RELU: "relu",
+    schema.ActivationFunctionType.RELU6: "relu6",
+}
+OPERATOR_NAMES = {
+    number: name
+    for name, number in vars(schema.BuiltinOperator).items()
+    if isinstance(number, int)
+}
+DTYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT32: np.int32,
+}
+
+
+def read_tflite(tflite: bytes, outputs: dict[str, int]) -> tuple[Graph, dict[str, np.ndarray]]:
+    """The network and its weights.
+
+    Inner tensors keep their numbers in the file as names, so that they can be tapped.
+
+    Args:
+        tflite: the file; its pictures are NHWC with one input.
+        outputs: meaning of each output → its place among the file's outputs.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite, 0))
+    reader = _Reader(model)
+    for operator in model.subgraphs[0].operators:
+        reader.read(operator)
+    height, width, channels = reader.shape(reader.main.inputs[0])[1:]
+    graph = Graph(
+        input_shape=(channels, height, width),
+        nodes=tuple(reader.nodes),
+        outputs={name: str(reader.main.outputs[place]) for name, place in outputs.items()},
+    )
+    return graph, reader.weights
+
+
+class _Reader:
+    """Reads operators in the file's order, which is an order of execution."""
+
+    def __init__(self, model: schema.ModelT) -> None:
+        self.model, self.main = model, model.subgraphs[0]
+        self.nodes: list[Node] = []
+        self.weights: dict[str, np.ndarray] = {}
+        self.constants = {
+            number: np.frombuffer(
+                bytes(bytearray(model.buffers[tensor.buffer].data)), DTYPES[tensor.type]
+            ).reshape(tensor.shape)
+            for number, tensor in enumerate(self.main.tensors)
+            if model.buffers[tensor.buffer].data is not None
+        }
+        self.names = {int(self.main.inputs[0]): PICTURE}
+        self.padded: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        return tuple(int(side) for side in self.main.tensors[tensor].shape)
+
+    def read(self, operator: schema.OperatorT) -> None:
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        name = OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        if name not in READERS:
+            raise ValueError(f"{name} is no operation of ours")
+        READERS[name](self, operator, [int(tensor) for tensor in operator.inputs])
+
+    def add(
+        self, operation: str, operator: schema.OperatorT, inputs: list[int], settings: dict
+    ) -> str:
+        """Append a node; answers the name of what it makes."""
+        output = int(operator.outputs[0])
+        names = tuple(self.names.get(tensor, str(tensor)) for tensor in inputs)
+        node = Node(operation=operation, inputs=names, output=str(output), settings=settings)
+        self.nodes.append(node)
+        return node.output
+
+    def dequantize(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.constants[int(operator.outputs[0])] = self.constants[inputs[0]]
+
+    def pad(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Padding of the picture becomes a setting of the convolution that reads it."""
+        _, (top, bottom), (left, right), (none, channels) = self.constants[inputs[1]].tolist()
+        if channels:
+            assert none == top == bottom == left == right == 0
+            self.add("pad_channels", operator, inputs[:1], {"count": channels})
+            return
+        self.padded[int(operator.outputs[0])] = (inputs[0], (left, right, top, bottom))
+
+    def convolution(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        options = operator.builtinOptions
+        depthwise = isinstance(options, schema.DepthwiseConv2DOptionsT)
+        kernel = self.constants[
+            inputs[1]
+        ]  # out, height, width, in; depthwise 1, height, width, out
+        kernel = kernel.transpose(3, 0, 1, 2) if depthwise else kernel.transpose(0, 3, 1, 2)
+        source, padding = self.padded.get(inputs[0], (inputs[0], (0, 0, 0, 0)))
+        if options.padding == schema.Padding.SAME:
+            padding = _same_padding(self.shape(source)[1:3], kernel.shape[2:], options.strideH)
+        into = self.shape(source)[3]
+        settings = {
+            "channels": (into, kernel.shape[0]),
+            "kernel": kernel.shape[2:],
+            "stride": options.strideH,
+            "padding": padding,
+            "groups": into if depthwise else 1,
+            "activation": ACTIVATIONS[options.fusedActivationFunction],
+        }
+        assert options.strideH == options.strideW and options.dilationHFactor == 1
+        output = self.add("convolution", operator, [source], settings)
+        self.weights[f"{output}.weight"] = kernel
+        self.weights[f"{output}.bias"] = self.constants[inputs[2]]
+
+    def sum(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        activation = ACTIVATIONS[operator.builtinOptions.fusedActivationFunction]
+        self.add("add", operator, inputs, {"activation": activation})
+
+    def max_pool(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        options = operator.builtinOptions
+        assert options.filterHeight == options.filterWidth == options.strideH == options.strideW
+        settings = {"kernel": options.filterHeight, "stride": options.strideH, "padding": 0}
+        self.add("max_pool", operator, inputs, settings)
+
+    def resize(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        options = operator.builtinOptions
+        assert options.halfPixelCenters and not options.alignCorners
+        factor = int(self.constants[inputs[1]][0]) / self.shape(inputs[0])[1]
+        self.add("resize", operator, inputs[:1], {"factor": factor})
+
+    def sigmoid(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.add("sigmoid", operator, inputs, {})
+
+    def flatten(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        assert len(self.shape(int(operator.outputs[0]))) == 2
+        self.add("flatten", operator, inputs[:1], {})
+
+
+def _same_padding(
+    size: tuple[int, int], kernel: tuple[int, int], stride: int
+) -> tuple[int, int, int, int]:
+    """TensorFlow's SAME: as much as makes ceil(size / stride) windows, the odd one at the end."""
+    padding = []
+    for side, taps in zip(reversed(size), reversed(kernel), strict=True):
+        total = max((-(-side // stride) - 1) * stride + taps - side, 0)
+        padding += [total // 2, total - total // 2]
+    return tuple(padding)
+
+
+READERS = {
+    "DEQUANTIZE": _Reader.dequantize,
+    "PAD": _Reader.pad,
+    "CONV_2D": _Reader.convolution,
+    "DEPTHWISE_CONV_2D": _Reader.convolution,
+    "ADD": _Reader.sum,
+    "MAX_POOL_2D": _Reader.max_pool,
+    "RESIZE_BILINEAR": _Reader.resize,
+    "LOGISTIC": _Reader.sigmoid,
+    "RESHAPE": _Reader.flatten,
+}
