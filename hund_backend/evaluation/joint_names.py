@@ -34,10 +34,10 @@ SYNONYMS = {
 def canonical_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names in our vocabulary: `right_shoulder`, `head_top`, `neck`, `pelvis`, …; unknown ones stay.
 
-    `RShoulder`, `r_shoulder`, `rShoulder` and `shoulder.R` are all `right_shoulder`. Four names
-    depend on their company: without an ankle a `foot` is one (Human3.6M), `neck` beside `thorax`
-    is Human3.6M's point in the middle of the head (`face`), `thorax` alone is the `neck`, and
-    `head` is the joint under the skull beside `head_top` and else the top of the head (Human3.6M,
+    `RShoulder`, `r_shoulder`, `rShoulder` and `shoulder.R` are all `right_shoulder`. Some names
+    depend on their company: without an ankle a `foot` is one (Human3.6M); beside a `thorax`, which
+    is the `neck`, `neck` and `nose` are Human3.6M's point in the middle of the head (`face`); and
+    `head` is the joint under the skull beside `head_top`, else the top of the head (Human3.6M,
     Halpe, CrowdPose).
     """
     plain = tuple(_canonical(name) for name in names)
@@ -46,7 +46,7 @@ def canonical_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if not company & {"left_ankle", "right_ankle"}:
         renamed |= {"left_foot": "left_ankle", "right_foot": "right_ankle"}
     if "thorax" in company:
-        renamed |= {"thorax": "neck", "neck": "face"}
+        renamed |= {"thorax": "neck", "neck": "face", "nose": "face"}
     renamed["head"] = "head_joint" if "head_top" in company else "head_top"
     return tuple(renamed.get(name, name) for name in plain)
 

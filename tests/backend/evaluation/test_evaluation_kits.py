@@ -132,6 +132,8 @@ def test_our_own_vocabulary_stays_as_it_is():
         (("Hip", "RHip", "RFoot"), ("pelvis", "right_hip", "right_ankle")),
         (("LAnkle", "LFoot"), ("left_ankle", "left_foot")),
         (("Thorax", "Neck/Nose", "Head"), ("neck", "face", "head_top")),
+        (("Thorax", "Nose", "LEye"), ("neck", "face", "left_eye")),
+        (("Neck", "Nose"), ("neck", "nose")),
         (("root", "neck_base", "head_center", "head_top"), ("pelvis", "neck", "face", "head_top")),
         (("thorax", "upper_neck", "head_top"), ("neck", "head_joint", "head_top")),
         (("head", "head_top", "neck"), ("head_joint", "head_top", "neck")),
