@@ -14,7 +14,6 @@ low-resolution mesh are found on the result. Seeded: two runs give the same arra
 """
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -391,14 +390,15 @@ def landmarks(source: Source, vertices: np.ndarray, joints: np.ndarray) -> dict[
 def keypoint_rows(table: str, marks: dict[str, int], vertices: int) -> list[dict[int, float]]:
     """Weights of points (vertices, then joints) in each keypoint of a table."""
     of_joint = {
-        **{"shoulder": "Upperarm", "elbow": "Lowerarm", "wrist": "Hand", "thumb": "Thumb02"},
-        **{
-            "hip": "Thigh",
-            "knee": "Calf",
-            "ankle": "Ankle",
-            "pinky": "Pinky01",
-            "index": "Index01",
-        },
+        "shoulder": "Upperarm",
+        "elbow": "Lowerarm",
+        "wrist": "Hand",
+        "thumb": "Thumb02",
+        "hip": "Thigh",
+        "knee": "Calf",
+        "ankle": "Ankle",
+        "pinky": "Pinky01",
+        "index": "Index01",
     }
     aliases = {"mouth_left": "left_mouth", "mouth_right": "right_mouth", "head": "head_top"}
     central = {"pelvis": "Pelvis", "spine": "Spine02", "thorax": "Neck01"}
@@ -471,7 +471,7 @@ def build(output: Path) -> None:
     np.savez_compressed(aside, **arrays)
     aside.replace(output)
     low = f"{len(low_vertices)} vertices low"
-    print(f"{output}: {os.path.getsize(output) / 1e6:.2f} MB, {len(vertices)} vertices, {low}")
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {len(vertices)} vertices, {low}")
 
 
 if __name__ == "__main__":

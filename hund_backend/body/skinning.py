@@ -12,7 +12,7 @@ def linear_blend_skinning(
     joints: Float[Tensor, "*batch joints 3"],
     skinning_weights: Float[Tensor, "vertices joints"],
 ) -> Float[Tensor, "*batch vertices 3"]:
-    """x' = Σ_j w_j (G_j (x − c̄_j) + c_j): vertices of the posed body (GHUM, Xu et al. 2020, eq. 2).
+    """Vertices of the posed body, x' = Σ_j w_j (G_j (x − c̄_j) + c_j) (Xu et al. 2020, eq. 2).
 
     Args:
         rest_vertices: x, metres.

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-CROP_SIZE = 256  # px of a crop that the network sees
+from .blazepose import CROP_SIZE_PX
+
 MARGIN = 1.25  # side of a crop over the extent of the person, as BlazePose was trained
 
 
 def image_from_crop(
-    crops: Float[np.ndarray, "*batch 4"], size: int = CROP_SIZE
+    crops: Float[np.ndarray, "*batch 4"], size: int = CROP_SIZE_PX
 ) -> Float[np.ndarray, "*batch 3 3"]:
     """Similarity that leads from pixels of a crop, `size` px wide, to pixels of the frame."""
     scale = crops[..., 2] / size
@@ -30,7 +31,7 @@ def image_from_crop(
 
 
 def crop_from_image(
-    crops: Float[np.ndarray, "*batch 4"], size: int = CROP_SIZE
+    crops: Float[np.ndarray, "*batch 4"], size: int = CROP_SIZE_PX
 ) -> Float[np.ndarray, "*batch 3 3"]:
     """Similarity that leads from pixels of the frame to pixels of a crop, `size` px wide."""
     return np.linalg.inv(image_from_crop(crops, size))
@@ -104,7 +105,7 @@ def around_points(
 def cut(
     image: UInt8[np.ndarray, "height width 3"],
     crops: Float[np.ndarray, "crops 4"],
-    size: int = CROP_SIZE,
+    size: int = CROP_SIZE_PX,
 ) -> UInt8[np.ndarray, "crops size size 3"]:
     """Pictures of the crops; beyond the frame its last pixels are repeated.
 

@@ -139,8 +139,7 @@ class _Resize(nn.Module):
         self.factor = factor
 
     def forward(self, features: Tensor) -> Tensor:
-        height, width = (round(side * self.factor) for side in features.shape[-2:])
-        return functional.interpolate(features, (height, width), mode="bilinear")
+        return functional.interpolate(features, scale_factor=self.factor, mode="bilinear")
 
 
 class _Sigmoid(nn.Module):
@@ -157,12 +156,15 @@ class _Flatten(nn.Module):
         return features.permute(0, 2, 3, 1).flatten(1)
 
 
+LEAK = 0.1  # slope of the leaky activation below zero
+
+
 def _identity(features: Tensor) -> Tensor:
     return features
 
 
 def _leaky_relu(features: Tensor) -> Tensor:
-    return functional.leaky_relu(features, 0.1)
+    return functional.leaky_relu(features, LEAK)
 
 
 ACTIVATIONS = {
