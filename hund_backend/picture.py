@@ -8,10 +8,6 @@ from jaxtyping import UInt8
 
 from .errors import BadInputError
 
-SUFFIXES = frozenset(
-    {".avif", ".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-
 # Transparent pixels become mid-grey: against black or white a person in dark or light clothes
 # would lose the outline, and the color that hides under full transparency is anything at all.
 BEHIND_TRANSPARENCY = 128

@@ -1,7 +1,6 @@
 """Clips: frames of a video, a sequence of pictures or one picture, with their true time stamps."""
 
 import os
-import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from jaxtyping import UInt8
 
 from . import picture
 from .errors import BadInputError
+from .sources import PICTURE_SUFFIXES, source_files
 
 # OpenCV prints what it cannot read; the user gets one sentence of ours instead.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -27,7 +27,6 @@ PICTURES_FPS = 30.0  # nothing in a folder of pictures says how fast they were t
 FPS_LIMITS = (0.1, 1000.0)  # a rate outside is a header's mistake
 FRAMES_AHEAD = 4  # decoded while the eyes are at work; 25 MB each in 4K
 MISSING_TOLERATED = 2  # frames by which a good header may overstate (edit lists, estimates)
-WILDCARD = re.compile(r"%0?(\d*)d|#+|\*|\?")  # stands for digits or anything in a pattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,64 +221,13 @@ def open_clip(path: Path, *, start: int | None = None, end: int | None = None) -
     return Clip(_open_source(path if path.name else path.resolve()), start, end)
 
 
-def clip_name(path: Path) -> str:
-    """What a clip's results are called: its name without suffix and pattern characters."""
-    path = path.resolve()
-    if path.is_dir():
-        return path.name
-    if path.exists() or not _is_pattern(path):
-        return path.stem
-    return WILDCARD.sub("", path.stem).strip(" ._-") or path.parent.name
-
-
-def source_files(path: Path) -> list[Path]:
-    """The files a clip consists of, in order.
-
-    Raises:
-        BadInputError: there are none.
-    """
-    if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix.lower() in picture.SUFFIXES]
-    elif path.exists():
-        return [path]
-    elif _is_pattern(path) and path.parent.is_dir():
-        named = _pattern_as_regex(path.name)
-        found = [file for file in path.parent.iterdir() if named.fullmatch(file.name)]
-    else:
-        raise BadInputError(f"{path} does not exist: check the name of the clip.")
-    found = [file for file in found if file.is_file() and not file.name.startswith(".")]
-    if not found:
-        raise BadInputError(f"{path} holds no pictures: give a video or a folder of pictures.")
-    return sorted(found, key=_natural_order)
-
-
 def _open_source(path: Path) -> _Movie | _Pictures:
     files = source_files(path)
     if len(files) == 1 and files[0].stat().st_size == 0:
         raise BadInputError(f"{files[0].name} is empty: copy or export it again.")
-    if files == [path] and path.suffix.lower() not in picture.SUFFIXES:
+    if files == [path] and path.suffix.lower() not in PICTURE_SUFFIXES:
         return _Movie(path)
     return _Pictures(path, files)
-
-
-def _is_pattern(path: Path) -> bool:
-    return WILDCARD.search(path.name) is not None
-
-
-def _pattern_as_regex(pattern: str) -> re.Pattern[str]:
-    regex, plain = "", 0
-    for token in WILDCARD.finditer(pattern):
-        digits = len(token[0]) if token[0][0] == "#" else int(token[1] or 1)
-        wild = {"*": ".*", "?": "."}.get(token[0], rf"\d{{{digits},}}")
-        regex += re.escape(pattern[plain : token.start()]) + wild
-        plain = token.end()
-    return re.compile(regex + re.escape(pattern[plain:]))
-
-
-def _natural_order(path: Path) -> list[str | int]:
-    """Key that sorts `shot_2` before `shot_10`."""
-    tokens = re.split(r"(\d+)", path.name)
-    return [int(token) if position % 2 else token for position, token in enumerate(tokens)]
 
 
 def _expected(num_frames: int | None, start: int, end: int | None) -> int | None:

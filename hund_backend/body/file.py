@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hund_backend.errors import BadInputError
-
+from ..errors import BadInputError
 from .skeleton import JOINT_NAMES, KEYPOINT_NAMES, PARENTS
 
 BODY_FILE = Path(__file__).parents[1] / "weights" / "body.npz"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from hund_backend.errors import BadInputError
 from hund_backend.picture import BEHIND_TRANSPARENCY, read_picture
-from hund_backend.video import clip_name, open_clip
+from hund_backend.sources import clip_name
+from hund_backend.video import open_clip
 
 
 def frames_of(path, **choice):
