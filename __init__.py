@@ -1,0 +1,21 @@
+"""HUND extension: Blender calls register() and unregister(); nothing else lives here.
+
+Imports stay inside the functions so that pytest, which imports a root __init__.py
+on its own, can collect the bpy-free tests on a machine without Blender.
+"""
+
+
+def register() -> None:
+    """Make everything known to Blender."""
+    from . import operators, panels, preferences, properties
+
+    for part in (preferences, properties, operators, panels):
+        part.register()
+
+
+def unregister() -> None:
+    """Take everything back, in the opposite order."""
+    from . import operators, panels, preferences, properties
+
+    for part in (panels, operators, properties, preferences):
+        part.unregister()

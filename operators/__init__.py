@@ -1,0 +1,33 @@
+"""What a user can do."""
+
+import bpy
+
+from . import backend_log, cancel, command, load, reconstruct
+
+_CLASSES = (
+    load.HUND_OT_load,
+    load.HUND_FH_reconstruction,
+    reconstruct.HUND_OT_reconstruct,
+    reconstruct.HUND_OT_reconstruct_files,
+    reconstruct.HUND_FH_clip,
+    cancel.HUND_OT_cancel,
+    backend_log.HUND_OT_backend_log,
+)
+_commands = []
+
+
+def register() -> None:
+    """Make the operators, the menu entry and the command known to Blender."""
+    for item in _CLASSES:
+        bpy.utils.register_class(item)
+    bpy.types.TOPBAR_MT_file_import.append(load.draw_menu)
+    _commands.append(bpy.utils.register_cli_command("hund", command.run))
+
+
+def unregister() -> None:
+    """Take them back, in the opposite order."""
+    reconstruct.stop()
+    bpy.utils.unregister_cli_command(_commands.pop())
+    bpy.types.TOPBAR_MT_file_import.remove(load.draw_menu)
+    for item in reversed(_CLASSES):
+        bpy.utils.unregister_class(item)

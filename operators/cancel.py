@@ -1,0 +1,25 @@
+"""Stop the running reconstruction."""
+
+import bpy
+
+from . import reconstruct
+
+
+class HUND_OT_cancel(bpy.types.Operator):
+    """Stop the running reconstruction. Escape does the same"""
+
+    bl_idname = "hund.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context):
+        status = reconstruct.status()
+        if status is None:
+            cls.poll_message_set("Nothing is running")
+        elif status.stopping:
+            cls.poll_message_set("It is being stopped")
+        return status is not None and not status.stopping
+
+    def execute(self, context):
+        reconstruct.cancel()
+        return {"FINISHED"}

@@ -1,0 +1,32 @@
+"""Result: what was found, and the way back to the files."""
+
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ..operators import reconstruct
+from .place import Place
+
+
+class HUND_PT_result(Place, bpy.types.Panel):
+    """What was found"""
+
+    bl_label = "Result"
+    bl_order = 2
+
+    def draw(self, context):
+        layout = self.layout
+        for path in reconstruct.unclaimed():
+            text = iface_("Add %s to This Scene") % path.stem
+            layout.operator("hund.load", text=text, translate=False).filepath = str(path)
+        for note in context.scene.hund.results:
+            box = layout.box()
+            row = box.row()
+            row.label(text=note.name, icon="OUTLINER_COLLECTION", translate=False)
+            row.operator("hund.load", text="", icon="FILE_REFRESH").filepath = note.filepath
+            column = box.column(align=True)
+            people = iface_("%d people, %d frames") % (note.people, note.frames)
+            column.label(text=people, translate=False)
+            confidence = iface_("Confidence %d %%") % round(100 * note.confidence)
+            column.label(text=confidence, translate=False)
+        layout.operator("hund.load", text="Load Reconstruction...", icon="IMPORT")
+        layout.operator("hund.backend_log", icon="TEXT")

@@ -1,0 +1,27 @@
+"""`blender --background --command hund …` for the bpy module: `python -m tools.scenes CLIP… --output DIR`."""
+
+import importlib
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the arguments ask for, with this checkout as the extension; the exit code."""
+    spec = importlib.util.spec_from_file_location(
+        "hund", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["hund"] = package
+    spec.loader.exec_module(package)
+    headless = importlib.import_module("hund.bridge.headless")
+    job = importlib.import_module("hund.bridge.job")
+    with tempfile.TemporaryDirectory(prefix="hund-") as folder:
+        return headless.main(arguments, job.Settings(log=Path(folder) / "backend.log"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
