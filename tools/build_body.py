@@ -107,8 +107,12 @@ def load_source() -> Source:
     )
 
 
-def bones_of_joints() -> dict[str, Bones]:
+def bones_of_joints(source: Source) -> dict[str, Bones]:
     """For each joint the bones it stands at and moves; what is named nowhere moves with the head."""
+    jaw = ["jaw"]  # lips and tongue hang on it
+    for name, parent in zip(source.bone_names, source.model.bone_parents, strict=True):
+        if parent is not None and parent >= 0 and source.bone_names[parent] in jaw:
+            jaw.append(name)
     table = {
         # The pivot is the middle of the hips; MakeHuman's own root lies 8 cm behind it.
         "Pelvis": Bones(
@@ -119,7 +123,7 @@ def bones_of_joints() -> dict[str, Bones]:
         "Spine03": Bones(heads=("spine02",), moves=("spine02", "spine01", "breast.L", "breast.R")),
         "Neck01": Bones(heads=("neck01",), moves=("neck01", "neck02", "neck03")),
         "Head01": Bones(heads=("head",), moves=("head",)),
-        "Jaw01": Bones(heads=("jaw",), moves=("jaw",)),
+        "Jaw01": Bones(heads=("jaw",), moves=tuple(jaw)),
     }
     for side in "LR":
         simple = {
@@ -150,7 +154,7 @@ def bones_of_joints() -> dict[str, Bones]:
 
 def joint_operators(source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Joints as means of bone heads (63, bones), and skinning weights (V, 63)."""
-    table, names = bones_of_joints(), source.bone_names
+    table, names = bones_of_joints(source), source.bone_names
     heads = np.zeros((len(JOINT_NAMES), len(names)))
     joint_of_bone = np.full(len(names), JOINT_INDEX["Head01"])
     for joint, bones in table.items():
