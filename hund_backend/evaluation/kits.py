@@ -49,8 +49,9 @@ class Kit:
 def read_kit(folder: Path) -> Kit:
     """Read a kit from its folder (or from its `gt.json`).
 
-    A joint is missing where its third (in 3D fourth) value is 0, where it is null or where a
-    coordinate is null. Keys that are not listed in the format are passed over.
+    A joint is missing where its third (in 3D fourth) value is 0, where it is null, where a
+    coordinate is null and in 3D where it stands in the camera (0, 0, 0). Keys that are not listed
+    in the format are passed over.
 
     Raises:
         BadInputError: the file or a picture is missing, or a key does not hold what it should.
@@ -149,6 +150,7 @@ def _joints(
             raise BadInputError(f"{where}: joint {joint} holds something that is no number.")
         point = np.array(numbers, dtype=np.float64)  # None becomes NaN
         known[joint] = bool(np.isfinite(point).all()) and (len(point) == dims or point[dims] > 0)
+        known[joint] &= dims == 2 or bool(point[:dims].any())
         if known[joint]:
             points[joint] = point[:dims]
     return points, known

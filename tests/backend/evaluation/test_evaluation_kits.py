@@ -54,6 +54,12 @@ def test_a_frame_of_a_video_keeps_its_number(tmp_path):
     assert (frame.number, frame.label) == (7, "a.png#7")
 
 
+def test_a_joint_in_the_camera_is_missing_and_one_in_the_corner_of_the_picture_is_not(tmp_path):
+    zeros = {"joints2d": [[0, 0]] * 3, "joints3d_cam_mm": [[0, 0, 0]] * 3}
+    (frame,) = read_kit(write_kit(tmp_path, **zeros)).frames
+    assert frame.has_px.all() and not frame.has_mm.any()
+
+
 def test_joints_in_one_dimension_are_enough(tmp_path):
     (flat,) = read_kit(write_kit(tmp_path, joints3d_cam_mm="absent")).frames
     assert flat.joints_mm is None and not flat.has_mm.any()

@@ -1,0 +1,141 @@
+"""Measurements: seconds and peak memory of work that runs in a process of its own."""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What some work took."""
+
+    frames: int
+    seconds: float
+    cpu_seconds: float  # of all threads: less noisy than `seconds` on a machine that is shared
+    peak_mib: float  # of the process, libraries included
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.frames / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Processor time of a frame, ms."""
+        return 1000 * self.cpu_seconds / self.frames
+
+
+class Stopwatch:
+    """Adds up wall and processor time of the stretches of work inside its `with` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._started[0]
+        self.cpu_seconds += time.process_time() - self._started[1]
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would start with the peak of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def limit_cores(cores: int) -> None:
+    """Let this process and its children use so many cores; call it before libraries start."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(cores)
+
+
+def run(command: Sequence[str]) -> Measurement:
+    """Run a command that prints a measurement as its last line; its errors go to ours."""
+    answer = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return Measurement(**json.loads(answer.stdout.splitlines()[-1]))
+
+
+def run_stage(module: str, stage: str, *arguments: str) -> Measurement:
+    """Measure one stage of a benchmark in a fresh process."""
+    return run([sys.executable, "-m", module, "--stage", stage, *arguments])
+
+
+def report(frames: int, watch: Stopwatch) -> None:
+    """Print what the work of this process took, for the process that started it."""
+    measured = Measurement(
+        frames=frames,
+        seconds=watch.seconds,
+        cpu_seconds=watch.cpu_seconds,
+        peak_mib=peak_mib(),
+    )
+    print(json.dumps(asdict(measured)), flush=True)
+
+
+def environment(packages: Sequence[str], cores: int) -> str:
+    """Commit, machine and versions, as the head of a result."""
+    git = ["git", "-C", str(ROOT)]
+    commit = _said([*git, "rev-parse", "--short", "HEAD"]) or "unknown"
+    changed = " with uncommitted changes" if _said([*git, "status", "--porcelain", "-uno"]) else ""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    return "\n".join(
+        (
+            f"* commit {commit}{changed}",
+            f"* {_processor()}, {cores} of {os.cpu_count()} cores, {platform.system()}",
+            f"* Python {platform.python_version()}, {versions}",
+        )
+    )
+
+
+def save(name: str, text: str, folder: Path = ROOT / "benchmarks" / "results") -> Path:
+    """Write a result as `<date>-<machine>-<name>.md`, with the command that made it."""
+    machine = f"{platform.system()}-{platform.machine()}-{os.cpu_count()}-cores".lower()
+    path = folder / f"{time.strftime('%Y-%m-%d')}-{machine}-{name}.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def parse(doc: str, add: Callable[[argparse.ArgumentParser], None]) -> argparse.Namespace:
+    """Arguments of a benchmark: those it adds, and those that all have."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--stage", help="measure this alone, in this process")
+    add(parser)
+    return parser.parse_args()
+
+
+def _said(command: Sequence[str]) -> str:
+    """What a command prints; nothing where it is missing or fails."""
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return answer.stdout.strip()
+
+
+def _processor() -> str:
+    """Name of the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -1,0 +1,39 @@
+"""The official mediapipe, in an environment of its own: what our eyes are compared with."""
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from tools.cache import cache_folder, write_aside
+from tools.fetch_models import POSE, fetched
+
+REQUIREMENTS = ("mediapipe==0.10.21", "numpy==1.26.4", "jax==0.7.1", "jaxlib==0.7.1")
+HEAVY = "pose_landmark_heavy.tflite"
+SCRIPT = Path(__file__).with_name("mediapipe_landmarks.py")
+
+
+def official_python() -> Path:
+    """Python of an environment with mediapipe 0.10.21 and its heavy network; made on first use."""
+    home = cache_folder() / "mediapipe-0.10.21"
+    python = home / "bin" / "python"
+    if not (home / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *REQUIREMENTS], check=True)
+        _put_heavy(home)
+        (home / "complete").touch()
+    return python
+
+
+def command(clip: Path, frames: int, complexity: int) -> list[str]:
+    """What measures mediapipe's landmarks on a clip."""
+    return [str(official_python()), str(SCRIPT), str(clip), str(frames), str(complexity)]
+
+
+def _put_heavy(home: Path) -> None:
+    """Put the network of complexity 2 where mediapipe looks before it tries the network."""
+    (package,) = home.glob("lib/python*/site-packages/mediapipe/modules/pose_landmark")
+    with tarfile.open(fetched(POSE, cache_folder())) as archive:
+        content = archive.extractfile(f"package/{HEAVY}").read()
+    write_aside(package / HEAVY, content)
