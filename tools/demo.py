@@ -19,13 +19,9 @@ def run_demo(output: Path) -> int:
     except FetchError as error:
         print(error, file=sys.stderr)
         return 1
-    output.mkdir(parents=True, exist_ok=True)
-    named = output / "demo.mp4"  # results are named after the clip
-    named.unlink(missing_ok=True)
-    named.symlink_to(clip)
     backend = [sys.executable, "-m", "hund_backend"]
-    reconstruct = [*backend, "reconstruct", str(named), "--output", str(output), "--overwrite"]
-    preview = [*backend, "preview", str(output / "demo.npz"), str(named), "--output", str(output)]
+    reconstruct = [*backend, "reconstruct", str(clip), "--output", str(output), "--overwrite"]
+    preview = [*backend, "preview", str(output / "demo.npz"), str(clip), "--output", str(output)]
     for command in (reconstruct, preview):
         exit_code = subprocess.run(command, check=False).returncode
         if exit_code:

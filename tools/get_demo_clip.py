@@ -28,7 +28,7 @@ def get_demo_clip() -> Path:
     Raises:
         FetchError: the package cannot be fetched or its clip is not the one we know.
     """
-    clip = cache_folder() / "demo" / "walk.mp4"
+    clip = cache_folder() / "demo" / "demo.mp4"
     if clip.is_file() and _sha256(clip.read_bytes()) == SHA256:
         return clip
     content = _fetch()
