@@ -6,6 +6,7 @@ against `hund_backend/weights/perception/manifest.json`. A second run has nothin
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -15,22 +16,43 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hund_backend.errors import HundError
 from hund_backend.perception.graph import pack
-from hund_backend.perception.manifest import MANIFEST, Entry, read_manifest, sha256_of
-from tools.read_tfjs import read_tfjs, select_channels
+from hund_backend.perception.manifest import (
+    MANIFEST,
+    MANIFEST_FORMAT,
+    Entry,
+    is_whole,
+    read_manifest,
+    sha256_of,
+)
+from tools.read_tfjs import read_tfjs
 from tools.read_tflite import read_tflite
+from tools.write_onnx import write_onnx
 
 FOLDER = Path(__file__).parents[1] / "hund_backend" / "weights" / "perception"
-POSE_OUTPUTS = {"landmarks": 0, "presence": 1, "mask": 2, "heatmaps": 3, "world_landmarks": 4}
-NANODET_OUTPUTS = {  # the last convolution of each head
-    "stride_8": "PartitionedCall/Add_29",
-    "stride_16": "PartitionedCall/Add_33",
-    "stride_32": "PartitionedCall/Add_37",
+POSE_MEANINGS = (  # of the tensors that are named below
+    "landmarks",
+    "presence",
+    "mask",
+    "heatmaps",
+    "world_landmarks",
+    "bottleneck",
+    "decoder",
+    "trunk",
+)
+HEAVY_TENSORS = (696, 701, 565, 641, 698, 535, 545, 694)
+FULL_TENSORS = (337, 342, 297, 298, 339, 269, 279, 335)
+MOVENET_PICTURE = "StatefulPartitionedCall/sub_1"  # pixels from -1 to 1
+MOVENET_OUTPUTS = {  # the heads before their decoding, which is ours
+    "center": "StatefulPartitionedCall/center_0/conv2d_4/BiasAdd",
+    "box_scale": "StatefulPartitionedCall/box_scale_0/conv2d_5/BiasAdd",
+    "box_offset": "StatefulPartitionedCall/box_offset_0/conv2d_6/BiasAdd",
+    "keypoints": "StatefulPartitionedCall/kpt_regress_0/conv2d_8/BiasAdd",
 }
-NANODET_CHANNELS = [0, *range(80, 124)]  # of COCO's 80 classes the first; then the distances
 
 
 class FetchError(HundError):
@@ -56,23 +78,21 @@ class Package:
 class Recipe:
     """How a network is made from a package."""
 
-    file: str
+    name: str
     package: Package
     members: tuple[str, ...]  # paths inside the package
-    convert: Callable[..., bytes]  # contents of the members → our file
+    convert: Callable[..., bytes]  # contents of the members → our safetensors file
 
 
-def convert_blazepose(tflite: bytes) -> bytes:
-    """BlazePose's landmark network, every output."""
-    return pack(*read_tflite(tflite, POSE_OUTPUTS))
+def convert_blazepose(tensors: tuple[int, ...], tflite: bytes) -> bytes:
+    """BlazePose's landmark network, every output and the inner features."""
+    return pack(*read_tflite(tflite, dict(zip(POSE_MEANINGS, tensors, strict=True))))
 
 
-def convert_nanodet(model: bytes, binary: bytes) -> bytes:
-    """NanoDet's heads, of the classes only the person."""
-    graph, weights = read_tfjs(model, binary, NANODET_OUTPUTS)
-    for output in NANODET_OUTPUTS:
-        graph, weights = select_channels(graph, weights, output, NANODET_CHANNELS)
-    return pack(graph, weights)
+def convert_movenet(model: bytes, binary: bytes) -> bytes:
+    """MoveNet MultiPose's heads for people's centres, boxes and rough keypoints."""
+    network = read_tfjs(model, binary, picture=MOVENET_PICTURE, outputs=MOVENET_OUTPUTS)
+    return pack(*network)
 
 
 POSE = Package(
@@ -89,22 +109,22 @@ HUMAN = Package(
 )
 RECIPES = (
     Recipe(
-        file="blazepose_heavy.safetensors",
+        name="blazepose_heavy",
         package=POSE,
         members=("package/pose_landmark_heavy.tflite",),
-        convert=convert_blazepose,
+        convert=partial(convert_blazepose, HEAVY_TENSORS),
     ),
     Recipe(
-        file="blazepose_full.safetensors",
+        name="blazepose_full",
         package=POSE,
         members=("package/pose_landmark_full.tflite",),
-        convert=convert_blazepose,
+        convert=partial(convert_blazepose, FULL_TENSORS),
     ),
     Recipe(
-        file="nanodet_person.safetensors",
+        name="movenet_multipose",
         package=HUMAN,
-        members=("package/models/nanodet.json", "package/models/nanodet.bin"),
-        convert=convert_nanodet,
+        members=("package/models/movenet-multipose.json", "package/models/movenet-multipose.bin"),
+        convert=convert_movenet,
     ),
 )
 
@@ -146,11 +166,13 @@ def fetched(package: Package, cache: Path) -> Path:
     return path
 
 
-def made(recipe: Recipe, cache: Path) -> bytes:
-    """The network's file, from its package."""
+def made(recipe: Recipe, cache: Path) -> dict[str, bytes]:
+    """The network's files by their names: weights with their graph, and the graph for ONNX."""
     with tarfile.open(fetched(recipe.package, cache)) as archive:
         contents = [archive.extractfile(member).read() for member in recipe.members]
-    return recipe.convert(*contents)
+    weights = f"{recipe.name}.safetensors"
+    packed = recipe.convert(*contents)
+    return {weights: packed, f"{recipe.name}.onnx": write_onnx(packed, weights)}
 
 
 def write_aside(path: Path, contents: bytes) -> None:
@@ -163,39 +185,38 @@ def write_aside(path: Path, contents: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
-def entry(recipe: Recipe, path: Path) -> Entry:
-    """What the list of networks says of a file."""
-    return Entry(
-        file=recipe.file,
-        sha256=sha256_of(path),
-        bytes=path.stat().st_size,
-        origin=f"npm {recipe.package.name}",
-        version=recipe.package.version,
-        member=", ".join(recipe.members),
-        licence=recipe.package.licence,
-    )
-
-
 def fetch(folder: Path, cache: Path) -> None:
     """Make every network of the list that is not there whole."""
     listed = read_manifest(folder)
     for recipe in RECIPES:
-        path, wanted = folder / recipe.file, listed[recipe.file].sha256
-        if path.is_file() and sha256_of(path) == wanted:
+        wanted = [entry for entry in listed.values() if Path(entry.file).stem == recipe.name]
+        if all(is_whole(folder / entry.file, entry) for entry in wanted):
             continue
-        write_aside(path, made(recipe, cache))
-        if sha256_of(path) != wanted:
-            path.unlink()
-            raise FetchError(f"{recipe.file} was made with other bytes than the list says.")
-        print(f"made {path.name}", flush=True)
+        contents = made(recipe, cache)
+        for entry in wanted:
+            if hashlib.sha256(contents[entry.file]).hexdigest() != entry.sha256:
+                raise FetchError(f"{entry.file} came out with other bytes than the list says.")
+            write_aside(folder / entry.file, contents[entry.file])
+            print(f"made {entry.file}", flush=True)
 
 
 def rewrite_manifest(folder: Path, cache: Path) -> None:
     """Make every network and list what was made (for those who change a recipe)."""
+    rows = []
     for recipe in RECIPES:
-        write_aside(folder / recipe.file, made(recipe, cache))
-    rows = [dataclasses.asdict(entry(recipe, folder / recipe.file)) for recipe in RECIPES]
-    text = json.dumps({"format": "hund-networks/1", "files": rows}, indent=2) + "\n"
+        for file, contents in made(recipe, cache).items():
+            write_aside(folder / file, contents)
+            entry = Entry(
+                file=file,
+                sha256=hashlib.sha256(contents).hexdigest(),
+                bytes=len(contents),
+                origin=f"npm {recipe.package.name}",
+                version=recipe.package.version,
+                members=recipe.members,
+                licence=recipe.package.licence,
+            )
+            rows.append(dataclasses.asdict(entry))
+    text = json.dumps({"format": MANIFEST_FORMAT, "files": rows}, indent=2) + "\n"
     write_aside(folder / MANIFEST, text.encode())
 
 

@@ -29,7 +29,7 @@ def read_tflite(tflite: bytes, outputs: dict[str, int]) -> tuple[Graph, dict[str
 
     Args:
         tflite: the file; its pictures are NHWC with one input.
-        outputs: meaning of each output → its place among the file's outputs.
+        outputs: meaning of each output → number of the tensor in the file.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite, 0))
     reader = _Reader(model)
@@ -39,7 +39,7 @@ def read_tflite(tflite: bytes, outputs: dict[str, int]) -> tuple[Graph, dict[str
     graph = Graph(
         input_shape=(channels, height, width),
         nodes=tuple(reader.nodes),
-        outputs={name: str(reader.main.outputs[place]) for name, place in outputs.items()},
+        outputs={name: str(tensor) for name, tensor in outputs.items()},
     )
     return graph, reader.weights
 
@@ -102,7 +102,7 @@ class _Reader:
         kernel = kernel.transpose(3, 0, 1, 2) if depthwise else kernel.transpose(0, 3, 1, 2)
         source, padding = self.padded.get(inputs[0], (inputs[0], (0, 0, 0, 0)))
         if options.padding == schema.Padding.SAME:
-            padding = _same_padding(self.shape(source)[1:3], kernel.shape[2:], options.strideH)
+            padding = same_padding(self.shape(source)[1:3], kernel.shape[2:], options.strideH)
         into = self.shape(source)[3]
         settings = {
             "channels": (into, kernel.shape[0]),
@@ -124,13 +124,13 @@ class _Reader:
     def max_pool(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         options = operator.builtinOptions
         assert options.filterHeight == options.filterWidth == options.strideH == options.strideW
-        settings = {"kernel": options.filterHeight, "stride": options.strideH, "padding": 0}
+        settings = {"kernel": options.filterHeight, "stride": options.strideH}
         self.add("max_pool", operator, inputs, settings)
 
     def resize(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         options = operator.builtinOptions
         assert options.halfPixelCenters and not options.alignCorners
-        factor = int(self.constants[inputs[1]][0]) / self.shape(inputs[0])[1]
+        factor = float(self.constants[inputs[1]][0] / self.shape(inputs[0])[1])
         self.add("resize", operator, inputs[:1], {"factor": factor})
 
     def sigmoid(self, operator: schema.OperatorT, inputs: list[int]) -> None:
@@ -141,7 +141,7 @@ class _Reader:
         self.add("flatten", operator, inputs[:1], {})
 
 
-def _same_padding(
+def same_padding(
     size: tuple[int, int], kernel: tuple[int, int], stride: int
 ) -> tuple[int, int, int, int]:
     """TensorFlow's SAME: as much as makes ceil(size / stride) windows, the odd one at the end."""

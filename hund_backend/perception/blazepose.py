@@ -13,15 +13,15 @@ from jaxtyping import Float32, UInt8
 from scipy.special import expit
 
 from .engine import Engine, open_engine
-from .manifest import verified
 
 CROP_SIZE_PX = 256
 NUM_POINTS = 39  # 33 of the body, then centre and radius of the next crop (33, 34), then hands
 HEATMAP_SIZE = 64
 WINDOW = 3  # cells on each side of a landmark that its refinement looks at
 MIN_PEAK = 0.5  # a flatter heat map does not move its landmark
-MAX_BATCH = 16  # crops at once: 16 crops need about 300 MB
-FEATURE_TAPS = {"heavy": ("535", "694"), "full": ("269", "335")}  # bottleneck 8x8, head 2x2
+MAX_BATCH = 16  # crops at once: memory grows with them
+OUTPUTS = ("landmarks", "heatmaps", "presence", "world_landmarks", "mask")
+FEATURES = ("bottleneck", "trunk")  # 8 x 8 cells of the encoder, 2 x 2 of the landmarks' head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +42,15 @@ class Look:
 class BlazePose:
     """The landmark network of MediaPipe Pose, on many crops at once."""
 
-    def __init__(self, engine: Engine, feature_taps: tuple[str, ...]) -> None:
-        self.engine, self.feature_taps = engine, feature_taps
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     @classmethod
     def open(
         cls, folder: Path, device: str = "cpu", size: Literal["heavy", "full"] = "heavy"
     ) -> "BlazePose":
         """Load the network from the folder of networks; BadInputError if it is not there whole."""
-        path = verified(folder, f"blazepose_{size}.safetensors")
-        return cls(open_engine(path, device), FEATURE_TAPS[size])
+        return cls(open_engine(folder, f"blazepose_{size}", device))
 
     def look(
         self, pictures: UInt8[np.ndarray, "crops 256 256 3"], *, features: bool = False
@@ -62,24 +61,24 @@ class BlazePose:
             pictures: square crops, the person upright and filling most of the square.
             features: whether to hand out inner features as well.
         """
-        taps = self.feature_taps if features else ()
+        inner = FEATURES if features else ()
         starts = range(0, max(len(pictures), 1), MAX_BATCH)
-        looks = [_decode(self._run(pictures[s : s + MAX_BATCH], taps), taps) for s in starts]
+        looks = [_decode(self._run(pictures[s : s + MAX_BATCH], inner), inner) for s in starts]
         return looks[0] if len(looks) == 1 else _joined(looks)
 
     def _run(
-        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], taps: tuple[str, ...]
+        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], inner: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
         planes = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)
         planes /= 255
-        return self.engine(planes, taps)
+        return self.engine(planes, OUTPUTS + inner)
 
 
-def _decode(outputs: dict[str, np.ndarray], taps: tuple[str, ...]) -> Look:
+def _decode(outputs: dict[str, np.ndarray], inner: tuple[str, ...]) -> Look:
     """The network's outputs in the terms of a look."""
     landmarks = outputs["landmarks"].reshape(-1, NUM_POINTS, 5)
     heatmaps = outputs["heatmaps"]
-    pooled = [outputs[tap].mean(axis=(2, 3)) for tap in taps]
+    pooled = [outputs[name].mean(axis=(2, 3)) for name in inner]
     return Look(
         keypoints=refine(landmarks[..., :2], heatmaps),
         peaks=expit(heatmaps.max(axis=(2, 3))),
@@ -88,7 +87,7 @@ def _decode(outputs: dict[str, np.ndarray], taps: tuple[str, ...]) -> Look:
         person=outputs["presence"][:, 0],
         world_landmarks=outputs["world_landmarks"].reshape(-1, NUM_POINTS, 3),
         masks=expit(outputs["mask"][:, 0]),
-        features=np.concatenate(pooled, axis=1) if taps else None,
+        features=np.concatenate(pooled, axis=1) if inner else None,
     )
 
 

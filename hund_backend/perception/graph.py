@@ -102,13 +102,6 @@ class _Add(nn.Module):
         return self.activation(first + second)
 
 
-class _Concatenate(nn.Module):
-    """Channels of one tensor after those of another."""
-
-    def forward(self, *features: Tensor) -> Tensor:
-        return torch.cat(features, dim=1)
-
-
 class _PadChannels(nn.Module):
     """Channels of zeros after the others."""
 
@@ -121,14 +114,14 @@ class _PadChannels(nn.Module):
 
 
 class _MaxPool(nn.Module):
-    """Largest value of every window; what lies outside the picture never wins."""
+    """Largest value of every window."""
 
-    def __init__(self, *, kernel: int, stride: int, padding: int) -> None:
+    def __init__(self, *, kernel: int, stride: int) -> None:
         super().__init__()
-        self.kernel, self.stride, self.padding = kernel, stride, padding
+        self.kernel, self.stride = kernel, stride
 
     def forward(self, features: Tensor) -> Tensor:
-        return functional.max_pool2d(features, self.kernel, self.stride, self.padding)
+        return functional.max_pool2d(features, self.kernel, self.stride)
 
 
 class _Resize(nn.Module):
@@ -156,27 +149,22 @@ class _Flatten(nn.Module):
         return features.permute(0, 2, 3, 1).flatten(1)
 
 
-LEAK = 0.1  # slope of the leaky activation below zero
-
-
 def _identity(features: Tensor) -> Tensor:
     return features
 
 
-def _leaky_relu(features: Tensor) -> Tensor:
-    return functional.leaky_relu(features, LEAK)
+def _relu6(features: Tensor) -> Tensor:
+    return functional.relu6(features, inplace=True)
 
 
-ACTIVATIONS = {
+ACTIVATIONS = {  # in place, on what the operation has just made: a pass over memory less
     None: _identity,
-    "relu": functional.relu,
-    "relu6": functional.relu6,
-    "leaky_relu": _leaky_relu,
+    "relu": functional.relu_,
+    "relu6": _relu6,
 }
 OPERATIONS = {
     "convolution": _Convolution,
     "add": _Add,
-    "concatenate": _Concatenate,
     "pad_channels": _PadChannels,
     "max_pool": _MaxPool,
     "resize": _Resize,
