@@ -1,0 +1,1 @@
+"""The bridge: a Reconstruction becomes datablocks."""

@@ -1,0 +1,78 @@
+"""Cameras: the one that took the clip."""
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..hund_backend.reconstruction import Reconstruction
+from . import quaternions
+from .action import Motion, write_channel
+from .world import CAMERA_FROM_BLENDER
+
+SENSOR_WIDTH_MM = 36.0  # a full-frame camera's: the lens then reads as photographers know it
+_STILL = 1e-9  # a camera whose numbers differ by less stands still
+
+
+def create(
+    name: str, reconstruction: Reconstruction, frames: np.ndarray, motion: Motion
+) -> bpy.types.Object:
+    """Make the camera of a clip.
+
+    Args:
+        name: of the object and its data.
+        reconstruction: whose camera it is.
+        frames: where its frames stand in the scene's time, (frames,).
+        motion: gets the keys if the camera moves or zooms.
+    """
+    data = bpy.data.cameras.new(name)
+    camera = bpy.data.objects.new(name, data)
+    data.sensor_fit, data.sensor_width = "HORIZONTAL", SENSOR_WIDTH_MM
+    data.clip_start = 0.01
+    data.display_size = 0.2
+    poses = reconstruction.world_from_camera @ CAMERA_FROM_BLENDER
+    camera.matrix_world = Matrix(poses[0])
+    if np.ptp(poses, axis=0).max() > _STILL:
+        camera.rotation_mode = "QUATERNION"
+        fcurves = motion.fcurves(camera)
+        turns = quaternions.continuous(quaternions.from_matrices(poses[:, :3, :3]))
+        write_channel(fcurves, "location", frames, poses[:, :3, 3])
+        write_channel(fcurves, "rotation_quaternion", frames, turns)
+    optics = _optics(reconstruction)
+    for path, values in optics.items():
+        setattr(data, path, values[0])
+    if max(np.ptp(values) for values in optics.values()) > _STILL:
+        fcurves = motion.fcurves(data, "Lens")
+        for path, values in optics.items():
+            write_channel(fcurves, path, frames, values[:, None])
+    return camera
+
+
+def pixel_aspect(reconstruction: Reconstruction) -> tuple[float, float]:
+    """Width and height of a pixel, the smaller one 1: other than square where fx ≠ fy."""
+    ratio = reconstruction.intrinsics[0, 1, 1] / reconstruction.intrinsics[0, 0, 0]
+    return max(1.0, ratio), max(1.0, 1 / ratio)
+
+
+def match(scene: bpy.types.Scene, reconstruction: Reconstruction) -> None:
+    """Render pictures of the clip's size."""
+    render = scene.render
+    render.resolution_x, render.resolution_y = reconstruction.image_size
+    render.resolution_percentage = 100
+    render.pixel_aspect_x, render.pixel_aspect_y = pixel_aspect(reconstruction)
+
+
+def _optics(reconstruction: Reconstruction) -> dict[str, np.ndarray]:
+    """Properties of a camera's data, each (frames,), from the intrinsics.
+
+    With the sensor fitted to the width, Blender measures lens and shift in widths of the picture:
+    fx / width = lens / sensor_width, and the shift is how far the picture's middle lies from the
+    principal point, right and up. Vertically, fy pixels are as long as fx pixels across.
+    """
+    width, height = reconstruction.image_size
+    fx, fy = (reconstruction.intrinsics[:, axis, axis] for axis in (0, 1))
+    cx, cy = (reconstruction.intrinsics[:, axis, 2] for axis in (0, 1))
+    return {
+        "lens": fx / width * SENSOR_WIDTH_MM,
+        "shift_x": (width / 2 - cx) / width,
+        "shift_y": (cy - height / 2) / width * (fx / fy),
+    }
