@@ -1,5 +1,7 @@
 """Actions: what moves, keyed."""
 
+from typing import TypeAlias
+
 import bpy
 import numpy as np
 
@@ -15,6 +17,10 @@ _COLORS = {3: "AUTO_RGB", 4: "AUTO_YRGB"}  # of curves with so many components
 _STILL = 1e-6  # a channel that moves less gets one key
 
 
+# A channelbag, or before Blender 4.4 an action: both hold F-curves and their groups.
+Channels: TypeAlias = "bpy.types.ActionChannelbag | bpy.types.Action"
+
+
 class Motion:
     """An action that animates several datablocks.
 
@@ -24,29 +30,29 @@ class Motion:
     def __init__(self, name: str) -> None:
         self._name = name
         self._action: bpy.types.Action | None = None
-        self._fcurves: dict[bpy.types.ID, bpy.types.bpy_prop_collection] = {}
+        self._channels: dict[bpy.types.ID, Channels] = {}
 
-    def fcurves(self, datablock: bpy.types.ID, part: str = "") -> bpy.types.bpy_prop_collection:
+    def channels(self, datablock: bpy.types.ID, part: str = "") -> Channels:
         """Where a datablock's F-curves go; `part` tells its part of the motion from the main one."""
-        if datablock not in self._fcurves:
-            self._fcurves[datablock] = self._bind(datablock, f"{self._name} {part}".strip())
-        return self._fcurves[datablock]
+        if datablock not in self._channels:
+            self._channels[datablock] = self._bind(datablock, f"{self._name} {part}".strip())
+        return self._channels[datablock]
 
-    def _bind(self, datablock: bpy.types.ID, name: str) -> bpy.types.bpy_prop_collection:
+    def _bind(self, datablock: bpy.types.ID, name: str) -> Channels:
         animation = datablock.animation_data_create()
         if not HAS_SLOTS:
             animation.action = bpy.data.actions.new(name)
-            return animation.action.fcurves
+            return animation.action
         if self._action is None:
             self._action = bpy.data.actions.new(self._name)
             self._action.layers.new("Layer").strips.new(type="KEYFRAME")
         slot = self._action.slots.new(datablock.id_type, name)
         animation.action, animation.action_slot = self._action, slot
-        return self._action.layers[0].strips[0].channelbag(slot, ensure=True).fcurves
+        return self._action.layers[0].strips[0].channelbag(slot, ensure=True)
 
 
 def write_channel(
-    fcurves: bpy.types.bpy_prop_collection,
+    channels: Channels,
     data_path: str,
     frames: np.ndarray,
     values: np.ndarray,
@@ -57,7 +63,7 @@ def write_channel(
     """Key one property; one that stands still gets a single key.
 
     Args:
-        fcurves: of a datablock's part of an action.
+        channels: of the datablock.
         data_path: the property, from the datablock.
         frames: where the keys stand in the scene's time, (frames,).
         values: (frames, components), one F-curve per component.
@@ -66,10 +72,11 @@ def write_channel(
     """
     if np.ptp(values, axis=0).max() < _STILL:
         frames, values = frames[:1], values[:1]
-    grouped = {"group_name" if HAS_SLOTS else "action_group": group}
     kinds = np.full(len(frames), interpolation, np.int32)
     for index, column in enumerate(values.T):
-        fcurve = fcurves.new(data_path, index=index, **grouped)
+        fcurve = channels.fcurves.new(data_path, index=index)
+        if group:
+            fcurve.group = channels.groups.get(group) or channels.groups.new(group)
         fcurve.color_mode = _COLORS.get(values.shape[1], "AUTO_RAINBOW")
         points = fcurve.keyframe_points
         points.add(len(frames))
@@ -124,13 +131,13 @@ def _write_pose(
     from_rest = quaternions.multiply(root.rotations, body_from_armature)
     turns[:, 0] = quaternions.in_frame(from_rest, axes[0].T)
     turns = quaternions.continuous(turns)
-    fcurves = motion.fcurves(character.armature)
+    channels = motion.channels(character.armature)
     names = reconstruction.joint_names
     path = f'pose.bones["{names[0]}"].location'
-    write_channel(fcurves, path, frames, (root.positions - heads[0]) @ axes[0], group=names[0])
+    write_channel(channels, path, frames, (root.positions - heads[0]) @ axes[0], group=names[0])
     for joint, bone in enumerate(names):
         path = f'pose.bones["{bone}"].rotation_quaternion'
-        write_channel(fcurves, path, frames, turns[:, joint], group=bone)
+        write_channel(channels, path, frames, turns[:, joint], group=bone)
 
 
 def _write_face(
@@ -144,9 +151,9 @@ def _write_face(
         key.slider_max = max(key.slider_max, float(column.max()))
         key.value = float(column[0])
         if np.ptp(column) >= _STILL:
-            fcurves = motion.fcurves(keys, "Face")
+            channels = motion.channels(keys, "Face")
             path = f'key_blocks["{name}"].value'
-            write_channel(fcurves, path, frames, column[:, None], group="Face")
+            write_channel(channels, path, frames, column[:, None], group="Face")
 
 
 def _write_presence(
@@ -165,6 +172,6 @@ def _write_presence(
     if not is_hidden.any():
         return
     changes = np.flatnonzero(np.diff(is_hidden[:, 0], prepend=2))
-    fcurves = motion.fcurves(character.mesh, "Presence")
+    channels = motion.channels(character.mesh, "Presence")
     for path in ("hide_viewport", "hide_render"):
-        write_channel(fcurves, path, frames[changes], is_hidden[changes], interpolation=CONSTANT)
+        write_channel(channels, path, frames[changes], is_hidden[changes], interpolation=CONSTANT)

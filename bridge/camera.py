@@ -33,17 +33,17 @@ def create(
     camera.matrix_world = Matrix(poses[0])
     if np.ptp(poses, axis=0).max() > _STILL:
         camera.rotation_mode = "QUATERNION"
-        fcurves = motion.fcurves(camera)
+        channels = motion.channels(camera)
         turns = quaternions.continuous(quaternions.from_matrices(poses[:, :3, :3]))
-        write_channel(fcurves, "location", frames, poses[:, :3, 3])
-        write_channel(fcurves, "rotation_quaternion", frames, turns)
+        write_channel(channels, "location", frames, poses[:, :3, 3])
+        write_channel(channels, "rotation_quaternion", frames, turns)
     optics = _optics(reconstruction)
     for path, values in optics.items():
         setattr(data, path, values[0])
     if max(np.ptp(values) for values in optics.values()) > _STILL:
-        fcurves = motion.fcurves(data, "Lens")
+        channels = motion.channels(data, "Lens")
         for path, values in optics.items():
-            write_channel(fcurves, path, frames, values[:, None])
+            write_channel(channels, path, frames, values[:, None])
     return camera
 
 

@@ -86,7 +86,7 @@ def _play(camera: bpy.types.Object, pictures: np.ndarray, timing: Timing, motion
     if np.ptp(offsets):
         changes = np.flatnonzero(np.diff(offsets, prepend=offsets[0] - 1))
         write_channel(
-            motion.fcurves(camera.data, "Lens"),
+            motion.channels(camera.data, "Lens"),
             "background_images[0].image_user.frame_offset",
             timing.start + changes,
             offsets[changes, None],
