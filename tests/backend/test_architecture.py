@@ -22,23 +22,21 @@ ALLOWED = {
     "prior": BODY,
     "rendering": BODY,
     "perception": {*BODY, "video"},
+    "device": BASE,
+    "stopwatch": set(),
     "descent": {*BODY, "prior", "rendering", "perception"},
     "motion": {*BODY, "prior", "rendering", "perception", "descent"},
-    "preview": {*BODY, "video", "rendering"},
-    "doctor": {*BODY, "perception"},
-    "pipeline": {*BODY, "video", "prior", "rendering", "perception", "descent", "motion"},
-    "training": {
-        *BODY,
-        "video",
-        "prior",
-        "rendering",
-        "perception",
-        "descent",
-        "motion",
-        "pipeline",
-    },
 }
-ALLOWED["evaluation"] = {*ALLOWED["training"], "preview"}
+ROUTE = {*BODY, "video", "prior", "rendering", "perception", "descent", "motion"}
+ALLOWED |= {
+    "preview": {*BODY, "video", "rendering"},
+    "provenance": {*BODY, "prior", "perception"},
+    "doctor": {*BODY, "prior", "perception", "provenance"},
+    "pipeline": {*ROUTE, "device", "provenance", "stopwatch"},
+    "training": {*ROUTE, "pipeline"},
+    "evaluation": {*ROUTE, "pipeline", "preview"},
+}
+ALLOWED["commands"] = {*ALLOWED, "stopwatch"}
 
 FORBIDDEN = {
     "hund_backend/**/*.py": {"bpy", "mathutils", "operators", "panels", "bridge"},

@@ -1,0 +1,88 @@
+"""Options that several commands share, and their way into the pipeline."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInputError
+
+if TYPE_CHECKING:
+    from ..pipeline import Options
+
+FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where to compute."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto"
+    )
+
+
+def add_clip_options(parser: argparse.ArgumentParser) -> None:
+    """Which frames and people, through which lens."""
+    parser.add_argument(
+        "--people", type=int, metavar="N", help="keep the N most present people; default: all"
+    )
+    parser.add_argument("--start", type=int, metavar="F", help="first frame, counted from 0")
+    parser.add_argument("--end", type=int, metavar="F", help="last frame")
+    lens = parser.add_mutually_exclusive_group()
+    lens.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels")
+    lens.add_argument("--fov", type=float, metavar="DEG", help="horizontal field of view")
+    parser.add_argument(
+        "--distortion",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="K",
+        help="k1 k2 p1 p2 [k3] as in OpenCV",
+    )
+
+
+def pipeline_options(chosen: dict[str, Any]) -> "Options":
+    """The pipeline's options.
+
+    Raises:
+        BadInputError: a value makes no sense.
+    """
+    from ..pipeline import Options
+
+    values = {name: chosen[name] for name in FIELDS if chosen.get(name) is not None}
+    for name in ("people", "start", "end"):
+        if name in values and not isinstance(values[name], int):
+            raise BadInputError(f"--{name} is {values[name]!r}: give a whole number.")
+    if values.get("people", 1) < 1:
+        raise BadInputError(f"--people is {values['people']}: keep at least one person.")
+    if min(values.get("start", 0), values.get("end", 0)) < 0:
+        raise BadInputError("--start and --end count from 0: give numbers that are not negative.")
+    if values.get("end", values.get("start", 0)) < values.get("start", 0):
+        raise BadInputError(
+            f"--end {values['end']} lies before --start {values['start']}: exchange them."
+        )
+    values["distortion"] = tuple(float(value) for value in values.get("distortion", ()))
+    if len(values["distortion"]) not in (0, 4, 5):
+        raise BadInputError(
+            f"--distortion has {len(values['distortion'])} numbers: give k1 k2 p1 p2 and maybe k3."
+        )
+    return Options(**values)
+
+
+def output_path(clip: Path, folder: Path) -> Path:
+    """Where the Reconstruction of a clip is written.
+
+    Raises:
+        BadInputError: the folder cannot be made or written to.
+    """
+    from ..sources import clip_name
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{clip_name(clip)}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInputError(
+            f"{folder} cannot be written to ({error.strerror or error}): "
+            "choose another --output folder."
+        ) from error
+    return folder / f"{clip_name(clip)}.npz"

@@ -1,0 +1,111 @@
+"""Answer requests on standard input, JSON lines both ways, with the networks loaded once.
+
+Requests: {"id", "command": "reconstruct", "clip", "output", "device", "overwrite", and the options
+people, start, end, focal, fov, distortion} · {"command": "cancel"} · {"command": "doctor"} ·
+{"command": "quit"}. The end of the input quits, too. Answers carry the request's id:
+{"event": "progress", "stage", "done", "total"} · {"event": "done", "output", "skipped"} ·
+{"event": "error", "message", "exit_code"} · {"event": "doctor", "findings"}.
+"""
+
+import argparse
+import json
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInputError, CancelledError, ExitCode, HundError
+from ..progress import Progress
+from .choices import output_path, pipeline_options
+from .telling import Lines, say
+
+if TYPE_CHECKING:
+    from ..pipeline import Models
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no arguments."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to quit."""
+    server = _Server()
+    threading.Thread(target=server.listen, daemon=True).start()
+    say(event="ready")
+    while (request := server.requests.get()) is not None:
+        server.answer(request)
+    return ExitCode.DONE
+
+
+class _Server:
+    """Requests wait in a queue; a cancel overtakes them."""
+
+    def __init__(self) -> None:
+        self.requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+        self._models: dict[str, Models] = {}
+
+    def listen(self) -> None:
+        """Body of the thread that reads standard input."""
+        for line in sys.stdin:
+            try:
+                request = json.loads(line)
+                command = request["command"]
+            except (ValueError, TypeError, KeyError):
+                say(event="error", id=None, message="A request is a JSON object with a command.")
+                continue
+            if command == "cancel":
+                self._cancelled.set()
+            elif command == "quit":
+                break
+            else:
+                self.requests.put(request)
+        self._cancelled.set()  # nobody is left to hear the answer
+        self.requests.put(None)
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Do one request; whatever goes wrong is an answer, too."""
+        name = request.get("id")
+        try:
+            if request["command"] == "doctor":
+                from ..doctor import examine
+
+                say(event="doctor", id=name, findings=[vars(finding) for finding in examine()])
+            elif request["command"] == "reconstruct":
+                self._cancelled.clear()
+                say(event="done", id=name, **self._reconstruct(request))
+            else:
+                raise BadInputError(f"'{request['command']}' is no command of this server.")
+        except HundError as error:
+            say(event="error", id=name, message=str(error), exit_code=int(error.exit_code))
+        except (TypeError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+            message = f"The reconstruction failed ({type(error).__name__}: {error})."
+            say(event="error", id=name, message=message, exit_code=int(ExitCode.FAILED))
+
+    def _reconstruct(self, request: dict[str, Any]) -> dict[str, Any]:
+        for key in ("clip", "output"):
+            if not isinstance(request.get(key), str):
+                raise BadInputError(f"The request names no {key}.")
+        clip = Path(request["clip"])
+        chosen = pipeline_options(request)
+        path = output_path(clip, Path(request["output"]))
+        if path.exists() and not request.get("overwrite"):
+            return {"output": str(path), "skipped": True}
+        tell = Lines(id=request.get("id"))
+
+        def report(progress: Progress) -> None:
+            if self._cancelled.is_set():
+                raise CancelledError("The reconstruction was cancelled.")
+            tell(progress)
+
+        report(Progress(stage="load", done=0, total=None))
+        from .. import pipeline
+
+        device = request.get("device") or "auto"
+        if device not in self._models:
+            self._models[device] = pipeline.Models.load(device)
+        result = pipeline.reconstruct(clip, chosen, self._models[device], report)
+        result.save(path)
+        people = int(result.present.shape[0])
+        return {"output": str(path), "skipped": False, "people": people}

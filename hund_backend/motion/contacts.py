@@ -1,0 +1,59 @@
+"""Contacts: which heels and toes rest on something."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
+
+CONTACT_KEYPOINTS = ("left_heel", "left_foot_index", "right_heel", "right_foot_index")
+REST_SPEED = 0.35  # m/s at which a point is as likely at rest as not
+SPEED_SOFTNESS = 0.08  # m/s
+REST_HEIGHT = 0.09  # metres above the person's ground at which it is as likely in contact as not
+HEIGHT_SOFTNESS = 0.02  # metres
+ALONG_RAY = (
+    0.3  # share of motion along the line of sight that is believed: depth is the noisy part
+)
+SMOOTHING = 0.04  # seconds; contacts last longer
+
+
+def resting(
+    feet: Float[np.ndarray, "frames 4 3"], times: Float[np.ndarray, " frames"]
+) -> Float[np.ndarray, "frames 4"]:
+    """How sure each point is at rest, 0…1, by its speed alone.
+
+    A single frame shows no speed: everything may rest.
+
+    Args:
+        feet: left heel, left toe, right heel, right toe in the frame of a camera that stands
+            still, metres.
+        times: of the frames, seconds.
+    """
+    if len(feet) < 3:
+        return np.ones(feet.shape[:2])
+    velocity = np.gradient(feet, times, axis=0)
+    ray = feet / np.maximum(np.linalg.norm(feet, axis=-1, keepdims=True), 1e-6)
+    along = (velocity * ray).sum(-1, keepdims=True) * ray
+    speed = np.linalg.norm(velocity - along + ALONG_RAY * along, axis=-1)
+    frames = SMOOTHING / np.median(np.diff(times))
+    return _sigmoid((REST_SPEED - gaussian_filter1d(speed, frames, axis=0)) / SPEED_SOFTNESS)
+
+
+def foot_contacts(
+    feet: Float[np.ndarray, "frames 4 3"],
+    times: Float[np.ndarray, " frames"],
+    up: Float[np.ndarray, "3"],
+    height: float,
+) -> Float[np.ndarray, "frames 4"]:
+    """How sure each point touches the ground, 0…1: at rest, and low.
+
+    Args:
+        feet: left heel, left toe, right heel, right toe in the camera frame, metres.
+        times: of the frames, seconds.
+        up: unit vector away from the ground, camera frame.
+        height: of the person's ground along `up`, metres.
+    """
+    low = _sigmoid((REST_HEIGHT - (feet @ up - height)) / HEIGHT_SOFTNESS)
+    return resting(feet, times) * low
+
+
+def _sigmoid(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    return 0.5 * (1 + np.tanh(0.5 * values))

@@ -1,0 +1,28 @@
+"""The world: where the camera stands in a frame with z up and the ground at zero."""
+
+import numpy as np
+from jaxtyping import Float
+
+from .ground import Ground
+
+
+def world_from_camera(ground: Ground, origin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+    """Transform of a camera that stands still.
+
+    The world's y axis points away from the camera along the ground, x to the camera's right.
+
+    Args:
+        ground: which way is up, and how high the ground lies, camera frame.
+        origin: a point whose projection to the ground becomes the world's origin, camera frame.
+    """
+    up = ground.up
+    ahead = np.array([0.0, 0, 1]) - up[2] * up
+    if np.linalg.norm(ahead) < 1e-3:  # the camera looks straight down or up
+        ahead = np.array([0.0, -1, 0]) - -up[1] * up
+    ahead = ahead / np.linalg.norm(ahead)
+    rotation = np.stack([np.cross(ahead, up), ahead, up])
+    transform = np.eye(4)
+    transform[:3, :3] = rotation
+    place = rotation @ origin
+    transform[:3, 3] = [-place[0], -place[1], -ground.level]
+    return transform

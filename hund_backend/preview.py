@@ -1,0 +1,218 @@
+"""The preview: bodies over the footage, as a video and as a contact sheet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from .body.camera import distort
+from .body.model import BodyModel
+from .body.rotations import quaternion_to_matrix
+from .body.skeleton import PART_NAMES
+from .errors import BadInputError
+from .reconstruction import Reconstruction
+from .rendering.painter import Mesh, paint
+from .video import open_clip
+
+OPACITY = 0.65
+LONGEST_SIDE = 1280  # px of the overlay; larger footage is scaled down
+BATCH = 64  # frames posed at once
+SHEET_COLUMNS, SHEET_ROWS, TILE = 4, 4, 480
+MARGIN = 0.25  # of the people's box, around it on the contact sheet
+# Left limbs are warm, right limbs cold, whoever it is; head and torso have the person's colour.
+LEFT, RIGHT = (0.95, 0.45, 0.2), (0.2, 0.55, 0.95)
+PEOPLE = (
+    (0.75, 0.75, 0.78),
+    (0.55, 0.8, 0.55),
+    (0.85, 0.75, 0.4),
+    (0.75, 0.55, 0.8),
+    (0.5, 0.8, 0.8),
+)
+
+
+def write_preview(
+    reconstruction: Reconstruction, clip: Path, folder: Path, name: str | None = None
+) -> list[Path]:
+    """Write `<name>_overlay.mp4` and `<name>_sheet.png`; answers their paths.
+
+    Args:
+        reconstruction: of the clip.
+        clip: the footage; its frames are found by their numbers.
+        folder: where to write.
+        name: first part of the files' names; None takes the source's.
+
+    Raises:
+        BadInputError: the clip does not fit, or the folder cannot be written to.
+    """
+    name = name or Path(reconstruction.provenance["source"]["name"]).stem
+    folder.mkdir(parents=True, exist_ok=True)
+    video, sheet = folder / f"{name}_overlay.mp4", folder / f"{name}_sheet.png"
+    aside = video.with_suffix(".part.mp4")
+    tiles = []
+    count = len(reconstruction.frame_numbers)
+    shown = set(np.linspace(0, count - 1, min(SHEET_COLUMNS * SHEET_ROWS, count)).round().tolist())
+    writer = None
+    try:
+        for frame, image in enumerate(_overlaid(reconstruction, clip)):
+            if writer is None:
+                writer = _writer(aside, image, reconstruction.fps)
+            writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            if frame in shown:
+                tiles.append(_tile(reconstruction, frame, image))
+    finally:
+        if writer is not None:
+            writer.release()
+    if writer is None:
+        raise BadInputError(f"{clip.name} has none of the frames of this reconstruction.")
+    aside.replace(video)
+    _write_picture(sheet, _arranged(tiles))
+    return [video, sheet]
+
+
+def _overlaid(
+    reconstruction: Reconstruction, clip: Path
+) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    """Frames of the clip with the bodies over them, scaled to the overlay's size."""
+    body = BodyModel.load("low")
+    numbers = reconstruction.frame_numbers
+    width, height = reconstruction.image_size
+    scale = min(1.0, LONGEST_SIDE / max(width, height))
+    size = tuple(max(2, 2 * round(scale * side / 2)) for side in (width, height))  # codecs' wish
+    vertices: Float[np.ndarray, "people batch vertices 3"] | None = None
+    with open_clip(clip, start=int(numbers[0]), end=int(numbers[-1])) as frames:
+        if (frames.info.width, frames.info.height) != reconstruction.image_size:
+            raise BadInputError(
+                f"{clip.name} has another size than the clip that was reconstructed: "
+                "name that clip."
+            )
+        wanted = {int(number): index for index, number in enumerate(numbers)}
+        for frame in frames:
+            index = wanted.get(frame.number)
+            if index is None:
+                continue
+            if vertices is None or index % BATCH == 0:
+                first = index - index % BATCH
+                vertices = _posed(reconstruction, body, slice(first, first + BATCH))
+            image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+            here = vertices[:, index % BATCH]
+            yield paint(image, _meshes(reconstruction, body, here, index, scale), OPACITY)
+
+
+def _posed(
+    reconstruction: Reconstruction, body: BodyModel, frames: slice
+) -> Float[np.ndarray, "people batch vertices 3"]:
+    """Vertices of everybody in some frames, camera frame."""
+    rotations = quaternion_to_matrix(torch.from_numpy(reconstruction.rotations[:, frames]))
+    count = rotations.shape[1]
+    with torch.no_grad():
+        posed = body(
+            rotations[:, :, 1:],
+            torch.from_numpy(reconstruction.betas)[:, None].expand(-1, count, -1),
+            global_orient=rotations[:, :, 0],
+            root_translation=torch.from_numpy(reconstruction.root_translation[:, frames]),
+            expression=torch.from_numpy(reconstruction.expression[:, frames]),
+            arkit=torch.from_numpy(reconstruction.arkit[:, frames]),
+        )
+    return posed.vertices.numpy()
+
+
+def _meshes(
+    reconstruction: Reconstruction,
+    body: BodyModel,
+    vertices: Float[np.ndarray, "people vertices 3"],
+    frame: int,
+    scale: float,
+) -> list[Mesh]:
+    """What is to be painted in a frame."""
+    intrinsics = reconstruction.intrinsics[frame].copy()
+    lens = reconstruction.provenance.get("options", {}).get("distortion") or ()
+    meshes = []
+    for person in np.flatnonzero(reconstruction.present[:, frame]):
+        points = vertices[person]
+        slopes = points[:, :2] / np.maximum(points[:, 2:], 1e-3)
+        pixels = slopes @ intrinsics[:2, :2].T + intrinsics[:2, 2]
+        if lens:
+            pixels = distort(pixels.astype(np.float64), intrinsics, tuple(lens))
+        meshes.append(
+            Mesh(
+                vertices=points,
+                pixels=scale * pixels,
+                faces=body.faces.numpy(),
+                colors=_colors(body, int(person)),
+            )
+        )
+    return meshes
+
+
+def _colors(body: BodyModel, person: int) -> Float[np.ndarray, "faces 3"]:
+    """Left warm, right cold, the rest the person's own."""
+    of_part = [
+        LEFT
+        if name.startswith("left")
+        else RIGHT
+        if name.startswith("right")
+        else PEOPLE[person % len(PEOPLE)]
+        for name in PART_NAMES
+    ]
+    return np.array(of_part)[body.part_of_face.numpy()]
+
+
+def _tile(
+    reconstruction: Reconstruction, frame: int, image: UInt8[np.ndarray, "height width 3"]
+) -> UInt8[np.ndarray, "tile tile 3"]:
+    """A square round the people of a frame, with the frame's number."""
+    height, width = image.shape[:2]
+    scale = width / reconstruction.image_size[0]
+    present = reconstruction.present[:, frame]
+    center, side = np.array([width, height]) / 2, float(max(width, height))
+    if present.any():
+        points = scale * reconstruction.keypoints[present, frame, :, :2].reshape(-1, 2)
+        points = np.clip(points, 0, [width, height])
+        low, high = points.min(0), points.max(0)
+        center, side = (low + high) / 2, (1 + 2 * MARGIN) * float((high - low).max())
+    side = max(side, 32.0)
+    corner = center - side / 2
+    crop_from_image = np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]]) * TILE / side
+    tile = cv2.warpAffine(image, crop_from_image, (TILE, TILE), flags=cv2.INTER_AREA)
+    number = str(reconstruction.frame_numbers[frame])
+    for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+        place = (10, TILE - 12)
+        cv2.putText(tile, number, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, color, thickness)
+    return tile
+
+
+def _arranged(
+    tiles: list[UInt8[np.ndarray, "tile tile 3"]],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Tiles in rows, with a legend below."""
+    columns = min(SHEET_COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    sheet = np.full((rows * TILE + 40, columns * TILE, 3), 24, np.uint8)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
+        sheet[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE] = tile
+    place = 12
+    for text, color in (("left", LEFT), ("right", RIGHT)):
+        shade = tuple(int(255 * value) for value in color)
+        where = (place, rows * TILE + 28)
+        cv2.putText(sheet, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.8, shade, 2)
+        place += 110
+    return sheet
+
+
+def _writer(path: Path, image: UInt8[np.ndarray, "height width 3"], fps: float) -> cv2.VideoWriter:
+    height, width = image.shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
+    if not writer.isOpened():
+        raise BadInputError(f"{path.parent} cannot be written to: choose another --output folder.")
+    return writer
+
+
+def _write_picture(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
+    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    aside = path.with_suffix(".part")
+    aside.write_bytes(encoded.tobytes())
+    aside.replace(path)
