@@ -20,6 +20,7 @@ from .motion.contacts import foot_contacts, resting
 from .motion.ground import estimate_ground
 from .motion.performance import Performance, perform
 from .motion.world import world_from_camera
+from .options import Options
 from .perception.evidence import Evidence
 from .perception.eyes import Eyes
 from .prior.gaussian import GaussianPrior
@@ -28,19 +29,6 @@ from .provenance import provenance_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
 from .stopwatch import Stopwatch
 from .video import ClipInfo, Frame, open_clip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a user can choose."""
-
-    people: int | None = None  # keep so many, the most present; None keeps all
-    start: int | None = None  # first frame, by its number in the source
-    end: int | None = None  # last frame
-    focal: float | None = None  # px of the full frame
-    fov: float | None = None  # horizontal, degrees
-    intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both
-    distortion: tuple[float, ...] = ()  # k1 k2 p1 p2 [k3], as in OpenCV
 
 
 @dataclass(frozen=True, kw_only=True)

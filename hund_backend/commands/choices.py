@@ -2,12 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import BadInputError
-
-if TYPE_CHECKING:
-    from ..pipeline import Options
+from ..options import Options
+from ..sources import clip_name
 
 FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
 
@@ -39,14 +38,12 @@ def add_clip_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pipeline_options(chosen: dict[str, Any]) -> "Options":
+def pipeline_options(chosen: dict[str, Any]) -> Options:
     """The pipeline's options.
 
     Raises:
         BadInputError: a value makes no sense.
     """
-    from ..pipeline import Options
-
     values = {name: chosen[name] for name in FIELDS if chosen.get(name) is not None}
     for name in ("people", "start", "end"):
         if name in values and not isinstance(values[name], int):
@@ -73,8 +70,6 @@ def output_path(clip: Path, folder: Path) -> Path:
     Raises:
         BadInputError: the folder cannot be made or written to.
     """
-    from ..sources import clip_name
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{clip_name(clip)}.probe"

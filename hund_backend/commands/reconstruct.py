@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CancelledError, ExitCode, HundError
+from ..options import Options
 from .choices import add_clip_options, add_device, output_path, pipeline_options
 from .telling import say, teller
 
 if TYPE_CHECKING:
-    from ..pipeline import Models, Options
+    from ..pipeline import Models
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +46,10 @@ def run(options: argparse.Namespace) -> int:
 class _Batch:
     """Clips done one after the other with the same models."""
 
-    def __init__(self, options: argparse.Namespace, chosen: "Options") -> None:
+    def __init__(self, options: argparse.Namespace, chosen: Options) -> None:
         self._options = options
         self._chosen = chosen
-        self._models: Models | None = None
+        self._models: "Models | None" = None
 
     def do(self, clip: Path) -> int:
         """Reconstruct one clip and tell about it; answers its exit code."""

@@ -23,6 +23,7 @@ ALLOWED = {
     "rendering": BODY,
     "perception": {*BODY, "video"},
     "device": BASE,
+    "options": set(),
     "stopwatch": set(),
     "descent": {*BODY, "prior", "rendering", "perception"},
     "motion": {*BODY, "prior", "rendering", "perception", "descent"},
@@ -32,9 +33,9 @@ ALLOWED |= {
     "preview": {*BODY, "video", "rendering"},
     "provenance": {*BODY, "prior", "perception"},
     "doctor": {*BODY, "prior", "perception", "provenance"},
-    "pipeline": {*ROUTE, "device", "provenance", "stopwatch"},
+    "pipeline": {*ROUTE, "device", "options", "provenance", "stopwatch"},
     "training": {*ROUTE, "pipeline"},
-    "evaluation": {*ROUTE, "pipeline", "preview", "provenance", "stopwatch"},
+    "evaluation": {*ROUTE, "pipeline", "options", "preview", "provenance", "stopwatch"},
 }
 ALLOWED["commands"] = {*ALLOWED, "stopwatch"}
 

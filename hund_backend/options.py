@@ -1,0 +1,16 @@
+"""What a user can choose for a clip."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which frames and people, through which lens."""
+
+    people: int | None = None  # keep so many, the most present; None keeps all
+    start: int | None = None  # first frame, by its number in the source
+    end: int | None = None  # last frame
+    focal: float | None = None  # px of the full frame
+    fov: float | None = None  # horizontal, degrees
+    intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both
+    distortion: tuple[float, ...] = ()  # k1 k2 p1 p2 [k3], as in OpenCV
