@@ -30,8 +30,7 @@ def main(arguments: list[str], settings: job.Settings, *, device: str = "auto") 
         device: likewise.
 
     Returns:
-        The exit code: 0 done, 2 bad input, 3 nobody found, 130 cancelled; of several clips that
-        failed, the first one's.
+        The exit code of the worst clip: 0 done, 2 bad input, 3 nobody found, 130 cancelled.
     """
     try:
         wanted = _parser(device).parse_args(arguments)
@@ -65,8 +64,7 @@ class Batch:
     @property
     def exit_code(self) -> int:
         """Of the command."""
-        codes = [entry.get("exit_code", 0) for entry in self.entries.values()]
-        return next(filter(None, codes), 0)
+        return max(entry.get("exit_code", 0) for entry in self.entries.values())
 
     def run(self, settings: job.Settings) -> None:
         """Reconstruct every clip and write its scenes."""

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]  # the extension; the backend and its own packa
 BAD_INPUT, CANCELLED = 2, 130  # exit codes of the command line
 GRACE = 0.5  # seconds between asking the backend to stop and killing it
 FIRST_WORD = 180.0  # seconds within which a started backend must say something
+_NOISE = "stdout: "  # begins a line of the log that the backend did not mean for it
 PACKAGES = "packages"  # packages of the zip that Blender's own process must not see
 
 
@@ -220,7 +221,7 @@ class Job:
                 contextlib.suppress(OSError),
                 self.settings.log.open("a", encoding="utf-8") as log,
             ):
-                log.write(line)
+                log.write(_NOISE + line)
             return None
         self._heard = True
         match reply:
@@ -363,5 +364,7 @@ def _reply(line: str) -> dict[str, Any] | None:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip().rstrip(".") if len(lines) > 1 else ""
+    """What a backend said last on its standard error: of a traceback, the error."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[1:]
+    said = [line.strip().rstrip(".") for line in lines if not line.startswith(_NOISE)]
+    return said[-1] if said else ""

@@ -43,6 +43,12 @@ class HUND_OT_load(bpy.types.Operator, ImportHelper):
 
     filename_ext = ".npz"
     filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    clip: bpy.props.StringProperty(
+        name="Clip",
+        description="Name the clip that it was made of, to see it behind the camera",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
     filter_glob: bpy.props.StringProperty(default="*.npz", options={"HIDDEN"})
 
     def invoke(self, context, event):
@@ -52,7 +58,8 @@ class HUND_OT_load(bpy.types.Operator, ImportHelper):
 
     def execute(self, context):
         try:
-            self.report({"INFO"}, write(context, Path(self.filepath)))
+            clip = Path(self.clip) if self.clip else None
+            self.report({"INFO"}, write(context, Path(self.filepath), clip))
         except job.FailedError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -39,9 +39,9 @@ def stop() -> None:
         bpy.app.timers.unregister(_wait_for_the_job)
 
 
-def unclaimed() -> list[Path]:
-    """Reconstructions that finished after another file was opened: nobody has seen them yet."""
-    return [outcome.path for outcome in _unclaimed if outcome.path]
+def unclaimed() -> list[job.Outcome]:
+    """What finished after another file was opened: nobody has seen it yet."""
+    return [outcome for outcome in _unclaimed if outcome.path]
 
 
 def tasks(context, clips: list[Path]) -> list[job.Task]:

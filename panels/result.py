@@ -15,14 +15,16 @@ class HUND_PT_result(Place, bpy.types.Panel):
 
     def draw(self, context):
         layout = self.layout
-        for path in reconstruct.unclaimed():
-            text = iface_("Add %s to This Scene") % path.stem
-            layout.operator("hund.load", text=text, translate=False).filepath = str(path)
+        for outcome in reconstruct.unclaimed():
+            text = iface_("Add %s to This Scene") % outcome.path.stem
+            button = layout.operator("hund.load", text=text, icon="ADD", translate=False)
+            button.filepath, button.clip = str(outcome.path), str(outcome.task.clip)
         for note in context.scene.hund.results:
             box = layout.box()
             row = box.row()
             row.label(text=note.name, icon="OUTLINER_COLLECTION", translate=False)
-            row.operator("hund.load", text="", icon="FILE_REFRESH").filepath = note.filepath
+            button = row.operator("hund.load", text="", icon="FILE_REFRESH")
+            button.filepath, button.clip = note.filepath, note.clip
             column = box.column(align=True)
             people = iface_("%d people, %d frames") % (note.people, note.frames)
             column.label(text=people, translate=False)

@@ -10,27 +10,25 @@ from .place import Place
 # What the backend's stages are called here, and which part of the bar each fills.
 STAGES = {
     "start": ("Starting", 0.0, 0.02),
-    "read": ("Reading the clip", 0.02, 0.05),
-    "look": ("Looking at the people", 0.05, 0.55),
-    "follow": ("Following the people", 0.55, 0.6),
-    "descend": ("Posing the bodies", 0.6, 0.95),
-    "ground": ("Finding the ground", 0.95, 1.0),
+    "load": ("Loading the networks", 0.02, 0.05),
+    "look": ("Looking at the people", 0.05, 0.6),
+    "descend": ("Posing the bodies", 0.6, 1.0),
 }
 
 
 def progress(status) -> tuple[float, str]:
     """Fraction of the bar and the words on it."""
-    name, start, end = STAGES.get(status.stage, (status.stage.capitalize(), 0.0, 1.0))
-    words = iface_(name)
+    stage, _, person = status.stage.partition(" ")  # "descend 1/2": of two people the first
+    name, start, end = STAGES.get(stage, (stage.capitalize(), 0.0, 1.0))
     if status.stopping:
         return start, iface_("Stopping")
+    words = f"{iface_(name)} {person}".strip()
     if not status.total:
-        return start, f"{words} {status.done}" if status.done else words
-    words = f"{words} {status.done}/{status.total}"
+        return start, f"{words}, {status.done}" if status.done else words
+    words = f"{words}, {status.done}/{status.total}"
     if status.seconds_left is not None and status.done < status.total:
         minutes, seconds = divmod(round(status.seconds_left), 60)
-        left = f"{minutes}:{seconds:02d}"
-        words = iface_("%s, %s left") % (words, left)
+        words = iface_("%s, %s left") % (words, f"{minutes}:{seconds:02d}")
     return start + (end - start) * min(status.done / status.total, 1.0), words
 
 
