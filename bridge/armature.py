@@ -107,7 +107,7 @@ def _add_bones(data: bpy.types.Armature, rest: Rest, skinning_weights: np.ndarra
     for joint, name in enumerate(JOINT_NAMES):
         bone = data.edit_bones.new(name)
         bone.head, bone.tail = heads[joint], tails[joint]
-        bone.align_roll(_roll_axis(name, bone.vector.normalized()))
+        bone.align_roll(_roll_axis(name, bone.vector.normalized(), rest))
         if PARENTS[joint] >= 0:
             bone.parent = data.edit_bones[JOINT_NAMES[PARENTS[joint]]]
             bone.use_connect = bone.parent.tail == bone.head
@@ -139,10 +139,14 @@ def _tails(rest: Rest, skinning_weights: np.ndarray) -> list[Vector]:
     return tails
 
 
-def _roll_axis(name: str, along: Vector) -> Vector:
-    """Where a bone's z axis points: knees and elbows, and fingers, then bend about x."""
-    is_of_hand = name.startswith(("Hand", "Index", "Middle", "Ring", "Pinky", "Thumb"))
-    if is_of_hand or name.startswith("Clavicle") or abs(along.dot(_FORWARD)) > 0.7:
+def _roll_axis(name: str, along: Vector, rest: Rest) -> Vector:
+    """Where a bone's z axis points: elbows, knees, knuckles and thumbs then bend about x."""
+    if name.startswith(("Hand", "Index", "Middle", "Ring", "Pinky")):
+        side = name[-1]
+        index, pinky = (rest.joints[JOINT_INDEX[f"{n}01{side}"]] for n in ("Index", "Pinky"))
+        back_of_hand = Vector(index - pinky).cross(along)
+        return back_of_hand if side == "L" else -back_of_hand
+    if name.startswith("Clavicle") or abs(along.dot(_FORWARD)) > 0.7:
         return _UP
     return _FORWARD
 

@@ -135,12 +135,10 @@ def _build_people(
 
 
 def _is_free(scene: bpy.types.Scene, earlier: bpy.types.Collection | None, clip: str) -> bool:
-    """Whether a scene holds nothing of the user's but what Blender started with."""
-    return all(
-        (_STARTUP.get(obj.name) == obj.type and obj.animation_data is None)
-        or (earlier is not None and belongings.is_ours(obj, clip))
-        for obj in scene.objects
-    )
+    """Whether a scene holds nothing of the user's: it is empty, or as Blender starts with it."""
+    others = [obj for obj in scene.objects if not (earlier and belongings.is_ours(obj, clip))]
+    is_animated = any(obj.animation_data for obj in others)
+    return not others or (not is_animated and {obj.name: obj.type for obj in others} == _STARTUP)
 
 
 def _source_name(reconstruction: Reconstruction) -> str:

@@ -1,0 +1,32 @@
+"""Loads the checkout as the extension bl_ext.user_default.hund in a throw-away profile."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_PROFILE = tempfile.TemporaryDirectory(prefix="hund-blender-")
+os.environ["BLENDER_USER_RESOURCES"] = _PROFILE.name  # before the first import of bpy
+bpy = pytest.importorskip("bpy")
+
+ROOT = Path(__file__).parents[2]
+MODULE = "bl_ext.user_default.hund"
+
+
+def _link_checkout():
+    """Makes the checkout importable under the name that it has when it is installed."""
+    repos = bpy.context.preferences.extensions.repos
+    folder = Path(next(repo for repo in repos if repo.module == "user_default").directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "hund").symlink_to(ROOT, target_is_directory=True)
+    sys.dont_write_bytecode = True  # the same files are imported under two names
+
+
+_link_checkout()
+
+
+@pytest.fixture(autouse=True)
+def empty_scene():
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)

@@ -1,0 +1,168 @@
+"""What stands in the scene is what the Reconstruction says: bones, skin and camera, at any rate."""
+
+import bpy
+import numpy as np
+import pytest
+from bl_ext.user_default.hund.bridge import scene
+from bpy_extras.object_utils import world_to_camera_view
+from mathutils import Vector
+from moving_people import (
+    JOINT_NAMES,
+    build_reconstruction,
+    heads_of,
+    in_world,
+    show,
+    skin_of,
+    transforms_of,
+    vertices_of,
+)
+
+BONE_TOLERANCE, SKIN_TOLERANCE = 1e-4, 5e-4  # metres
+
+
+def write(reconstruction, **options):
+    return scene.write(bpy.context, reconstruction, **options)
+
+
+def curves_of(datablock):
+    action = datablock.animation_data.action
+    if bpy.app.version < (4, 4):
+        return list(action.fcurves)
+    return list(
+        action.layers[0].strips[0].channelbag(datablock.animation_data.action_slot).fcurves
+    )
+
+
+def keys_of(fcurve):
+    values = np.empty(2 * len(fcurve.keyframe_points), np.float32)
+    fcurve.keyframe_points.foreach_get("co", values)
+    return values.reshape(-1, 2)
+
+
+def assert_people_stand(reconstruction, written, frames):
+    for index in (0, 7, len(frames) - 1):
+        show(bpy.context.scene, frames[index])
+        for person, armature in enumerate(written.people):
+            joints = in_world(reconstruction, reconstruction.joints[person, index], index)
+            assert np.abs(heads_of(armature) - joints).max() < BONE_TOLERANCE
+            skin = vertices_of(reconstruction, person, index)
+            assert np.abs(skin_of(armature) - skin).max() < SKIN_TOLERANCE
+
+
+@pytest.mark.parametrize("moves_camera", [False, True])
+def test_bones_and_skin_are_where_the_backend_puts_them(moves_camera):
+    reconstruction = build_reconstruction(people=2, moves_camera=moves_camera)
+    written = write(reconstruction)
+    assert len(written.people) == 2
+    assert_people_stand(reconstruction, written, 1 + np.arange(20))
+
+
+@pytest.mark.parametrize(("clip_fps", "scene_fps"), [(60, 24), (24, 60), (29.97, 30)])
+def test_motion_keeps_its_speed_in_a_scene_of_another_rate(clip_fps, scene_fps):
+    bpy.ops.mesh.primitive_cube_add()  # a scene of somebody's own keeps its rate
+    bpy.context.scene.render.fps = scene_fps
+    reconstruction = build_reconstruction(fps=clip_fps)
+    written = write(reconstruction, start_frame=11)
+    assert bpy.context.scene.render.fps == scene_fps
+    frames = 11 + reconstruction.times * scene_fps
+    frames = np.rint(frames) if scene_fps == 30 else frames  # 29.97 is near enough
+    assert_people_stand(reconstruction, written, frames)
+
+
+def test_rounded_time_stamps_still_give_keys_on_whole_frames():
+    times = np.round(np.arange(20) / 29.97, 3)
+    written = write(build_reconstruction(fps=29.97, times=times, frame_numbers=np.arange(20)))
+    for fcurve in curves_of(written.people[0]):
+        assert np.array_equal(keys_of(fcurve)[:, 0], 1 + np.arange(20))
+
+
+def test_frames_missing_from_the_clip_leave_their_time_empty():
+    numbers = np.delete(np.arange(25), [4, 5, 6, 17, 18])
+    reconstruction = build_reconstruction(times=numbers / 30, frame_numbers=numbers)
+    assert_people_stand(reconstruction, write(reconstruction), 1 + numbers)
+
+
+def test_rotations_do_not_jump_between_their_two_quaternions():
+    written = write(build_reconstruction(seed=3))
+    fcurves = {(f.data_path, f.array_index): f for f in curves_of(written.people[0])}
+    for name in JOINT_NAMES:
+        path = f'pose.bones["{name}"].rotation_quaternion'
+        turns = np.stack([keys_of(fcurves[path, index])[:, 1] for index in range(4)], 1)
+        assert np.allclose(np.linalg.norm(turns, axis=1), 1, atol=1e-4)
+        assert (np.sum(turns[1:] * turns[:-1], axis=1) > 0.5).all()
+
+
+def test_between_frames_rotations_go_straight():
+    reconstruction = build_reconstruction()
+    written = write(reconstruction)
+    turns = reconstruction.rotations[0, 4:6].astype(np.float64)
+    turns[1] *= np.sign((turns[0] * turns[1]).sum(-1, keepdims=True))
+    middle = turns.sum(0) / np.linalg.norm(turns.sum(0), axis=-1, keepdims=True)
+    place = reconstruction.root_translation[0, 4:6].mean(0)
+    _, transforms = transforms_of(middle, place, reconstruction.betas[0])
+    show(bpy.context.scene, 5.5)
+    expected = in_world(reconstruction, transforms[:, :3, 3], 4)
+    assert np.abs(heads_of(written.people[0]) - expected).max() < BONE_TOLERANCE
+
+
+def test_what_stands_still_has_one_key():
+    reconstruction = build_reconstruction(moves_face=False)
+    reconstruction.rotations[:, :, 20:] = [1, 0, 0, 0]
+    written = write(reconstruction)
+    lengths = {f.data_path.split('"')[1]: len(keys_of(f)) for f in curves_of(written.people[0])}
+    assert {lengths[name] for name in JOINT_NAMES[:20]} == {20}
+    assert {lengths[name] for name in JOINT_NAMES[20:]} == {1}
+    keys = written.people[0].children[0].data.shape_keys
+    assert keys.animation_data is None
+    values = [keys.key_blocks[f"Expression {number:02d}"].value for number in range(1, 21)]
+    assert np.allclose(values, reconstruction.expression[0, 0])
+
+
+def test_where_blender_has_slots_a_person_has_one_action():
+    written = write(build_reconstruction())
+    mesh = written.people[0].children[0]
+    owners = (written.people[0], mesh.data.shape_keys)
+    actions = {owner.animation_data.action for owner in owners}
+    assert len(actions) == (1 if bpy.app.version >= (4, 4) else 2)
+    assert all(curves_of(owner) for owner in owners)
+
+
+def test_skin_is_hidden_before_a_person_comes_and_after():
+    present = np.zeros((1, 20), bool)
+    present[0, [6, 7, 12]] = True
+    mesh = write(build_reconstruction(present=present)).people[0].children[0]
+    hidden = []
+    for frame in range(1, 21):
+        show(bpy.context.scene, frame)
+        hidden.append((mesh.hide_viewport, mesh.hide_render))
+    assert hidden == [(not 6 <= index <= 12,) * 2 for index in range(20)]
+
+
+def test_who_is_always_there_has_no_keys_of_visibility():
+    assert write(build_reconstruction()).people[0].children[0].animation_data is None
+
+
+@pytest.mark.parametrize("zooms", [False, True])
+@pytest.mark.parametrize("moves", [False, True])
+def test_joints_are_seen_where_the_intrinsics_project_them(moves, zooms):
+    intrinsics = np.tile([[500.0, 0, 330], [0, 520, 170], [0, 0, 1]], (20, 1, 1))
+    if zooms:
+        intrinsics[:, 0, 0] *= np.linspace(1, 2, 20)
+        intrinsics[:, 1, 1] *= np.linspace(1, 2, 20)
+    reconstruction = build_reconstruction(moves_camera=moves, intrinsics=intrinsics)
+    camera = write(reconstruction).camera
+    width, height = reconstruction.image_size
+    assert bpy.context.scene.camera == camera
+    assert (camera.animation_data is not None) == moves
+    assert (camera.data.animation_data is not None) == zooms
+    for index in (0, 9, 19):
+        show(bpy.context.scene, 1 + index)
+        joints = reconstruction.joints[0, index].astype(np.float64)
+        pixels = joints @ intrinsics[index].T
+        pixels = pixels[:, :2] / pixels[:, 2:]
+        seen = [
+            world_to_camera_view(bpy.context.scene, camera, Vector(joint))
+            for joint in in_world(reconstruction, joints, index)
+        ]
+        seen = np.array(seen)[:, :2] * [1, -1] * [width, height] + [0, height]
+        assert np.abs(seen - pixels).max() < 0.1
