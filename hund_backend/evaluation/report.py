@@ -10,7 +10,7 @@ import numpy as np
 
 from ..body.model import BodyModel
 from .estimates import DETECTOR, RECONSTRUCTION, Outcome, Request, Seen, estimate
-from .kits import Kit, read_kit
+from .kits import Kit
 from .scoring import METRICS, Estimates, Figure, score, scored_joints
 from .steadiness import STEADINESS, steadiness
 
@@ -50,33 +50,21 @@ class Row:
 
 
 def evaluate(
-    folders: list[Path],
-    look: Callable[[Request], Seen | None],
-    body: BodyModel,
-    provenance: dict[str, Any],
+    kits: list[Kit], look: Callable[[Request], Seen | None], body: BodyModel
 ) -> dict[str, Any]:
-    """Score kits; answers what goes into the JSON file.
+    """Score kits; answers what goes into the JSON file, but for its provenance.
 
     Args:
-        folders: of the kits.
+        kits: pictures and clips with a truth.
         look: the pipeline.
         body: the body model of its reconstructions.
-        provenance: how the figures came about, as JSON can hold it.
-
-    Raises:
-        BadInputError: a kit cannot be read. All are read before the first is scored.
     """
-    kits = [read_kit(folder) for folder in folders]
-    return {
-        "schema": SCHEMA,
-        "provenance": provenance,
-        "kits": [_scored(kit, estimate(kit, look, body), body) for kit in kits],
-    }
+    scored = [_scored(kit, estimate(kit, look, body), body) for kit in kits]
+    return {"schema": SCHEMA, "provenance": {}, "kits": scored}
 
 
 def write(result: dict[str, Any], folder: Path) -> None:
-    """Write `evaluation.json` and `evaluation.md`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `evaluation.json` and `evaluation.md` into a folder that exists."""
     text = json.dumps(result, indent=1, allow_nan=False)
     (folder / "evaluation.json").write_text(text, encoding="utf-8")
     (folder / "evaluation.md").write_text(markdown(result), encoding="utf-8")

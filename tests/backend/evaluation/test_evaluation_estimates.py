@@ -15,7 +15,7 @@ from hund_backend.errors import BadInputError
 from hund_backend.evaluation import steadiness
 from hund_backend.evaluation.body_points import body_joints, body_points
 from hund_backend.evaluation.estimates import Seen, estimate
-from hund_backend.evaluation.report import evaluate, markdown
+from hund_backend.evaluation.report import evaluate, markdown, write
 from hund_backend.evaluation.scoring import score
 from hund_backend.perception.evidence import Evidence
 from hund_backend.reconstruction import Reconstruction
@@ -218,14 +218,11 @@ def test_the_longest_stretch_without_a_gap_is_found():
     assert steadiness.longest_run(np.ones(4, dtype=bool)) == slice(0, 4)
 
 
-def test_the_report_holds_every_row_and_no_nan(body, tmp_path, monkeypatch):
-    from hund_backend.evaluation import report
-
+def test_the_report_holds_every_row_and_no_nan(body, tmp_path):
     seen = see(body, present=np.array([[True, True, False], [True, True, False]]))
     kit = kit_of_clip(seen, body, 0)
-    monkeypatch.setattr(report, "read_kit", lambda folder: kit)
-    result = evaluate([Path("toy")], lambda request: seen, body, {"device": "cpu"})
-    report.write(result, tmp_path)
+    result = evaluate([kit], lambda request: seen, body)
+    write(result, tmp_path)
     (scored,) = result["kits"]
     assert [(r["method"], r["joints"], r["num_joints"]) for r in scored["rows"]] == [
         ("reconstruction", "all", 17),

@@ -1,0 +1,39 @@
+"""Clips that benchmarks run on, made once from the demo clip and kept in the cache."""
+
+import os
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hund_backend.video import open_clip
+from tools.cache import cache_folder
+from tools.get_demo_clip import get_demo_clip
+
+FULL_HD = (1920, 1080)
+
+
+def walker(num_frames: int, size: tuple[int, int] = FULL_HD) -> Path:
+    """The demo's walker to and fro for any number of frames of `size` (width, height) pixels."""
+    path = cache_folder() / "benchmarks" / f"walker-{size[0]}x{size[1]}-{num_frames}.mp4"
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{os.getpid()}-{path.name}")
+    writer = cv2.VideoWriter(str(aside), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, size)
+    for image in islice(_there_and_back(get_demo_clip()), num_frames):
+        scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        writer.write(cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR))
+    writer.release()
+    return aside.rename(path)
+
+
+def _there_and_back(clip: Path) -> Iterator[np.ndarray]:
+    """RGB images of a clip forwards, backwards, forwards, … without end, so that nobody jumps."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    with open_clip(clip) as frames:  # kept packed: 230 frames would be a gigabyte
+        packed = [cv2.imencode(".jpg", frame.image, quality)[1] for frame in frames]
+    for image in cycle([*packed, *packed[-2:0:-1]]):
+        yield cv2.imdecode(image, cv2.IMREAD_COLOR)

@@ -1,0 +1,139 @@
+"""The command `evaluate`: the pipeline of `reconstruct`, run on data kits and scored."""
+
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..body.model import BodyModel
+from ..errors import BadInputError, NobodyFoundError
+from ..options import Options
+from ..pipeline import Models, perceive
+from ..pipeline import estimate as descend
+from ..progress import Progress, Report, silent
+from ..provenance import weights_hashes
+from ..stopwatch import Stopwatch
+from .estimates import Request, Seen
+from .kits import Kit, read_kit
+from .report import evaluate, markdown, write
+
+
+def evaluate_kits(
+    folders: list[Path],
+    output: Path | None = None,
+    *,
+    device: str = "auto",
+    report: Report = silent,
+) -> str:
+    """Score kits with the pipeline as `reconstruct` runs it, and with the detector alone.
+
+    Args:
+        folders: of the kits; all are read before the first is scored.
+        output: where `evaluation.json` and `evaluation.md` go; nowhere by default.
+        device: "auto", "cpu" or "cuda".
+        report: told of every picture and clip.
+
+    Returns:
+        The tables as Markdown.
+
+    Raises:
+        BadInputError: a kit, the device or the output folder cannot be used.
+    """
+    kits = [read_kit(folder) for folder in folders]
+    if output is not None:
+        _make(output)
+    models = Models.load(device)
+    started = time.monotonic()
+    look = _telling(report, look_with(models), kits)
+    result = evaluate(kits, look, BodyModel.load("keypoints"))
+    seconds = round(time.monotonic() - started, 1)
+    result["provenance"] = _provenance(kits, str(models.device)) | {"seconds": seconds}
+    if output is not None:
+        write(result, output)
+    return markdown(result)
+
+
+def look_with(models: Models) -> Callable[[Request], Seen | None]:
+    """The pipeline, answering a kit's requests; all people in view are reconstructed."""
+
+    def look(request: Request) -> Seen | None:
+        camera = request.intrinsics
+        options = Options(
+            start=request.start,
+            end=request.end,
+            intrinsics=None if camera is None else tuple(map(tuple, camera.tolist())),
+        )
+        try:
+            sight = perceive(request.path, options, models, silent, Stopwatch())
+        except NobodyFoundError:
+            return None
+        reconstruction = descend(sight, options, models, silent, Stopwatch())
+        return Seen(reconstruction=reconstruction, evidence=sight.people)
+
+    return look
+
+
+def _telling(
+    report: Report, look: Callable[[Request], Seen | None], kits: list[Kit]
+) -> Callable[[Request], Seen | None]:
+    """A look that reports how many pictures and clips were seen."""
+    pictures = sum(frame.number is None for kit in kits for frame in kit.frames)
+    clips = len({(kit.folder, f.path) for kit in kits for f in kit.frames if f.number is not None})
+    done = 0
+
+    def told(request: Request) -> Seen | None:
+        nonlocal done
+        seen = look(request)
+        done += 1
+        report(Progress(stage="evaluate", done=done, total=pictures + clips))
+        return seen
+
+    return told
+
+
+def _provenance(kits: list[Kit], device: str) -> dict[str, Any]:
+    """What was run with what."""
+    return {
+        "command": f"python -m hund_backend evaluate {' '.join(kit.folder.name for kit in kits)}",
+        "hund": __version__,
+        "commit": _commit(),
+        "weights": weights_hashes(),
+        "method": "fit",
+        "device": device,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, marked where files differ from it; None outside a checkout."""
+    git = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=10",
+    ]
+    try:
+        answer = subprocess.run(git, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".evaluation"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInputError(
+            f"{folder} cannot be written ({error.strerror}): choose another --output folder."
+        ) from error
