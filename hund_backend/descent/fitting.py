@@ -1,0 +1,246 @@
+"""The fit: from a person's evidence over a whole clip to states, by energy minimisation.
+
+The optimisation variant of the flow priors' and GHUM's papers (Zanfir et al., 2020; Xu et al.,
+2020), over all frames of a track at once: keyframes find their way from several kinematic starts
+and agree on one build; then all frames descend together, tied by motion.
+"""
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hund_backend.body.model import BodyModel
+from hund_backend.perception.evidence import Evidence
+from hund_backend.prior.gaussian import PosePrior
+from hund_backend.prior.limits import JointLimits
+
+from .certainty import joint_confidence
+from .keyframes import best_path, chosen_keyframes, interpolated
+from .linearization import linearized
+from .objective import TERMS, EnergyConfig, Objective
+from .puppet import Posture, Puppet
+from .solver import Descent, SolverConfig, minimized
+from .starts import kinematic_starts, placed
+from .state import State
+from .targets import Targets
+from .windows import windows
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """The energy and the schedule of its descent."""
+
+    energy: EnergyConfig = field(default_factory=EnergyConfig)
+    keyframe_spacing: float = 0.3  # seconds
+    max_keyframes: int = 120  # of the whole track, spread evenly
+    wide_cutoff: float = 15.0  # of keypoints in early stages, when the right point may be far off
+    rigid_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=6))
+    start_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
+    build_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
+    coarse_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=8))
+    fine_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=20))
+    window: int = 300  # frames that descend together
+    overlap: int = 40  # frames of the next window that a window looks ahead
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit answers."""
+
+    state: State  # batch: frames
+    stage_losses: Float[Tensor, "frames stages terms"]
+    """Energies of the final objective after the start, the keyframes, the coarse and fine stage."""
+    terms: tuple[str, ...]
+    joint_confidence: Float[Tensor, "frames 63"]
+    converged: bool
+
+
+def fit(
+    evidence: Evidence,
+    intrinsics: Float[np.ndarray, "frames 3 3"],
+    fps: float,
+    body: BodyModel,
+    prior: PosePrior,
+    config: FitConfig | None = None,
+    report: Callable[[int], None] = lambda iteration: None,
+) -> FitResult:
+    """Fit the body to a person over all frames of a track.
+
+    Deterministic. Works on the CPU in double precision whatever the body's device: the problem is
+    a narrow band of small blocks, too small for a GPU and too stiff for single precision.
+
+    Args:
+        evidence: what was seen.
+        intrinsics: of the full frame, px.
+        fps: true rate of the frames.
+        body: a body model that has BlazePose's keypoints.
+        prior: how likely people take a pose.
+        config: energy and schedule.
+        report: told the number of each iteration; what it raises ends the fit.
+    """
+    config = config or FitConfig()
+    fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report)
+    with torch.no_grad():
+        return fitter.result()
+
+
+class _Fitter:
+    """One fit: what stays the same through its stages."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        intrinsics: Float[np.ndarray, "frames 3 3"],
+        fps: float,
+        body: BodyModel,
+        prior: PosePrior,
+        config: FitConfig,
+        report: Callable[[int], None],
+    ) -> None:
+        self.config, self.fps = config, fps
+        self.home = body.template.device, body.template.dtype
+        self.puppet = Puppet.cut_from(body)
+        self.prior = copy.deepcopy(prior).to("cpu", torch.float64)
+        self.limits = JointLimits(torch.float64)
+        self.targets = Targets.of(evidence, intrinsics, self.puppet)
+        self.frames = len(evidence.frames)
+        confidence = evidence.keypoints[..., 2] * evidence.observed[:, None]
+        self.seen = torch.from_numpy(confidence.astype(np.float64))
+        self._report, self._iterations = report, 0
+
+    def result(self) -> FitResult:
+        """Go through the stages."""
+        config = self.config
+        keyframes = chosen_keyframes(
+            self.targets.observed, config.keyframe_spacing * self.fps, config.max_keyframes
+        )
+        started, descended = self._from_starts(keyframes)
+        built = self._agreed_build(keyframes, descended)
+        postures = [interpolated(started, keyframes, self.frames)]
+        postures.append(interpolated(built.posture, keyframes, self.frames))
+        converged = bool(built.converged.all())
+        for energy, steps in (
+            (self._wide_energy(), config.coarse_steps),
+            (config.energy, config.fine_steps),
+        ):
+            posture, converged = self._together(postures[-1], energy, steps)
+            postures.append(posture)
+        return self._answer(postures, converged)
+
+    def _from_starts(self, keyframes: Int[Tensor, " keyframes"]) -> tuple[Posture, Posture]:
+        """Where the best start of each keyframe began, and where it came to."""
+        targets = self.targets.at(keyframes)
+        starts = kinematic_starts(targets, self.puppet, self.prior)
+        betas = self.puppet.offsets.new_zeros(len(self.puppet.offset_basis))
+        everywhere = torch.arange(len(keyframes)).repeat(len(starts))
+        targets = targets.at(everywhere)
+        started = placed(starts.flatten(0, 1), targets, self.puppet, betas)
+        alone = self._objective(targets, self._wide_energy())
+        groups = torch.arange(len(everywhere))
+        rigid = replace(alone, rigid=True)
+        moved = self._minimized(rigid, started, groups, self.config.rigid_steps)
+        descent = self._minimized(alone, moved.posture, groups, self.config.start_steps)
+        joints = self.puppet.posed(descent.posture).joints
+        energies = descent.energies.sum(-1).unflatten(0, (len(starts), -1))
+        relative = (joints - joints[:, :1]).unflatten(0, (len(starts), -1))
+        path = best_path(energies, relative, keyframes / self.fps)
+        logger.debug("starts chosen: %s", torch.bincount(path, minlength=len(starts)).tolist())
+        chosen = path * len(keyframes) + torch.arange(len(keyframes))
+        return started.at(chosen), descent.posture.at(chosen)
+
+    def _agreed_build(self, keyframes: Int[Tensor, " keyframes"], posture: Posture) -> Descent:
+        """The keyframes' postures with one build for all of them."""
+        alone = self._objective(self.targets.at(keyframes), self.config.energy)
+        alone = replace(alone, solves_betas=True)
+        together = torch.zeros(len(keyframes), dtype=torch.int64)
+        return self._minimized(alone, posture, together, self.config.build_steps)
+
+    def _together(
+        self, posture: Posture, energy: EnergyConfig, steps: SolverConfig
+    ) -> tuple[Posture, bool]:
+        """All frames descended, tied by motion, window by window; and whether all arrived."""
+        rotations, translation = posture.rotations.clone(), posture.translation.clone()
+        arrived = True
+        for window in windows(self.frames, self.config.window, self.config.overlap):
+            inside = torch.arange(window.start, window.stop)
+            objective = self._objective(self.targets.at(inside), energy, fps=self.fps)
+            objective = replace(objective, frozen=window.tied)
+            here = Posture(rotations[inside], translation[inside], posture.betas)
+            groups = torch.zeros(len(inside), dtype=torch.int64)
+            descent = self._minimized(objective, here, groups, steps)
+            kept = slice(window.start, window.keep)
+            rotations[kept] = descent.posture.rotations[: window.keep - window.start]
+            translation[kept] = descent.posture.translation[: window.keep - window.start]
+            arrived = arrived and bool(descent.converged.all())
+        return Posture(rotations, translation, posture.betas), arrived
+
+    def _answer(self, postures: list[Posture], converged: bool) -> FitResult:
+        posture = postures[-1]
+        # Chunks, so that a long track needs no more memory than a window; two frames more on
+        # either side let the terms in time see their neighbours.
+        losses, misses = [], []
+        for window in windows(self.frames, self.config.window, self.config.overlap):
+            inside = torch.arange(window.start, window.stop)
+            objective = self._objective(self.targets.at(inside), self.config.energy, fps=self.fps)
+            kept = slice(window.tied, window.keep - window.start)
+            energies = [objective.energies(stage.at(inside))[kept] for stage in postures]
+            losses.append(torch.stack(energies, dim=1))
+            figure = self.puppet.posed(posture.at(inside))
+            misses.append(objective.keypoint_residuals(figure).norm(dim=-1)[kept])
+        home = {"device": self.home[0], "dtype": self.home[1]}
+        return FitResult(
+            state=State(
+                pose=self.puppet.pose(posture).to(**home),
+                betas=posture.betas.expand(self.frames, -1).to(**home),
+                global_orient=posture.rotations[:, 0].to(**home),
+                root_translation=posture.translation.to(**home),
+            ),
+            stage_losses=torch.cat(losses).to(**home),
+            terms=TERMS,
+            joint_confidence=joint_confidence(torch.cat(misses), self.seen).to(**home),
+            converged=converged,
+        )
+
+    def _wide_energy(self) -> EnergyConfig:
+        return replace(self.config.energy, keypoint_cutoff=self.config.wide_cutoff)
+
+    def _objective(
+        self, targets: Targets, energy: EnergyConfig, fps: float | None = None
+    ) -> Objective:
+        return Objective(
+            puppet=self.puppet,
+            prior=self.prior,
+            limits=self.limits,
+            targets=targets,
+            config=energy,
+            fps=fps,
+        )
+
+    def _minimized(
+        self,
+        objective: Objective,
+        posture: Posture,
+        groups: Int[Tensor, " frames"],
+        steps: SolverConfig,
+    ) -> Descent:
+        return minimized(
+            objective.energies,
+            lambda here: linearized(objective, here),
+            posture,
+            groups,
+            steps,
+            self._tick,
+            with_betas=objective.solves_betas,
+        )
+
+    def _tick(self) -> None:
+        self._iterations += 1
+        self._report(self._iterations)

@@ -1,0 +1,166 @@
+"""Gauss–Newton equations of the objective: its residuals' derivatives, multiplied out.
+
+A test holds that the gradient here is autograd's gradient of `Objective.energies`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hund_backend.prior.coordinates import log_jacobian
+
+from . import losses
+from .objective import Objective
+from .puppet import Figure, Posture
+from .solver import NormalEquations
+from .targets import NUM_KEYPOINTS
+
+STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
+
+
+def linearized(objective: Objective, posture: Posture) -> NormalEquations:
+    """Hessian (without second derivatives of residuals) and gradient of the summed energies.
+
+    Args:
+        objective: what is to be lowered.
+        posture: where.
+    """
+    figure = objective.puppet.posed(posture)
+    points = objective.puppet.jacobian(figure)
+    equations = NormalEquations.zeros(
+        len(posture.translation), points.shape[-1], len(posture.betas), points
+    )
+    builds = objective.puppet.betas_jacobian(figure) if objective.solves_betas else None
+    _add_keypoints(equations, objective, figure, points, builds)
+    _add_landmarks(equations, objective, figure, points, builds)
+    _add_prior(equations, objective, posture)
+    _add_limits(equations, objective, posture)
+    if builds is not None:
+        _add_build(equations, objective, posture)
+    if objective.is_coupled:
+        equations.couple()
+        _add_motion(equations, objective, figure, points)
+        _add_turning(equations, objective, posture)
+    equations.hold_frames(objective.frozen)
+    if objective.rigid:
+        equations.hold_pose()
+    return equations
+
+
+def _add_keypoints(
+    equations: NormalEquations,
+    objective: Objective,
+    figure: Figure,
+    points: Float[Tensor, "frames points 3 unknowns"],
+    builds: Float[Tensor, "frames points 3 betas"] | None,
+) -> None:
+    config, seen = objective.config, objective.targets
+    residuals = objective.keypoint_residuals(figure) / config.keypoint_noise
+    _, weights = losses.geman_mcclure(residuals.square().sum(-1), config.keypoint_cutoff)
+    weights = config.keypoints * seen.confidence * weights
+    lens = _projection_jacobian(figure.points[:, :NUM_KEYPOINTS], seen.intrinsics)
+    lens = lens / (seen.crop_side[:, None, None, None] * config.keypoint_noise)
+    equations.add(
+        residuals,
+        lens @ points[:, :NUM_KEYPOINTS],
+        weights,
+        None if builds is None else lens @ builds[:, :NUM_KEYPOINTS],
+    )
+
+
+def _add_landmarks(
+    equations: NormalEquations,
+    objective: Objective,
+    figure: Figure,
+    points: Float[Tensor, "frames points 3 unknowns"],
+    builds: Float[Tensor, "frames points 3 betas"] | None,
+) -> None:
+    config, seen = objective.config, objective.targets
+    residuals = objective.landmark_residuals(figure) / config.landmark_noise
+    _, weights = losses.geman_mcclure(residuals.square().sum(-1), config.landmark_cutoff)
+    weights = config.landmarks * seen.confidence * weights
+
+    def centred(jacobian: Tensor) -> Tensor:
+        hips = jacobian[:, losses.HIPS, :, :].mean(1, keepdim=True)
+        return (jacobian[:, :NUM_KEYPOINTS] - hips) / config.landmark_noise
+
+    moved = None if builds is None else centred(builds)
+    equations.add(residuals, centred(points), weights, moved)
+
+
+def _add_prior(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+    prior, puppet = objective.prior, objective.puppet
+    pose = puppet.pose(posture)
+    latent, jacobian = prior.latent(pose), prior.latent_jacobian(pose)
+    full = latent.new_zeros(*latent.shape, equations.gradient.shape[-1])
+    columns = [puppet.moved.index(joint + 1) for joint in prior.joints]
+    full[..., :-3].unflatten(-1, (-1, 3))[..., columns, :] = jacobian
+    weights = objective.prior_weight()[:, None].expand(-1, latent.shape[-1])
+    equations.add(latent[..., None], full[..., None, :], weights)
+
+
+def _add_limits(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+    limits, puppet = objective.limits, objective.puppet
+    pose = puppet.pose(posture)
+    excess = limits.excess(pose) / objective.config.limit_noise
+    jacobian = limits.excess_jacobian(pose) / objective.config.limit_noise
+    columns = [puppet.moved.index(joint + 1) for joint in limits.joints]
+    weight = objective.config.limits
+    equations.add_to_joints(
+        columns,
+        weight * jacobian.transpose(-1, -2) @ jacobian,
+        weight * (jacobian.transpose(-1, -2) @ excess[..., None])[..., 0],
+    )
+
+
+def _add_build(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+    weight = objective.config.build * len(posture.rotations)
+    equations.betas_hessian.diagonal().add_(weight)
+    equations.betas_gradient.add_(weight * posture.betas)
+
+
+def _add_motion(
+    equations: NormalEquations,
+    objective: Objective,
+    figure: Figure,
+    points: Float[Tensor, "frames points 3 unknowns"],
+) -> None:
+    config, fps = objective.config, objective.fps
+    scale = fps**2 / config.motion_noise
+    residuals = losses.accelerations(figure.joints, fps) / config.motion_noise
+    _, weights = losses.charbonnier(residuals.square().sum(-1), config.motion_cutoff)
+    rows = (config.motion * weights).sqrt()[..., None]
+    residuals = (rows * residuals).flatten(1)
+    jacobian = points[:, NUM_KEYPOINTS:] * scale
+    inner = len(residuals)
+    shifted = [
+        (factor * rows[..., None] * jacobian[place : place + inner]).flatten(1, 2)
+        for place, factor in enumerate(STENCIL)
+    ]
+    equations.add_in_time(residuals, shifted)
+
+
+def _add_turning(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+    config, fps = objective.config, objective.fps
+    scale = fps**2 / config.turning_noise
+    steps = losses.turns(posture.rotations)
+    residuals = (steps[1:] - steps[:-1]) * scale
+    _, weights = losses.charbonnier(residuals.square().sum(-1), config.turning_cutoff)
+    rows = (config.turning * weights).sqrt()[..., None]
+    # ω_t = log(R_tᵀ R_{t+1}): a step δ_{t+1} enters by the right Jacobian, δ_t by minus the left.
+    ahead, behind = log_jacobian(steps), -log_jacobian(-steps)
+    shifted = [-behind[:-1], behind[1:] - ahead[:-1], ahead[1:]]
+    shifted = [rows[..., None] * scale * block for block in shifted]
+    equations.add_to_joints_in_time(rows * residuals, shifted)
+
+
+def _projection_jacobian(
+    points: Float[Tensor, "frames points 3"], intrinsics: Float[Tensor, "frames 3 3"]
+) -> Float[Tensor, "frames points 2 3"]:
+    """Derivative of the pixels by the points in the camera frame."""
+    depth = points[..., 2].clamp(min=1e-3)
+    rays = points[..., :2] / depth[..., None]
+    slopes = torch.zeros(*points.shape[:-1], 2, 3, dtype=points.dtype, device=points.device)
+    slopes[..., 0, 0] = slopes[..., 1, 1] = 1 / depth
+    slopes[..., 2] = -rays / depth[..., None]
+    return intrinsics[:, None, :2, :2] @ slopes

@@ -1,0 +1,124 @@
+"""The energy of a posture over the frames of a track."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hund_backend.prior.gaussian import PosePrior
+from hund_backend.prior.limits import JointLimits
+
+from . import losses
+from .puppet import Figure, Posture, Puppet
+from .targets import NUM_KEYPOINTS, Targets
+
+TERMS = ("keypoints", "landmarks", "prior", "build", "limits", "motion", "turning")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyConfig:
+    """Weight, noise and cut-off of each term; a weight of zero switches a term off."""
+
+    keypoints: float = 1.0
+    keypoint_noise: float = 0.012  # of the side of the person's crop
+    keypoint_cutoff: float = 4.0  # in units of the noise; beyond it a point counts as an outlier
+    landmarks: float = 1.0
+    landmark_noise: float = 0.12  # metres
+    landmark_cutoff: float = 2.0
+    prior: float = 1.0
+    prior_unseen: float = 0.05  # weight in bridged frames, which motion should fill, not the mean
+    build: float = 1.0
+    limits: float = 1.0
+    limit_noise: float = 0.05  # radians beyond the range
+    motion: float = 1.0
+    motion_noise: float = 6.0  # m/s²: acceleration of a joint in the camera frame
+    motion_cutoff: float = 2.0
+    turning: float = 1.0
+    turning_noise: float = 40.0  # rad/s²: angular acceleration of a joint in its parent
+    turning_cutoff: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What the descent lowers."""
+
+    puppet: Puppet
+    prior: PosePrior
+    limits: JointLimits
+    targets: Targets
+    config: EnergyConfig
+    fps: float | None = None  # None: the frames have nothing to do with each other
+    frozen: int = 0  # so many frames at the start are given and stay as they are
+    rigid: bool = False  # only the global orientation and the place are free
+    solves_betas: bool = False
+
+    def energies(self, posture: Posture) -> Float[Tensor, "frames terms"]:
+        """Each term in each frame; a term in time belongs to the frame in its middle."""
+        figure = self.puppet.posed(posture)
+        pose = self.puppet.pose(posture)
+        frames = len(pose)
+        terms = [self._keypoint_energy(figure), self._landmark_energy(figure)]
+        terms.append(self.prior_weight() * self.prior.energy(pose))
+        terms.append(self.config.build * losses.build_energy(posture.betas).expand(frames))
+        excess = self.limits.excess(pose)
+        limit_energy = losses.limit_energy(excess, self.config.limit_noise)
+        terms.append(self.config.limits * limit_energy)
+        terms += self._smoothness_energies(posture, figure)
+        return torch.stack(terms, dim=-1)
+
+    def keypoint_residuals(self, figure: Figure) -> Float[Tensor, "frames keypoints 2"]:
+        """Pixels missed, as a fraction of the crop's side."""
+        seen = self.targets
+        points = figure.points[:, :NUM_KEYPOINTS]
+        return losses.keypoint_residuals(points, seen.intrinsics, seen.pixels, seen.crop_side)
+
+    def landmark_residuals(self, figure: Figure) -> Float[Tensor, "frames keypoints 3"]:
+        """Metres between the points and the scaled landmarks."""
+        seen = self.targets
+        points = figure.points[:, :NUM_KEYPOINTS]
+        return losses.landmark_residuals(points, seen.landmarks, seen.landmark_scale)
+
+    def prior_weight(self) -> Float[Tensor, " frames"]:
+        """Weight of the pose prior in each frame."""
+        seen = self.targets.observed.to(self.targets.pixels.dtype)
+        unseen = self.config.prior * self.config.prior_unseen
+        return seen * self.config.prior + (1 - seen) * unseen
+
+    @property
+    def is_coupled(self) -> bool:
+        """Whether neighbouring frames share terms."""
+        return self.fps is not None and len(self.targets.pixels) > 2
+
+    def _keypoint_energy(self, figure: Figure) -> Float[Tensor, " frames"]:
+        config = self.config
+        return config.keypoints * losses.evidence_energy(
+            self.keypoint_residuals(figure),
+            self.targets.confidence,
+            config.keypoint_noise,
+            config.keypoint_cutoff,
+        )
+
+    def _landmark_energy(self, figure: Figure) -> Float[Tensor, " frames"]:
+        config = self.config
+        return config.landmarks * losses.evidence_energy(
+            self.landmark_residuals(figure),
+            self.targets.confidence,
+            config.landmark_noise,
+            config.landmark_cutoff,
+        )
+
+    def _smoothness_energies(
+        self, posture: Posture, figure: Figure
+    ) -> list[Float[Tensor, " frames"]]:
+        if not self.is_coupled:
+            return [figure.joints.new_zeros(len(figure.joints))] * 2
+        config = self.config
+        moving = losses.accelerations(figure.joints, self.fps)
+        motion = losses.smoothness_energy(moving, config.motion_noise, config.motion_cutoff)
+        turning = losses.smoothness_energy(
+            losses.angular_accelerations(posture.rotations, self.fps),
+            config.turning_noise,
+            config.turning_cutoff,
+        )
+        return [config.motion * motion, config.turning * turning]

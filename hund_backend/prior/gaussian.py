@@ -1,0 +1,104 @@
+"""A Gaussian over body poses, and the interface by which any pose prior enters the descent."""
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import safetensors
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hund_backend.body.skeleton import JOINT_NAMES
+from hund_backend.errors import BadInputError
+
+from .coordinates import log_jacobian, log_round
+
+WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "pose_gaussian.safetensors"
+
+
+class PosePrior(Protocol):
+    """How likely people take a pose: a map to a latent that is standard normal over real poses."""
+
+    joints: tuple[int, ...]
+    """Places in `pose` (the non-root joints) of the joints it looks at."""
+
+    def typical_pose(self) -> Float[Tensor, "joints 3 3"]:
+        """The most likely pose; joints that the prior does not look at are at rest."""
+        ...
+
+    def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
+        """The prior's coordinates of a pose."""
+        ...
+
+    def latent_jacobian(
+        self, pose: Float[Tensor, "*batch joints 3 3"]
+    ) -> Float[Tensor, "*batch latent moved 3"]:
+        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero."""
+        ...
+
+    def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """½ ‖latent‖²: zero at the prior's mode."""
+        ...
+
+
+class GaussianPrior(nn.Module):
+    """Normal distribution of the rotation vectors of all body joints round their mean rotations.
+
+    The latent is W log(C_jᵀ R_j) over the joints j, with W the inverse of the Cholesky factor of
+    the covariance, so that ½ ‖latent‖² is half the squared Mahalanobis distance.
+    """
+
+    def __init__(
+        self,
+        joints: tuple[int, ...],
+        centers: Float[Tensor, "moved 3 3"],
+        whitening: Float[Tensor, "latent coordinates"],
+    ) -> None:
+        super().__init__()
+        self.joints = joints
+        self.register_buffer("centers", centers)
+        self.register_buffer("whitening", whitening)
+
+    @classmethod
+    def load(cls, path: Path = WEIGHTS_FILE) -> "GaussianPrior":
+        """Read a prior that `training/fit_gaussian.py` has written.
+
+        Raises:
+            BadInputError: the file is missing or damaged, or belongs to another skeleton.
+        """
+        try:
+            tensors = load_file(path)
+            config = json.loads(path.with_suffix(".json").read_text())
+            joints = tuple(JOINT_NAMES.index(name) - 1 for name in config["joints"])
+            return cls(joints, tensors["centers"], tensors["whitening"])
+        except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+            raise BadInputError(
+                f"The pose prior {path} cannot be read ({error}); restore the file from the project."
+            ) from error
+
+    def typical_pose(self) -> Float[Tensor, "joints 3 3"]:
+        """The mean pose; joints that the prior does not look at are at rest."""
+        pose = torch.eye(3).to(self.centers).repeat(len(JOINT_NAMES) - 1, 1, 1)
+        pose[list(self.joints)] = self.centers
+        return pose
+
+    def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
+        """The prior's coordinates of a pose, standard normal over real poses."""
+        return self._turns(pose).flatten(-2) @ self.whitening.T
+
+    def latent_jacobian(
+        self, pose: Float[Tensor, "*batch joints 3 3"]
+    ) -> Float[Tensor, "*batch latent moved 3"]:
+        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero."""
+        steps = log_jacobian(self._turns(pose))
+        whitening = self.whitening.unflatten(-1, (-1, 3))
+        return torch.einsum("lja,...jab->...ljb", whitening, steps)
+
+    def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """½ ‖latent‖²: zero at the mean pose."""
+        return 0.5 * self.latent(pose).square().sum(-1)
+
+    def _turns(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch moved 3"]:
+        return log_round(pose[..., self.joints, :, :], self.centers)
