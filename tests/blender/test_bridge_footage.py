@@ -1,0 +1,105 @@
+"""The clip behind its camera: the picture on screen was taken when the motion on screen was."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from bl_ext.user_default.hund.bridge import scene
+from moving_people import build_reconstruction, show
+
+WALKER = Path(__file__).parents[1] / "data" / "walker.mp4"
+
+
+def write(clip, fps, scene_fps, first=0, frames=12):
+    """Of a clip whose frames from `first` on were reconstructed, into a scene of its own rate."""
+    bpy.ops.mesh.primitive_monkey_add()
+    bpy.context.scene.render.fps = scene_fps
+    numbers = first + np.arange(frames)
+    reconstruction = dataclasses.replace(
+        build_reconstruction(frames=frames, fps=fps), frame_numbers=numbers, times=numbers / fps
+    )
+    return scene.write(bpy.context, reconstruction, clip=clip).camera
+
+
+def picture_at(camera, frame):
+    """Blender's number of the picture behind a camera."""
+    show(bpy.context.scene, frame)
+    return camera.data.background_images[0].image_user.frame_current
+
+
+def make_pictures(folder, names):
+    image = bpy.data.images.new("blank", 8, 8)
+    image.file_format = "PNG"
+    for name in names:
+        image.save(filepath=str(folder / name))
+    bpy.data.images.remove(image)
+    return folder
+
+
+@pytest.mark.parametrize(("fps", "scene_fps"), [(30, 30), (60, 24), (24, 60), (25, 30)])
+@pytest.mark.parametrize("first", [0, 7])
+def test_a_movie_is_in_step_with_the_motion(fps, scene_fps, first):
+    camera = write(WALKER, fps, scene_fps, first)
+    background = camera.data.background_images[0]
+    assert camera.data.show_background_images
+    assert background.image.source == "MOVIE"
+    for frame in range(1, 1 + int(11 * scene_fps / fps)):
+        taken = first + int((frame - 1) * fps / scene_fps + 1e-6)
+        assert picture_at(camera, frame) == 1 + taken  # Blender counts from 1
+
+
+def test_footage_at_the_scenes_rate_needs_no_keys():
+    assert write(WALKER, 30, 30).data.animation_data is None
+
+
+def test_zoom_and_footage_are_keyed_together():
+    bpy.ops.mesh.primitive_monkey_add()
+    intrinsics = np.tile(np.diag([500.0, 500, 1]), (12, 1, 1))
+    intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = np.linspace(500, 900, 12)
+    reconstruction = build_reconstruction(frames=12, fps=48, intrinsics=intrinsics)
+    camera = scene.write(bpy.context, reconstruction, clip=WALKER).camera
+    lenses, pictures = set(), set()
+    for frame in range(1, 6):
+        pictures.add(picture_at(camera, frame))
+        lenses.add(camera.data.lens)
+    assert len(lenses) == len(pictures) == 5
+
+
+def test_a_folder_of_pictures_plays_by_their_numbers(tmp_path):
+    numbers = [8, 9, 10, 12, 13, 14]  # one is missing
+    make_pictures(tmp_path, [f"shot_{number}.png" for number in numbers])
+    camera = write(tmp_path, 30, 30, frames=6)
+    assert camera.data.background_images[0].image.source == "SEQUENCE"
+    assert [picture_at(camera, frame) for frame in range(1, 7)] == numbers
+
+
+def test_a_range_of_a_sequence_starts_with_its_own_picture(tmp_path):
+    make_pictures(tmp_path, [f"{number:04d}.png" for number in range(101, 121)])
+    camera = write(tmp_path / "%04d.png", 30, 30, first=5, frames=6)
+    assert [picture_at(camera, frame) for frame in (1, 6)] == [106, 111]
+
+
+def test_a_single_picture_stands_still_even_if_it_is_numbered(tmp_path):
+    make_pictures(tmp_path, ["shot_01.png", "shot_02.png"])
+    camera = write(tmp_path / "shot_02.png", 30, 30, frames=1)
+    assert camera.data.background_images[0].image.source == "FILE"
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "gone_####.png", "broken.png", "."])
+def test_a_clip_that_cannot_be_shown_is_left_out_with_a_warning(tmp_path, caplog, name):
+    (tmp_path / "broken.png").write_text("no picture")
+    clip = tmp_path / "empty" if name == "." else tmp_path / name
+    (tmp_path / "empty").mkdir()
+    with caplog.at_level(logging.WARNING):
+        camera = write(clip, 30, 30, frames=2)
+    assert len(camera.data.background_images) == 0 or name == "broken.png"
+    assert ("not shown" in caplog.text) == (name != "broken.png")
+
+
+def test_replacing_leaves_one_footage():
+    write(WALKER, 30, 30)
+    write(WALKER, 30, 30)
+    assert [image.name for image in bpy.data.images] == ["walker Camera Footage"]
