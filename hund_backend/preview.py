@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from .body.camera import distort
 from .body.model import BodyModel
@@ -51,24 +51,24 @@ def write_preview(
     folder.mkdir(parents=True, exist_ok=True)
     video, sheet = folder / f"{name}_overlay.mp4", folder / f"{name}_sheet.png"
     aside = video.with_suffix(".part.mp4")
-    tiles = []
-    count = len(reconstruction.frame_numbers)
-    shown = set(np.linspace(0, count - 1, min(SHEET_COLUMNS * SHEET_ROWS, count)).round().tolist())
+    shown = _shown(reconstruction.present)
+    tiles: dict[tuple[int, int], UInt8[np.ndarray, "tile tile 3"]] = {}
     writer = None
     try:
         for frame, image in enumerate(_overlaid(reconstruction, clip)):
             if writer is None:
                 writer = _writer(aside, image, reconstruction.fps)
             writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-            if frame in shown:
-                tiles.append(_tile(reconstruction, frame, image))
+            for person in range(len(reconstruction.track_ids)):
+                if (person, frame) in shown:
+                    tiles[person, frame] = _tile(reconstruction, person, frame, image)
     finally:
         if writer is not None:
             writer.release()
     if writer is None:
         raise BadInputError(f"{clip.name} has none of the frames of this reconstruction.")
     aside.replace(video)
-    _write_picture(sheet, _arranged(tiles))
+    _write_picture(sheet, _arranged([tiles[key] for key in sorted(tiles)]))
     return [video, sheet]
 
 
@@ -160,19 +160,31 @@ def _colors(body: BodyModel, person: int) -> Float[np.ndarray, "faces 3"]:
     return np.array(of_part)[body.part_of_face.numpy()]
 
 
+def _shown(present: Bool[np.ndarray, "people frames"]) -> set[tuple[int, int]]:
+    """People and frames on the contact sheet: each person's evenly, whole rows for as many."""
+    people = min(len(present), SHEET_ROWS)
+    each = SHEET_COLUMNS * SHEET_ROWS // people
+    chosen = set()
+    for person in range(people):
+        frames = np.flatnonzero(present[person])
+        places = np.linspace(0, len(frames) - 1, min(each, len(frames))).round().astype(int)
+        chosen |= {(person, int(frame)) for frame in frames[places]}
+    return chosen
+
+
 def _tile(
-    reconstruction: Reconstruction, frame: int, image: UInt8[np.ndarray, "height width 3"]
+    reconstruction: Reconstruction,
+    person: int,
+    frame: int,
+    image: UInt8[np.ndarray, "height width 3"],
 ) -> UInt8[np.ndarray, "tile tile 3"]:
-    """A square round the people of a frame, with the frame's number."""
+    """A square round a person in a frame, with the frame's number."""
     height, width = image.shape[:2]
     scale = width / reconstruction.image_size[0]
-    present = reconstruction.present[:, frame]
-    center, side = np.array([width, height]) / 2, float(max(width, height))
-    if present.any():
-        points = scale * reconstruction.keypoints[present, frame, :, :2].reshape(-1, 2)
-        points = np.clip(points, 0, [width, height])
-        low, high = points.min(0), points.max(0)
-        center, side = (low + high) / 2, (1 + 2 * MARGIN) * float((high - low).max())
+    points = scale * reconstruction.keypoints[person, frame, :, :2]
+    points = np.clip(points, 0, [width, height])
+    low, high = points.min(0), points.max(0)
+    center, side = (low + high) / 2, (1 + 2 * MARGIN) * float((high - low).max())
     side = max(side, 32.0)
     corner = center - side / 2
     crop_from_image = np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]]) * TILE / side

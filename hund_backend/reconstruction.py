@@ -148,11 +148,18 @@ def _write_aside(path: Path, arrays: Mapping[str, Any]) -> None:
             aside.flush()
             os.fsync(aside.fileno())
             aside.close()
+            Path(aside.name).chmod(0o666 & ~_umask())  # temporary files are made private
             Path(aside.name).replace(path)
         except BaseException:
             aside.close()
             Path(aside.name).unlink(missing_ok=True)
             raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # there is no way to ask without setting it
+    os.umask(mask)
+    return mask
 
 
 def _provenance(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
