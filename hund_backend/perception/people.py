@@ -26,7 +26,7 @@ SHOULDERS, HIPS = (5, 6), (11, 12)  # among COCO's keypoints
 class DetectorConfig:
     """How hard to look for people."""
 
-    sizes_px: tuple[int, ...] = (256, 512)  # longer sides of the network's pictures
+    sizes_px: tuple[int, ...] = (256, 640)  # longer sides of the network's pictures
     min_confidence: float = 0.25
     max_iou: float = 0.55  # of two boxes that overlap more, the less confident one goes
     max_batch: int = 8
@@ -86,13 +86,22 @@ class PeopleDetector:
         return [people for batch in batches for people in self._find(batch)]
 
     def _find(self, images: list[np.ndarray]) -> list[People]:
-        rounds = [self._find_at(images, size) for size in self.config.sizes_px]
-        return [
-            suppress(_joined(parts), self.config.max_iou) for parts in zip(*rounds, strict=True)
-        ]
+        parts: list[list[People]] = [[] for _ in images]
+        for size_px in self.config.sizes_px:
+            # Enlarging a picture shows nobody new: only the first size may do that.
+            first = size_px == self.config.sizes_px[0]
+            chosen = [
+                n for n, image in enumerate(images) if first or max(image.shape[:2]) >= size_px
+            ]
+            found = self._find_at([images[number] for number in chosen], size_px)
+            for number, people in zip(chosen, found, strict=True):
+                parts[number].append(people)
+        return [suppress(_joined(rounds), self.config.max_iou) for rounds in parts]
 
     def _find_at(self, images: list[np.ndarray], size_px: int) -> list[People]:
         """People of every picture as the network sees them with that longer side."""
+        if not images:
+            return []
         scales = [size_px / max(image.shape[:2]) for image in images]
         outputs = self.engine(_batch(images, scales), OUTPUTS)
         found = []
@@ -175,7 +184,7 @@ def iou(
     return overlap / np.maximum(areas - overlap, np.finfo(np.float32).tiny)
 
 
-def _joined(parts: tuple[People, ...]) -> People:
+def _joined(parts: list[People]) -> People:
     return People(
         boxes=np.concatenate([people.boxes for people in parts]),
         confidence=np.concatenate([people.confidence for people in parts]),
