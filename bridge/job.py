@@ -101,7 +101,8 @@ class Job:
         self._heard = False  # the backend has said something
         self._deadline: float | None = None  # when a backend that was asked to stop is killed
         self._stage: dict[str, Any] = {"stage": "start", "done": 0, "total": None}
-        self._since = time.monotonic()  # when the stage began
+        self._since = time.monotonic()  # when the stage began,
+        self._first = 0  # and how far it was when we first heard of it
         self._outcomes: list[Outcome] = []
         try:
             settings.log.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ class Job:
     def status(self) -> Status:
         """How far it is."""
         done, total = self._stage["done"], self._stage["total"]
-        spent = time.monotonic() - self._since
+        spent, heard = time.monotonic() - self._since, done - self._first
         return Status(
             clip=self._task.clip.name if self._task else "",
             position=self._clips - len(self._waiting),
@@ -129,7 +130,7 @@ class Job:
             stage=self._stage["stage"],
             done=done,
             total=total,
-            seconds_left=spent / done * (total - done) if total and done else None,
+            seconds_left=spent / heard * (total - done) if total and heard > 0 else None,
             stopping=self._deadline is not None,
         )
 
@@ -237,7 +238,7 @@ class Job:
 
     def _begin(self, stage: dict[str, Any]) -> None:
         if stage["stage"] != self._stage["stage"] or stage["done"] == 0:
-            self._since = time.monotonic()
+            self._since, self._first = time.monotonic(), stage["done"]
         self._stage = stage
 
     def _end(self, **outcome: Any) -> None:  # noqa: ANN401 - fields of an Outcome

@@ -200,10 +200,12 @@ def backend_obstacle(context) -> str | None:
 
 
 def _redraw(context):
+    """Draw the sidebar anew, and not the whole scene behind it."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+            for region in area.regions:
+                if area.type == "VIEW_3D" and region.type == "UI":
+                    region.tag_redraw()
 
 
 def _wait_for_the_job():

@@ -47,8 +47,9 @@ class HUND_PT_solve(Place, bpy.types.Panel):
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(preferences.of(context), "device")
-        column.prop(context.scene.hund, "replace")
-        column.prop(context.scene.hund, "match_scene")
+        options = layout.column(align=True)
+        options.prop(context.scene.hund, "replace")
+        options.prop(context.scene.hund, "match_scene")
         row = layout.row()
         row.scale_y = 1.8
         row.operator("hund.reconstruct", icon="ARMATURE_DATA")

@@ -1,0 +1,67 @@
+"""A person's way through a genuine Blender: install the zip, press the button, stop, look, undo."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CLIP = ROOT / "tests" / "data" / "walker.mp4"
+
+
+@pytest.fixture(scope="module")
+def facts(blender_root, light_zip, tmp_path_factory):
+    """What happened; the pictures are kept in out/ui to be looked at."""
+    folder = tmp_path_factory.mktemp("hund-ui")
+    shutil.copy(CLIP, folder)
+    (folder / "profile").mkdir()
+    environment = os.environ | {
+        "BLENDER_USER_RESOURCES": str(folder / "profile"),
+        "HUND_UI_FOLDER": str(folder),
+        "HUND_UI_ZIP": str(light_zip),
+        "HUND_UI_CLIP": str(folder / CLIP.name),
+        "HUND_UI_INTERPRETER": sys.executable,
+    }
+    seen = [ROOT, folder, sys.base_prefix]  # the checkout with its environment, and its Python
+    command = [HERE / "blender_window.sh", blender_root, HERE / "window.py", *seen]
+    with (folder / "blender.log").open("w") as log:
+        answer = subprocess.run(
+            command, env=environment, stdout=log, stderr=log, timeout=900, check=False
+        )
+    pictures = ROOT / "out" / "ui"
+    shutil.rmtree(pictures, ignore_errors=True)
+    pictures.mkdir(parents=True)
+    for picture in folder.glob("*.png"):
+        shutil.copy(picture, pictures)
+    log_text = (folder / "blender.log").read_text()
+    assert (folder / "facts.json").is_file(), log_text[-3000:]
+    told = json.loads((folder / "facts.json").read_text())
+    assert "error" not in told, told["error"]
+    assert answer.returncode == 0, log_text[-3000:]
+    return told
+
+
+def test_the_way_is_gone_to_its_end(facts):
+    assert facts["finished"]
+
+
+def test_escape_stops_it_and_leaves_the_scene_alone(facts):
+    assert facts["after_cancel"] == []
+
+
+def test_the_button_makes_a_person(facts):
+    assert facts["people"] == ["walker Person 1"] and facts["results"] == 1
+
+
+def test_one_undo_takes_the_result_back_and_one_redo_brings_it(facts):
+    assert facts["after_undo"] == []
+    assert facts["after_redo"] == facts["people"]
+
+
+def test_a_job_survives_opening_another_file(facts):
+    assert len(facts["unclaimed"]) == 1

@@ -1,0 +1,182 @@
+"""Runs inside a genuine Blender: a person's way through the panel, with mouse, keys and pictures.
+
+What it finds is written to facts.json in $HUND_UI_FOLDER; the pictures lie beside it. A scenario is
+a generator: it yields the seconds that Blender may go on before the next step.
+"""
+
+import json
+import os
+import subprocess
+import time
+import traceback
+from pathlib import Path
+
+import bpy
+
+FOLDER = Path(os.environ["HUND_UI_FOLDER"])
+FACTS = {"steps": []}
+MODULE = "bl_ext.user_default.hund"
+
+
+def note(**facts):
+    FACTS.update(facts)
+    (FOLDER / "facts.json").write_text(json.dumps(FACTS, indent=2))
+
+
+def picture(name):
+    """Blender's own screenshot is black without a graphics card: the X server takes it."""
+    FACTS["steps"].append(name)
+    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
+
+
+def mouse(x, y, *, click=False):
+    """Move like a hand, in pixels from the upper left corner: a jump is no movement to Blender."""
+    steps = ["mousemove", str(x - 9), str(y), "sleep", "0.2", "mousemove", str(x), str(y)]
+    subprocess.Popen(["xdotool", *steps, "sleep", "0.4", *(["click", "1"] if click else [])])
+
+
+def key(name):
+    subprocess.Popen(["xdotool", "key", name])
+
+
+def view():
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = {region.type: region for region in area.regions}
+    return window, area, region
+
+
+def operators():
+    import importlib
+
+    return importlib.import_module(f"{MODULE}.operators.reconstruct")
+
+
+def wait(done, what, seconds=300.0):
+    """Yield until something is the case."""
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            picture("timeout")
+            raise TimeoutError(what)
+        yield 0.2
+
+
+def show_panel():
+    _, area, region = view()
+    area.spaces.active.show_region_ui = True
+    yield 1.0
+    region["UI"].active_panel_category = "HUND"
+    area.tag_redraw()
+    yield 1.5
+
+
+def button():
+    """Where the large button is, from the upper left corner: looked up in the picture."""
+    window, _, region = view()
+    panel = region["UI"]
+    top = window.height - (panel.y + panel.height)
+    return panel.x + panel.width // 2, top + int(os.environ.get("HUND_UI_BUTTON", "238"))
+
+
+def people():
+    return [item.name for item in bpy.data.objects if item.type == "ARMATURE"]
+
+
+def install():
+    since = time.monotonic()
+    bpy.ops.extensions.package_install_files(
+        filepath=os.environ["HUND_UI_ZIP"], repo="user_default", enable_on_install=True
+    )
+    note(install_seconds=round(time.monotonic() - since, 2))
+    chosen = bpy.context.preferences.addons[MODULE].preferences
+    chosen.interpreter = os.environ.get("HUND_UI_INTERPRETER", "")
+    chosen.cache_folder = str(FOLDER / "cache")
+    yield 0.5
+
+
+def press_and_cancel():
+    mouse(*button(), click=True)
+    yield from wait(lambda: operators().status(), "the button starts a job", 20)
+    yield from wait(lambda: operators().status().stage == "look", "the backend looks", 120)
+    yield 0.5
+    picture("2_running")
+    key("Escape")
+    since = time.monotonic()
+    yield from wait(lambda: not operators().status(), "Escape stops it", 20)
+    note(cancel_seconds=round(time.monotonic() - since, 2), after_cancel=people())
+
+
+def press_and_wait():
+    mouse(*button(), click=True)
+    yield from wait(lambda: operators().status(), "the button starts a job", 20)
+    yield from wait(lambda: not operators().status(), "it ends", 500)
+    yield from wait(people, "somebody is there", 10)
+    yield 1.0
+    note(people=people(), results=len(bpy.context.scene.hund.results))
+
+
+def look_through_the_camera():
+    window, area, region = view()
+    scene = bpy.context.scene
+    scene.frame_set((scene.frame_start + scene.frame_end) // 2)
+    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
+        bpy.ops.view3d.view_camera()
+    yield 2.0
+    picture("3_result")
+
+
+def undo_and_redo():
+    mouse(400, 400)
+    yield 1.0
+    key("ctrl+z")
+    yield 1.5
+    note(after_undo=people())
+    key("ctrl+shift+z")
+    yield 1.5
+    note(after_redo=people())
+
+
+def open_another_file_meanwhile():
+    clip = bpy.context.scene.hund.clip
+    mouse(*button(), click=True)
+    yield from wait(lambda: operators().status(), "the button starts a job", 20)
+    bpy.ops.wm.read_homefile(use_factory_startup=False)
+    yield 1.0
+    yield from show_panel()
+    yield from wait(lambda: operators().unclaimed(), "the job goes on", 500)
+    yield 0.5
+    picture("4_another_file")
+    note(unclaimed=[str(outcome.path) for outcome in operators().unclaimed()], clip=clip)
+
+
+def scenario():
+    yield from install()
+    yield from show_panel()
+    picture("0_installed")
+    bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
+    view()[1].tag_redraw()
+    yield 1.0
+    picture("1_clip")
+    yield from press_and_cancel()
+    yield 1.0
+    yield from press_and_wait()
+    yield from look_through_the_camera()
+    yield from undo_and_redo()
+    yield from open_another_file_meanwhile()
+    note(finished=True)
+
+
+def tick(steps=scenario()):  # noqa: B008 - one scenario for the life of this Blender
+    try:
+        return next(steps)
+    except StopIteration:
+        pass
+    except Exception:  # noqa: BLE001 - told to whoever reads the facts
+        note(error=traceback.format_exc())
+    bpy.ops.wm.quit_blender()
+    return None
+
+
+bpy.context.preferences.view.show_splash = False
+bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
