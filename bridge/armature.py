@@ -24,7 +24,7 @@ _AIMS = {
 # Bones at the ends of the tree: directions in armature space. Fingers go on as they came.
 _ENDS = {
     "Head01": (0, 0, 1),
-    "Jaw01": (0, -0.86, -0.5),
+    "Jaw01": (0, -0.75, -0.66),
     **{f"Eye01{side}": (0, -1, 0) for side in "LR"},
     **{f"Eyelidup01{side}": (0, -1, 0.4) for side in "LR"},
     **{f"Eyeliddown01{side}": (0, -1, -0.4) for side in "LR"},
@@ -86,6 +86,7 @@ def create(
         bpy.ops.object.mode_set(mode="OBJECT")
     workshop.collection.objects.unlink(armature)
     armature.show_in_front = True
+    armature.data.display_type = "STICK"  # octahedra would hide the person
     for bone in armature.pose.bones:
         bone.rotation_mode = "QUATERNION"
         bone.lock_scale = (True, True, True)
