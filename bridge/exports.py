@@ -111,7 +111,7 @@ def _write_bvh(path: Path, armature: bpy.types.Object) -> None:
     scene = bpy.context.scene
     # Blender writes BVH in the armature's own axes, z up; everybody else reads it with y up.
     y_up = Matrix.Rotation(-math.pi / 2, 4, "X")
-    armature.data.transform(y_up)
+    _turn_rest(armature, y_up)
     try:
         bpy.ops.export_anim.bvh(
             filepath=str(path),
@@ -121,7 +121,13 @@ def _write_bvh(path: Path, armature: bpy.types.Object) -> None:
             rotate_mode="ZXY",
         )
     finally:
-        armature.data.transform(y_up.inverted())
+        _turn_rest(armature, y_up.inverted())
+
+
+def _turn_rest(armature: bpy.types.Object, turn: Matrix) -> None:
+    """Turn the rest pose, and with it every pose: keys are relative to it."""
+    armature.data.transform(turn)
+    armature.data.update_tag()  # else the poses are evaluated on the old rest
 
 
 def _write_usd(path: Path) -> None:

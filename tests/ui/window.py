@@ -110,7 +110,7 @@ def press_and_cancel():
 def press_and_wait():
     mouse(*button(), click=True)
     yield from wait(lambda: operators().status(), "the button starts a job", 20)
-    yield from wait(lambda: not operators().status(), "it ends", 500)
+    yield from wait(lambda: not operators().status(), "it ends", 900)
     yield from wait(people, "somebody is there", 10)
     yield 1.0
     note(people=people(), results=len(bpy.context.scene.hund.results))
@@ -144,7 +144,7 @@ def open_another_file_meanwhile():
     bpy.ops.wm.read_homefile(use_factory_startup=False)
     yield 1.0
     yield from show_panel()
-    yield from wait(lambda: operators().unclaimed(), "the job goes on", 500)
+    yield from wait(lambda: operators().unclaimed(), "the job goes on", 900)
     yield 0.5
     picture("4_another_file")
     note(unclaimed=[str(outcome.path) for outcome in operators().unclaimed()], clip=clip)

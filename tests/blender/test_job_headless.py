@@ -1,0 +1,184 @@
+"""Laws of the command without a window: its files, exit codes and report, against the fake backend."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from bl_ext.user_default.hund.bridge import exports, headless, job, scene
+from moving_people import build_reconstruction, in_world
+
+FAKE = Path(__file__).parent / "fake_backend"
+
+
+@pytest.fixture(scope="module")
+def disguised(tmp_path_factory):
+    """A Reconstruction that the fake backend takes for a clip."""
+    folder = tmp_path_factory.mktemp("disguised")
+    build_reconstruction(people=1, frames=4, moves_face=False).save(folder / "walk.npz")
+    return folder / "walk.npz"
+
+
+@pytest.fixture
+def clips(tmp_path, disguised):
+    def make(*names):
+        paths = [tmp_path / "clips" / f"{name}.mp4" for name in names]
+        paths[0].parent.mkdir(exist_ok=True)
+        for path in paths:
+            shutil.copy(disguised, path)
+        return [str(path) for path in paths]
+
+    return make
+
+
+@pytest.fixture
+def hund(tmp_path):
+    """The command; answers its exit code and its report."""
+    settings = job.Settings(
+        log=tmp_path / "backend.log", interpreter=Path(sys.executable), root=FAKE
+    )
+
+    def run(*arguments):
+        code = headless.main([*arguments, "--output", str(tmp_path / "out")], settings)
+        report = tmp_path / "out" / headless.REPORT
+        return code, json.loads(report.read_text()) if report.is_file() else None
+
+    return run
+
+
+def statuses(report):
+    return [entry["status"] for entry in report["clips"]]
+
+
+def left_aside(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_clip_becomes_a_scene(hund, clips, tmp_path):
+    code, report = hund(*clips("walk"))
+    assert code == 0 and statuses(report) == ["done"] and report["clips"][0]["people"] == 1
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "walk.blend"))
+    assert [item.type for item in bpy.data.objects].count("ARMATURE") == 1
+    assert bpy.context.scene.frame_end == 4
+    assert not left_aside(tmp_path / "out")
+
+
+def test_a_batch_goes_on_past_bad_clips_and_skips_what_is_done(hund, clips, tmp_path):
+    hund(*clips("done"))
+    before = (tmp_path / "out" / "done.blend").stat().st_mtime_ns
+    code, report = hund(*clips("a", "bad", "done", "killed", "b"))
+    assert statuses(report) == ["done", "failed", "skipped", "failed", "done"]
+    assert code == report["exit_code"] == 2
+    assert (tmp_path / "out" / "done.blend").stat().st_mtime_ns == before
+    assert sorted(path.stem for path in (tmp_path / "out").glob("*.blend")) == ["a", "b", "done"]
+    assert not left_aside(tmp_path / "out")
+
+
+def test_a_scene_that_is_missing_is_written_from_the_finished_reconstruction(
+    hund, clips, tmp_path
+):
+    hund(*clips("walk"))
+    (tmp_path / "out" / "walk.blend").unlink()
+    code, report = hund(*clips("walk"), "--format", "blend", "bvh")
+    assert code == 0 and statuses(report) == ["done"]
+    assert (tmp_path / "out" / "walk.blend").is_file() and (
+        tmp_path / "out" / "walk.bvh"
+    ).is_file()
+
+
+def test_overwrite_does_it_again(hund, clips):
+    hund(*clips("walk"))
+    assert statuses(hund(*clips("walk"), "--overwrite")[1]) == ["done"]
+
+
+@pytest.mark.parametrize(("name", "code"), [("bad", 2), ("nobody", 3), ("die", 1)])
+def test_exit_codes_say_what_went_wrong(hund, clips, name, code):
+    answer, report = hund(*clips(name))
+    assert answer == code and report["clips"][0]["message"].endswith(".")
+
+
+def test_a_wrong_argument_is_bad_input(hund, capsys):
+    assert hund("walk.mp4", "--format", "obj")[0] == 2
+    assert "--format" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_bad_input(clips, hund, tmp_path):
+    (tmp_path / "out").write_text("")
+    assert hund(*clips("walk"))[0] == 2
+
+
+def test_two_clips_of_one_name_do_not_overwrite_each_other(hund, clips, tmp_path):
+    (first,) = clips("walk")
+    (tmp_path / "more").mkdir()
+    second = shutil.copy(first, tmp_path / "more")
+    code, report = hund(first, str(second))
+    assert code == 2 and statuses(report) == ["failed", "failed"]
+
+
+def test_control_c_cancels_and_says_so(hund, clips, monkeypatch):
+    def interrupt(self, status):
+        if status.stage == "look":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(headless.Batch, "watch", interrupt)
+    code, report = hund(*clips("slow", "walk"))
+    assert code == 130 and statuses(report) == ["cancelled", "cancelled"]
+
+
+def test_a_scene_that_cannot_be_written_leaves_nothing(hund, clips, tmp_path, monkeypatch):
+    def full(path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exports, "_write_blend", full)
+    code, report = hund(*clips("walk"))
+    assert code == 2 and "No space left" in report["clips"][0]["message"]
+    assert not list((tmp_path / "out").glob("*.blend")) and not left_aside(tmp_path / "out")
+
+
+IMPORTERS = {
+    "fbx": lambda path: bpy.ops.import_scene.fbx(filepath=path, automatic_bone_orientation=False),
+    "glb": lambda path: bpy.ops.import_scene.gltf(filepath=path),
+    "bvh": lambda path: bpy.ops.import_anim.bvh(
+        filepath=path, axis_forward="-Z", axis_up="Y", use_fps_scale=False, frame_start=1
+    ),
+    "usd": lambda path: bpy.ops.wm.usd_import(filepath=path),
+}
+
+
+# Blender's BVH importer leaves its file to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("file_format", IMPORTERS)
+def test_an_exported_person_comes_back_where_it_was(file_format, tmp_path):
+    reconstruction = build_reconstruction(people=2, frames=4, moves_face=False)
+    written = scene.write(bpy.context, reconstruction, match_scene=True)
+    fps = bpy.context.scene.render.fps
+    files = exports.export(written.people, tmp_path, "walk", file_format)
+    assert len(files) == (2 if file_format == "bvh" else 1)
+
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.context.scene.render.fps = fps
+    for path in files:
+        IMPORTERS[file_format](str(path))
+    armatures = sorted(
+        (item for item in bpy.data.objects if item.type == "ARMATURE"), key=lambda item: item.name
+    )
+    assert len(armatures) == 2
+    for frame in range(4):
+        # Formats count frames from their own start; time is what they keep.
+        bpy.context.scene.frame_set(frame + first_frame(armatures[0]))
+        for person, armature in enumerate(armatures):
+            wanted = in_world(reconstruction, reconstruction.joints[person, frame], frame)
+            for joint, name in enumerate(reconstruction.joint_names):
+                bone = armature.pose.bones.get(name)
+                assert bone, name
+                found = np.array(armature.matrix_world @ bone.head)
+                assert np.abs(found - wanted[joint]).max() < 1e-3, (name, frame)
+
+
+def first_frame(armature):
+    action = armature.animation_data and armature.animation_data.action
+    return round(action.frame_range[0]) if action else 1
