@@ -1,7 +1,7 @@
 """What executes a network: torch anywhere, ONNX Runtime on the CPU (docs/decisions/0003)."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import onnxruntime
@@ -12,6 +12,7 @@ from .graph import PICTURE, Network, load_network
 from .manifest import verified
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A network ready for use: pictures in, named arrays out."""
 

@@ -54,10 +54,16 @@ class Graph:
         if fields.pop("format", None) != FORMAT:
             raise ValueError(f"the graph should be in the format {FORMAT}")
         nodes = tuple(
-            Node(**{**node, "inputs": tuple(node["inputs"])}) for node in fields["nodes"]
+            Node(**_with_tuples({**row, "settings": _with_tuples(row["settings"])}))
+            for row in fields["nodes"]
         )
         shape = tuple(fields["input_shape"])
         return cls(input_shape=shape, nodes=nodes, outputs=fields["outputs"])
+
+
+def _with_tuples(fields: dict) -> dict:
+    """The fields with tuples where JSON knows only lists."""
+    return {key: tuple(item) if isinstance(item, list) else item for key, item in fields.items()}
 
 
 class _Convolution(nn.Module):

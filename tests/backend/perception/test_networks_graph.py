@@ -1,0 +1,181 @@
+"""Laws of our form of a network and of both engines that execute it."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hund_backend.errors import BadInputError
+from hund_backend.perception.engine import OnnxEngine, TorchEngine
+from hund_backend.perception.graph import PICTURE, Graph, Network, Node, load_network, pack
+from tools.write_onnx import write_onnx
+
+OUTPUTS = ("picture_like", "vector")
+
+
+def convolution(name, source, into, out, *, kernel=3, stride=1, padding=(1, 1, 1, 1), groups=1):
+    settings = {
+        "channels": (into, out),
+        "kernel": (kernel, kernel),
+        "stride": stride,
+        "padding": padding,
+        "groups": groups,
+        "activation": {"1": "relu6", "2": "relu"}.get(name),
+    }
+    return Node(operation="convolution", inputs=(source,), output=name, settings=settings)
+
+
+def node(operation, name, *sources, **settings):
+    return Node(operation=operation, inputs=sources, output=name, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def every_operation():
+    """A graph in which every operation occurs, with an uneven padding and a residual."""
+    nodes = (
+        convolution("1", PICTURE, 3, 4, stride=2, padding=(0, 1, 0, 1)),
+        convolution("2", "1", 4, 4, groups=4),
+        node("add", "3", "2", "1", activation="relu6"),
+        node("pad_channels", "4", "3", count=2),
+        node("max_pool", "5", "4", kernel=2, stride=2),
+        convolution("6", "5", 6, 6, kernel=1, padding=(0, 0, 0, 0)),
+        node("resize", "7", "6", factor=2.0),
+        node("add", "8", "7", "4", activation=None),
+        node("sigmoid", "9", "8"),
+        node("flatten", "10", "5"),
+    )
+    outputs = {"picture_like": "9", "vector": "10"}
+    graph = Graph(input_shape=(3, 16, 16), nodes=nodes, outputs=outputs)
+    generator = np.random.default_rng(0)
+    weights = {}
+    for name, tensor in Network(graph).state_dict().items():
+        values = generator.normal(0, 0.4, tensor.shape)
+        half = name.endswith("1.weight")  # that tensor is exact in half precision, others not
+        weights[name.removeprefix("layers.")] = values.astype(np.float16 if half else np.float32)
+    return graph, weights
+
+
+@pytest.fixture
+def network(every_operation, tmp_path):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(pack(*every_operation))
+    return load_network(path)
+
+
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(1).random((3, 3, 16, 24), dtype=np.float32)
+
+
+def naive_convolution(picture, weight, bias, stride, padding, groups):
+    left, right, top, bottom = padding
+    padded = np.pad(picture, ((0, 0), (top, bottom), (left, right)))
+    out, into, height, width = weight.shape
+    rows = (padded.shape[1] - height) // stride + 1
+    columns = (padded.shape[2] - width) // stride + 1
+    result = np.zeros((out, rows, columns))
+    for channel, row, column in np.ndindex(result.shape):
+        first = channel // (out // groups) * into
+        y, x = row * stride, column * stride
+        window = padded[first : first + into, y : y + height, x : x + width]
+        result[channel, row, column] = (window * weight[channel]).sum() + bias[channel]
+    return result
+
+
+@pytest.mark.parametrize("name", ["1", "2", "6"])
+def test_a_convolution_is_the_sum_over_its_windows(every_operation, network, pictures, name):
+    graph, weights = every_operation
+    (node,) = (node for node in graph.nodes if node.output == name)
+    inner = network(torch.from_numpy(pictures[:1]), taps=(*node.inputs, name))
+    settings = {key: node.settings[key] for key in ("stride", "padding", "groups")}
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    expected = naive_convolution(inner[node.inputs[0]][0].numpy(), weight, bias, **settings)
+    limits = {"relu6": (0, 6), "relu": (0, np.inf), None: (-np.inf, np.inf)}
+    expected = expected.clip(*limits[node.settings["activation"]])
+    np.testing.assert_allclose(inner[name][0].numpy(), expected, atol=1e-5)
+
+
+def test_doubling_a_picture_puts_each_value_between_its_neighbours(network, pictures):
+    inner = network(torch.from_numpy(pictures), taps=("6", "7"))
+    small, large = inner["6"].numpy(), inner["7"].numpy()
+    beside = 0.75 * small + 0.25 * np.roll(small, 1, axis=3)  # of every left half, but the first
+    above = 0.75 * beside + 0.25 * np.roll(beside, 1, axis=2)
+    np.testing.assert_allclose(large[:, :, 2::2, 2::2], above[:, :, 1:, 1:], atol=1e-5)
+
+
+def test_a_picture_is_seen_alone_as_in_a_batch(network, pictures):
+    together = network(torch.from_numpy(pictures))
+    for number in range(len(pictures)):
+        alone = network(torch.from_numpy(pictures[number : number + 1]))
+        for name in OUTPUTS:
+            torch.testing.assert_close(together[name][number], alone[name][0])
+
+
+def test_taps_change_nothing(network, pictures):
+    plain = network(torch.from_numpy(pictures))
+    names = tuple(node.output for node in network.graph.nodes)
+    tapped = network(torch.from_numpy(pictures), taps=names)
+    assert set(tapped) == {*OUTPUTS, *names}
+    for name in OUTPUTS:
+        torch.testing.assert_close(plain[name], tapped[name], rtol=0, atol=0)
+
+
+def test_gradients_reach_the_picture(network):
+    picture = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    exact = network.double()
+    assert torch.autograd.gradcheck(lambda inside: exact(inside)["picture_like"], (picture,))
+
+
+def test_both_engines_give_the_same(every_operation, network, pictures, tmp_path):
+    packed = (tmp_path / "network.safetensors").read_bytes()
+    path = tmp_path / "network.onnx"
+    path.write_bytes(write_onnx(packed, "network.safetensors"))
+    onnx.checker.check_model(path)
+    first = TorchEngine(network, "cpu")(pictures, OUTPUTS)
+    second = OnnxEngine(path, threads=1)(pictures, OUTPUTS)
+    for name in OUTPUTS:
+        assert first[name].dtype == second[name].dtype == np.float32
+        np.testing.assert_allclose(first[name], second[name], atol=1e-5)
+
+
+def test_an_engine_hands_out_what_it_is_asked_for(network, pictures):
+    assert list(TorchEngine(network, "cpu")(pictures, ("vector",))) == ["vector"]
+
+
+def test_the_same_network_gives_the_same_bytes(every_operation):
+    graph, weights = every_operation
+    shuffled = dict(reversed(weights.items()))
+    packed = pack(graph, shuffled)
+    assert packed == pack(graph, weights)
+    assert write_onnx(packed, "a.safetensors") == write_onnx(packed, "a.safetensors")
+
+
+def test_packing_loses_nothing(every_operation, network):
+    _, weights = every_operation
+    for name, tensor in network.state_dict().items():
+        original = weights[name.removeprefix("layers.")].astype(np.float32)
+        np.testing.assert_array_equal(tensor.numpy(), original)
+
+
+def test_a_graph_survives_its_text(every_operation):
+    graph, _ = every_operation
+    again = Graph.from_json(graph.to_json())
+    assert again.to_json() == graph.to_json()
+
+
+def damaged(packed, how):
+    if how == "truncated":
+        return packed[: len(packed) // 2]
+    if how == "text":
+        return b"this is no network"
+    if how == "another format":
+        return packed.replace(b"hund-graph/1", b"hund-graph/9")
+    return b""
+
+
+@pytest.mark.parametrize("how", ["truncated", "text", "another format", "empty"])
+def test_a_damaged_network_is_named_in_one_sentence(every_operation, tmp_path, how):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(damaged(pack(*every_operation), how))
+    with pytest.raises(BadInputError, match=r"network\.safetensors.*make setup"):
+        load_network(path)
