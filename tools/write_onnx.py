@@ -37,13 +37,7 @@ def write_onnx(packed: bytes, file: str) -> bytes:
     picture = helper.make_tensor_value_info(
         PICTURE, TensorProto.FLOAT, ["batch", channels, "height", "width"]
     )
-    flat = {node.output for node in graph.nodes if node.operation == "flatten"}
-    outputs = [
-        helper.make_tensor_value_info(
-            meaning, TensorProto.FLOAT, ["batch"] + [None] * (1 if source in flat else 3)
-        )
-        for meaning, source in graph.outputs.items()
-    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in graph.outputs]
     body = helper.make_graph(writer.nodes, "network", [picture], outputs, writer.initializers)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(body, opset_imports=[opset], ir_version=IR_VERSION)
