@@ -1,0 +1,87 @@
+"""Laws of fetching networks and of refusing those that are not what the list says."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from hund_backend.errors import BadInputError
+from hund_backend.perception.manifest import MANIFEST, Entry, read_manifest, verified
+from tools import fetch_models
+
+NAME = "network.safetensors"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with one whole network and its list."""
+    (tmp_path / NAME).write_bytes(b"weights")
+    entry = Entry(
+        file=NAME,
+        sha256=hashlib.sha256(b"weights").hexdigest(),
+        bytes=7,
+        origin="npm somewhere",
+        version="1",
+        members=("a",),
+        licence="Apache-2.0",
+    )
+    text = json.dumps({"files": [dataclasses.asdict(entry)]})
+    (tmp_path / MANIFEST).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_whole_network_is_accepted(folder):
+    assert verified(folder, NAME) == folder / NAME
+
+
+def test_a_missing_a_changed_and_an_unlisted_network_are_refused(folder):
+    with pytest.raises(BadInputError, match=r"not in .*make setup"):
+        verified(folder, "other.safetensors")
+    (folder / NAME).write_bytes(b"weightz")
+    with pytest.raises(BadInputError, match=r"damaged.*make setup"):
+        verified(folder, NAME)
+    (folder / NAME).unlink()
+    with pytest.raises(BadInputError, match=r"missing.*make setup"):
+        verified(folder, NAME)
+
+
+def test_an_unreadable_list_is_named(folder):
+    (folder / MANIFEST).write_text("{", encoding="utf-8")
+    with pytest.raises(BadInputError, match=r"list of networks"):
+        verified(folder, NAME)
+
+
+def test_the_list_names_two_files_of_every_recipe():
+    expected = {
+        f"{r.name}.{kind}" for r in fetch_models.RECIPES for kind in ("safetensors", "onnx")
+    }
+    assert set(read_manifest(fetch_models.FOLDER)) == expected
+
+
+def test_an_interrupted_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / NAME
+    path.write_bytes(b"old")
+
+    def interrupted(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_models.write_aside(path, b"new")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+def test_without_npm_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch_models.shutil, "which", lambda name: None)
+    with pytest.raises(fetch_models.FetchError, match="npm is missing: install"):
+        fetch_models.fetched(fetch_models.POSE, tmp_path)
+
+
+def test_a_package_in_the_cache_needs_no_network(tmp_path, monkeypatch):
+    sha256 = hashlib.sha256(b"archive").hexdigest()
+    package = dataclasses.replace(fetch_models.POSE, sha256=sha256)
+    (tmp_path / package.archive).write_bytes(b"archive")
+    monkeypatch.setattr(fetch_models.shutil, "which", lambda name: None)
+    assert fetch_models.fetched(package, tmp_path).read_bytes() == b"archive"
