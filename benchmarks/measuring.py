@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
+MIB = 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,12 @@ class Measurement:
         return 1000 * self.cpu_seconds / self.frames
 
 
+@dataclass
 class Stopwatch:
     """Adds up wall and processor time of the stretches of work inside its `with` blocks."""
 
-    def __init__(self) -> None:
-        self.seconds = self.cpu_seconds = 0.0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def __enter__(self) -> Self:
         self._started = time.perf_counter(), time.process_time()
@@ -51,6 +53,23 @@ class Stopwatch:
         self.seconds += time.perf_counter() - self._started[0]
         self.cpu_seconds += time.process_time() - self._started[1]
 
+    def without(self, *parts: "Stopwatch") -> "Stopwatch":
+        """What is left of this work when parts of it are taken out."""
+        return Stopwatch(
+            self.seconds - sum(part.seconds for part in parts),
+            self.cpu_seconds - sum(part.cpu_seconds for part in parts),
+        )
+
+    def attach(self, owner: object, function: str) -> None:
+        """Time every call of a function of a module or an object from now on."""
+        plain = getattr(owner, function)
+
+        def timed(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            with self:
+                return plain(*arguments, **named)
+
+        setattr(owner, function, timed)
+
 
 def peak_mib() -> float:
     """Largest resident memory of this process so far, MiB."""
@@ -58,7 +77,7 @@ def peak_mib() -> float:
     if status.exists():  # ru_maxrss would start with the peak of the process that started this one
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
-    unit = 1024**2 if sys.platform == "darwin" else 1024
+    unit = MIB if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
@@ -70,26 +89,32 @@ def limit_cores(cores: int) -> None:
         os.environ[variable] = str(cores)
 
 
-def run(command: Sequence[str]) -> Measurement:
-    """Run a command that prints a measurement as its last line; its errors go to ours."""
+def run(command: Sequence[str]) -> dict[str, Any]:
+    """Run a command and answer the JSON object in its last line; its errors go to ours."""
     answer = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return Measurement(**json.loads(answer.stdout.splitlines()[-1]))
+    return json.loads(answer.stdout.splitlines()[-1])
 
 
-def run_stage(module: str, stage: str, *arguments: str) -> Measurement:
-    """Measure one stage of a benchmark in a fresh process."""
+def run_stage(module: str, stage: str, *arguments: str) -> dict[str, Any]:
+    """Run one stage of a benchmark in a fresh process."""
     return run([sys.executable, "-m", module, "--stage", stage, *arguments])
 
 
-def report(frames: int, watch: Stopwatch) -> None:
+def measurements(answer: dict[str, dict[str, float]]) -> dict[str, Measurement]:
+    """What `report` printed."""
+    return {name: Measurement(**values) for name, values in answer.items()}
+
+
+def report(frames: int, watches: dict[str, Stopwatch]) -> None:
     """Print what the work of this process took, for the process that started it."""
-    measured = Measurement(
-        frames=frames,
-        seconds=watch.seconds,
-        cpu_seconds=watch.cpu_seconds,
-        peak_mib=peak_mib(),
-    )
-    print(json.dumps(asdict(measured)), flush=True)
+    peak = peak_mib()
+    measured = {
+        name: Measurement(
+            frames=frames, seconds=watch.seconds, cpu_seconds=watch.cpu_seconds, peak_mib=peak
+        )
+        for name, watch in watches.items()
+    }
+    print(json.dumps({name: asdict(values) for name, values in measured.items()}), flush=True)
 
 
 def environment(packages: Sequence[str], cores: int) -> str:

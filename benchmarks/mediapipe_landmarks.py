@@ -33,7 +33,7 @@ def main(clip: str, frames: int, complexity: int) -> None:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
     print(f"somebody seen in {seen} of {frames} frames", file=sys.stderr)
     measured = {"frames": frames, "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak}
-    print(json.dumps(measured))
+    print(json.dumps({f"mediapipe {complexity}": measured}))
 
 
 if __name__ == "__main__":

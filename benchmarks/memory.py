@@ -1,0 +1,128 @@
+"""Does the job's memory grow with the length of a clip, beyond the evidence itself?
+
+Run as `python -m benchmarks.memory`. The walker goes to and fro for 230 and for 2,300 frames.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from benchmarks import measuring
+from benchmarks.clips import walker
+from benchmarks.measuring import MIB, Stopwatch, peak_mib
+
+PACKAGES = ("torch", "onnxruntime", "opencv-python-headless", "numpy")
+HEAD = """# Memory and the length of a clip
+
+{environment}
+* `python -m benchmarks.memory --lengths {lengths} --people {chosen.people} --cores {chosen.cores}`
+* target: at most 3 GiB, and no growth beyond the evidence
+
+| frames | models MiB | peak of the eyes MiB | peak of the job MiB | evidence MiB | Reconstruction MiB | frames/s |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+FOOT = """
+From {first} to {last} frames the peak grew by {growth:.0f} MiB, {per_frame:.1f} KiB a frame; the
+evidence by {evidence:.0f} MiB, {evidence_per_frame:.1f} KiB a frame.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Memory of one job, MiB."""
+
+    frames: int
+    models: float  # peak before the first frame
+    eyes: float  # peak when the evidence was complete
+    job: float  # peak at the end
+    evidence: float  # size of the arrays
+    reconstruction: float
+    seconds: float
+
+
+def main() -> None:
+    """Measure every length and write the result."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    if chosen.stage:
+        print(json.dumps(asdict(measure(int(chosen.stage), chosen.people))), flush=True)
+        return
+    usages = [_in_a_process(length, chosen) for length in chosen.lengths]
+    text = as_markdown(usages, chosen)
+    print(text)
+    if chosen.save:
+        print(measuring.save("memory", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    parser.add_argument("--lengths", type=int, nargs="+", default=[230, 2300])
+    parser.add_argument("--people", type=int, default=1)
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+def measure(frames: int, people: int) -> Usage:
+    """Run the job on so many frames, in this process."""
+    from hund_backend import pipeline, progress, stopwatch
+    from hund_backend.options import Options
+    from hund_backend.perception.evidence import Evidence
+    from hund_backend.reconstruction import LAYOUT
+
+    clip, options = walker(frames), Options(people=people)
+    models, watch, stages = pipeline.Models.load("cpu"), Stopwatch(), stopwatch.Stopwatch()
+    loaded = peak_mib()
+    with watch:
+        sight = pipeline.perceive(clip, options, models, progress.silent, stages)
+        seen = peak_mib()
+        reconstruction = pipeline.estimate(sight, options, models, progress.silent, stages)
+    evidence = [getattr(e, field.name) for e in sight.people for field in fields(Evidence)]
+    return Usage(
+        frames=len(sight.numbers),
+        models=loaded,
+        eyes=seen,
+        job=peak_mib(),
+        evidence=_size_mib(evidence),
+        reconstruction=_size_mib([getattr(reconstruction, name) for name in LAYOUT]),
+        seconds=watch.seconds,
+    )
+
+
+def as_markdown(usages: list[Usage], chosen: argparse.Namespace) -> str:
+    """A line for each length, and the growth from the first to the last."""
+    lines = [
+        f"| {u.frames} | {u.models:.0f} | {u.eyes:.0f} | {u.job:.0f} | {u.evidence:.1f} | "
+        f"{u.reconstruction:.1f} | {u.frames / u.seconds:.1f} |"
+        for u in usages
+    ]
+    head = HEAD.format(
+        environment=measuring.environment(PACKAGES, chosen.cores),
+        lengths=" ".join(map(str, chosen.lengths)),
+        chosen=chosen,
+    )
+    first, last = usages[0], usages[-1]
+    frames = max(last.frames - first.frames, 1)
+    foot = FOOT.format(
+        first=first.frames,
+        last=last.frames,
+        growth=last.job - first.job,
+        per_frame=1024 * (last.job - first.job) / frames,
+        evidence=last.evidence - first.evidence,
+        evidence_per_frame=1024 * (last.evidence - first.evidence) / frames,
+    )
+    return head + "\n".join([*lines, ""]) + foot
+
+
+def _in_a_process(length: int, chosen: argparse.Namespace) -> Usage:
+    walker(length)  # made here: writing a clip needs memory as well
+    flags = ("--people", str(chosen.people), "--cores", str(chosen.cores))
+    return Usage(**measuring.run_stage("benchmarks.memory", str(length), *flags))
+
+
+def _size_mib(values: list[object]) -> float:
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray)) / MIB
+
+
+if __name__ == "__main__":
+    main()
