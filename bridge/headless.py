@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -106,7 +107,11 @@ class Batch:
             self._note(clip, status, files=[str(file) for file in files], people=people)
 
     def watch(self, status: job.Status) -> None:
-        """Show how far it is, where somebody looks."""
+        """Show how far it is, where a terminal is looked at."""
+        if sys.stderr.isatty():
+            total = f"/{status.total}" if status.total else ""
+            line = f"{status.clip}: {status.stage} {status.done}{total}"
+            print(f"\r{line:<70}", end="\r", file=sys.stderr, flush=True)
 
     def cancelled(self) -> None:
         """The user pressed Ctrl-C: what is not done stays undone."""

@@ -250,8 +250,11 @@ class Job:
         assert self._child
         if self._deadline is not None:
             return self._stopped()
-        self._child.kill()  # it may only have closed its pipe
-        code = self._child.wait()
+        try:
+            code = self._child.wait(timeout=GRACE)
+        except subprocess.TimeoutExpired:  # it has only closed its pipe
+            self._child.kill()
+            code = self._child.wait()
         if code < 0:
             why = f"was ended from outside (signal {-code}), perhaps for want of memory"
         else:

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bpy
@@ -11,7 +13,8 @@ import pytest
 from bl_ext.user_default.hund.bridge import exports, headless, job, scene
 from moving_people import build_reconstruction, in_world
 
-FAKE = Path(__file__).parent / "fake_backend"
+HERE = Path(__file__).parent
+FAKE = HERE / "fake_backend"
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +129,21 @@ def test_control_c_cancels_and_says_so(hund, clips, monkeypatch):
     monkeypatch.setattr(headless.Batch, "watch", interrupt)
     code, report = hund(*clips("slow", "walk"))
     assert code == 130 and statuses(report) == ["cancelled", "cancelled"]
+
+
+def test_a_batch_that_was_killed_goes_on_where_it_was(hund, clips, tmp_path):
+    arguments = [*clips("first", "brief", "last"), "--output", str(tmp_path / "out")]
+    command = [sys.executable, HERE / "kill_me.py", FAKE, tmp_path / "log", *arguments]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "out" / "first.blend").is_file():
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "out" / "brief.npz").exists()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "first.blend"))
+    code, report = hund(*arguments[:3])
+    assert code == 0 and statuses(report) == ["skipped", "done", "done"]
 
 
 def test_a_scene_that_cannot_be_written_leaves_nothing(hund, clips, tmp_path, monkeypatch):

@@ -1,0 +1,31 @@
+"""Installs a zip into an empty profile of bpy and presses the button: press_button.py ZIP CLIP."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+archive, clip = sys.argv[1:]
+with tempfile.TemporaryDirectory(prefix="hund-profile-") as profile:
+    os.environ["BLENDER_USER_RESOURCES"] = profile
+    import bpy
+
+    since = time.monotonic()
+    bpy.ops.extensions.package_install_files(
+        filepath=archive, repo="user_default", enable_on_install=True
+    )
+    installed = time.monotonic()
+    bpy.context.scene.hund.clip = clip
+    bpy.context.preferences.addons["bl_ext.user_default.hund"].preferences.threads = 2
+    answer = bpy.ops.hund.reconstruct()
+    facts = {
+        "answer": list(answer),
+        "install_seconds": round(installed - since, 1),
+        "seconds": round(time.monotonic() - installed, 1),
+        "people": [item.name for item in bpy.data.objects if item.type == "ARMATURE"],
+        "files": [path.name for path in Path(profile).rglob("reconstructions/*.npz")],
+        "heavy": sorted({"torch", "cv2", "scipy", "onnxruntime"} & set(sys.modules)),
+    }
+    print(json.dumps(facts))
