@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import signal
 import sys
 from importlib import import_module
@@ -25,13 +26,21 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _plain(argument: str) -> str:
+    """A negative number with an exponent, as OpenCV prints it, without: argparse reads no other."""
+    if re.fullmatch(r"-\d*\.?\d+e[-+]?\d+", argument, re.IGNORECASE):
+        return f"{float(argument):.20f}"
+    return argument
+
+
 def _cancel(number: int, frame: FrameType | None) -> None:
     raise CancelledError("Cancelled: what was finished is kept.")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; answers its exit code."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args([_plain(argument) for argument in given])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     signal.signal(signal.SIGINT, _cancel)
     signal.signal(signal.SIGTERM, _cancel)

@@ -1,13 +1,13 @@
-"""A look at the installation: packages, device, weights."""
+"""A look at the installation: packages, device, weights. Runs where packages are missing, too."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 
-from .body.file import BODY_FILE, load_body_file
 from .errors import HundError
 from .perception.manifest import is_whole, read_manifest
-from .provenance import PERCEPTION, file_hash
+from .provenance import OURS, PERCEPTION, WEIGHTS, file_hash
 
 PACKAGES = (
     "torch",
@@ -17,6 +17,8 @@ PACKAGES = (
     "onnxruntime",
     "roma",
     "safetensors",
+    "jaxtyping",
+    "tqdm",
 )
 
 
@@ -34,7 +36,7 @@ def examine() -> list[Finding]:
     findings = [Finding(what="python", state=platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
     findings.append(_device())
-    findings += [_body(), _prior()]
+    findings += [_weights(name, load) for name, load in zip(OURS, (_body, _prior), strict=True)]
     try:
         entries = read_manifest(PERCEPTION)
     except HundError as error:
@@ -63,19 +65,21 @@ def _device() -> Finding:
     return Finding(what="device", state=f"cpu, {torch.get_num_threads()} threads")
 
 
-def _body() -> Finding:
+def _weights(name: str, load: Callable[[], object]) -> Finding:
     try:
-        load_body_file()
-    except HundError as error:
-        return Finding(what=BODY_FILE.name, state=str(error), good=False)
-    return Finding(what=BODY_FILE.name, state=f"sha256 {file_hash(BODY_FILE)[:16]}…")
+        load()
+    except (HundError, ImportError) as error:
+        return Finding(what=name, state=f"does not load ({error})", good=False)
+    return Finding(what=name, state=f"sha256 {file_hash(WEIGHTS / name)[:16]}…")
 
 
-def _prior() -> Finding:
-    from .prior.gaussian import WEIGHTS_FILE, GaussianPrior
+def _body() -> object:
+    from .body.file import load_body_file
 
-    try:
-        GaussianPrior.load()
-    except HundError as error:
-        return Finding(what=WEIGHTS_FILE.name, state=str(error), good=False)
-    return Finding(what=WEIGHTS_FILE.name, state=f"sha256 {file_hash(WEIGHTS_FILE)[:16]}…")
+    return load_body_file()
+
+
+def _prior() -> object:
+    from .prior.gaussian import GaussianPrior
+
+    return GaussianPrior.load()

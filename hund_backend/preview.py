@@ -1,5 +1,6 @@
 """The preview: bodies over the footage, as a video and as a contact sheet."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from .body.skeleton import PART_NAMES
 from .errors import BadInputError
 from .reconstruction import Reconstruction
 from .rendering.painter import Mesh, paint
+from .sources import clip_name
 from .video import open_clip
 
 OPACITY = 0.65
@@ -47,18 +49,40 @@ def write_preview(
     Raises:
         BadInputError: the clip does not fit, or the folder cannot be written to.
     """
-    name = name or Path(reconstruction.provenance["source"]["name"]).stem
-    folder.mkdir(parents=True, exist_ok=True)
+    name = name or clip_name(Path(reconstruction.provenance["source"]["name"]))
     video, sheet = folder / f"{name}_overlay.mp4", folder / f"{name}_sheet.png"
-    aside = video.with_suffix(".part.mp4")
+    aside = {path: path.with_name(f".{path.name}.part{path.suffix}") for path in (video, sheet)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tiles = _write_video(reconstruction, clip, aside[video])
+        aside[sheet].write_bytes(_as_png(_arranged(tiles)))
+        for path, written in aside.items():
+            written.replace(path)
+    except OSError as error:
+        raise BadInputError(
+            f"The preview cannot be written to {folder} ({error.strerror or error}): choose "
+            "another --output folder or make room."
+        ) from error
+    finally:
+        for written in aside.values():
+            with contextlib.suppress(OSError):
+                written.unlink(missing_ok=True)
+    return [video, sheet]
+
+
+def _write_video(
+    reconstruction: Reconstruction, clip: Path, path: Path
+) -> list[UInt8[np.ndarray, "tile tile 3"]]:
+    """Write the overlay; answers the tiles of the contact sheet, person after person."""
     shown = _shown(reconstruction.present)
     tiles: dict[tuple[int, int], UInt8[np.ndarray, "tile tile 3"]] = {}
-    writer = None
+    count, writer = 0, None
     try:
-        for frame, image in enumerate(_overlaid(reconstruction, clip)):
+        for frame, image in _overlaid(reconstruction, clip):
             if writer is None:
-                writer = _writer(aside, image, reconstruction.fps)
+                writer = _writer(path, image, reconstruction.fps)
             writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            count += 1
             for person in range(len(reconstruction.track_ids)):
                 if (person, frame) in shown:
                     tiles[person, frame] = _tile(reconstruction, person, frame, image)
@@ -67,21 +91,25 @@ def write_preview(
             writer.release()
     if writer is None:
         raise BadInputError(f"{clip.name} has none of the frames of this reconstruction.")
-    aside.replace(video)
-    _write_picture(sheet, _arranged([tiles[key] for key in sorted(tiles)]))
-    return [video, sheet]
+    # The writer does not tell when the disk is full: look at what it wrote.
+    if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) != count:
+        raise OSError("the video is not whole")
+    return [tiles[key] for key in sorted(tiles)]
 
 
 def _overlaid(
     reconstruction: Reconstruction, clip: Path
-) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Frames of the clip with the bodies over them, scaled to the overlay's size."""
+) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
+    """Frames of the clip with the bodies over them, scaled to the overlay's size.
+
+    Each comes with its position in the reconstruction.
+    """
     body = BodyModel.load("low")
     numbers = reconstruction.frame_numbers
     width, height = reconstruction.image_size
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     size = tuple(max(2, 2 * round(scale * side / 2)) for side in (width, height))  # codecs' wish
-    vertices: Float[np.ndarray, "people batch vertices 3"] | None = None
+    posed = range(0)
     with open_clip(clip, start=int(numbers[0]), end=int(numbers[-1])) as frames:
         if (frames.info.width, frames.info.height) != reconstruction.image_size:
             raise BadInputError(
@@ -93,12 +121,13 @@ def _overlaid(
             index = wanted.get(frame.number)
             if index is None:
                 continue
-            if vertices is None or index % BATCH == 0:
-                first = index - index % BATCH
-                vertices = _posed(reconstruction, body, slice(first, first + BATCH))
+            if index not in posed:
+                posed = range(index, index + BATCH)
+                vertices = _posed(reconstruction, body, slice(posed.start, posed.stop))
             image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
-            here = vertices[:, index % BATCH]
-            yield paint(image, _meshes(reconstruction, body, here, index, scale), OPACITY)
+            here = vertices[:, index - posed.start]
+            meshes = _meshes(reconstruction, body, here, index, scale)
+            yield index, paint(image, meshes, OPACITY)
 
 
 def _posed(
@@ -135,7 +164,7 @@ def _meshes(
         slopes = points[:, :2] / np.maximum(points[:, 2:], 1e-3)
         pixels = slopes @ intrinsics[:2, :2].T + intrinsics[:2, 2]
         if lens:
-            pixels = distort(pixels.astype(np.float64), intrinsics, tuple(lens))
+            pixels = distort(pixels.astype(np.float64), intrinsics, np.array(lens))
         meshes.append(
             Mesh(
                 vertices=points,
@@ -223,8 +252,5 @@ def _writer(path: Path, image: UInt8[np.ndarray, "height width 3"], fps: float) 
     return writer
 
 
-def _write_picture(path: Path, image: UInt8[np.ndarray, "height width 3"]) -> None:
-    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
-    aside = path.with_suffix(".part")
-    aside.write_bytes(encoded.tobytes())
-    aside.replace(path)
+def _as_png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

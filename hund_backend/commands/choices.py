@@ -1,6 +1,7 @@
 """Options that several commands share, and their way into the pipeline."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ def pipeline_options(chosen: dict[str, Any]) -> Options:
     for name in ("people", "start", "end"):
         if name in values and not isinstance(values[name], int):
             raise BadInputError(f"--{name} is {values[name]!r}: give a whole number.")
+    for name in ("focal", "fov"):
+        if name in values and not isinstance(values[name], int | float):
+            raise BadInputError(f"--{name} is {values[name]!r}: give a number.")
     if values.get("people", 1) < 1:
         raise BadInputError(f"--people is {values['people']}: keep at least one person.")
     if min(values.get("start", 0), values.get("end", 0)) < 0:
@@ -56,28 +60,44 @@ def pipeline_options(chosen: dict[str, Any]) -> Options:
         raise BadInputError(
             f"--end {values['end']} lies before --start {values['start']}: exchange them."
         )
-    values["distortion"] = tuple(float(value) for value in values.get("distortion", ()))
-    if len(values["distortion"]) not in (0, 4, 5):
-        raise BadInputError(
-            f"--distortion has {len(values['distortion'])} numbers: give k1 k2 p1 p2 and maybe k3."
-        )
-    return Options(**values)
+    return Options(**values | {"distortion": _lens(values.get("distortion", ()))})
+
+
+def _lens(distortion: Any) -> tuple[float, ...]:  # noqa: ANN401 - a request may hold anything
+    """Coefficients of a lens."""
+    asked = "give k1 k2 p1 p2 and maybe k3 as OpenCV has them."
+    try:
+        values = tuple(float(value) for value in distortion)
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"--distortion is {distortion!r}: {asked}") from error
+    if len(values) not in (0, 4, 5) or not all(map(math.isfinite, values)):
+        raise BadInputError(f"--distortion is {' '.join(map(str, values))}: {asked}")
+    return values
 
 
 def output_path(clip: Path, folder: Path) -> Path:
-    """Where the Reconstruction of a clip is written.
+    """Where the Reconstruction of a clip is written."""
+    return folder / f"{clip_name(clip)}.npz"
+
+
+def refuse_in_time(clip: Path, path: Path, options: Options) -> None:
+    """Look at a clip and at the place of its result before anything heavy is loaded.
+
+    The folder is made when the clip has turned out to be readable, not before.
 
     Raises:
-        BadInputError: the folder cannot be made or written to.
+        BadInputError: the clip cannot be read, or nothing can be written there.
     """
+    from ..video import open_clip
+
+    open_clip(clip, start=options.start, end=options.end).close()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{clip_name(clip)}.probe"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.with_suffix(".probe")
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise BadInputError(
-            f"{folder} cannot be written to ({error.strerror or error}): "
+            f"{path.parent} cannot be written to ({error.strerror or error}): "
             "choose another --output folder."
         ) from error
-    return folder / f"{clip_name(clip)}.npz"

@@ -1,17 +1,26 @@
 """Reconstruct the people in clips: DIR/<clip>.npz for each."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CancelledError, ExitCode, HundError
+from ..errors import BadInputError, CancelledError, ExitCode, HundError
 from ..options import Options
-from .choices import add_clip_options, add_device, output_path, pipeline_options
-from .telling import say, teller
+from .choices import (
+    add_clip_options,
+    add_device,
+    output_path,
+    pipeline_options,
+    refuse_in_time,
+)
+from .telling import failure, say, teller
 
 if TYPE_CHECKING:
     from ..pipeline import Models
+
+LOGGER = logging.getLogger(__name__)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +58,14 @@ class _Batch:
     def __init__(self, options: argparse.Namespace, chosen: Options) -> None:
         self._options = options
         self._chosen = chosen
-        self._models: "Models | None" = None
+        self._models: Models | None = None
+        self._sources: dict[Path, Path] = {}  # result → clip
 
     def do(self, clip: Path) -> int:
         """Reconstruct one clip and tell about it; answers its exit code."""
         try:
             path = output_path(clip, self._options.output)
+            self._refuse_shared(clip, path)
             if path.exists() and not self._options.overwrite:
                 self._tell_done(clip, path, "is there already; --overwrite redoes it", True)
                 return ExitCode.DONE
@@ -62,24 +73,25 @@ class _Batch:
         except CancelledError:
             raise
         except HundError as error:
-            if self._options.json:
-                say(
-                    event="error",
-                    clip=str(clip),
-                    message=str(error),
-                    exit_code=int(error.exit_code),
-                )
-            else:
-                print(error, file=sys.stderr)
-            return error.exit_code
+            return self._tell_error(clip, str(error), error.exit_code)
+        except Exception as error:  # the other clips shall not suffer for it
+            LOGGER.exception("%s", clip)
+            return self._tell_error(clip, failure(error), ExitCode.FAILED)
         return ExitCode.DONE
 
-    def _write(self, clip: Path, path: Path) -> None:
-        from .. import pipeline
-        from ..video import open_clip
+    def _refuse_shared(self, clip: Path, path: Path) -> None:
+        """Two clips of one name would have one result: the second is not done."""
+        other = self._sources.get(path, clip)
+        if other.resolve() != clip.resolve():
+            raise BadInputError(
+                f"{clip} would be written to {path} as {other} is: rename one of them, or choose "
+                "another --output folder for it."
+            )
 
-        # A clip that cannot be read is refused before the networks are loaded.
-        open_clip(clip, start=self._chosen.start, end=self._chosen.end).close()
+    def _write(self, clip: Path, path: Path) -> None:
+        refuse_in_time(clip, path, self._chosen)
+        from .. import pipeline
+
         self._models = self._models or pipeline.Models.load(self._options.device)
         progress = teller(clip.name, as_json=self._options.json)
         try:
@@ -95,9 +107,17 @@ class _Batch:
         if self._options.preview:
             from ..preview import write_preview
 
-            write_preview(result, clip, path.parent)
+            write_preview(result, clip, path.parent, path.stem)
+
+    def _tell_error(self, clip: Path, message: str, code: ExitCode) -> ExitCode:
+        if self._options.json:
+            say(event="error", clip=str(clip), message=message, exit_code=int(code))
+        else:
+            print(message, file=sys.stderr)
+        return code
 
     def _tell_done(self, clip: Path, path: Path, how: str, skipped: bool) -> None:
+        self._sources[path] = clip
         if self._options.json:
             say(event="done", clip=str(clip), output=str(path), skipped=skipped, message=how)
         else:

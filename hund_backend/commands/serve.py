@@ -1,14 +1,16 @@
 """Answer requests on standard input, JSON lines both ways, with the networks loaded once.
 
 Requests: {"id", "command": "reconstruct", "clip", "output", "device", "overwrite", and the options
-people, start, end, focal, fov, distortion} · {"command": "cancel"} · {"command": "doctor"} ·
-{"command": "quit"}. The end of the input quits, too. Answers carry the request's id:
+people, start, end, focal, fov, distortion} · {"command": "doctor"} · {"command": "cancel"}: all
+that was asked so far · {"command": "quit"}: the same, then end. The end of the input quits, too.
+Answers carry the request's id: {"event": "ready"} ·
 {"event": "progress", "stage", "done", "total"} · {"event": "done", "output", "skipped"} ·
 {"event": "error", "message", "exit_code"} · {"event": "doctor", "findings"}.
 """
 
 import argparse
 import json
+import logging
 import queue
 import sys
 import threading
@@ -17,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInputError, CancelledError, ExitCode, HundError
 from ..progress import Progress
-from .choices import output_path, pipeline_options
-from .telling import Lines, say
+from .choices import output_path, pipeline_options, refuse_in_time
+from .telling import Lines, failure, say
 
 if TYPE_CHECKING:
     from ..pipeline import Models
+
+LOGGER = logging.getLogger(__name__)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,17 +37,18 @@ def run(options: argparse.Namespace) -> int:
     server = _Server()
     threading.Thread(target=server.listen, daemon=True).start()
     say(event="ready")
-    while (request := server.requests.get()) is not None:
-        server.answer(request)
+    while (asked := server.requests.get()) is not None:
+        server.answer(*asked)
     return ExitCode.DONE
 
 
 class _Server:
-    """Requests wait in a queue; a cancel overtakes them."""
+    """Requests are numbered and wait in a queue; a cancel overtakes them."""
 
     def __init__(self) -> None:
-        self.requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._cancelled = threading.Event()
+        self.requests: queue.SimpleQueue[tuple[int, dict[str, Any]] | None] = queue.SimpleQueue()
+        self._asked = 0  # number of the last request
+        self._cancelled = 0  # requests up to this number shall not go on
         self._models: dict[str, Models] = {}
 
     def listen(self) -> None:
@@ -56,15 +61,16 @@ class _Server:
                 say(event="error", id=None, message="A request is a JSON object with a command.")
                 continue
             if command == "cancel":
-                self._cancelled.set()
+                self._cancelled = self._asked
             elif command == "quit":
                 break
             else:
-                self.requests.put(request)
-        self._cancelled.set()  # nobody is left to hear the answer
+                self._asked += 1
+                self.requests.put((self._asked, request))
+        self._cancelled = self._asked  # nobody is left to hear the answers
         self.requests.put(None)
 
-    def answer(self, request: dict[str, Any]) -> None:
+    def answer(self, number: int, request: dict[str, Any]) -> None:
         """Do one request; whatever goes wrong is an answer, too."""
         name = request.get("id")
         try:
@@ -73,17 +79,19 @@ class _Server:
 
                 say(event="doctor", id=name, findings=[vars(finding) for finding in examine()])
             elif request["command"] == "reconstruct":
-                self._cancelled.clear()
-                say(event="done", id=name, **self._reconstruct(request))
+                say(event="done", id=name, **self._reconstruct(number, request))
             else:
                 raise BadInputError(f"'{request['command']}' is no command of this server.")
         except HundError as error:
+            if isinstance(error, CancelledError) and number > self._cancelled:
+                raise  # a signal, not a request: the server itself shall end
             say(event="error", id=name, message=str(error), exit_code=int(error.exit_code))
-        except (TypeError, ValueError, KeyError, RuntimeError, MemoryError) as error:
-            message = f"The reconstruction failed ({type(error).__name__}: {error})."
+        except Exception as error:  # the next request shall not suffer for it
+            LOGGER.exception("Request %s", name)
+            message = failure(error)
             say(event="error", id=name, message=message, exit_code=int(ExitCode.FAILED))
 
-    def _reconstruct(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _reconstruct(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
         for key in ("clip", "output"):
             if not isinstance(request.get(key), str):
                 raise BadInputError(f"The request names no {key}.")
@@ -95,11 +103,12 @@ class _Server:
         tell = Lines(id=request.get("id"))
 
         def report(progress: Progress) -> None:
-            if self._cancelled.is_set():
+            if number <= self._cancelled:
                 raise CancelledError("The reconstruction was cancelled.")
             tell(progress)
 
         report(Progress(stage="load", done=0, total=None))
+        refuse_in_time(clip, path, chosen)
         from .. import pipeline
 
         device = request.get("device") or "auto"

@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from ..progress import Progress
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 INTERVAL = 0.1  # seconds between two JSON lines of one stage
 
@@ -16,6 +17,12 @@ def say(**event: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
     """Write one JSON line."""
     sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
+
+
+def failure(error: Exception) -> str:
+    """One sentence about an error that nobody foresaw."""
+    what = " ".join(str(error).split())[:300]
+    return f"Something unforeseen went wrong ({type(error).__name__}: {what}): see the log."
 
 
 class Lines:
@@ -49,6 +56,8 @@ class Bar:
     def __call__(self, progress: Progress) -> None:
         """Move the bar."""
         if progress.stage != self._stage:
+            from tqdm import tqdm
+
             self.close()
             self._stage = progress.stage
             unit = "frame" if progress.stage == "look" else "step"

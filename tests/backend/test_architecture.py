@@ -31,7 +31,7 @@ ALLOWED = {
 ROUTE = {*BODY, "video", "prior", "rendering", "perception", "descent", "motion"}
 ALLOWED |= {
     "preview": {*BODY, "video", "rendering"},
-    "provenance": {*BODY, "prior", "perception"},
+    "provenance": {*BASE, "perception"},
     "doctor": {*BODY, "prior", "perception", "provenance"},
     "pipeline": {*ROUTE, "device", "options", "provenance", "stopwatch"},
     "training": {*ROUTE, "pipeline"},
