@@ -175,7 +175,9 @@ def _undistorted(
     if not distortion:
         return evidence
     keypoints = evidence.keypoints.copy()
-    pixels = camera.undistort(keypoints[..., :2].astype(np.float64), intrinsics, distortion)
+    pixels = camera.undistort(
+        keypoints[..., :2].astype(np.float64), intrinsics, np.array(distortion)
+    )
     keypoints[..., :2] = pixels
     return dataclasses.replace(evidence, keypoints=keypoints)
 

@@ -258,8 +258,10 @@ def principal_components(samples: np.ndarray, number: int) -> tuple[np.ndarray, 
     values, vectors = np.linalg.eigh(flat @ flat.T)
     values, vectors = values[::-1], vectors[:, ::-1][:, :number]
     components = vectors.T @ flat / np.sqrt(len(samples))
-    # The sign of an eigenvector is arbitrary: the largest entry is made positive.
-    largest = np.abs(components).argmax(1)
+    # The sign of an eigenvector is arbitrary: its largest entry is made positive. Mirrored entries
+    # tie up to rounding, so the first of the nearly largest decides.
+    sizes = np.abs(components)
+    largest = (sizes > 0.999 * sizes.max(1, keepdims=True)).argmax(1)
     components *= np.sign(np.take_along_axis(components, largest[:, None], 1))
     return components.reshape(number, -1, 3), values[:number] / values.sum()
 

@@ -4,7 +4,8 @@ GHUM is no part of this project and may not be passed on. Run this inside your o
 (Python with TensorFlow and the `ghum` package of google-research), keep what it writes to yourself,
 and name it with `BodyModel.load(path=...)`. It uses the package's public interface only: the
 parameters that `create_ghum_parameters` makes, posed by `pose`; bases are read off by posing unit
-coefficients. Tested against a stand-in with that interface; untested against the release.
+coefficients. It needs Python 3.11, so a TensorFlow newer than the one GHUM was released with.
+Tested against a stand-in with that interface; untested against the release.
 """
 
 import argparse

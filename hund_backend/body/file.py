@@ -1,5 +1,7 @@
 """The body file: everything the body model is made of, as arrays. Imports no torch."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +57,13 @@ def load_body_file(path: Path = BODY_FILE) -> BodyFile:
         BadInputError: the file is missing or is no body of this schema.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except FileNotFoundError:
         raise BadInputError(
             f"The body file {path} is missing: install the extension or check out the project again."
         ) from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInputError(f"{path} is not a body file ({error}): restore it.") from None
     try:
         return _body_of(arrays)

@@ -55,13 +55,14 @@ def _add_keypoints(
     builds: Float[Tensor, "frames points 3 betas"] | None,
 ) -> None:
     config, seen = objective.config, objective.targets
-    residuals = objective.keypoint_residuals(figure) / config.keypoint_noise
-    _, weights = losses.geman_mcclure(residuals.square().sum(-1), config.keypoint_cutoff)
+    residuals = objective.keypoint_residuals(figure)
+    squares = losses.evidence_squares(residuals, seen.confidence, config.keypoint_noise)
+    _, weights = losses.geman_mcclure(squares, config.keypoint_cutoff)
     weights = config.keypoints * seen.confidence * weights
     lens = _projection_jacobian(figure.points[:, :NUM_KEYPOINTS], seen.intrinsics)
     lens = lens / (seen.crop_side[:, None, None, None] * config.keypoint_noise)
     equations.add(
-        residuals,
+        residuals / config.keypoint_noise,
         lens @ points[:, :NUM_KEYPOINTS],
         weights,
         None if builds is None else lens @ builds[:, :NUM_KEYPOINTS],
@@ -76,8 +77,9 @@ def _add_landmarks(
     builds: Float[Tensor, "frames points 3 betas"] | None,
 ) -> None:
     config, seen = objective.config, objective.targets
-    residuals = objective.landmark_residuals(figure) / config.landmark_noise
-    _, weights = losses.geman_mcclure(residuals.square().sum(-1), config.landmark_cutoff)
+    residuals = objective.landmark_residuals(figure)
+    squares = losses.evidence_squares(residuals, seen.confidence, config.landmark_noise)
+    _, weights = losses.geman_mcclure(squares, config.landmark_cutoff)
     weights = config.landmarks * seen.confidence * weights
 
     def centred(jacobian: Tensor) -> Tensor:
@@ -85,7 +87,7 @@ def _add_landmarks(
         return (jacobian[:, :NUM_KEYPOINTS] - hips) / config.landmark_noise
 
     moved = None if builds is None else centred(builds)
-    equations.add(residuals, centred(points), weights, moved)
+    equations.add(residuals / config.landmark_noise, centred(points), weights, moved)
 
 
 def _add_prior(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
@@ -126,12 +128,13 @@ def _add_motion(
     points: Float[Tensor, "frames points 3 unknowns"],
 ) -> None:
     config, fps = objective.config, objective.fps
-    scale = fps**2 / config.motion_noise
-    residuals = losses.accelerations(figure.joints, fps) / config.motion_noise
+    residuals = objective.accelerations(figure)
     _, weights = losses.charbonnier(residuals.square().sum(-1), config.motion_cutoff)
     rows = (config.motion * weights).sqrt()[..., None]
     residuals = (rows * residuals).flatten(1)
-    jacobian = points[:, NUM_KEYPOINTS:] * scale
+    joints = points[:, NUM_KEYPOINTS:] * fps**2
+    place, relative = joints[:, :1], joints[:, 1:] - joints[:, :1]
+    jacobian = torch.cat((place / config.place_noise, relative / config.motion_noise), dim=1)
     inner = len(residuals)
     shifted = [
         (factor * rows[..., None] * jacobian[place : place + inner]).flatten(1, 2)

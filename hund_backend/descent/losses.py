@@ -99,22 +99,35 @@ def angular_accelerations(
     return (steps[..., 1:, :, :] - steps[..., :-1, :, :]) * fps**2
 
 
+def evidence_squares(
+    residuals: Float[Tensor, "*batch keypoints components"],
+    confidence: Float[Tensor, "*batch keypoints"],
+    noise: float,
+) -> Float[Tensor, "*batch keypoints"]:
+    """c ‖r / σ‖²: a point without confidence is not worth less, it is less precise.
+
+    Networks guess hidden limbs from the visible ones, badly but not blindly: with the confidence
+    inside the kernel such a point pulls weakly, but from far away.
+    """
+    return confidence * (residuals / noise).square().sum(-1)
+
+
 def evidence_energy(
     residuals: Float[Tensor, "*batch keypoints components"],
     confidence: Float[Tensor, "*batch keypoints"],
     noise: float,
     cutoff: float,
 ) -> Float[Tensor, "*batch"]:
-    """½ Σ c ρ(‖r / σ‖²) over the keypoints with the kernel of Geman and McClure.
+    """½ Σ ρ(c ‖r / σ‖²) over the keypoints with the kernel of Geman and McClure.
 
     Args:
         residuals: of the keypoints or the landmarks.
-        confidence: weight of each point, 0…1; a point without confidence has no say.
-        noise: σ, in the residuals' unit.
+        confidence: of each point, 0…1; a point without confidence has no say.
+        noise: σ of a point of full confidence, in the residuals' unit.
         cutoff: k of the kernel, in units of the noise.
     """
-    rho, _ = geman_mcclure((residuals / noise).square().sum(-1), cutoff)
-    return 0.5 * (confidence * rho).sum(-1)
+    rho, _ = geman_mcclure(evidence_squares(residuals, confidence, noise), cutoff)
+    return 0.5 * rho.sum(-1)
 
 
 def build_energy(betas: Float[Tensor, "*batch betas"]) -> Float[Tensor, "*batch"]:

@@ -32,7 +32,8 @@ class EnergyConfig:
     limits: float = 1.0
     limit_noise: float = 0.05  # radians beyond the range
     motion: float = 1.0
-    motion_noise: float = 6.0  # m/s²: acceleration of a joint in the camera frame
+    motion_noise: float = 6.0  # m/s²: acceleration of a joint relative to the pelvis
+    place_noise: float = 6.0  # m/s²: of the pelvis in the camera frame, which may move as well
     motion_cutoff: float = 2.0
     turning: float = 1.0
     turning_noise: float = 40.0  # rad/s²: angular acceleration of a joint in its parent
@@ -79,6 +80,16 @@ class Objective:
         points = figure.points[:, :NUM_KEYPOINTS]
         return losses.landmark_residuals(points, seen.landmarks, seen.landmark_scale)
 
+    def accelerations(self, figure: Figure) -> Float[Tensor, "inner joints 3"]:
+        """Of the pelvis, and of the other joints relative to it, each in units of its noise.
+
+        Relative, because a jerk of the camera moves all joints alike and should cost only once.
+        """
+        place = losses.accelerations(figure.joints[:, :1], self.fps) / self.config.place_noise
+        relative = figure.joints[:, 1:] - figure.joints[:, :1]
+        motion = losses.accelerations(relative, self.fps) / self.config.motion_noise
+        return torch.cat((place, motion), dim=1)
+
     def prior_weight(self) -> Float[Tensor, " frames"]:
         """Weight of the pose prior in each frame."""
         seen = self.targets.observed.to(self.targets.pixels.dtype)
@@ -114,8 +125,8 @@ class Objective:
         if not self.is_coupled:
             return [figure.joints.new_zeros(len(figure.joints))] * 2
         config = self.config
-        moving = losses.accelerations(figure.joints, self.fps)
-        motion = losses.smoothness_energy(moving, config.motion_noise, config.motion_cutoff)
+        moving = self.accelerations(figure)
+        motion = losses.smoothness_energy(moving, 1.0, config.motion_cutoff)
         turning = losses.smoothness_energy(
             losses.angular_accelerations(posture.rotations, self.fps),
             config.turning_noise,

@@ -25,7 +25,7 @@ class NormalEquations:
     betas_hessian: Float[Tensor, "betas betas"]
     betas_gradient: Float[Tensor, " betas"]
     mixed_hessian: Float[Tensor, "frames unknowns betas"]
-    neighbours: list[Float[Tensor, "pairs unknowns unknowns"]]
+    neighbours: list[Float[Tensor, "_ unknowns unknowns"]]
     """Rows t + 1 and t + 2, columns t; empty where frames are independent."""
 
     @classmethod
@@ -181,7 +181,7 @@ def solved(
 
 def _banded_solution(
     hessian: Float[Tensor, "frames unknowns unknowns"],
-    neighbours: list[Float[Tensor, "pairs unknowns unknowns"]],
+    neighbours: list[Float[Tensor, "_ unknowns unknowns"]],
     right: Float[Tensor, "frames unknowns columns"],
 ) -> Float[Tensor, "frames unknowns columns"]:
     """Solution of the block-banded symmetric system by LAPACK's band Cholesky."""

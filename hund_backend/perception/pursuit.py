@@ -124,8 +124,9 @@ class Pursuit:
     def _shows_somebody(self, sighting: Sighting, image: Picture) -> bool:
         keypoints = sighting.points[:NUM_KEYPOINTS]
         inside = ((keypoints >= 0) & (keypoints <= image.shape[1::-1])).all(axis=-1)
-        config = self.config
-        return sighting.quality >= config.least_quality and inside.mean() >= config.least_inside
+        if sighting.quality < self.config.least_quality:
+            return False
+        return bool(inside.mean() >= self.config.least_inside)
 
     def _doubtful(self, seen: Sequence[Sighting]) -> list[Track]:
         """Tracks whose sightings are bad enough and old enough for a search."""

@@ -17,7 +17,7 @@ def cross_matrix(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 
 
 
 def log_round(
-    rotations: Float[Tensor, "*batch 3 3"], centers: Float[Tensor, "*batch 3 3"]
+    rotations: Float[Tensor, "*batch 3 3"], centers: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch 3"]:
     """log(Cᵀ R): the rotation vector that leads from the centre to the rotation, radians."""
     return matrix_to_rotvec(centers.transpose(-1, -2) @ rotations)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import safetensors
 import torch
@@ -18,6 +18,7 @@ from .coordinates import log_jacobian, log_round
 WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "pose_gaussian.safetensors"
 
 
+@runtime_checkable
 class PosePrior(Protocol):
     """How likely people take a pose: a map to a latent that is standard normal over real poses."""
 

@@ -1,9 +1,18 @@
 """What several tests build: a small body that needs no file, and people in front of a camera."""
 
+import math
+
+import numpy as np
+import roma
 import torch
 
+from hund_backend.body.camera import project
+from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, JOINT_NAMES, PARENTS
-from hund_backend.descent.puppet import MOVED_JOINTS, Puppet
+from hund_backend.descent.puppet import MOVED_JOINTS, Posture, Puppet
+from hund_backend.perception.evidence import Evidence
+
+CAMERA = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])  # intrinsics, px
 
 # Left and middle joints at rest and the keypoints that they carry, metres, body frame.
 _REST = {
@@ -87,3 +96,69 @@ def mini_puppet(dtype=torch.float64):
         anchor_basis=torch.stack((0.05 * anchors, torch.zeros_like(anchors))),
         masses=masses,
     )
+
+
+def random_posture(puppet, frames, seed=0, spread=0.4):
+    """Postures with turns in every joint, three metres before the camera."""
+    generator = torch.Generator().manual_seed(seed)
+    turns = spread * torch.randn(frames, len(puppet.parents), 3, generator=generator)
+    places = torch.tensor([0.1, 0.2, 3.0]) + 0.1 * torch.randn(frames, 3, generator=generator)
+    betas = torch.randn(len(puppet.offset_basis), generator=generator)
+    rotations = rotvec_to_matrix(turns.double())
+    return Posture(rotations, places.double(), betas.double())
+
+
+def walk(puppet, prior, frames, fps=30.0, yaw=0.7):
+    """A person who crosses the picture with swinging arms and legs, facing partly the camera."""
+    typical = prior.typical_pose().double()
+    rotations = torch.cat((torch.eye(3, dtype=torch.float64)[None], typical))[list(puppet.moved)]
+    rotations = rotations.repeat(frames, 1, 1, 1)
+    seconds = torch.arange(frames, dtype=torch.float64) / fps
+    phase = 2 * math.pi * seconds
+    swings = {
+        "ThighL": -0.5 * phase.sin(),
+        "ThighR": 0.5 * phase.sin(),
+        "CalfL": 0.4 + 0.4 * phase.cos(),
+        "CalfR": 0.4 - 0.4 * phase.cos(),
+    }
+    for name, angle in swings.items():
+        turn = torch.nn.functional.pad(angle[:, None], (0, 2))
+        joint = MOVED_JOINTS.index(name)
+        rotations[:, joint] = rotations[:, joint] @ rotvec_to_matrix(turn)
+    facing = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
+    turned = rotvec_to_matrix(torch.tensor([0.0, yaw, 0.0], dtype=torch.float64))
+    rotations[:, 0] = facing @ turned
+    place = torch.stack((seconds - seconds.mean(), 0.1 + 0 * seconds, 4 + 0.2 * seconds), dim=-1)
+    return Posture(rotations, place, torch.zeros(len(puppet.offset_basis), dtype=torch.float64))
+
+
+def evidence_of(puppet, posture, noise=0.0, seed=0):
+    """What eyes would see of a posture with `CAMERA`; noise as a fraction of the crop's side."""
+    points = puppet.posed(posture).points[:, : len(BLAZEPOSE_NAMES)]
+    pixels = project(points, torch.tensor(CAMERA)).numpy()
+    side = 1.25 * np.ptp(pixels, axis=1).max(axis=-1)
+    generator = np.random.default_rng(seed)
+    pixels = pixels + noise * side[:, None, None] * generator.normal(size=pixels.shape)
+    hips = points[:, [23, 24]].mean(dim=1, keepdim=True)
+    middle = (pixels.max(axis=1) + pixels.min(axis=1)) / 2
+    frames = len(pixels)
+    return Evidence(
+        track_id=0,
+        frames=np.arange(frames),
+        observed=np.ones(frames, bool),
+        keypoints=np.concatenate((pixels, np.full((frames, 33, 1), 0.9)), axis=-1),
+        world_landmarks=(points - hips).numpy(),
+        crops=np.column_stack((middle, side, np.zeros(frames))),
+        crop_intrinsics=np.repeat(CAMERA[None], frames, axis=0),
+        masks=np.zeros((frames, 64, 64), np.uint8),
+    )
+
+
+def pa_mpjpe_mm(joints, truth):
+    """Mean distance of joints after the best similarity, millimetres; frames one by one."""
+    errors = []
+    for found, true in zip(joints.double(), truth.double(), strict=True):
+        found, true = found - found.mean(0), true - true.mean(0)
+        rotation, scale = roma.rigid_vectors_registration(found, true, compute_scaling=True)
+        errors.append((scale * found @ rotation.T - true).norm(dim=-1).mean() * 1000)
+    return torch.stack(errors)

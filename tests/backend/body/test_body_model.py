@@ -5,7 +5,7 @@ import pytest
 import roma
 import torch
 
-from hund_backend.body.file import load_body_file
+from hund_backend.body.file import BODY_FILE, load_body_file
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import (
@@ -234,6 +234,14 @@ def test_a_bad_body_file_is_named(tmp_path):
     text.write_text("no body")
     with pytest.raises(BadInputError, match="not a body file"):
         BodyModel.load(path=text)
+    whole = BODY_FILE.read_bytes()
+    for name, content in {
+        "cut": whole[: len(whole) // 2],
+        "zeroed": whole[:200000] + bytes(64) + whole[200064:],
+    }.items():
+        (tmp_path / f"{name}.npz").write_bytes(content)
+        with pytest.raises(BadInputError, match="not a body file"):
+            BodyModel.load(path=tmp_path / f"{name}.npz")
     other = tmp_path / "other.npz"
     np.savez(other, schema=np.array("hund-body/0"))
     with pytest.raises(BadInputError, match="schema"):

@@ -1,0 +1,328 @@
+"""The command line as a user meets it: answers, exit codes, and what is left on the disk."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import shell_clips
+import torch
+from builders import evidence_of, walk
+
+from hund_backend import pipeline
+from hund_backend.__main__ import main
+from hund_backend.body.model import BodyModel
+from hund_backend.descent.puppet import Puppet
+from hund_backend.errors import CancelledError
+from hund_backend.perception.eyes import Eyes
+from hund_backend.prior.gaussian import GaussianPrior
+from hund_backend.reconstruction import Reconstruction
+
+ROOT = Path(__file__).parents[3]
+PERCEPTION = ROOT / "hund_backend" / "weights" / "perception"
+WALKER = ROOT / "tests" / "data" / "walker.mp4"
+NETWORKS = (PERCEPTION / "blazepose_heavy.safetensors").exists()
+needs_networks = pytest.mark.skipif(not NETWORKS, reason="run 'make setup' to fetch the networks")
+BAD_INPUT, NOBODY, CANCELLED = 2, 3, 130
+
+
+class FakeEyes:
+    """Sees one walker whatever is shown, or nobody."""
+
+    people = 1
+
+    def __init__(self, puppet, prior):
+        self._puppet, self._prior = puppet, prior
+
+    def watch(self, frames, intrinsics, *, fps, max_people, report):
+        count = 0
+        for count, _ in enumerate(frames, start=1):
+            report(count)
+        posture = walk(self._puppet, self._prior, count)
+        return [evidence_of(self._puppet, posture)] * self.people
+
+
+@pytest.fixture
+def fake_models(monkeypatch):
+    body, prior = BodyModel.load("keypoints"), GaussianPrior.load()
+    eyes = FakeEyes(Puppet.cut_from(body), prior.double())
+    models = pipeline.Models.__new__(pipeline.Models)
+    for name, value in {
+        "device": torch.device("cpu"),
+        "eyes": eyes,
+        "body": body,
+        "prior": GaussianPrior.load(),
+    }.items():
+        object.__setattr__(models, name, value)
+    monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device="auto": models))
+    return models
+
+
+@pytest.fixture
+def video(tmp_path):
+    return shell_clips.write_video(tmp_path / "clip.mp4", num_frames=8, size=(320, 240))
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of a command."""
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.getsignal(number))
+        code = main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+def assert_one_sentence(text):
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    assert lines[0].endswith(".")
+    assert "Traceback" not in text
+
+
+def nothing_left(folder):
+    return not folder.exists() or not list(folder.iterdir())
+
+
+def bad_clips(folder):
+    """Name → a clip that cannot be reconstructed, and a word of the sentence."""
+    (folder / "text.mp4").write_text("this is no video")
+    (folder / "empty.mp4").write_bytes(b"")
+    shell_clips.write_video(folder / "zero.mp4", num_frames=0)
+    (folder / "pictures").mkdir()
+    return {
+        "missing": (folder / "missing.mp4", "does not exist"),
+        "text": (folder / "text.mp4", "text.mp4"),
+        "empty": (folder / "empty.mp4", "empty.mp4"),
+        "no frames": (folder / "zero.mp4", "zero.mp4"),
+        "no pictures": (folder / "pictures", "pictures"),
+    }
+
+
+@pytest.mark.parametrize("name", ["missing", "text", "empty", "no frames", "no pictures"])
+def test_a_bad_clip_is_one_sentence_and_leaves_nothing(name, tmp_path, capsys):
+    clip, words = bad_clips(tmp_path)[name]
+    code, _, told = run(capsys, "reconstruct", clip, "--output", tmp_path / "out")
+    assert code == BAD_INPUT
+    assert_one_sentence(told)
+    assert words in told
+    assert nothing_left(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--start", "100"], "100"),
+        (["--start", "5", "--end", "2"], "before"),
+        (["--start", "-1"], "negative"),
+        (["--people", "0"], "one person"),
+        (["--focal", "-5"], "focal"),
+        (["--fov", "200"], "field of view"),
+        (["--distortion", "1", "2"], "distortion"),
+    ],
+)
+def test_a_bad_option_is_one_sentence(arguments, words, video, tmp_path, capsys, fake_models):
+    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out", *arguments)
+    assert code == BAD_INPUT
+    assert_one_sentence(told)
+    assert words in told
+    assert nothing_left(tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_written_is_told(video, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file stands where the folder should be")
+    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
+    assert code == BAD_INPUT
+    assert_one_sentence(told)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(video, tmp_path, capsys, fake_models, monkeypatch):
+    def full(*arguments, **arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hund_backend.reconstruction.np.savez_compressed", full)
+    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
+    assert code == BAD_INPUT
+    assert "No space left" in told
+    assert_one_sentence(told)
+    assert nothing_left(tmp_path / "out")
+
+
+def test_nobody_in_view_is_told(video, tmp_path, capsys, fake_models):
+    fake_models.eyes.people = 0
+    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
+    assert code == NOBODY
+    assert_one_sentence(told)
+    assert nothing_left(tmp_path / "out")
+
+
+def test_a_clip_becomes_a_valid_file(video, tmp_path, capsys, fake_models):
+    out = tmp_path / "out"
+    code, told, _ = run(capsys, "reconstruct", video, "--output", out, "--preview")
+    assert code == 0
+    assert "1 person in 8 frames" in told
+    result = Reconstruction.load(out / "clip.npz")
+    assert result.present.all()
+    assert result.provenance["source"]["name"] == "clip.mp4"
+    assert len(result.provenance["terms"]) == result.stage_losses.shape[-1]
+    totals = result.stage_losses.sum(-1)
+    assert (totals[..., -1] <= totals[..., 0] + 1e-6).all()
+    names = {path.name for path in out.iterdir()}
+    assert names == {"clip.npz", "clip_overlay.mp4", "clip_sheet.png"}
+    sheet = cv2.imread(str(out / "clip_sheet.png"))
+    assert sheet.std() > 10
+
+
+def test_a_batch_goes_on_past_a_bad_clip_and_skips_what_is_done(
+    video, tmp_path, capsys, fake_models
+):
+    second = shell_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
+    out = tmp_path / "out"
+    clips = [video, tmp_path / "missing.mp4", second]
+    code, told, complaint = run(capsys, "reconstruct", *clips, "--output", out)
+    assert code == BAD_INPUT
+    assert "1 of 3 clips failed: missing.mp4" in complaint
+    assert {path.name for path in out.iterdir()} == {"clip.npz", "second.npz"}
+    before = (out / "clip.npz").stat().st_mtime_ns
+    code, told, _ = run(capsys, "reconstruct", video, "--output", out, "--json")
+    assert code == 0
+    assert json.loads(told)["skipped"] is True
+    assert (out / "clip.npz").stat().st_mtime_ns == before
+
+
+def test_json_lines_tell_progress_and_the_end(video, tmp_path, capsys, fake_models):
+    code, told, _ = run(capsys, "reconstruct", video, "--output", tmp_path / "out", "--json")
+    assert code == 0
+    events = [json.loads(line) for line in told.splitlines()]
+    assert {"look", "descend 1/1"} <= {event.get("stage") for event in events}
+    assert events[-1]["event"] == "done"
+    assert Path(events[-1]["output"]).exists()
+
+
+def test_what_was_finished_is_kept_when_cancelled(video, tmp_path, capsys, fake_models):
+    second = shell_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
+    watch = fake_models.eyes.watch
+
+    def cancelled_at_the_second(frames, intrinsics, **options):
+        if (tmp_path / "out" / "clip.npz").exists():
+            raise CancelledError("Cancelled: what was finished is kept.")
+        return watch(frames, intrinsics, **options)
+
+    fake_models.eyes.watch = cancelled_at_the_second
+    code, _, told = run(capsys, "reconstruct", video, second, "--output", tmp_path / "out")
+    assert code == CANCELLED
+    assert_one_sentence(told)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip.npz"}
+
+
+def test_distortion_is_taken_out_before_the_fit(video, tmp_path, capsys, fake_models):
+    plain, bent = tmp_path / "plain", tmp_path / "bent"
+    run(capsys, "reconstruct", video, "--output", plain)
+    lens = ["--distortion", "-0.2", "0.05", "0", "0"]
+    assert run(capsys, "reconstruct", video, "--output", bent, *lens)[0] == 0
+    first, second = (Reconstruction.load(folder / "clip.npz") for folder in (plain, bent))
+    assert np.abs(first.joints - second.joints).max() > 1e-3
+    np.testing.assert_allclose(first.keypoints, second.keypoints)
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_bad_networks_are_told(damage, tmp_path):
+    from hund_backend.errors import BadInputError
+
+    (tmp_path / "manifest.json").write_bytes((PERCEPTION / "manifest.json").read_bytes())
+    if damage == "damaged":
+        for entry in json.loads((tmp_path / "manifest.json").read_text())["files"]:
+            (tmp_path / entry["file"]).write_bytes(b"not a network")
+    with pytest.raises(BadInputError) as caught:
+        Eyes.open("cpu", tmp_path)
+    assert_one_sentence(str(caught.value))
+
+
+def serve(*requests):
+    """Answers of the server to some requests, by event."""
+    lines = "".join(json.dumps(request) + "\n" for request in requests)
+    answer = subprocess.run(
+        [sys.executable, "-m", "hund_backend", "serve"],
+        cwd=ROOT,
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def test_the_server_survives_bad_requests(tmp_path):
+    answers = serve(
+        [],
+        {"command": "dance", "id": 1},
+        {"command": "reconstruct", "id": 2},
+        {"command": "reconstruct", "id": 3, "clip": "none.mp4", "output": str(tmp_path / "o")},
+    )
+    assert answers[0]["event"] == "ready"
+    errors = {answer["id"]: answer for answer in answers if answer["event"] == "error"}
+    assert {None, 1, 2} <= set(errors)
+    assert errors[1]["exit_code"] == BAD_INPUT
+
+
+@pytest.mark.weights
+@needs_networks
+def test_an_empty_picture_holds_nobody(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((120, 160), 128, np.uint8))
+    code, _, told = run(capsys, "reconstruct", tmp_path / "grey.png", "--output", tmp_path / "out")
+    assert code == NOBODY
+    assert_one_sentence(told)
+    assert nothing_left(tmp_path / "out")
+
+
+@pytest.mark.weights
+@needs_networks
+def test_one_pixel_holds_nobody(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "pixel.png"), np.zeros((1, 1, 3), np.uint8))
+    code = run(capsys, "reconstruct", tmp_path / "pixel.png", "--output", tmp_path / "out")[0]
+    assert code == NOBODY
+
+
+@pytest.mark.weights
+@needs_networks
+def test_two_people_are_found_and_stand_where_they_are_seen(tmp_path, capsys):
+    out = tmp_path / "out"
+    code = run(capsys, "reconstruct", WALKER, "--output", out, "--start", 4, "--end", 9)[0]
+    assert code == 0
+    result = Reconstruction.load(out / "walker.npz")
+    assert len(result.track_ids) == 2
+    camera = result.intrinsics[0]
+    for person in range(2):
+        joints = result.joints[person][result.present[person]]
+        pixels = (joints[..., :2] / joints[..., 2:]) @ camera[:2, :2].T + camera[:2, 2]
+        seen = result.keypoints[person][result.present[person]]
+        for name, keypoint in (("CalfL", 25), ("CalfR", 26), ("UpperarmL", 11), ("AnkleR", 28)):
+            gaps = pixels[:, result.joint_names.index(name)] - seen[:, keypoint, :2]
+            assert np.median(np.linalg.norm(gaps, axis=-1)) < 8  # of some 150 px height
+
+
+@pytest.mark.weights
+@needs_networks
+def test_an_interrupt_ends_the_work_and_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "hund_backend", "reconstruct", str(WALKER)]
+    with subprocess.Popen(
+        [*command, "--output", str(tmp_path / "out"), "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        child.stdout.readline()  # the work has begun
+        time.sleep(0.2)
+        child.send_signal(signal.SIGINT)
+        _, told = child.communicate(timeout=60)
+    assert child.returncode == CANCELLED
+    assert_one_sentence(told)
+    assert nothing_left(tmp_path / "out")

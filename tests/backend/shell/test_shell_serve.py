@@ -1,0 +1,191 @@
+"""Laws of the server: each request has its answer, a cancel overtakes, a bad request costs one answer."""
+
+import io
+import json
+import threading
+
+import pytest
+import shell_clips
+import shell_fakes
+
+from hund_backend import pipeline
+from hund_backend.commands import serve
+from hund_backend.errors import CancelledError, NobodyFoundError
+from hund_backend.progress import Progress
+
+
+class Input:
+    """Standard input that hands out a line when the test says so."""
+
+    def __init__(self):
+        self._lines, self._ready = [], threading.Condition()
+
+    def say(self, *requests):
+        with self._ready:
+            self._lines += [
+                request if isinstance(request, str) else json.dumps(request)
+                for request in requests
+            ]
+            self._ready.notify()
+
+    def end(self):
+        with self._ready:
+            self._lines.append(None)
+            self._ready.notify()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self._ready:
+            self._ready.wait_for(lambda: self._lines, timeout=10)
+            line = self._lines.pop(0)
+        if line is None:
+            raise StopIteration
+        return line
+
+
+@pytest.fixture
+def talk(monkeypatch):
+    """Standard input and what was answered so far; the server's work is a stand-in."""
+    given, told = Input(), io.StringIO()
+    monkeypatch.setattr("sys.stdin", given)
+    monkeypatch.setattr("sys.stdout", told)
+    monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device: object()))
+    return given, lambda: [json.loads(line) for line in told.getvalue().splitlines()]
+
+
+def work_with(monkeypatch, work):
+    def reconstruct(clip, options, models, report):
+        work(clip, report)
+        report(Progress(stage="descend", done=1, total=1))
+        result = shell_fakes.build_reconstruction()
+        result.provenance["truncated"] = None
+        return result
+
+    monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return [shell_clips.write_video(tmp_path / f"{name}.mp4", num_frames=2) for name in "abc"]
+
+
+def request(number, clip):
+    folder = str(clip.parent / "out")
+    return {"id": number, "command": "reconstruct", "clip": str(clip), "output": folder}
+
+
+def ends(answers):
+    """Request → how it ended."""
+    return {a["id"]: a for a in answers if a["event"] in {"done", "error", "doctor"}}
+
+
+def test_each_request_is_answered_and_a_bad_one_costs_nothing_else(talk, clips, monkeypatch):
+    def work(clip, report):
+        if clip.stem == "a":
+            raise NobodyFoundError("Nobody was found in a.mp4.")
+        if clip.stem == "b":
+            raise ZeroDivisionError("something\nunforeseen")
+        given.say({"command": "quit"})
+
+    given, answers = talk
+    work_with(monkeypatch, work)
+    missing = clips[0].with_name("missing.mp4")
+    given.say("no JSON", "[]", '{"id": 9}', request(1, clips[0]), request(2, clips[1]))
+    given.say(
+        request(3, missing), {"id": 4, "command": "dance"}, request(5, clips[2]) | {"fov": "x"}
+    )
+    given.say({"id": 6, "command": "reconstruct"}, request(7, clips[2]) | {"distortion": [1, "x"]})
+    given.say(request(8, clips[2]))
+    thread_ended = serve.run(None)
+    assert thread_ended == 0
+    found = ends(answers())
+    assert answers()[0] == {"event": "ready"}
+    assert sum(answer.get("id", 0) is None for answer in answers()) == 3
+    codes = {number: found[number]["exit_code"] for number in range(1, 8)}
+    assert codes == {1: 3, 2: 1, 3: 2, 4: 2, 5: 2, 6: 2, 7: 2}
+    assert all("\n" not in found[number]["message"] for number in codes)
+    assert "missing.mp4 does not exist" in found[3]["message"]
+
+
+def test_a_finished_request_names_its_file_and_is_skipped_the_second_time(
+    talk, clips, monkeypatch
+):
+    given, answers = talk
+    done = []
+
+    def work(clip, report):
+        done.append(clip)
+
+    work_with(monkeypatch, work)
+    given.say(
+        request(1, clips[0]), request(2, clips[0]), request(3, clips[0]) | {"overwrite": True}
+    )
+    listening = serve._Server()
+    for _ in range(3):
+        line = json.loads(next(given))
+        listening._asked += 1
+        listening.answer(listening._asked, line)
+    found = ends(answers())
+    assert [found[number]["skipped"] for number in (1, 2, 3)] == [False, True, False]
+    assert len(done) == 2
+    assert (clips[0].parent / "out" / "a.npz").exists()
+    progress = [answer for answer in answers() if answer["event"] == "progress"]
+    assert {"load", "descend"} <= {answer["stage"] for answer in progress}
+    assert {answer["id"] for answer in progress} == {1, 3}
+
+
+def test_a_cancel_reaches_what_runs_and_what_waits_but_not_what_comes_later(
+    talk, clips, monkeypatch
+):
+    given, answers = talk
+    heard = threading.Event()
+
+    def work(clip, report):
+        if clip.stem == "a":
+            given.say({"command": "cancel"}, request(3, clips[2]))
+            while not heard.is_set():  # until the cancel was heard, as a long job would
+                report(Progress(stage="look", done=0, total=None))
+        else:
+            given.say({"command": "quit"})
+
+    work_with(monkeypatch, work)
+    given.say(request(1, clips[0]), request(2, clips[1]))
+    serve.run(None)
+    found = ends(answers())
+    assert found[1]["exit_code"] == found[2]["exit_code"] == 130
+    assert not (clips[0].parent / "out" / "a.npz").exists()
+    assert 3 in found
+
+
+@pytest.mark.parametrize("last", ["quit", "end"])
+def test_the_end_of_the_input_ends_the_work(talk, clips, monkeypatch, last):
+    given, answers = talk
+
+    def work(clip, report):
+        given.end() if last == "end" else given.say({"command": "quit"})
+        while True:
+            report(Progress(stage="look", done=0, total=None))
+
+    work_with(monkeypatch, work)
+    given.say(request(1, clips[0]), request(2, clips[1]))
+    assert serve.run(None) == 0
+    assert {number: answer["exit_code"] for number, answer in ends(answers()).items()} == {
+        1: 130,
+        2: 130,
+    }
+    assert not [*(clips[0].parent / "out").glob("*")]
+
+
+def test_a_signal_ends_a_busy_server(talk, clips, monkeypatch):
+    given, _ = talk
+
+    def work(clip, report):
+        raise CancelledError("Cancelled: what was finished is kept.")  # as the handler does
+
+    work_with(monkeypatch, work)
+    given.say(request(1, clips[0]))
+    with pytest.raises(CancelledError):
+        serve.run(None)
+    given.end()
