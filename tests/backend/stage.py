@@ -154,6 +154,7 @@ def picture(number):
 def where(shown):
     """The map from a crop to the frame it was cut from, and the frame's number."""
     inside = ((shown[..., :2] > 2) & (shown[..., :2] < SIZE - 3)).all(axis=-1)
+    inside &= (np.arange(256) % 5 == 2) & (np.arange(256) % 5 == 2)[:, None]  # enough of them
     rows, columns = np.nonzero(inside)
     places = np.stack((columns + 0.5, rows + 0.5, np.ones(len(rows))), axis=-1)
     image = shown[rows, columns, :2] + 0.5

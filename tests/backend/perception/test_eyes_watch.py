@@ -115,7 +115,7 @@ def test_tracks_are_numbered_as_people_appear():
 
 
 def test_newcomers_are_followed_back_to_where_they_came_in():
-    for first in range(13, 22):
+    for first in (13, 18, 23):
         tracks = watch(Stage([walker(first=first)], num_frames=60))
         assert [evidence.frames[0] for evidence in tracks] == [first]
 
@@ -187,7 +187,7 @@ def test_frames_are_let_go():
             alive.append(weakref.ref(frame.image))
             yield frame
             del frame
-            gc.collect()
+            gc.collect(0)
             most = max(most, sum(ref() is not None for ref in alive))
 
     watch(stage, frames=frames())
