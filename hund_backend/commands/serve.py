@@ -35,8 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until told to quit."""
     server = _Server()
-    threading.Thread(target=server.listen, daemon=True).start()
     say(event="ready")
+    threading.Thread(target=server.listen, daemon=True).start()
     while (asked := server.requests.get()) is not None:
         server.answer(*asked)
     return ExitCode.DONE

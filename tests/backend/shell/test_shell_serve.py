@@ -1,6 +1,6 @@
 """Laws of the server: each request has its answer, a cancel overtakes, a bad request costs one answer."""
 
-import io
+import argparse
 import json
 import threading
 
@@ -46,13 +46,17 @@ class Input:
 
 
 @pytest.fixture
-def talk(monkeypatch):
+def talk(monkeypatch, capsys):
     """Standard input and what was answered so far; the server's work is a stand-in."""
-    given, told = Input(), io.StringIO()
+    given, told = Input(), []
+
+    def answers():
+        told.extend(json.loads(line) for line in capsys.readouterr().out.splitlines())
+        return told
+
     monkeypatch.setattr("sys.stdin", given)
-    monkeypatch.setattr("sys.stdout", told)
     monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device: object()))
-    return given, lambda: [json.loads(line) for line in told.getvalue().splitlines()]
+    return given, answers
 
 
 def work_with(monkeypatch, work):
@@ -98,8 +102,7 @@ def test_each_request_is_answered_and_a_bad_one_costs_nothing_else(talk, clips, 
     )
     given.say({"id": 6, "command": "reconstruct"}, request(7, clips[2]) | {"distortion": [1, "x"]})
     given.say(request(8, clips[2]))
-    thread_ended = serve.run(None)
-    assert thread_ended == 0
+    assert serve.run(argparse.Namespace()) == 0
     found = ends(answers())
     assert answers()[0] == {"event": "ready"}
     assert sum(answer.get("id", 0) is None for answer in answers()) == 3
@@ -116,43 +119,40 @@ def test_a_finished_request_names_its_file_and_is_skipped_the_second_time(
     done = []
 
     def work(clip, report):
-        done.append(clip)
+        done.append(clip.stem)
+        if clip.stem == "b":
+            given.end()
 
     work_with(monkeypatch, work)
-    given.say(
-        request(1, clips[0]), request(2, clips[0]), request(3, clips[0]) | {"overwrite": True}
-    )
-    listening = serve._Server()
-    for _ in range(3):
-        line = json.loads(next(given))
-        listening._asked += 1
-        listening.answer(listening._asked, line)
+    first = request(1, clips[0])
+    given.say(first, first | {"id": 2}, first | {"id": 3, "overwrite": True}, request(4, clips[1]))
+    serve.run(argparse.Namespace())
     found = ends(answers())
     assert [found[number]["skipped"] for number in (1, 2, 3)] == [False, True, False]
-    assert len(done) == 2
+    assert done == ["a", "a", "b"]
     assert (clips[0].parent / "out" / "a.npz").exists()
     progress = [answer for answer in answers() if answer["event"] == "progress"]
     assert {"load", "descend"} <= {answer["stage"] for answer in progress}
-    assert {answer["id"] for answer in progress} == {1, 3}
+    assert {answer["id"] for answer in progress} >= {1, 3}
+    assert 2 not in {answer["id"] for answer in progress}
 
 
 def test_a_cancel_reaches_what_runs_and_what_waits_but_not_what_comes_later(
     talk, clips, monkeypatch
 ):
     given, answers = talk
-    heard = threading.Event()
 
     def work(clip, report):
         if clip.stem == "a":
             given.say({"command": "cancel"}, request(3, clips[2]))
-            while not heard.is_set():  # until the cancel was heard, as a long job would
+            while True:  # a long job, until the cancel was heard
                 report(Progress(stage="look", done=0, total=None))
         else:
             given.say({"command": "quit"})
 
     work_with(monkeypatch, work)
     given.say(request(1, clips[0]), request(2, clips[1]))
-    serve.run(None)
+    serve.run(argparse.Namespace())
     found = ends(answers())
     assert found[1]["exit_code"] == found[2]["exit_code"] == 130
     assert not (clips[0].parent / "out" / "a.npz").exists()
@@ -170,7 +170,7 @@ def test_the_end_of_the_input_ends_the_work(talk, clips, monkeypatch, last):
 
     work_with(monkeypatch, work)
     given.say(request(1, clips[0]), request(2, clips[1]))
-    assert serve.run(None) == 0
+    assert serve.run(argparse.Namespace()) == 0
     assert {number: answer["exit_code"] for number, answer in ends(answers()).items()} == {
         1: 130,
         2: 130,
@@ -187,5 +187,5 @@ def test_a_signal_ends_a_busy_server(talk, clips, monkeypatch):
     work_with(monkeypatch, work)
     given.say(request(1, clips[0]))
     with pytest.raises(CancelledError):
-        serve.run(None)
+        serve.run(argparse.Namespace())
     given.end()

@@ -1,0 +1,145 @@
+"""Laws of the preview: bodies lie where the file says, left is left, and nothing half-made stays."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import shell_clips
+import shell_fakes
+
+from hund_backend import preview
+from hund_backend.errors import BadInputError
+from hund_backend.preview import write_preview
+from hund_backend.video import open_clip
+
+WIDTH, HEIGHT, FRAMES = 160, 120, 7
+
+
+def standing(distortion=()):
+    """Somebody who faces the camera in the rest pose, 3 m away, a step to the right each frame."""
+    made = shell_fakes.build_reconstruction(frames=FRAMES, joints=63, keypoints=33)
+    rotations = np.zeros_like(made.rotations)
+    rotations[..., 0] = 1
+    rotations[..., 0, :] = (0, 1, 0, 0)  # half a turn about x: upright, face to the camera
+    places = np.zeros_like(made.root_translation)
+    places[..., 0] = np.linspace(-0.6, 0.6, FRAMES)
+    places[..., 2] = 3
+    focal = float(WIDTH) * 0.7
+    camera = np.array([[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]])
+    keypoints = np.full_like(made.keypoints, 0.5)
+    keypoints[..., :2] = (WIDTH / 2, HEIGHT / 2)
+    return dataclasses.replace(
+        made,
+        provenance={"source": {"name": "clip.mp4"}, "options": {"distortion": list(distortion)}},
+        fps=30.0,
+        frame_numbers=np.arange(2, 2 + FRAMES),
+        image_size=(WIDTH, HEIGHT),
+        intrinsics=np.tile(camera, (FRAMES, 1, 1)),
+        present=np.ones((1, FRAMES), bool),
+        rotations=rotations,
+        root_translation=places,
+        betas=np.zeros_like(made.betas),
+        expression=np.zeros_like(made.expression),
+        arkit=np.zeros_like(made.arkit),
+        keypoints=keypoints,
+    )
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return shell_clips.write_video(tmp_path / "clip.mp4", num_frames=12, size=(WIDTH, HEIGHT))
+
+
+def painted(result, clip):
+    """What the overlay adds to each frame, before the video codec blurs it."""
+    with open_clip(clip) as frames:
+        plain = {frame.number: frame.image.astype(int) for frame in frames}
+    return [
+        np.abs(image - plain[int(result.frame_numbers[index])]).sum(-1) > 30
+        for index, image in preview._overlaid(result, clip)
+    ]
+
+
+def columns(mask):
+    return np.nonzero(mask)[1]
+
+
+def test_the_body_lies_where_the_file_says(clip):
+    result = standing()
+    found = [columns(mask).mean() + 0.5 for mask in painted(result, clip)]
+    pelvis = result.root_translation[0]
+    expected = WIDTH / 2 + 0.7 * WIDTH * pelvis[:, 0] / pelvis[:, 2]
+    np.testing.assert_allclose(found, expected, atol=1.5)
+
+
+def test_left_is_warm_and_on_the_right_of_somebody_who_faces_the_camera(clip):
+    index, image = list(preview._overlaid(standing(), clip))[FRAMES // 2]
+    assert index == FRAMES // 2
+    red, _, blue = image.astype(int).transpose(2, 0, 1)
+    assert columns(red > blue + 40).mean() > WIDTH / 2 + 3
+    assert columns(blue > red + 40).mean() < WIDTH / 2 - 3
+
+
+def test_a_lens_bends_the_body_as_it_bends_the_picture(clip):
+    plain, bent = (painted(standing(lens), clip)[0] for lens in ((), (-0.4, 0.0, 0.0, 0.0)))
+    assert np.abs(columns(bent) - WIDTH / 2).max() < np.abs(columns(plain) - WIDTH / 2).max() - 1
+
+
+def test_nobody_is_painted_where_nobody_was_seen(clip):
+    result = standing()
+    seen = np.arange(FRAMES)[None] != 3
+    masks = painted(dataclasses.replace(result, present=seen), clip)
+    assert [mask.any() for mask in masks] == seen[0].tolist()
+
+
+def test_the_overlay_plays_back_whole_and_the_sheet_shows_the_frames(clip, tmp_path):
+    video, sheet = write_preview(standing(), clip, tmp_path / "out")
+    assert [path.name for path in (video, sheet)] == ["clip_overlay.mp4", "clip_sheet.png"]
+    with open_clip(video) as frames:
+        assert (frames.info.width, frames.info.height) == (WIDTH, HEIGHT)
+        assert len(list(frames)) == FRAMES
+    assert cv2.imread(str(sheet)).shape[1] == 4 * preview.TILE
+    assert {path.name for path in video.parent.iterdir()} == {video.name, sheet.name}
+
+
+def test_large_footage_is_scaled_down(tmp_path):
+    clip = shell_clips.write_video(tmp_path / "big.mp4", num_frames=2, size=(2560, 1440))
+    one = standing()
+    result = dataclasses.replace(
+        one, image_size=(2560, 1440), frame_numbers=np.arange(FRAMES), intrinsics=one.intrinsics
+    )
+    (_, image), *_ = preview._overlaid(result, clip)
+    assert image.shape == (720, 1280, 3)
+
+
+def test_another_clip_is_refused(tmp_path):
+    small = shell_clips.write_video(tmp_path / "small.mp4", num_frames=12)
+    with pytest.raises(BadInputError, match="another size"):
+        write_preview(standing(), small, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("trouble", ["folder", "disk"])
+def test_what_cannot_be_written_is_told_and_leaves_nothing(clip, tmp_path, monkeypatch, trouble):
+    out = tmp_path / "out"
+    if trouble == "folder":
+        out.write_text("a file where the folder should be")
+    else:
+        monkeypatch.setattr(preview, "_writer", lambda path, image, fps: FullDisk(path))
+    with pytest.raises(BadInputError, match="cannot be written"):
+        write_preview(standing(), clip, out)
+    assert trouble == "folder" or not list(out.iterdir())
+
+
+class FullDisk:
+    """A video writer that says nothing and writes less, as OpenCV's does."""
+
+    def __init__(self, path):
+        path.write_bytes(b"half a header")
+
+    def write(self, image):
+        pass
+
+    def release(self):
+        pass
