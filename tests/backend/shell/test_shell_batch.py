@@ -1,0 +1,149 @@
+"""Laws of a batch: one clip's trouble is that clip's alone, and nothing is made before it is due."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import shell_clips
+import shell_fakes
+
+from hund_backend import pipeline
+from hund_backend.__main__ import main, parser
+from hund_backend.provenance import clip_hash, file_hash
+
+ROOT = Path(__file__).parents[3]
+FAILED, BAD_INPUT = 1, 2
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """Clips by name; the pipeline is a stand-in that breaks down on clips called `trouble`."""
+
+    def reconstruct(clip, options, models, report):
+        if clip.stem == "trouble":
+            raise ZeroDivisionError("unforeseen")
+        result = shell_fakes.build_reconstruction()
+        result.provenance["truncated"] = None
+        result.provenance["options"] = {"distortion": options.distortion}
+        return result
+
+    monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
+    monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device: object()))
+
+    def clip(name):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return shell_clips.write_video(path, num_frames=2)
+
+    return clip
+
+
+def run(capsys, *arguments):
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.getsignal(number))
+        code = main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+def test_an_unforeseen_error_costs_one_clip(stage, tmp_path, capsys):
+    clips = [stage("first.mp4"), stage("trouble.mp4"), stage("last.mp4")]
+    code, _, complaint = run(capsys, "reconstruct", *clips, "--output", tmp_path / "out")
+    assert code == FAILED
+    assert "unforeseen went wrong (ZeroDivisionError" in complaint
+    assert "1 of 3 clips failed: trouble.mp4" in complaint
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"first.npz", "last.npz"}
+
+
+def test_two_clips_of_one_name_do_not_share_a_result(stage, tmp_path, capsys):
+    first, second = stage("a/walk.mp4"), stage("b/walk.mp4")
+    out = tmp_path / "out"
+    for options in ([], ["--overwrite"]):
+        code, _, complaint = run(capsys, "reconstruct", first, second, "--output", out, *options)
+        assert code == BAD_INPUT
+        assert "rename one of them" in complaint
+    code, _, complaint = run(
+        capsys, "reconstruct", tmp_path / "none/walk.mp4", first, "--output", tmp_path / "new"
+    )
+    assert code == BAD_INPUT
+    assert "rename" not in complaint  # the first was not done: its name is free
+
+
+def test_the_same_clip_twice_is_done_once(stage, tmp_path, capsys):
+    clip = stage("walk.mp4")
+    code, told, _ = run(capsys, "reconstruct", clip, clip, "--output", tmp_path / "out", "--json")
+    assert code == 0
+    events = [json.loads(line) for line in told.splitlines()]
+    assert [event["skipped"] for event in events if event["event"] == "done"] == [False, True]
+
+
+def test_a_bad_clip_makes_no_folder(stage, tmp_path, capsys):
+    code, *_ = run(capsys, "reconstruct", tmp_path / "none.mp4", "--output", tmp_path / "a/b")
+    assert code == BAD_INPUT
+    assert not (tmp_path / "a").exists()
+
+
+def test_errors_are_events_in_json(stage, tmp_path, capsys):
+    clip = tmp_path / "none.mp4"
+    code, told, complaint = run(
+        capsys, "reconstruct", clip, "--output", tmp_path / "out", "--json"
+    )
+    event = json.loads(told)
+    assert (event["event"], event["exit_code"], code) == ("error", BAD_INPUT, BAD_INPUT)
+    assert "does not exist" in event["message"]
+    assert complaint == ""
+
+
+def test_numbers_may_be_negative_and_have_exponents(stage, tmp_path, capsys):
+    clip, lens = stage("walk.mp4"), ["-1.5e-1", "2E-3", "-4e-05", "1e0"]
+    out = tmp_path / "out"
+    arguments = ["reconstruct", clip, "--distortion", *lens, "--output", out]
+    assert run(capsys, *arguments)[0] == 0
+    from hund_backend.reconstruction import Reconstruction
+
+    found = Reconstruction.load(out / "walk.npz").provenance["options"]["distortion"]
+    assert found == pytest.approx([-0.15, 0.002, -0.00004, 1.0])
+
+
+@pytest.mark.parametrize("lens", [["nan", "0", "0", "0"], ["1", "2"], ["inf"] * 5])
+def test_a_lens_that_makes_no_sense_is_refused(stage, tmp_path, capsys, lens):
+    clip = stage("walk.mp4")
+    code, _, complaint = run(
+        capsys, "reconstruct", clip, "--output", tmp_path / "out", "--distortion", *lens
+    )
+    assert code == BAD_INPUT
+    assert "k1 k2 p1 p2" in complaint
+
+
+def test_help_and_wrong_arguments_need_no_heavy_package():
+    script = (
+        "import sys; from hund_backend.__main__ import parser\n"
+        "parser().format_help()\n"
+        "heavy = {'torch', 'cv2', 'scipy', 'numpy', 'onnxruntime', 'tqdm'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["reconstruct"], ["reconstruct", "a.mp4"]])
+def test_wrong_arguments_are_bad_input(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(arguments)
+    assert caught.value.code == BAD_INPUT
+
+
+def test_the_hash_of_a_sequence_changes_with_any_of_its_pictures(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number]))
+    before = clip_hash(tmp_path)
+    assert clip_hash(tmp_path / "#.png") == before
+    assert clip_hash(tmp_path / "1.png") == file_hash(tmp_path / "1.png")
+    (tmp_path / "1.png").write_bytes(b"other")
+    assert clip_hash(tmp_path) != before

@@ -1,0 +1,69 @@
+"""Laws of doctor: everything is looked at, and what is missing is named, whatever is missing."""
+
+import builtins
+import contextlib
+import signal
+import sys
+
+import pytest
+
+from hund_backend import doctor, provenance
+from hund_backend.__main__ import main
+
+READY, NOT_READY = 0, 2
+
+
+def run(capsys):
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.getsignal(number))
+        code = main(["doctor"])
+    return code, capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def whole(monkeypatch):
+    """As if every network were there."""
+    monkeypatch.setattr(doctor, "is_whole", lambda path, entry: True)
+
+
+def test_a_whole_installation_is_ready(whole, capsys):
+    code, lines = run(capsys)
+    assert code == READY
+    assert lines[-1] == "Ready."
+    assert all(line.startswith("ok ") for line in lines[:-1])
+    for what in (*doctor.PACKAGES, *provenance.OURS, "device", "blazepose_heavy.safetensors"):
+        assert any(what in line for line in lines)
+
+
+def test_a_missing_network_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "is_whole", lambda path, entry: "heavy" not in path.name)
+    code, lines = run(capsys)
+    assert code == NOT_READY
+    assert lines[-1].startswith("Not ready: ")
+    assert "blazepose_heavy.safetensors" in lines[-1]
+    assert "movenet" not in lines[-1]
+
+
+def test_it_runs_where_packages_do_not_load(whole, monkeypatch, capsys):
+    normally = builtins.__import__
+
+    def without_torch(name, *rest):
+        if name.split(".")[0] == "torch":
+            raise ImportError("No module named 'torch'")
+        return normally(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_torch)
+    for name in [name for name in sys.modules if name.startswith("hund_backend.prior")]:
+        monkeypatch.delitem(sys.modules, name)
+    code, lines = run(capsys)
+    assert code == NOT_READY
+    assert any("torch does not load" in line for line in lines)
+    assert "pose_gaussian.safetensors" in lines[-1]
+
+
+def test_what_is_damaged_is_named(whole, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "PERCEPTION", tmp_path)
+    code, lines = run(capsys)
+    assert code == NOT_READY
+    assert any("manifest.json" in line and line.startswith("MISSING") for line in lines)
