@@ -104,7 +104,7 @@ def evidence_squares(
     confidence: Float[Tensor, "*batch keypoints"],
     noise: float,
 ) -> Float[Tensor, "*batch keypoints"]:
-    """c ‖r / σ‖²: a point without confidence is not worth less, it is less precise.
+    """Weigh ‖r / σ‖² by c: a point without confidence is not worth less, it is less precise.
 
     Networks guess hidden limbs from the visible ones, badly but not blindly: with the confidence
     inside the kernel such a point pulls weakly, but from far away.
