@@ -99,10 +99,8 @@ class Sight:
             keypoints = keypoints * (-1, 1) + (CROP_SIZE_PX, 0)
             world, masks = world * (-1, 1, 1), masks[:, :, ::-1]
         points = move(keypoints, image_from_crop(crops))
-        height, width = self.image.shape[:2]
-        confidence = keypoint_confidence(
-            peaks, look.visibility[:, order], keypoints / CROP_SIZE_PX, points / (width, height)
-        )
+        quality = peaks[:, LIMB_JOINTS].mean(axis=1)
+        confidence = keypoint_confidence(peaks, look.visibility[:, order], quality)
         world = world @ camera_from_crop(crops, self.intrinsics).swapaxes(1, 2)
         return [
             Sighting(
@@ -110,7 +108,7 @@ class Sight:
                 points=points[index],
                 confidence=confidence[index, :NUM_KEYPOINTS],
                 world_landmarks=world[index, :NUM_KEYPOINTS],
-                quality=float(peaks[index, LIMB_JOINTS].mean()),
+                quality=float(quality[index]),
                 colors=_colors(pictures[index], keypoints[index]),
                 mask=_small(masks[index]),
                 features=None if look.features is None else look.features[index],
