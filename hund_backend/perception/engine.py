@@ -1,8 +1,12 @@
 """What executes a network: torch anywhere, ONNX Runtime on the CPU (docs/decisions/0003)."""
 
+import os
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+# ONNX Runtime reports home and keeps a database in the user's cache unless this is set before it
+# is loaded; we use no network and write nothing outside our folders.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime
 import torch
