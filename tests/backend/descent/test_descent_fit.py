@@ -1,0 +1,196 @@
+"""Laws of the descent: derivatives, energies, and fits that come home."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from builders import CAMERA, evidence_of, mini_puppet, pa_mpjpe_mm, random_posture, walk
+
+from hund_backend.body.model import BodyModel
+from hund_backend.descent import losses
+from hund_backend.descent.fitting import FitConfig, fit
+from hund_backend.descent.linearization import linearized
+from hund_backend.descent.objective import EnergyConfig, Objective
+from hund_backend.descent.puppet import Posture, Puppet
+from hund_backend.descent.solver import SolverConfig
+from hund_backend.descent.targets import Targets
+from hund_backend.descent.windows import windows
+from hund_backend.prior.gaussian import GaussianPrior
+from hund_backend.prior.limits import JointLimits
+
+FPS = 30.0
+QUICK = FitConfig(
+    start_steps=SolverConfig(iterations=6),
+    build_steps=SolverConfig(iterations=6),
+    coarse_steps=SolverConfig(iterations=4),
+    fine_steps=SolverConfig(iterations=8),
+)
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return GaussianPrior.load().double()
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel.load("keypoints")
+
+
+def objective_of(prior, frames=4, noise=0.01, **changes):
+    """An objective of a small puppet, and a posture that is not what was seen."""
+    puppet = mini_puppet()
+    truth = random_posture(puppet, frames, seed=1)
+    evidence = evidence_of(puppet, truth, noise=noise)
+    targets = Targets.of(evidence, np.repeat(CAMERA[None], frames, axis=0), puppet)
+    objective = Objective(
+        puppet=puppet,
+        prior=prior,
+        limits=JointLimits(torch.float64),
+        targets=targets,
+        config=EnergyConfig(),
+        **changes,
+    )
+    return objective, random_posture(puppet, frames, seed=2)
+
+
+# The build is solved while frames are independent; motion ties them once it is known.
+@pytest.mark.parametrize("changes", [{"fps": FPS}, {"solves_betas": True}])
+def test_the_written_gradient_is_autograds(changes, prior):
+    objective, posture = objective_of(prior, **changes)
+    unknowns = 3 * len(objective.puppet.parents) + 3
+    step = torch.zeros(4, unknowns, dtype=torch.float64, requires_grad=True)
+    betas = torch.zeros_like(posture.betas).requires_grad_()
+    objective.energies(posture.moved(step, betas)).sum().backward()
+    equations = linearized(objective, posture)
+    assert (equations.gradient - step.grad).abs().max() < 1e-5 * step.grad.abs().max()
+    if objective.solves_betas:
+        gap = (equations.betas_gradient - betas.grad).abs().max()
+        assert gap < 1e-5 * betas.grad.abs().max()
+
+
+def test_the_puppet_is_the_body(body):
+    """Points and joints of the puppet are those of the full model, for any build and pose."""
+    puppet = Puppet.cut_from(body)
+    posture = random_posture(puppet, 3)
+    figure = puppet.posed(posture)
+    double = BodyModel.load("keypoints").double()
+    posed = double(
+        puppet.pose(posture),
+        posture.betas.expand(3, -1),
+        global_orient=posture.rotations[:, 0],
+        root_translation=posture.translation,
+    )
+    torch.testing.assert_close(figure.joints, posed.joints[:, list(puppet.moved)])
+    points = double.keypoints(posed, "blazepose")
+    torch.testing.assert_close(figure.points[:, :33], points)
+
+
+def test_evidence_costs_nothing_at_the_truth(prior):
+    puppet = mini_puppet()
+    truth = random_posture(puppet, 3)
+    evidence = evidence_of(puppet, truth)
+    intrinsics = np.repeat(CAMERA[None], 3, axis=0)
+    objective = dataclasses.replace(
+        objective_of(prior, frames=3)[0], targets=Targets.of(evidence, intrinsics, puppet)
+    )
+    assert objective.keypoint_residuals(puppet.posed(truth)).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("kernel", [losses.geman_mcclure, losses.charbonnier])
+def test_kernels_are_squares_where_small_and_their_weights_are_derivatives(kernel):
+    squares = torch.linspace(0, 50, 101, dtype=torch.float64, requires_grad=True)
+    rho, weights = kernel(squares, 3.0)
+    rho.sum().backward()
+    torch.testing.assert_close(weights, squares.grad)
+    tiny = torch.tensor([1e-6], dtype=torch.float64)
+    torch.testing.assert_close(kernel(tiny, 3.0)[0], tiny)
+    assert (rho.diff() > 0).all()
+
+
+def fitted(body, prior, evidence, fps=FPS, config=QUICK):
+    intrinsics = np.repeat(CAMERA[None], len(evidence.frames), axis=0)
+    return fit(evidence, intrinsics, fps, body, prior, config)
+
+
+def joints_of(body, state):
+    posed = body(
+        state.pose,
+        state.betas,
+        global_orient=state.global_orient,
+        root_translation=state.root_translation,
+    )
+    return posed.joints
+
+
+@pytest.fixture(scope="module")
+def walk_and_fit(body, prior):
+    puppet = Puppet.cut_from(body)
+    truth = walk(puppet, prior, 12)
+    return puppet, truth, fitted(body, prior, evidence_of(puppet, truth, noise=0.005))
+
+
+def test_a_fit_comes_back_to_the_pose_that_was_seen(walk_and_fit, body):
+    puppet, truth, result = walk_and_fit
+    found = joints_of(body, result.state)[:, list(puppet.moved)]
+    assert pa_mpjpe_mm(found, puppet.posed(truth).joints).mean() < 40
+
+
+def test_the_energy_falls_from_stage_to_stage(walk_and_fit):
+    totals = walk_and_fit[2].stage_losses.sum((0, 2))
+    assert (totals[1:] <= totals[:-1] * 1.2).all()  # stages differ in what they minimise
+    assert totals[-1] < 0.2 * totals[0]
+
+
+def test_confidence_is_a_confidence(walk_and_fit):
+    confidence = walk_and_fit[2].joint_confidence
+    assert confidence.shape == (12, 63)
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
+
+
+def test_a_fit_is_deterministic(walk_and_fit, body, prior):
+    puppet, truth, result = walk_and_fit
+    again = fitted(body, prior, evidence_of(puppet, truth, noise=0.005))
+    torch.testing.assert_close(again.state.pose, result.state.pose, atol=0, rtol=0)
+
+
+def test_nothing_seen_gives_no_nan(body, prior):
+    puppet = Puppet.cut_from(body)
+    evidence = evidence_of(puppet, walk(puppet, prior, 5))
+    keypoints = evidence.keypoints.copy()
+    keypoints[..., 2] = 0
+    blind = dataclasses.replace(evidence, keypoints=keypoints, observed=np.zeros(5, bool))
+    result = fitted(body, prior, blind)
+    assert all(torch.isfinite(values).all() for values in vars(result.state).values())
+
+
+def test_a_bridged_gap_lies_between_its_ends(body, prior):
+    puppet = Puppet.cut_from(body)
+    truth = walk(puppet, prior, 12)
+    evidence = evidence_of(puppet, truth)
+    observed, keypoints = np.ones(12, bool), evidence.keypoints.copy()
+    observed[5:8] = False
+    keypoints[5:8, :, 2] = 0
+    gap = dataclasses.replace(evidence, observed=observed, keypoints=keypoints)
+    result = fitted(body, prior, gap)
+    steps = joints_of(body, result.state)[:, 0].diff(dim=0).norm(dim=-1)
+    assert steps.max() < 4 * steps.median()
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "overlap"), [(5, 300, 40), (700, 300, 40), (301, 300, 40)]
+)
+def test_windows_keep_every_frame_once(frames, size, overlap):
+    kept = [np.arange(w.start + w.tied, w.keep) for w in windows(frames, size, overlap)]
+    np.testing.assert_array_equal(np.concatenate(kept), np.arange(frames))
+
+
+def test_a_step_of_nothing_moves_nothing():
+    puppet = mini_puppet()
+    posture = random_posture(puppet, 2)
+    still = posture.moved(torch.zeros(2, 69, dtype=torch.float64), torch.zeros(2).double())
+    assert isinstance(still, Posture)
+    for before, after in zip(posture, still, strict=True):
+        torch.testing.assert_close(before, after)
