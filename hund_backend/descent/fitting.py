@@ -88,8 +88,13 @@ def fit(
     """
     config = config or FitConfig()
     fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report)
-    with torch.no_grad():
-        return fitter.result()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
+    try:
+        with torch.no_grad():
+            return fitter.result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Fitter:
