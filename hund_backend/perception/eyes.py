@@ -84,7 +84,7 @@ class Eyes:
             pursuit.see(frame.image)
             report(pursuit.num_frames)
         return gather(
-            [*pursuit.ended, *pursuit.live],
+            [track.sightings for track in (*pursuit.ended, *pursuit.live)],
             intrinsics,
             fps=fps,
             num_frames=pursuit.num_frames,

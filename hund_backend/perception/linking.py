@@ -11,7 +11,7 @@ from .crops import crop_from_image
 from .evidence import Evidence
 from .flips import FlipConfig, unflip
 from .sightings import NUM_KEYPOINTS, Sighting
-from .tracks import Track, box_overlap
+from .tracks import box_overlap
 
 UNLIKELY = 1e3  # cost of a link that cannot be
 
@@ -36,7 +36,7 @@ class LinkConfig:
 
 
 def gather(
-    tracks: Sequence[Track],
+    pieces: Sequence[dict[int, Sighting]],
     intrinsics: Float[np.ndarray, "3 3"],
     *,
     fps: float,
@@ -47,14 +47,13 @@ def gather(
     """Evidence of everybody who was seen long enough, in order of appearance.
 
     Args:
-        tracks: pieces, in any order.
+        pieces: of tracks, sightings by position in the clip, ascending.
         intrinsics: of the full frame.
         fps: frames a second.
         num_frames: of the clip.
         max_people: how many to keep, those who are seen most and largest; None keeps all.
         config: see LinkConfig.
     """
-    pieces = [track.sightings for track in tracks if track.sightings]
     pieces = without_shadows(sorted(pieces, key=_first), fps, config)
     people = link(pieces, fps, config)
     shortest = min(config.shortest * fps, num_frames / 2)

@@ -40,6 +40,7 @@ class PursuitConfig:
     matched: float = 0.3  # overlap with a detected box from which we follow that person already
     spare_people: int = 2  # followed beyond those asked for: only the end shows who is seen most
     most_people: int = 20  # followed at a time where no number was asked for
+    most_studied: int = 5  # searched for thoroughly in a single picture: 2 seconds each
     follow: FollowConfig = field(default_factory=FollowConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
 
@@ -81,11 +82,18 @@ class Pursuit:
         self._vain: list[Vain] = []
 
     def study(self, image: Picture) -> None:
-        """See a single picture, as well as it can be seen."""
-        sight = self._sight(image)
-        found = [search(sight, crops, THOROUGH) for crops in starts(self._find(image))]
-        for sighting in self._worthwhile(found, image):
-            mean = average(sight, sighting)
+        """See a single picture, as well as it can be seen; in a crowd the largest people."""
+        sight, people = self._sight(image), self._find(image)
+        sides = people.boxes[:, 2:] - people.boxes[:, :2]
+        largest = set(np.argsort(-sides.max(axis=1))[: self.config.most_studied].tolist())
+        found = [
+            search(sight, crops, THOROUGH if index in largest else QUICK)
+            for index, crops in enumerate(starts(people))
+        ]
+        found = self._worthwhile(found, image)
+        found.sort(key=lambda sighting: -sighting.crop[2])
+        for index, sighting in enumerate(found):
+            mean = average(sight, sighting) if index < self.config.most_studied else sighting
             self.live.append(Track.begin(self.num_frames, mean, self.config.follow))
         self.num_frames += 1
 
