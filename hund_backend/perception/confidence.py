@@ -9,11 +9,6 @@ PEAK_WEIGHT = 1.60
 VISIBILITY_WEIGHT = 0.07
 QUALITY_WEIGHT = 0.81
 
-# Beyond these the network is no more or less right.
-PEAK_LIMIT = 0.02
-VISIBILITY_LIMIT = 0.01
-QUALITY_LIMIT = 0.05
-
 
 def keypoint_confidence(
     peaks: Shaped[np.ndarray, "crops points"],
@@ -36,13 +31,16 @@ def keypoint_confidence(
         visibility: the network's own guess that the keypoint is not hidden, 0…1.
         quality: mean peak of the limbs' joints, 0…1.
     """
-    return expit(
-        CONSTANT
-        + PEAK_WEIGHT * _log_odds(peaks, PEAK_LIMIT)
-        + VISIBILITY_WEIGHT * _log_odds(visibility, VISIBILITY_LIMIT)
-        + QUALITY_WEIGHT * _log_odds(quality, QUALITY_LIMIT)[:, None]
-    )
+    terms = log_odds(peaks, visibility, quality)
+    return expit(CONSTANT + terms @ (PEAK_WEIGHT, VISIBILITY_WEIGHT, QUALITY_WEIGHT))
 
 
-def _log_odds(probability: np.ndarray, limit: float) -> np.ndarray:
-    return logit(np.clip(np.asarray(probability, float), limit, 1 - limit))
+def log_odds(
+    peaks: Shaped[np.ndarray, "crops points"],
+    visibility: Shaped[np.ndarray, "crops points"],
+    quality: Shaped[np.ndarray, " crops"],
+) -> Float[np.ndarray, "crops points 3"]:
+    """The terms of the regression."""
+    limits = ((peaks, 0.02), (visibility, 0.01), (quality[:, None], 0.05))  # no surer than that
+    terms = [logit(np.clip(value.astype(float), limit, 1 - limit)) for value, limit in limits]
+    return np.stack(np.broadcast_arrays(*terms), axis=-1)
