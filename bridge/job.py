@@ -174,7 +174,9 @@ class Job:
         except FailedError as error:
             return self._end(error=error)
         request = {"id": self._clips - len(self._waiting), "command": "reconstruct"}
-        request |= {"clip": str(self._task.clip), "output": str(self._task.output)}
+        # Absolute, as the backend works in another folder than we do.
+        places = {"clip": self._task.clip, "output": self._task.output}
+        request |= {name: str(place.absolute()) for name, place in places.items()}
         self._say(request | dict(self._task.options))
 
     def _start(self) -> None:
@@ -182,7 +184,7 @@ class Job:
             raise FailedError(sentence)
         self._kill()
         self._heard, self._lines = False, queue.SimpleQueue()
-        interpreter = self.settings.interpreter or Path(sys.executable)
+        interpreter = (self.settings.interpreter or Path(sys.executable)).absolute()
         command = [str(interpreter), "-s", "-u", "-X", "utf8", "-m", "hund_backend", "serve"]
         try:
             with self.settings.log.open("a", encoding="utf-8") as log:
