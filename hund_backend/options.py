@@ -10,6 +10,7 @@ class Options:
     people: int | None = None  # keep so many, the most present; None keeps all
     start: int | None = None  # first frame, by its number in the source
     end: int | None = None  # last frame
+    stride: int = 1  # look at every so many-th frame
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees
     intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both

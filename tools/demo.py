@@ -13,7 +13,7 @@ from hund_backend.video import open_clip
 from tools.get_demo_clip import FetchError, get_demo_clip
 
 BLENDER = Path(__file__).parents[1] / ".venv-blender-4.5" / "bin" / "python"
-OPACITY = 0.9  # of the people over the footage
+OPACITY = 0.75  # of the people over the footage
 RESULTS = {
     "demo.npz": "the Reconstruction",
     "demo_overlay.mp4": "the bodies over the footage",
