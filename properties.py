@@ -43,6 +43,15 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         min=0,
         soft_max=8,
     )
+    quality: bpy.props.EnumProperty(
+        name="Quality",
+        description="Choose how many frames are looked at",
+        items=(
+            ("best", "Best", "Look at every frame"),
+            ("draft", "Draft", "Look at every second frame, for a first impression"),
+        ),
+        default="best",
+    )
     replace: bpy.props.BoolProperty(
         name="Replace Previous",
         description="Remove what an earlier run made of this clip instead of adding beside it",

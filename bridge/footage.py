@@ -56,6 +56,19 @@ def attach(
         _play(camera, pictures + 1, timing, motion)  # Blender counts from 1
 
 
+def fit(camera: bpy.types.Object, scene: bpy.types.Scene, reconstruction: Reconstruction) -> None:
+    """Keep the footage as wide as the picture in a scene whose pictures have another shape.
+
+    The camera's lens is fitted to the width; stretched, as Blender would, the footage would not
+    lie under the people any more.
+    """
+    render, (width, height) = scene.render, reconstruction.image_size
+    shape = render.resolution_y * render.pixel_aspect_y
+    shape /= render.resolution_x * render.pixel_aspect_x
+    for background in camera.data.background_images:
+        background.frame_method = "CROP" if shape < height / width else "FIT"
+
+
 def _pictures(reconstruction: Reconstruction, timing: Timing) -> np.ndarray:
     """Which of the clip's pictures, from 0, is on screen at each frame of the scene."""
     times = reconstruction.times[0] + np.arange(timing.end - timing.start + 1) / timing.fps

@@ -73,7 +73,7 @@ class Batch:
         names = Counter(clip_name(clip) for clip in self.entries)
         options = {
             name: getattr(self.wanted, name)
-            for name in ("device", "people", "start", "end", "overwrite")
+            for name in ("device", "quality", "people", "start", "end", "overwrite")
             if getattr(self.wanted, name) is not None
         }
         tasks = []
@@ -168,6 +168,9 @@ def _parser(device: str) -> argparse.ArgumentParser:
         "--format", nargs="+", choices=exports.FORMATS, default=["blend"], help="of the scenes"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=device)
+    parser.add_argument(
+        "--quality", choices=("best", "draft"), help="draft looks at every second frame only"
+    )
     parser.add_argument("--people", type=int, metavar="N", help="only the N most present ones")
     parser.add_argument("--start", type=int, metavar="F", help="first frame, from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame, itself included")

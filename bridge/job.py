@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .forecast import Forecast
+
 if TYPE_CHECKING:
     from ..hund_backend.reconstruction import Reconstruction
 
@@ -72,11 +74,14 @@ class Status:
     clip: str
     position: int  # of the clip in the batch, from 1
     clips: int
-    stage: str
+    stage: str  # "start", or what the backend calls it
+    person: str  # "1/2" while the first of two people is worked on
     done: int
     total: int | None
-    seconds_left: float | None  # of this stage
+    share: float  # of the clip's work, 0…1
+    seconds_left: float | None  # of the clip
     stopping: bool
+    finishing: bool  # it looks no further and makes do with what was seen
 
 
 class Job:
@@ -94,15 +99,15 @@ class Job:
         """
         self.settings = settings
         self._waiting = list(tasks)
-        self._clips = len(tasks)
+        self._clips, self._position = len(tasks), 0  # the task's, from 1
         self._task: Task | None = None
         self._child: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._heard = False  # the backend has said something
         self._deadline: float | None = None  # when a backend that was asked to stop is killed
-        self._stage: dict[str, Any] = {"stage": "start", "done": 0, "total": None}
-        self._since = time.monotonic()  # when the stage began,
-        self._first = 0  # and how far it was when we first heard of it
+        self._finishing = False
+        self._forecast = Forecast()
+        self._since = time.monotonic()  # when the task was begun
         self._outcomes: list[Outcome] = []
         try:
             settings.log.parent.mkdir(parents=True, exist_ok=True)
@@ -121,17 +126,19 @@ class Job:
     @property
     def status(self) -> Status:
         """How far it is."""
-        done, total = self._stage["done"], self._stage["total"]
-        spent, heard = time.monotonic() - self._since, done - self._first
+        forecast = self._forecast
         return Status(
             clip=self._task.clip.name if self._task else "",
-            position=self._clips - len(self._waiting),
+            position=self._position,
             clips=self._clips,
-            stage=self._stage["stage"],
-            done=done,
-            total=total,
-            seconds_left=spent / heard * (total - done) if total and heard > 0 else None,
+            stage=forecast.stage,
+            person=forecast.person,
+            done=forecast.done,
+            total=forecast.total,
+            share=forecast.share,
+            seconds_left=forecast.seconds_left,
             stopping=self._deadline is not None,
+            finishing=self._finishing,
         )
 
     def poll(self) -> list[Outcome]:
@@ -154,6 +161,13 @@ class Job:
             self._deadline = time.monotonic() + GRACE
             self._say({"command": "cancel"})
 
+    def finish(self) -> None:
+        """Ask the backend to make do with the frames that it has seen; later tasks are dropped."""
+        if self._task and self._deadline is None:
+            self._waiting.clear()
+            self._finishing = True
+            self._say({"command": "finish"})
+
     def close(self) -> None:
         """End the backend at once, whatever it does."""
         atexit.unregister(self.close)
@@ -164,8 +178,9 @@ class Job:
     def _next(self) -> None:
         """Give the backend its next task; start one where none is alive."""
         self._task = self._waiting.pop(0) if self._waiting else None
-        self._deadline = None
-        self._begin({"stage": "start", "done": 0, "total": None})
+        self._position += 1
+        self._deadline, self._finishing = None, False
+        self._forecast, self._since = Forecast(), time.monotonic()
         if self._task is None:
             return self.close()
         try:
@@ -173,7 +188,7 @@ class Job:
                 self._start()
         except FailedError as error:
             return self._end(error=error)
-        request = {"id": self._clips - len(self._waiting), "command": "reconstruct"}
+        request = {"id": self._position, "command": "reconstruct"}
         # Absolute, as the backend works in another folder than we do.
         places = {"clip": self._task.clip, "output": self._task.output}
         request |= {name: str(place.absolute()) for name, place in places.items()}
@@ -229,19 +244,13 @@ class Job:
         self._heard = True
         match reply:
             case {"event": "progress", "stage": str(stage), "done": int(done)}:
-                total = reply.get("total")
-                self._begin({"stage": stage, "done": done, "total": total})
+                self._forecast.hear(stage, done, reply.get("total"))
             case {"event": "done", "output": str(path)}:
                 self._end(path=Path(path), skipped=bool(reply.get("skipped")))
             case {"event": "error", "message": str(sentence)}:
                 code = reply.get("exit_code")
                 self._end(error=FailedError(sentence, code if isinstance(code, int) else 1))
         return None
-
-    def _begin(self, stage: dict[str, Any]) -> None:
-        if stage["stage"] != self._stage["stage"] or stage["done"] == 0:
-            self._since, self._first = time.monotonic(), stage["done"]
-        self._stage = stage
 
     def _end(self, **outcome: Any) -> None:  # noqa: ANN401 - fields of an Outcome
         assert self._task

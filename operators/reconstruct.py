@@ -29,6 +29,12 @@ def cancel() -> None:
         _job.cancel()
 
 
+def finish() -> None:
+    """Let the running job make do with the frames that it has seen."""
+    if _job:
+        _job.finish()
+
+
 def stop() -> None:
     """End the running job at once, as the extension is going."""
     global _job
@@ -47,7 +53,7 @@ def unclaimed() -> list[job.Outcome]:
 def tasks(context, clips: list[Path]) -> list[job.Task]:
     """What the panel's settings ask for."""
     settings, chosen = context.scene.hund, preferences.of(context)
-    options = {"device": chosen.device, "overwrite": True}
+    options = {"device": chosen.device, "quality": settings.quality, "overwrite": True}
     if settings.people:
         options["people"] = settings.people
     if settings.use_range:

@@ -99,6 +99,15 @@ def test_a_clip_that_cannot_be_shown_is_left_out_with_a_warning(tmp_path, caplog
     assert ("not shown" in caplog.text) == (name != "broken.png")
 
 
+@pytest.mark.parametrize(("size", "method"), [((1000, 400), "CROP"), ((400, 400), "FIT")])
+def test_in_a_picture_of_another_shape_footage_keeps_its_width(size, method):
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y = size
+    camera = write(WALKER, 30, 30)
+    assert (render.resolution_x, render.resolution_y) == size
+    assert camera.data.background_images[0].frame_method == method
+
+
 def test_replacing_leaves_one_footage():
     write(WALKER, 30, 30)
     write(WALKER, 30, 30)

@@ -125,6 +125,25 @@ def test_cancel_ends_the_backend_whether_it_obeys_or_not(settings, clip, name):
     assert child.poll() is not None
 
 
+def test_finish_keeps_what_was_seen_and_drops_what_waits(settings, clip):
+    running = job.Job([clip("slow"), clip("walk")], settings)
+    wait_for_stage(running, "look")
+    running.finish()
+    assert running.status.finishing and not running.status.stopping
+    (outcome,) = finish(running)
+    assert outcome.error is None and outcome.path.is_file()
+
+
+def test_a_batch_counts_its_clips(settings, clip):
+    running = job.Job([clip("walk"), clip("bad"), clip("slow"), clip("run")], settings)
+    while len(running._waiting) > 1:
+        running.poll()
+    assert (running.status.position, running.status.clips) == (3, 4)
+    running.cancel()
+    assert running.status.position == 3
+    finish(running)
+
+
 def test_cancel_works_before_the_backend_has_said_a_word(settings, clip, monkeypatch):
     monkeypatch.setenv("HUND_FAKE_SILENT", "1")
     running = job.Job([clip("walk")], settings)

@@ -145,6 +145,7 @@ def test_a_grey_button_says_why(backend, tmp_path):
     bpy.context.scene.hund.clip = str(tmp_path / "gone.mp4")
     assert "does not exist" in refusal(bpy.ops.hund.reconstruct)
     assert "Nothing is running" in refusal(bpy.ops.hund.cancel)
+    assert "Nothing is running" in refusal(bpy.ops.hund.finish)
     backend.interpreter = "/nowhere/python"
     bpy.context.scene.hund.clip = str(tmp_path)
     assert "preferences" in refusal(bpy.ops.hund.reconstruct)
