@@ -135,12 +135,14 @@ def pose_somebody():
     """What an animator does next: the bones of one person, from another side."""
     window, area, region = view()
     area.spaces.active.show_region_ui = False
+    area.spaces.active.region_3d.view_perspective = "PERSP"
+    bpy.context.scene.frame_set(8)
     armature = bpy.data.objects[people()[0]]
     with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
         bpy.context.view_layer.objects.active = armature
         armature.select_set(True)
-        bpy.ops.object.mode_set(mode="POSE")
         bpy.ops.view3d.view_selected()
+        bpy.ops.object.mode_set(mode="POSE")
     yield 1.0
     picture("4_pose")
     note(mode=bpy.context.mode)
