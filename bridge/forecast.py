@@ -5,7 +5,7 @@ import time
 # Where each stage begins and ends on a bar, and how long posing takes beside looking, as measured
 # on two processor cores: the backend does not know beforehand how many steps a pose will need.
 _SPANS = {"start": (0.0, 0.02), "load": (0.02, 0.05), "look": (0.05, 0.55), "descend": (0.55, 1.0)}
-_DESCENT = 0.9  # seconds of posing for a second of looking
+_DESCENT = 0.6  # seconds of posing for a second of looking
 _NEARLY = 0.97  # a stage that takes longer than foreseen waits here
 
 

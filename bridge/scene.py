@@ -85,8 +85,7 @@ def write(
     if is_matching:
         timeline.match(scene, timing)
         camera.match(scene, reconstruction)
-    else:
-        footage.fit(written.camera, scene, reconstruction)
+    footage.fit(written.camera, scene, reconstruction)
     if is_matching or scene.camera is None:
         scene.camera = written.camera
     return written

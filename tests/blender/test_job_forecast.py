@@ -32,13 +32,13 @@ def test_the_bar_only_grows_and_is_full_at_the_end_only(clock):
 
 def test_nobody_knows_the_time_before_the_first_frame_or_when_posing_takes_longer(clock):
     left = [made.seconds_left for made in told(clock)]
-    assert left[:2] == [None, None] and None not in left[2:20]
+    assert left[:2] == [None, None] and None not in left[2:12]
     assert left[-1] is None
 
 
 def test_looking_at_an_even_pace_is_foreseen_exactly(clock):
     left = [made.seconds_left for made in told(clock)][2:11]
-    assert left == pytest.approx([10 - done + 0.9 * 9 for done in range(2, 11)])
+    assert left == pytest.approx([10 - done + forecast._DESCENT * 9 for done in range(2, 11)])
 
 
 def test_people_are_told_apart_within_one_stage(clock):
