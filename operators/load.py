@@ -6,7 +6,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import ImportHelper, poll_file_object_drop
 
-from ..bridge import job, scene
+from ..bridge import job
 
 
 def write(context, path: Path, clip: Path | None = None) -> str:
@@ -18,6 +18,8 @@ def write(context, path: Path, clip: Path | None = None) -> str:
     Raises:
         FailedError: the file cannot be used.
     """
+    from ..bridge import scene  # here: Blender starts faster without
+
     settings = context.scene.hund
     reconstruction = job.load(path)
     written = scene.write(
