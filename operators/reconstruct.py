@@ -7,7 +7,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import poll_file_object_drop
 
 from .. import preferences
-from ..bridge import job
+from ..bridge import backend, job
 from . import load
 
 TICK = 0.1  # seconds between two looks at the job
@@ -202,7 +202,7 @@ def backend_obstacle(context) -> str | None:
     """Why nothing can be reconstructed now."""
     if status():
         return "A reconstruction is running"
-    return job.obstacle(preferences.settings(context))
+    return backend.obstacle(preferences.settings(context))
 
 
 def _redraw(context):
