@@ -39,7 +39,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     )
     people: bpy.props.IntProperty(
         name="People",
-        description="Limit to this many people, the most present ones. 0 takes everybody",
+        description="Limit to this many people, the largest ones. 0 takes everybody",
         min=0,
         soft_max=8,
     )

@@ -171,7 +171,7 @@ def _parser(device: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--quality", choices=("best", "draft"), help="draft looks at every second frame only"
     )
-    parser.add_argument("--people", type=int, metavar="N", help="only the N most present ones")
+    parser.add_argument("--people", type=int, metavar="N", help="follow N at a time, the largest")
     parser.add_argument("--start", type=int, metavar="F", help="first frame, from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame, itself included")
     parser.add_argument("--overwrite", action="store_true", help="redo what is already done")

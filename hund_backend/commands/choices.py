@@ -35,7 +35,10 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
 def add_clip_options(parser: argparse.ArgumentParser) -> None:
     """Which frames and people, through which lens."""
     parser.add_argument(
-        "--people", type=int, metavar="N", help="keep the N most present people; default: all"
+        "--people",
+        type=int,
+        metavar="N",
+        help="follow N people at a time, the largest; default: all",
     )
     parser.add_argument("--start", type=int, metavar="F", help="first frame, counted from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame")
