@@ -223,7 +223,7 @@ def fine_parts(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) ->
     membership = np.zeros((len(JOINT_NAMES), len(FINE_PART_NAMES)))
     membership[np.arange(len(JOINT_NAMES)), [number[name] for name in part_of_joint]] = 1
     parts = (weights @ membership).argmax(1)
-    # MakeHuman skins the pelvis to its lowest spine bone and to the thighs.
+    # MakeHuman skins the hips to the thighs, and its low spine reaches over them.
     hips = joints[JOINT_INDEX["ThighL"], 1]
     parts[(parts == number["lower_torso"]) & (vertices[:, 1] < hips + 0.11)] = number["pelvis"]
     for side, letter, sign in (("left", "L", 1), ("right", "R", -1)):
@@ -254,7 +254,8 @@ def build(output: Path) -> None:
     errors = residual_mm(held_out - mean, components, counts)
     errors = f"{errors[0]:.2f} mm, weighted by area {errors[1]:.2f} mm"
     print(f"build: {shares.sum():.4f} of the variance, held-out mean error {errors}")
-    keypoints = keypoint_arrays(landmarks(source, vertices, joints), len(vertices))
+    marks = landmarks(source, vertices, joints)
+    keypoints = keypoint_arrays(vertices, joints, marks, source.mirror_vertices)
     columns = np.concatenate([keypoints[f"{table}_columns"] for table in KEYPOINT_NAMES])
     low = simplified(
         vertices,
