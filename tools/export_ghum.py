@@ -122,6 +122,7 @@ def export(ghum: Ghum) -> dict[str, np.ndarray]:
         "quad_texture_coordinates": np.zeros((len(triangles), 4), np.uint16),
         "low_vertices": np.arange(len(vertices), dtype=np.uint16),
         "low_faces": triangles.astype(np.uint16),
+        "low_texture_coordinates": np.zeros_like(triangles, np.uint16),
     }
     return arrays | _borrowed(arrays["template"], arrays["joints"])
 

@@ -11,7 +11,7 @@ from ..errors import BadInputError
 from .skeleton import JOINT_NAMES, KEYPOINT_NAMES, PARENTS
 
 BODY_FILE = Path(__file__).parents[1] / "weights" / "body.npz"
-SCHEMA = "hund-body/1"
+SCHEMA = "hund-body/2"
 NUM_BETAS, NUM_EXPRESSION, NUM_ARKIT = 16, 20, 52
 
 
@@ -38,6 +38,7 @@ class BodyFile:
     mirror_vertices: np.ndarray  # (V,): the vertex on the other side
     low_vertices: np.ndarray  # (L,): the vertices that the low-resolution mesh keeps
     low_faces: np.ndarray  # (F, 3): triangles over the low-resolution vertices
+    low_texture_coordinates: np.ndarray  # (F, 3): indices of texture coordinates
     keypoint_tables: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
     """Rows, columns (points) and values of each table's sparse matrix."""
 
@@ -115,5 +116,6 @@ def _body_of(arrays: dict[str, np.ndarray]) -> BodyFile:
         mirror_vertices=whole("mirror_vertices"),
         low_vertices=whole("low_vertices"),
         low_faces=whole("low_faces"),
+        low_texture_coordinates=whole("low_texture_coordinates"),
         keypoint_tables=tables,
     )

@@ -38,13 +38,16 @@ class BodyModel(nn.Module):
         joint_basis: joints per unit of the betas, (16, 63, 3).
         skinning_weights: (vertices, 63).
         faces: triangles, (faces, 3), counter-clockwise from outside; none for "keypoints".
+        quads: the faces that the triangles halve, (quads, 4); only for "full".
+        uvs: texture coordinates 0…1, v up, (uvs, 2).
+        face_uvs: indices of the texture coordinates of the faces' corners, (faces, 3).
         part_of_vertex, part_of_face: indices into PART_NAMES.
     """
 
     def __init__(self, body: BodyFile, resolution: Resolution) -> None:
         super().__init__()
         matrices = {table: body.keypoint_matrix(table) for table in KEYPOINT_NAMES}
-        kept, faces = _kept(body, resolution, matrices)
+        kept, faces, face_uvs = _kept(body, resolution, matrices)
         place = np.full(len(body.template), -1)
         place[kept] = np.arange(len(kept))
         self._add("template", body.template[kept])
@@ -53,6 +56,9 @@ class BodyModel(nn.Module):
         self._add("joint_basis", body.joint_basis)
         self._add("skinning_weights", body.skinning_weights[kept])
         self._add("faces", faces)
+        self._add("quads", body.quads if resolution == "full" else body.quads[:0])
+        self._add("uvs", body.texture_coordinates)
+        self._add("face_uvs", face_uvs)
         parts = np.array(PART_OF_FINE_PART)[body.fine_part_of_vertex[kept]]
         self._add("part_of_vertex", parts)
         self._add("part_of_face", np.median(parts[faces], axis=1).astype(np.int64))
@@ -147,13 +153,20 @@ class BodyModel(nn.Module):
 
 def _kept(
     body: BodyFile, resolution: Resolution, matrices: dict[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices of a resolution, as indices into the full mesh, and its triangles."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices of a resolution, as indices into the full mesh; triangles; their texture corners."""
     if resolution == "full":
-        quads = body.quads
-        halves = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-        return np.arange(len(body.template)), halves
+        return (
+            np.arange(len(body.template)),
+            _halved(body.quads),
+            _halved(body.quad_texture_coordinates),
+        )
     if resolution == "low":
-        return body.low_vertices, body.low_faces
+        return body.low_vertices, body.low_faces, body.low_texture_coordinates
     used = sum(np.abs(matrix[:, : len(body.template)]).sum(0) for matrix in matrices.values())
-    return np.nonzero(used)[0], np.zeros((0, 3), np.int64)
+    none = np.zeros((0, 3), np.int64)
+    return np.nonzero(used)[0], none, none
+
+
+def _halved(quads: np.ndarray) -> np.ndarray:
+    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])

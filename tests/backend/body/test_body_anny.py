@@ -14,25 +14,25 @@ UNPOSED = ("Foot", "Ball", "Toes01")
 
 
 @pytest.fixture(scope="module")
-def build_body():
+def body_source():
     pytest.importorskip("anny", reason="only the environment of tools/build_body.py has anny")
-    from tools import build_body
+    from tools import body_source
 
-    return build_body
+    return body_source
 
 
 @pytest.fixture(scope="module")
-def source(build_body):
-    return build_body.load_source()
+def source(body_source):
+    return body_source.load_source()
 
 
-def posed_by_anny(source, build_body, turns, coefficients):
+def posed_by_anny(source, body_source, turns, coefficients):
     """Vertices of anny's model with the joints' orientations, and its rest points, body frame."""
     model, names = source.model, source.bone_names
-    table = build_body.bones_of_joints(source)
+    table = body_source.bones_of_joints(source)
     dtype = model.template_vertices.dtype
     pose = torch.eye(4, dtype=dtype).repeat(1, len(names), 1, 1)
-    frame = torch.tensor(build_body.to_body_frame(torch.eye(3).numpy()).T, dtype=dtype)
+    frame = torch.tensor(body_source.to_body_frame(torch.eye(3).numpy()).T, dtype=dtype)
     for joint, name in enumerate(JOINT_NAMES):
         if joint and not name.startswith(UNPOSED):
             parent = turns[PARENTS[joint]]
@@ -44,9 +44,9 @@ def posed_by_anny(source, build_body, turns, coefficients):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_merged_joints_move_the_mesh_as_the_rig_does(seed, source, build_body):
+def test_merged_joints_move_the_mesh_as_the_rig_does(seed, source, body_source):
     generator = torch.Generator().manual_seed(seed)
-    heads, weights = build_body.joint_operators(source)
+    heads, weights = body_source.joint_operators(source)
     local = roma.rotvec_to_rotmat(0.4 * torch.randn(63, 3, generator=generator)).double()
     local[0] = torch.eye(3)
     for name, joint in JOINT_INDEX.items():
@@ -55,10 +55,10 @@ def test_merged_joints_move_the_mesh_as_the_rig_does(seed, source, build_body):
     shares = torch.rand(len(source.model.phenotype_labels), 1, generator=generator)
     phenotypes = dict(zip(source.model.phenotype_labels, shares.double(), strict=True))
     turns = forward_kinematics(local, torch.zeros(63, 3).double(), PARENTS)[0]
-    out = posed_by_anny(source, build_body, turns, {"phenotype_kwargs": phenotypes})
+    out = posed_by_anny(source, body_source, turns, {"phenotype_kwargs": phenotypes})
 
     def ours(points):
-        return torch.from_numpy(build_body.to_body_frame(points.double().numpy()))
+        return torch.from_numpy(body_source.to_body_frame(points.double().numpy()))
 
     rest = ours(out["rest_vertices"][0])
     rest_joints = torch.from_numpy(heads) @ ours(out["rest_bone_heads"][0])

@@ -9,6 +9,8 @@ from hund_backend.body.file import BODY_FILE, load_body_file
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import (
+    H36M_NAMES,
+    JOINT_INDEX,
     JOINT_NAMES,
     KEYPOINT_MIRROR,
     MIRROR,
@@ -92,11 +94,20 @@ def test_a_subset_of_the_vertices_is_posed_as_in_the_full_mesh(resolution, full_
 
 
 @pytest.mark.parametrize("table", ["blazepose", "coco", "h36m"])
-def test_keypoints_are_those_of_the_full_mesh(table, keypoint_body, full_body):
+def test_keypoints_are_those_of_the_full_mesh(table, any_body, full_body):
     pose, betas = random_pose(2), random_betas(2)
-    few, many = keypoint_body(pose, betas), full_body(pose, betas)
+    few, many = any_body(pose, betas), full_body(pose, betas)
     expected = full_body.keypoints(many, table)
-    torch.testing.assert_close(keypoint_body.keypoints(few, table), expected)
+    torch.testing.assert_close(any_body.keypoints(few, table), expected)
+
+
+def test_the_spine_of_h36m_is_half_way_up_to_the_base_of_the_neck(full_body):
+    posed = full_body(torch.eye(3).double().expand(62, 3, 3), torch.zeros(16).double())
+    points = dict(zip(H36M_NAMES, full_body.keypoints(posed, "h36m").numpy(), strict=True))
+    half_way = (points["pelvis"] + points["thorax"]) / 2
+    assert np.linalg.norm(points["spine"] - half_way) < 0.03
+    height = points["thorax"][1]
+    assert points["left_shoulder"][1] < height < posed.joints[JOINT_INDEX["Neck01"], 1]
 
 
 def test_the_low_mesh_lies_on_the_full_one(body_file, full_body):
@@ -107,6 +118,31 @@ def test_the_low_mesh_lies_on_the_full_one(body_file, full_body):
         corners = low(pose, betas).vertices[low.faces]
         points = full_body(pose, betas).vertices[::23]
         assert distances_to_triangles(points, corners).mean() < 1e-3
+
+
+def test_the_low_mesh_is_closed_and_symmetric(body_file):
+    faces = body_file.low_vertices[body_file.low_faces]
+    edges = {edge for a, b, c in faces.tolist() for edge in ((a, b), (b, c), (c, a))}
+    assert len(edges) == 3 * len(faces)  # each once in a direction, and once in the other
+    assert edges == {(end, start) for start, end in edges}
+    mirrored = {frozenset(face) for face in body_file.mirror_vertices[faces].tolist()}
+    assert mirrored == {frozenset(face) for face in faces.tolist()}
+
+
+def test_each_texture_coordinate_belongs_to_one_vertex_in_both_meshes(body_file):
+    vertex_of = np.full(len(body_file.texture_coordinates), -1)
+    vertex_of[body_file.quad_texture_coordinates] = body_file.quads
+    low = body_file.low_vertices[body_file.low_faces]
+    assert (vertex_of[body_file.quad_texture_coordinates] == body_file.quads).all()
+    assert (vertex_of[body_file.low_texture_coordinates] == low).all()
+    assert body_file.texture_coordinates.min() >= 0
+    assert body_file.texture_coordinates.max() <= 1
+
+
+def test_faces_have_texture_coordinates_and_halve_the_quads(any_body):
+    assert any_body.face_uvs.shape == any_body.faces.shape
+    assert not len(any_body.face_uvs) or any_body.face_uvs.max() < len(any_body.uvs)
+    assert len(any_body.quads) in (0, len(any_body.faces) / 2)
 
 
 def distances_to_triangles(points, corners):
@@ -187,14 +223,31 @@ def test_a_mirrored_pose_gives_the_mirrored_body(body_file, full_body):
         assert gap.norm(dim=-1).max() < 1e-3
 
 
-def test_arms_and_legs_are_straight_at_rest(body_file):
-    place = {name: body_file.joints[index] for index, name in enumerate(JOINT_NAMES)}
-    for chain in (("Upperarm", "Lowerarm", "Hand"), ("Thigh", "Calf", "Ankle")):
+def test_arms_and_legs_are_straight_at_rest_for_every_build(keypoint_body):
+    joints = keypoint_body.rest(2 * random_betas(50))[1]
+    for chain in (("Upperarm", "Lowerarm", "Hand", "Middle01"), ("Thigh", "Calf", "Ankle")):
         for side in "LR":
-            start, middle, end = (place[f"{name}{side}"] for name in chain)
-            first, second = middle - start, end - middle
-            cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
-            assert np.degrees(np.arccos(min(cosine, 1))) < 1
+            places = joints[:, [JOINT_INDEX[f"{name}{side}"] for name in chain]]
+            bones = torch.nn.functional.normalize(places.diff(dim=1), dim=-1)
+            bends = torch.linalg.cross(bones[:, 1:], bones[:, :-1]).norm(dim=-1)
+            assert bends.asin().rad2deg().max() < 0.01
+
+
+def test_every_joint_moves_some_skin(body_file):
+    assert (body_file.skinning_weights.sum(0) > 1).all()
+
+
+def test_the_foot_joint_lies_between_ankle_and_ball(body_file):
+    ankle, foot, ball = (body_file.joints[JOINT_INDEX[n]] for n in ("AnkleL", "FootL", "BallL"))
+    for end in (ankle, ball):
+        assert 0.05 < np.linalg.norm(foot - end) < 0.1
+
+
+def test_the_spine_leaves_the_skin_of_the_hips_to_the_pelvis(body_file):
+    across, up = np.abs(body_file.template[:, 0]), body_file.template[:, 1]
+    spine = body_file.skinning_weights[:, JOINT_INDEX["Spine01"]]
+    assert spine[(up < 0) & (across < 0.3)].max() < 0.25  # further out hang the hands
+    assert spine[(up < -0.05) & (across < 0.3)].max() < 0.05
 
 
 def test_skinning_weights_are_shares(body_file):
