@@ -18,7 +18,6 @@ _MEAN_OF_JOINTS = {
     "neck": ("Neck01", "Neck01", "UpperarmL", "UpperarmR"),
     "spine": ("Spine03",),
 }
-_PICTURE_POINTS = frozenset(("left_eye", "right_eye", "left_ear", "right_ear"))
 
 
 def body_joints(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -27,12 +26,23 @@ def body_joints(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def body_points(
-    reconstruction: Reconstruction, body: BodyModel, names: tuple[str, ...]
+    reconstruction: Reconstruction,
+    body: BodyModel,
+    names: tuple[str, ...],
+    *,
+    pictured: bool = False,
 ) -> dict[str, Float[np.ndarray, "people frames 3"]]:
     """Points of the posed bodies in the camera frame, metres, for those of the names we define.
 
-    Limbs are taken from Human3.6M's joint centres, which is what 3D kits and LSP label, except in
-    kits with eyes or ears, which label COCO's points. They differ at the hips (COCO's are wider).
+    In 3D, limbs are Human3.6M's joint centres, which is what 3D kits give. In pictures they are the
+    points that the detector sees, as people label them there and as its own are scored: shoulders,
+    hips and ankles lie up to 4 cm from the joint centres.
+
+    Args:
+        reconstruction: the people.
+        body: with its keypoint tables.
+        names: of the kit's joints.
+        pictured: whether the points are to be compared in the picture.
     """
     rotations = quaternion_to_matrix(torch.from_numpy(reconstruction.rotations))
     people, frames = rotations.shape[:2]
@@ -48,15 +58,15 @@ def body_points(
     tables["joints"] = posed.joints.numpy()
     return {
         name: tables[table][:, :, indices].mean(axis=2).astype(np.float64)
-        for name, (table, indices) in _where(names).items()
+        for name, (table, indices) in _where(names, pictured=pictured).items()
     }
 
 
-def _where(names: tuple[str, ...]) -> dict[str, tuple[str, list[int]]]:
+def _where(names: tuple[str, ...], *, pictured: bool = False) -> dict[str, tuple[str, list[int]]]:
     """Table and indices of each of the names that our body defines, in the kit's order."""
-    first, second = ("coco", "h36m") if _PICTURE_POINTS & set(names) else ("h36m", "coco")
+    tables = ("blazepose", "coco", "h36m")
     found = {}
-    for table in ("blazepose", second, first):  # later ones take precedence
+    for table in reversed(tables) if pictured else tables:  # later ones take precedence
         for index, name in enumerate(KEYPOINT_NAMES[table]):
             meaning = _MEANING.get(name, name) if table == "h36m" else name
             found[meaning] = (table, [index])

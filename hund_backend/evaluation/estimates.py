@@ -76,7 +76,7 @@ def estimate(kit: Kit, look: Callable[[Request], Seen | None], body: BodyModel) 
         seen = look(request)
         if seen is None:
             continue
-        people = table.fill(rows, seen, body_points(seen.reconstruction, body, kit.joint_names))
+        people = table.fill(rows, seen, body)
         if people and request.start is not None:
             person = int(np.bincount(people).argmax())
             tracks.append(Track(clip=request.path.name, seen=seen, person=person))
@@ -115,9 +115,13 @@ class _Table:
             for method in (RECONSTRUCTION, DETECTOR)
         }
 
-    def fill(self, rows: list[int], seen: Seen, points: dict[str, np.ndarray]) -> list[int]:
+    def fill(self, rows: list[int], seen: Seen, body: BodyModel) -> list[int]:
         """Take in what was seen of a clip; answers the person that was meant in each frame."""
         reconstruction, people = seen.reconstruction, []
+        names = self.kit.joint_names
+        centres = body_points(reconstruction, body, names)
+        pictured = body_points(reconstruction, body, names, pictured=True)
+        pixels, millimetres = self.arrays[RECONSTRUCTION]
         for row in rows:
             _check_size(self.kit.frames[row], reconstruction.image_size)
             frame = _frame_index(reconstruction, self.kit.frames[row])
@@ -127,13 +131,11 @@ class _Table:
             self.num_people[row] = len(present)
             person = _meant(self.kit, row, reconstruction, present, frame)
             people.append(person)
-            body = {name: 1000 * of_all[person, frame] for name, of_all in points.items()}
             camera = reconstruction.intrinsics[frame]
-            for joint, name in enumerate(self.kit.joint_names):
-                if name in body:
-                    pixels, millimetres = self.arrays[RECONSTRUCTION]
-                    pixels[row, joint] = _projected(body[name], camera)
-                    millimetres[row, joint] = body[name]
+            for joint, name in enumerate(names):
+                if name in centres:
+                    millimetres[row, joint] = 1000 * centres[name][person, frame]
+                    pixels[row, joint] = _projected(pictured[name][person, frame], camera)
             self._fill_detector(row, *(a[frame] for a in detector_points(seen, person)))
         return people
 

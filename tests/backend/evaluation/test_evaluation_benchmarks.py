@@ -11,7 +11,10 @@ import pytest
 from benchmarks import job, measuring, memory
 from benchmarks.measuring import Measurement, Stopwatch
 
-NAMES = sorted(path.stem for path in Path(measuring.__file__).parent.glob("*.py"))
+NEEDS_BLENDER = {"scene"}
+NAMES = sorted(
+    {path.stem for path in Path(measuring.__file__).parent.glob("*.py")} - NEEDS_BLENDER
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

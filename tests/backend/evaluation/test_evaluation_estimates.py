@@ -97,17 +97,17 @@ def see_person(track_id, points, keypoints, present):
     )
 
 
-def truth_of(seen, body, person, names=NAMES):
+def truth_of(seen, body, person, names=NAMES, *, pictured=False):
     """True joints of one person in mm, zero where our body does not know the joint."""
-    points = body_points(seen.reconstruction, body, names)
+    points = body_points(seen.reconstruction, body, names, pictured=pictured)
     blank = np.zeros((len(seen.reconstruction.times), 3))
     return 1000 * np.stack([points[n][person] if n in points else blank for n in names], axis=1)
 
 
 def kit_of_clip(seen, body, person, *, flat=False):
-    truth = truth_of(seen, body, person)
-    truth[:, -1] = [0, 0, 1]
-    return make_kit(None if flat else truth, projected(truth), clip="c.mp4", names=NAMES)
+    truth, pictured = (truth_of(seen, body, person, pictured=p) for p in (False, True))
+    truth[:, -1] = pictured[:, -1] = [0, 0, 1]
+    return make_kit(None if flat else truth, projected(pictured), clip="c.mp4", names=NAMES)
 
 
 def means(kit, estimates, joints):
@@ -122,12 +122,13 @@ def test_the_person_that_is_meant_is_picked_and_scores_perfectly(body, person, f
     outcome = estimate(kit, lambda request: seen, body)
     assert outcome.num_people == (2, 2, 2)
     assert [track.person for track in outcome.tracks] == [person]
-    for figures in (
-        means(kit, outcome.reconstruction, body_joints(NAMES)),
-        means(kit, outcome.detector, steadiness.LIMBS),
+    for figures, apart_mm in (
+        (means(kit, outcome.reconstruction, body_joints(NAMES)), 0.01),
+        # The detector's points on the limbs are not their joints' centres.
+        (means(kit, outcome.detector, steadiness.LIMBS), 30),
     ):
         for key, mean in figures.items():
-            assert mean == pytest.approx(0 if key.endswith("mm") else 100, abs=0.01)
+            assert mean < apart_mm if key.endswith("mm") else mean == pytest.approx(100)
         assert len(figures) == (3 if flat else 5)
 
 
@@ -205,10 +206,10 @@ def test_a_stiff_person_at_rest_is_steady_and_a_shaking_one_is_not(body):
     quiet = steadiness.steadiness(calm.tracks[0], body)["reconstruction"]
     assert all(value == pytest.approx(0, abs=1e-2) for value in quiet.values())
     loud = steadiness.steadiness(shaking.tracks[0], body)
-    assert loud["reconstruction"]["jitter"] == pytest.approx(loud["detector"]["jitter"], rel=1e-4)
+    assert loud["reconstruction"]["jitter"] == pytest.approx(loud["detector"]["jitter"], rel=0.02)
     assert loud["reconstruction"]["foot_sliding_mm"] > 10
     assert loud["reconstruction"]["bone_length_std_mm"] == pytest.approx(
-        loud["detector"]["bone_length_std_mm"], rel=1e-3
+        loud["detector"]["bone_length_std_mm"], abs=10
     )
 
 
