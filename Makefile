@@ -1,5 +1,7 @@
 # One command each; every target makes what it needs. `make help` lists them.
 PYTHON ?= $(shell command -v python3.11)
+PYTHON313 ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3.13; \
+	do "$$p" -c "" 2>/dev/null && command -v "$$p" && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
 CACHE ?= $(or $(HUND_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hund)
@@ -8,10 +10,10 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench evaluate body prior doctor clean
+.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench evaluate doctor clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(VENV)/.complete $(MODELS)  ## make the environment and fetch the pinned networks
 	@git config core.hooksPath .githooks 2>/dev/null || true
@@ -28,12 +30,34 @@ $(MODELS): $(VENV)/.complete tools/fetch_models.py hund_backend/weights/percepti
 	$(RUN) -m tools.fetch_models
 	@touch $@
 
-demo: setup  ## reconstruct a real clip: out/demo.npz, an overlay video and a contact sheet
+# Blender 4.2 to 5.0 have Python 3.11, from 5.1 on 3.13.
+blender-setup: .venv-blender-4.2/.complete .venv-blender-4.5/.complete  ## make an environment for each Blender
+	@if [ -n "$(PYTHON313)" ]; then $(MAKE) --no-print-directory .venv-blender-5.2/.complete; \
+	else echo "Blender 5.2 is left out: Python 3.13 is missing; install it, or name it with 'make PYTHON313=/path/to/python3.13 …'."; \
+	test -z "$$CI"; fi
+
+.venv-blender-%/.complete: requirements/blender-%.lock tools/make_blender_env.sh $(VENV)/.complete
+	tools/make_blender_env.sh $* "$(if $(filter 5.2,$*),$(PYTHON313),$(PYTHON))"
+
+demo: setup  ## a real clip: out/demo.npz, overlay video, contact sheet; demo.blend and demo.png
 	@mkdir -p out
+	@$(MAKE) --no-print-directory .venv-blender-4.5/.complete || echo "The scene is left out."
 	$(RUN) -m tools.demo --output out
 
-test: setup  ## run the tests
-	$(RUN) -m pytest tests/backend
+zip: setup .venv-blender-4.5/.complete  ## build the extension: dist/hund-*-light.zip and -full-linux-x64.zip
+	$(RUN) -m tools.build_zip
+
+test: setup blender-setup  ## run the tests of the backend and those in every Blender
+	tools/test.sh blender backend
+
+test-backend: setup  ## run the tests that need no Blender
+	tools/test.sh backend
+
+test-blender: blender-setup  ## run the tests in every Blender
+	tools/test.sh blender
+
+test-ui: zip blender-setup  ## run the tests that install the zips, one of them in a Blender with a window
+	tools/test.sh ui
 
 check: $(VENV)/.complete  ## formatting and lint
 	$(RUN) -m ruff format --check $(ROOT_SOURCES)
@@ -54,4 +78,4 @@ doctor: setup  ## say what is installed and whether it works
 	$(RUN) -m hund_backend doctor
 
 clean:  ## remove what was made here; the cache stays
-	rm -rf $(VENV) out dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-blender-* out dist .pytest_cache .ruff_cache .hypothesis

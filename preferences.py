@@ -4,7 +4,7 @@ from pathlib import Path
 
 import bpy
 
-from .bridge import job
+from .bridge import backend
 
 
 class HUND_AP_preferences(bpy.types.AddonPreferences):
@@ -49,7 +49,7 @@ class HUND_AP_preferences(bpy.types.AddonPreferences):
         layout.use_property_decorate = False
         for name in ("device", "interpreter", "cache_folder", "threads"):
             layout.prop(self, name)
-        if obstacle := job.obstacle(settings(context)):
+        if obstacle := backend.obstacle(settings(context)):
             layout.label(text=obstacle, icon="ERROR")
 
 
@@ -59,11 +59,11 @@ def of(context: bpy.types.Context) -> HUND_AP_preferences | None:
     return addon and addon.preferences
 
 
-def settings(context: bpy.types.Context) -> job.Settings:
+def settings(context: bpy.types.Context) -> backend.Settings:
     """How a job is started on this machine."""
     chosen = of(context)
     interpreter = chosen.interpreter.strip() if chosen else ""
-    return job.Settings(
+    return backend.Settings(
         interpreter=Path(bpy.path.abspath(interpreter)) if interpreter else None,
         threads=chosen.threads if chosen else 0,
         log=_own_folder("logs") / "backend.log",

@@ -39,9 +39,18 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     )
     people: bpy.props.IntProperty(
         name="People",
-        description="Limit to this many people, the most present ones. 0 takes everybody",
+        description="Limit to this many people, the largest ones. 0 takes everybody",
         min=0,
         soft_max=8,
+    )
+    quality: bpy.props.EnumProperty(
+        name="Quality",
+        description="Choose how many frames are looked at",
+        items=(
+            ("best", "Best", "Look at every frame"),
+            ("draft", "Draft", "Look at every second frame, for a first impression"),
+        ),
+        default="best",
     )
     replace: bpy.props.BoolProperty(
         name="Replace Previous",

@@ -67,10 +67,16 @@ def _aside(target: Path, write: Callable[[Path], None]) -> None:
             raise OSError(f"Blender wrote nothing to {target.name}")
         part.replace(target)
     except RuntimeError as error:  # how an operator of Blender says that it failed
-        reason = str(error).strip().removeprefix("Error: ").splitlines()[0]
-        raise OSError(reason) from error
+        raise OSError(_reason(error)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _reason(error: RuntimeError) -> str:
+    """One sentence of a report, or of a whole traceback its last line that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Location:")]
+    return said[-1].removeprefix("Error: ") if said else "Blender does not say why"
 
 
 def _write_blend(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Footage: the clip behind its camera, in step with the motion."""
 
 import logging
+import math
 import re
 from pathlib import Path
 
@@ -54,6 +55,35 @@ def attach(
     elif files[0].suffix.lower() not in PICTURE_SUFFIXES:
         image.source = "MOVIE"
         _play(camera, pictures + 1, timing, motion)  # Blender counts from 1
+
+
+def fit(camera: bpy.types.Object, scene: bpy.types.Scene, reconstruction: Reconstruction) -> None:
+    """Lay the footage under the people, whatever the shape of the scene's pictures is.
+
+    The camera's lens is fitted to the width, so the footage has to be as wide as the picture.
+    """
+    render, (width, height) = scene.render, reconstruction.image_size
+    shape = render.resolution_y * render.pixel_aspect_y
+    shape /= render.resolution_x * render.pixel_aspect_x
+    for background in camera.data.background_images:
+        if width != height and tuple(background.image.size) == (height, width):
+            _turn(background, shape, height / width)
+        elif (render.resolution_x, render.resolution_y) != (width, height):
+            background.frame_method = "CROP" if shape < height / width else "FIT"
+
+
+def _turn(background: bpy.types.CameraBackgroundImage, shape: float, clip_shape: float) -> None:
+    """Turn footage upright: Blender before 4.4 shows an upright phone's as the sensor saw it.
+
+    Args:
+        background: of the camera.
+        shape: height by width of the scene's pictures.
+        clip_shape: height by width of the clip when it stands upright.
+    """
+    log.warning("The footage is turned by 90°: if wrongly, change it in the camera's backgrounds.")
+    background.frame_method = "FIT"  # lying: as high as the picture, or as wide
+    background.rotation = math.pi / 2
+    background.scale = 1 / min(shape, 1 / clip_shape)
 
 
 def _pictures(reconstruction: Reconstruction, timing: Timing) -> np.ndarray:

@@ -6,7 +6,6 @@ import json
 import logging
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -37,6 +36,7 @@ def main(arguments: list[str], settings: job.Settings, *, device: str = "auto") 
         wanted = _parser(device).parse_args(arguments)
     except SystemExit as leaving:  # Blender would take it for an error of its own
         return int(leaving.code or 0)
+    wanted.output = wanted.output.absolute()  # Blender's own idea of "here" may be another
     if wanted.interpreter:
         settings = dataclasses.replace(settings, interpreter=wanted.interpreter)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Blender's own ignores Ctrl-C
@@ -73,7 +73,7 @@ class Batch:
         names = Counter(clip_name(clip) for clip in self.entries)
         options = {
             name: getattr(self.wanted, name)
-            for name in ("device", "people", "start", "end", "overwrite")
+            for name in ("device", "quality", "people", "start", "end", "overwrite")
             if getattr(self.wanted, name) is not None
         }
         tasks = []
@@ -122,11 +122,10 @@ class Batch:
     def report(self) -> None:
         """Write down what became of the clips so far."""
         content = {"exit_code": self.exit_code, "clips": list(self.entries.values())}
-        with tempfile.NamedTemporaryFile(
-            "w", dir=self.wanted.output, prefix=f".{REPORT}-", delete=False, encoding="utf-8"
-        ) as aside:
-            json.dump(content, aside, indent=2, ensure_ascii=False)
-        Path(aside.name).replace(self.wanted.output / REPORT)
+        target = self.wanted.output / REPORT
+        aside = target.with_name(f".{REPORT}")
+        aside.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+        aside.replace(target)
 
     def _write(self, clip: Path, outcome: job.Outcome) -> tuple[list[Path], int, bool]:
         """Files of a clip, its number of people, and whether all of it was there already."""
@@ -169,7 +168,10 @@ def _parser(device: str) -> argparse.ArgumentParser:
         "--format", nargs="+", choices=exports.FORMATS, default=["blend"], help="of the scenes"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=device)
-    parser.add_argument("--people", type=int, metavar="N", help="only the N most present ones")
+    parser.add_argument(
+        "--quality", choices=("best", "draft"), help="draft looks at every second frame only"
+    )
+    parser.add_argument("--people", type=int, metavar="N", help="follow N at a time, the largest")
     parser.add_argument("--start", type=int, metavar="F", help="first frame, from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame, itself included")
     parser.add_argument("--overwrite", action="store_true", help="redo what is already done")

@@ -16,6 +16,7 @@ from .job import BAD_INPUT, FailedError
 
 _LONGEST_NAME = 40  # bytes of the clip's name in datablocks' names; Blender 4 has room for 63
 _STARTUP = {"Cube": "MESH", "Light": "LIGHT", "Camera": "CAMERA"}  # Blender's own first scene
+_CUBE_GONE = {name: kind for name, kind in _STARTUP.items() if name != "Cube"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,7 @@ def write(
     if is_matching:
         timeline.match(scene, timing)
         camera.match(scene, reconstruction)
+    footage.fit(written.camera, scene, reconstruction)
     if is_matching or scene.camera is None:
         scene.camera = written.camera
     return written
@@ -135,10 +137,16 @@ def _build_people(
 
 
 def _is_free(scene: bpy.types.Scene, earlier: bpy.types.Collection | None, clip: str) -> bool:
-    """Whether a scene holds nothing of the user's: it is empty, or as Blender starts with it."""
+    """Whether a scene holds nothing of the user's.
+
+    It is empty, or as Blender starts with it; the cube may be gone, as it is with most people.
+    """
     others = [obj for obj in scene.objects if not (earlier and belongings.is_ours(obj, clip))]
+    if not others:
+        return True
+    found = {obj.name: obj.type for obj in others}
     is_animated = any(obj.animation_data for obj in others)
-    return not others or (not is_animated and {obj.name: obj.type for obj in others} == _STARTUP)
+    return not is_animated and found in (_STARTUP, _CUBE_GONE)
 
 
 def _source_name(reconstruction: Reconstruction) -> str:

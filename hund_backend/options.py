@@ -7,9 +7,10 @@ from dataclasses import dataclass
 class Options:
     """Which frames and people, through which lens."""
 
-    people: int | None = None  # keep so many, the most present; None keeps all
+    people: int | None = None  # follow so many at a time, the largest; None follows all
     start: int | None = None  # first frame, by its number in the source
     end: int | None = None  # last frame
+    stride: int = 1  # look at every so many-th frame
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees
     intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both

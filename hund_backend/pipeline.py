@@ -1,6 +1,7 @@
 """The whole route: video → evidence → states → motion → Reconstruction."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ from .provenance import provenance_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
 from .stopwatch import Stopwatch
 from .video import ClipInfo, Frame, open_clip
+
+Enough = Callable[[], bool]  # whether the user wants no more frames looked at
+
+
+def never() -> bool:
+    """Look at the whole clip."""
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +70,7 @@ class Sight:
 
     path: Path
     info: ClipInfo
-    truncated: str | None  # a sentence if the clip was cut off
+    truncated: str | None  # a sentence if the clip, or looking at it, was cut off
     numbers: tuple[int, ...]  # of the frames, in the source
     times: tuple[float, ...]  # seconds
     intrinsics: Float[np.ndarray, "3 3"]  # of the full frame, px
@@ -76,7 +84,11 @@ class Sight:
 
 
 def reconstruct(
-    path: Path, options: Options, models: Models, report: Report = silent
+    path: Path,
+    options: Options,
+    models: Models,
+    report: Report = silent,
+    enough: Enough = never,
 ) -> Reconstruction:
     """People in a clip, posed.
 
@@ -85,37 +97,50 @@ def reconstruct(
         options: what the user chose.
         models: loaded once.
         report: told of every frame and step; what it raises ends the work.
+        enough: asked before every frame; from True on, the frames seen so far are the clip.
 
     Raises:
         BadInputError: the clip or an option cannot be used.
         NobodyFoundError: nobody is in view.
     """
     watch = Stopwatch()
-    sight = perceive(path, options, models, report, watch)
+    sight = perceive(path, options, models, report, watch, enough)
     return estimate(sight, options, models, report, watch)
 
 
 def perceive(
-    path: Path, options: Options, models: Models, report: Report, watch: Stopwatch
+    path: Path,
+    options: Options,
+    models: Models,
+    report: Report,
+    watch: Stopwatch,
+    enough: Enough = never,
 ) -> Sight:
     """Read a clip and follow the people in it; frames are let go as soon as they were seen."""
     numbers: list[int] = []
     times: list[float] = []
+    stopped: str | None = None
 
     def noted(frames: Iterable[Frame]) -> Iterator[Frame]:
+        nonlocal stopped
         for frame in frames:
+            if (frame.number - (options.start or 0)) % options.stride:
+                continue
+            if enough():
+                stopped = f"{path.name} was looked at up to frame {frame.number - 1}, as asked."
+                return
             numbers.append(frame.number)
             times.append(frame.time)
             yield frame
 
     with watch.measure("look"), open_clip(path, start=options.start, end=options.end) as clip:
-        intrinsics = _intrinsics(options, clip.info)
+        intrinsics, total = _intrinsics(options, clip.info), clip.info.num_frames
         people = models.eyes.watch(
             noted(clip),
             intrinsics,
-            fps=clip.info.fps,
+            fps=clip.info.fps / options.stride,
             max_people=options.people,
-            report=_telling(report, "look", clip.info.num_frames),
+            report=_telling(report, "look", total and math.ceil(total / options.stride)),
         )
     if not people:
         raise NobodyFoundError(
@@ -124,7 +149,7 @@ def perceive(
     return Sight(
         path=path,
         info=clip.info,
-        truncated=clip.truncated,
+        truncated=stopped or clip.truncated,
         numbers=tuple(numbers),
         times=tuple(times),
         intrinsics=intrinsics,

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import backend_log, cancel, command, load, reconstruct
+from . import backend_log, cancel, command, finish, load, reconstruct
 
 _CLASSES = (
     load.HUND_OT_load,
@@ -10,6 +10,7 @@ _CLASSES = (
     reconstruct.HUND_OT_reconstruct,
     reconstruct.HUND_OT_reconstruct_files,
     reconstruct.HUND_FH_clip,
+    finish.HUND_OT_finish,
     cancel.HUND_OT_cancel,
     backend_log.HUND_OT_backend_log,
 )

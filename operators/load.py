@@ -6,18 +6,20 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import ImportHelper, poll_file_object_drop
 
-from ..bridge import job, scene
+from ..bridge import job
 
 
 def write(context, path: Path, clip: Path | None = None) -> str:
     """Write a Reconstruction file into the scene and note it there.
 
     Returns:
-        What was written, one sentence for the user.
+        What was written, and whether frames are missing, for the user.
 
     Raises:
         FailedError: the file cannot be used.
     """
+    from ..bridge import scene  # here: Blender starts faster without
+
     settings = context.scene.hund
     reconstruction = job.load(path)
     written = scene.write(
@@ -31,7 +33,8 @@ def write(context, path: Path, clip: Path | None = None) -> str:
     note.name, note.filepath, note.clip = written.name, str(path), str(clip or "")
     note.people, note.frames = len(written.people), written.frames
     note.confidence = written.confidence
-    return rpt_("%s: %d people, %d frames") % (note.name, note.people, note.frames)
+    told = rpt_("%s: %d people, %d frames") % (note.name, note.people, note.frames)
+    return " ".join(filter(None, (f"{told}.", reconstruction.provenance.get("truncated"))))
 
 
 class HUND_OT_load(bpy.types.Operator, ImportHelper):

@@ -7,7 +7,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import poll_file_object_drop
 
 from .. import preferences
-from ..bridge import job
+from ..bridge import backend, job
 from . import load
 
 TICK = 0.1  # seconds between two looks at the job
@@ -29,6 +29,12 @@ def cancel() -> None:
         _job.cancel()
 
 
+def finish() -> None:
+    """Let the running job make do with the frames that it has seen."""
+    if _job:
+        _job.finish()
+
+
 def stop() -> None:
     """End the running job at once, as the extension is going."""
     global _job
@@ -47,7 +53,7 @@ def unclaimed() -> list[job.Outcome]:
 def tasks(context, clips: list[Path]) -> list[job.Task]:
     """What the panel's settings ask for."""
     settings, chosen = context.scene.hund, preferences.of(context)
-    options = {"device": chosen.device, "overwrite": True}
+    options = {"device": chosen.device, "quality": settings.quality, "overwrite": True}
     if settings.people:
         options["people"] = settings.people
     if settings.use_range:
@@ -196,7 +202,7 @@ def backend_obstacle(context) -> str | None:
     """Why nothing can be reconstructed now."""
     if status():
         return "A reconstruction is running"
-    return job.obstacle(preferences.settings(context))
+    return backend.obstacle(preferences.settings(context))
 
 
 def _redraw(context):

@@ -7,29 +7,28 @@ from .. import preferences
 from ..operators import reconstruct
 from .place import Place
 
-# What the backend's stages are called here, and which part of the bar each fills.
+# What the backend's stages are called here.
 STAGES = {
-    "start": ("Starting", 0.0, 0.02),
-    "load": ("Loading the networks", 0.02, 0.05),
-    "look": ("Looking at the people", 0.05, 0.6),
-    "descend": ("Posing the bodies", 0.6, 1.0),
+    "start": "Starting",
+    "load": "Loading the networks",
+    "look": "Looking",
+    "descend": "Posing",
 }
 
 
-def progress(status) -> tuple[float, str]:
-    """Fraction of the bar and the words on it."""
-    stage, _, person = status.stage.partition(" ")  # "descend 1/2": of two people the first
-    name, start, end = STAGES.get(stage, (stage.capitalize(), 0.0, 1.0))
+def words(status) -> str:
+    """What stands on the bar."""
     if status.stopping:
-        return start, iface_("Stopping")
-    words = f"{iface_(name)} {person}".strip()
-    if not status.total:
-        return start, f"{words}, {status.done}" if status.done else words
-    words = f"{words}, {status.done}/{status.total}"
-    if status.seconds_left is not None and status.done < status.total:
+        return iface_("Stopping")
+    parts = [iface_(STAGES.get(status.stage, status.stage.capitalize()))]
+    if status.total:
+        parts.append(iface_("frame %d/%d") % (status.done, status.total))
+    elif status.person:
+        parts.append(iface_("person %s") % status.person)
+    if status.seconds_left is not None:
         minutes, seconds = divmod(round(status.seconds_left), 60)
-        words = iface_("%s, %s left") % (words, f"{minutes}:{seconds:02d}")
-    return start + (end - start) * min(status.done / status.total, 1.0), words
+        parts.append(iface_("%s left") % f"{minutes}:{seconds:02d}")
+    return ", ".join(parts)
 
 
 class HUND_PT_solve(Place, bpy.types.Panel):
@@ -47,6 +46,7 @@ class HUND_PT_solve(Place, bpy.types.Panel):
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(preferences.of(context), "device")
+        column.prop(context.scene.hund, "quality")
         options = layout.column(align=True)
         options.prop(context.scene.hund, "replace")
         options.prop(context.scene.hund, "match_scene")
@@ -63,8 +63,8 @@ class HUND_PT_solve(Place, bpy.types.Panel):
         if status.clips > 1:
             name = iface_("%s (%d of %d)") % (name, status.position, status.clips)
         layout.label(text=name, icon="FILE_MOVIE", translate=False)
-        factor, words = progress(status)
-        layout.progress(factor=factor, text=words, translate=False)
-        row = layout.row()
-        row.scale_y = 1.4
-        row.operator("hund.cancel", icon="CANCEL")
+        layout.progress(factor=status.share, text=words(status), translate=False)
+        column = layout.column(align=True)
+        column.scale_y = 1.4
+        column.operator("hund.finish", icon="CHECKMARK")
+        column.operator("hund.cancel", icon="CANCEL")

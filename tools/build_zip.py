@@ -24,7 +24,7 @@ FILES = ("__init__.py", "preferences.py", "properties.py", "LICENSE", "NOTICE.md
 FOLDERS = ("bridge", "hund_backend", "operators", "panels")
 IN_BLENDER = {"jaxtyping", "wadler_lindig"}  # what reading a Reconstruction needs
 # Beside the wheels that Blender installs for all extensions: an older numpy is part of Blender's
-# own Python and of other add-ons there, so ours is seen by the backend alone (bridge/job.py).
+# own Python and of other add-ons there, so ours is seen by the backend alone (bridge/backend.py).
 UNPACKED = {"numpy"}
 FULL = 'blender_version_max = "5.1.0"\nplatforms = ["linux-x64"]'
 WHEELS_LINE = re.compile(r"^wheels = \[\]$", re.MULTILINE)

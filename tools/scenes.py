@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,4 +25,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    sys.stdout.flush()
+    # Not sys.exit: after its glTF exporter, Blender 4.2 as a module crashes when it is taken down.
+    os._exit(exit_code)

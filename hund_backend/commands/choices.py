@@ -12,6 +12,9 @@ from ..sources import clip_name
 FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
 
 
+STRIDES = {"best": 1, "draft": 2}  # of the qualities
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Where to compute."""
     parser.add_argument(
@@ -19,10 +22,23 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_quality(parser: argparse.ArgumentParser) -> None:
+    """How carefully to look."""
+    parser.add_argument(
+        "--quality",
+        choices=STRIDES,
+        default="best",
+        help="draft looks at every second frame only; default: best",
+    )
+
+
 def add_clip_options(parser: argparse.ArgumentParser) -> None:
     """Which frames and people, through which lens."""
     parser.add_argument(
-        "--people", type=int, metavar="N", help="keep the N most present people; default: all"
+        "--people",
+        type=int,
+        metavar="N",
+        help="follow N people at a time, the largest; default: all",
     )
     parser.add_argument("--start", type=int, metavar="F", help="first frame, counted from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame")
@@ -60,7 +76,11 @@ def pipeline_options(chosen: dict[str, Any]) -> Options:
         raise BadInputError(
             f"--end {values['end']} lies before --start {values['start']}: exchange them."
         )
-    return Options(**values | {"distortion": _lens(values.get("distortion", ()))})
+    quality = chosen.get("quality") or "best"
+    if quality not in STRIDES:
+        raise BadInputError(f"--quality is {quality!r}: choose {' or '.join(STRIDES)}.")
+    values |= {"stride": STRIDES[quality], "distortion": _lens(values.get("distortion", ()))}
+    return Options(**values)
 
 
 def _lens(distortion: Any) -> tuple[float, ...]:  # noqa: ANN401 - a request may hold anything

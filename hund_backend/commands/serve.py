@@ -1,8 +1,10 @@
 """Answer requests on standard input, JSON lines both ways, with the networks loaded once.
 
-Requests: {"id", "command": "reconstruct", "clip", "output", "device", "overwrite", and the options
-people, start, end, focal, fov, distortion} · {"command": "doctor"} · {"command": "cancel"}: all
-that was asked so far · {"command": "quit"}: the same, then end. The end of the input quits, too.
+Requests: {"id", "command": "reconstruct", "clip", "output", "device", "quality", "overwrite", and
+the options people, start, end, focal, fov, distortion} · {"command": "doctor"} · {"command":
+"finish"}: what was asked so far shall look no further and make do with the frames it has seen ·
+{"command": "cancel"}: all that was asked so far shall end · {"command": "quit"}: the same, then
+end. The end of the input quits, too.
 Answers carry the request's id: {"event": "ready"} ·
 {"event": "progress", "stage", "done", "total"} · {"event": "done", "output", "skipped"} ·
 {"event": "error", "message", "exit_code"} · {"event": "doctor", "findings"}.
@@ -49,6 +51,7 @@ class _Server:
         self.requests: queue.SimpleQueue[tuple[int, dict[str, Any]] | None] = queue.SimpleQueue()
         self._asked = 0  # number of the last request
         self._cancelled = 0  # requests up to this number shall not go on
+        self._finishing = 0  # requests up to this number shall look no further
         self._models: dict[str, Models] = {}
 
     def listen(self) -> None:
@@ -62,6 +65,8 @@ class _Server:
                 continue
             if command == "cancel":
                 self._cancelled = self._asked
+            elif command == "finish":
+                self._finishing = self._asked
             elif command == "quit":
                 break
             else:
@@ -114,7 +119,9 @@ class _Server:
         device = request.get("device") or "auto"
         if device not in self._models:
             self._models[device] = pipeline.Models.load(device)
-        result = pipeline.reconstruct(clip, chosen, self._models[device], report)
+        result = pipeline.reconstruct(
+            clip, chosen, self._models[device], report, lambda: number <= self._finishing
+        )
         result.save(path)
         people = int(result.present.shape[0])
         return {"output": str(path), "skipped": False, "people": people}

@@ -39,14 +39,18 @@ class FitConfig:
     """The energy and the schedule of its descent."""
 
     energy: EnergyConfig = field(default_factory=EnergyConfig)
+    still_noise: float = 0.001  # of keypoints in tracks too short to tell noise from motion
+    still_cutoff: float = 40.0
     keyframe_spacing: float = 0.3  # seconds
     max_keyframes: int = 120  # of the whole track, spread evenly
-    wide_cutoff: float = 15.0  # of keypoints in early stages, when the right point may be far off
+    wide_noise: float = 0.012  # of keypoints in early stages, so that starts do not lock in
+    wide_cutoff: float = 15.0  # in early stages the right point may be far off
     rigid_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=6))
     start_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
     build_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
     coarse_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=8))
-    fine_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=20))
+    fine_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=30))
+    still_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=80))
     window: int = 300  # frames that descend together
     overlap: int = 40  # frames of the next window that a window looks ahead
 
@@ -117,6 +121,8 @@ class _Fitter:
         self.limits = JointLimits(torch.float64)
         self.targets = Targets.of(evidence, intrinsics, self.puppet)
         self.frames = len(evidence.frames)
+        self.is_still = self.frames <= 2
+        self.energy = _still_energy(config) if self.is_still else config.energy
         confidence = evidence.keypoints[..., 2] * evidence.observed[:, None]
         self.seen = torch.from_numpy(confidence.astype(np.float64))
         self._report, self._iterations = report, 0
@@ -134,7 +140,7 @@ class _Fitter:
         converged = bool(built.converged.all())
         for energy, steps in (
             (self._wide_energy(), config.coarse_steps),
-            (config.energy, config.fine_steps),
+            (self.energy, config.still_steps if self.is_still else config.fine_steps),
         ):
             posture, converged = self._together(postures[-1], energy, steps)
             postures.append(posture)
@@ -163,7 +169,7 @@ class _Fitter:
 
     def _agreed_build(self, keyframes: Int[Tensor, " keyframes"], posture: Posture) -> Descent:
         """The keyframes' postures with one build for all of them."""
-        alone = self._objective(self.targets.at(keyframes), self.config.energy)
+        alone = self._objective(self.targets.at(keyframes), self.energy)
         alone = replace(alone, solves_betas=True)
         together = torch.zeros(len(keyframes), dtype=torch.int64)
         return self._minimized(alone, posture, together, self.config.build_steps)
@@ -194,7 +200,7 @@ class _Fitter:
         losses, misses = [], []
         for window in windows(self.frames, self.config.window, self.config.overlap):
             inside = torch.arange(window.start, window.stop)
-            objective = self._objective(self.targets.at(inside), self.config.energy, fps=self.fps)
+            objective = self._objective(self.targets.at(inside), self.energy, fps=self.fps)
             kept = slice(window.tied, window.keep - window.start)
             energies = [objective.energies(stage.at(inside))[kept] for stage in postures]
             losses.append(torch.stack(energies, dim=1))
@@ -215,7 +221,10 @@ class _Fitter:
         )
 
     def _wide_energy(self) -> EnergyConfig:
-        return replace(self.config.energy, keypoint_cutoff=self.config.wide_cutoff)
+        config = self.config
+        return replace(
+            self.energy, keypoint_noise=config.wide_noise, keypoint_cutoff=config.wide_cutoff
+        )
 
     def _objective(
         self, targets: Targets, energy: EnergyConfig, fps: float | None = None
@@ -249,3 +258,14 @@ class _Fitter:
     def _tick(self) -> None:
         self._iterations += 1
         self._report(self._iterations)
+
+
+def _still_energy(config: FitConfig) -> EnergyConfig:
+    """Believe the keypoints of a picture: nothing else says where the limbs are.
+
+    The noise of a clip's keypoints averages out over time; in a picture the prior alone would
+    answer it, and draws every pose towards the mean.
+    """
+    return replace(
+        config.energy, keypoint_noise=config.still_noise, keypoint_cutoff=config.still_cutoff
+    )

@@ -21,8 +21,8 @@ class EnergyConfig:
     """Weight, noise and cut-off of each term; a weight of zero switches a term off."""
 
     keypoints: float = 1.0
-    keypoint_noise: float = 0.012  # of the side of the person's crop
-    keypoint_cutoff: float = 4.0  # in units of the noise; beyond it a point counts as an outlier
+    keypoint_noise: float = 0.008  # of the side of the person's crop
+    keypoint_cutoff: float = 6.0  # in units of the noise; beyond it a point counts as an outlier
     landmarks: float = 1.0
     landmark_noise: float = 0.12  # metres
     landmark_cutoff: float = 2.0

@@ -32,14 +32,15 @@ class PursuitConfig:
 
     features: bool = False  # whether sightings hold inner features
     detect_every: float = 0.4  # seconds between looks at the whole frame for new people
+    detect_when_full: float = 1.6  # the same where everybody asked for is being followed
     patience: float = 0.5  # seconds for which somebody out of sight is looked for
     least_quality: float = 0.42  # of a sighting that shows somebody
     least_inside: float = 0.3  # share of the keypoints that lies in the frame
     doubtful: float = 0.65  # quality below which a better crop is searched for
     search_wait: float = 0.15  # seconds from a vain search to the next; it doubles each time
     matched: float = 0.3  # overlap with a detected box from which we follow that person already
-    spare_people: int = 2  # followed beyond those asked for: only the end shows who is seen most
     most_people: int = 20  # followed at a time where no number was asked for
+    displaced: float = 2.0  # times the size at which a newcomer takes the place of somebody
     most_studied: int = 5  # searched for thoroughly in a single picture: 2 seconds each
     follow: FollowConfig = field(default_factory=FollowConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
@@ -70,8 +71,9 @@ class Pursuit:
         self.pose, self.detector, self.intrinsics, self.config = pose, detector, intrinsics, config
         self.capacity = config.most_people
         if max_people is not None:
-            self.capacity = min(self.capacity, max_people + config.spare_people)
+            self.capacity = min(self.capacity, max_people)
         self.detect_every = int(np.clip(round(config.detect_every * fps), 1, MOST_IMAGES))
+        self.detect_rarely = max(1, round(config.detect_when_full * fps))
         self.patience = max(1, round(config.patience * fps))
         self.search_wait = max(1, round(config.search_wait * fps))
         self.live: list[Track] = []
@@ -111,7 +113,8 @@ class Pursuit:
             seen += [self._search_for(track, people, sight) for track in doubtful]
             seen = self._worthwhile(seen, image)
             newcomers = self._newcomers(people, seen, sight)
-            self._next_detection = position + self.detect_every
+            full = len(seen) + len(newcomers) >= self.capacity
+            self._next_detection = position + (self.detect_rarely if full else self.detect_every)
         else:
             seen = self._worthwhile(seen, image)
         self._assign(seen, newcomers)
@@ -159,11 +162,13 @@ class Pursuit:
         return sighting
 
     def _newcomers(self, people: People, seen: Sequence[Sighting], sight: Sight) -> list[Sighting]:
-        """Sightings of detected people whom nobody follows yet, the most confident first."""
+        """Sightings of detected people whom nobody follows yet, the largest first."""
         found: list[Sighting] = []
         self._vain = [vain for vain in self._vain if vain.until + vain.wait > self.num_frames]
-        for box, crops in zip(people.boxes.astype(float), starts(people), strict=True):
-            if len(self.live) + len(found) >= self.capacity:
+        boxes, crops_of = people.boxes.astype(float), starts(people)
+        for index in sorted(range(len(boxes)), key=lambda i: -_side(boxes[i])):
+            box, crops = boxes[index], crops_of[index]
+            if not self._has_room(box, len(found)):
                 break
             known = [sighting.box for sighting in [*seen, *found]]
             known += [vain.box for vain in self._vain if vain.until > self.num_frames]
@@ -178,6 +183,13 @@ class Pursuit:
             else:
                 found.append(sighting)
         return found
+
+    def _has_room(self, box: Float[np.ndarray, "4"], newcomers: int) -> bool:
+        """Whether somebody in a box may be followed: a place is free, or somebody is dwarfed."""
+        if len(self.live) + newcomers < self.capacity:
+            return True
+        smallest = min((_side(track.last.box) for track in self.live), default=np.inf)
+        return _side(box) > self.config.displaced * smallest
 
     def _give_up(self, box: Float[np.ndarray, "4"]) -> None:
         """Leave a box alone for a while, each time for longer."""
@@ -203,6 +215,9 @@ class Pursuit:
                 track = Track.begin(position, sightings[column], self.config.follow)
                 self._follow_back(track)
                 self.live.append(track)
+        self.live.sort(key=lambda track: -_side(track.last.box))
+        self.ended += self.live[self.capacity :]
+        self.live = self.live[: self.capacity]
 
     def _follow_back(self, track: Track) -> None:
         """Prepend what the latest frames already showed of a newcomer."""
@@ -221,3 +236,8 @@ class Pursuit:
             earlier[position] = sighting
             crops.correct(sighting.wanted_crop)
         track.sightings = dict(sorted({**earlier, **track.sightings}.items()))
+
+
+def _side(box: Float[np.ndarray, "4"]) -> float:
+    """The longer side of a box x0, y0, x1, y1."""
+    return float((box[2:] - box[:2]).max())

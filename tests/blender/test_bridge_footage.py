@@ -30,8 +30,8 @@ def picture_at(camera, frame):
     return camera.data.background_images[0].image_user.frame_current
 
 
-def make_pictures(folder, names):
-    image = bpy.data.images.new("blank", 8, 8)
+def make_pictures(folder, names, size=(8, 8)):
+    image = bpy.data.images.new("blank", *size)
     image.file_format = "PNG"
     for name in names:
         image.save(filepath=str(folder / name))
@@ -97,6 +97,27 @@ def test_a_clip_that_cannot_be_shown_is_left_out_with_a_warning(tmp_path, caplog
         camera = write(clip, 30, 30, frames=2)
     assert len(camera.data.background_images) == 0 or name == "broken.png"
     assert ("not shown" in caplog.text) == (name != "broken.png")
+
+
+@pytest.mark.parametrize(("size", "method"), [((1000, 400), "CROP"), ((400, 400), "FIT")])
+def test_in_a_picture_of_another_shape_footage_keeps_its_width(size, method):
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y = size
+    camera = write(WALKER, 30, 30)
+    assert (render.resolution_x, render.resolution_y) == size
+    assert camera.data.background_images[0].frame_method == method
+
+
+@pytest.mark.parametrize("size", [(640, 360), (400, 400), (1600, 500)])
+def test_footage_that_blender_shows_lying_is_turned_and_as_wide_as_the_picture(tmp_path, size):
+    make_pictures(tmp_path, ["lying.png"], (360, 640))  # the reconstruction's is 640 by 360
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y = size
+    background = write(tmp_path / "lying.png", 30, 30, frames=1).data.background_images[0]
+    assert background.frame_method == "FIT"
+    high = min(size[1], size[0] * 640 / 360)  # what fits, which then lies across
+    assert high * background.scale == pytest.approx(size[0])
+    assert background.rotation == pytest.approx(np.pi / 2)
 
 
 def test_replacing_leaves_one_footage():

@@ -199,10 +199,12 @@ def settings(of):
 
 
 @pytest.mark.parametrize("is_asked", [False, True])
-@pytest.mark.parametrize("startup", ["empty", "blender", "own"])
+@pytest.mark.parametrize("startup", ["empty", "blender", "cube gone", "own"])
 def test_a_free_scene_becomes_the_clips_and_others_only_if_asked(startup, is_asked):
-    if startup == "blender":
+    if startup in {"blender", "cube gone"}:
         bpy.ops.wm.read_homefile(use_empty=False, use_factory_startup=True)
+    if startup == "cube gone":
+        bpy.data.objects.remove(bpy.data.objects["Cube"])
     if startup == "own":
         bpy.ops.mesh.primitive_cube_add()  # called Cube, as Blender's
         bpy.ops.object.camera_add()

@@ -92,6 +92,16 @@ def test_a_scene_that_is_missing_is_written_from_the_finished_reconstruction(
     ).is_file()
 
 
+def test_relative_paths_are_meant_from_where_the_command_is_given(clips, tmp_path, monkeypatch):
+    clips("walk")
+    monkeypatch.chdir(tmp_path)
+    Path("python").symlink_to(sys.executable)
+    arguments = ["clips/walk.mp4", "--output", "here", "--interpreter", "./python"]
+    settings = job.Settings(log=tmp_path / "log" / "backend.log", root=FAKE)
+    assert headless.main(arguments, settings) == 0
+    assert (tmp_path / "here" / "walk.blend").is_file()
+
+
 def test_overwrite_does_it_again(hund, clips):
     hund(*clips("walk"))
     assert statuses(hund(*clips("walk"), "--overwrite")[1]) == ["done"]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bl_ext.user_default.hund.bridge import job
+from bl_ext.user_default.hund.bridge import backend, job
 
 FAKE = Path(__file__).parent / "fake_backend"
 
@@ -49,7 +49,7 @@ def wait_for_stage(running, stage, seconds=20.0):
 
 
 def child_of(running):
-    return running._child
+    return running._backend.process
 
 
 def test_a_clip_becomes_a_file(settings, clip, tmp_path):
@@ -125,6 +125,25 @@ def test_cancel_ends_the_backend_whether_it_obeys_or_not(settings, clip, name):
     assert child.poll() is not None
 
 
+def test_finish_keeps_what_was_seen_and_drops_what_waits(settings, clip):
+    running = job.Job([clip("slow"), clip("walk")], settings)
+    wait_for_stage(running, "look")
+    running.finish()
+    assert running.status.finishing and not running.status.stopping
+    (outcome,) = finish(running)
+    assert outcome.error is None and outcome.path.is_file()
+
+
+def test_a_batch_counts_its_clips(settings, clip):
+    running = job.Job([clip("walk"), clip("bad"), clip("slow"), clip("run")], settings)
+    while len(running._waiting) > 1:
+        running.poll()
+    assert (running.status.position, running.status.clips) == (3, 4)
+    running.cancel()
+    assert running.status.position == 3
+    finish(running)
+
+
 def test_cancel_works_before_the_backend_has_said_a_word(settings, clip, monkeypatch):
     monkeypatch.setenv("HUND_FAKE_SILENT", "1")
     running = job.Job([clip("walk")], settings)
@@ -142,7 +161,7 @@ def test_a_backend_that_never_starts_is_given_up(settings, clip, monkeypatch):
 
 def test_a_missing_interpreter_is_one_sentence(settings, clip, tmp_path):
     missing = job.Settings(**{**vars(settings), "interpreter": tmp_path / "python"})
-    assert "does not exist" in job.obstacle(missing)
+    assert "does not exist" in backend.obstacle(missing)
     outcomes = finish(job.Job([clip("walk"), clip("run")], missing))
     assert len(outcomes) == 2
     assert all("preferences" in str(outcome.error) for outcome in outcomes)
@@ -159,7 +178,7 @@ def test_an_interpreter_that_is_no_program_is_one_sentence(settings, clip, tmp_p
 
 def test_blenders_python_without_torch_is_an_obstacle(settings):
     own = job.Settings(**{**vars(settings), "interpreter": None})
-    assert "preferences" in job.obstacle(own)
+    assert "preferences" in backend.obstacle(own)
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(settings, clip, tmp_path):
@@ -189,7 +208,7 @@ task = job.Task(clip=Path({str(clip("stubborn").clip)!r}), output=Path({str(sett
 running = job.Job([task], settings)
 while running.status.stage != "look":
     running.poll()
-print(running._child.pid)
+print(running._backend.process.pid)
 """
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -200,8 +219,8 @@ print(running._child.pid)
 
 def test_threads_and_places_reach_the_child(settings, monkeypatch):
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
-    limited = job.environment(job.Settings(**{**vars(settings), "threads": 3}))
+    limited = backend.environment(job.Settings(**{**vars(settings), "threads": 3}))
     assert limited["OMP_NUM_THREADS"] == "3"
     assert limited["PYTHONPATH"] == str(FAKE) and "PYTHONHOME" not in limited
-    own = job.environment(job.Settings(**{**vars(settings), "interpreter": None}))
-    assert own["PYTHONPATH"].split(os.pathsep)[:2] == [str(FAKE), str(FAKE / job.PACKAGES)]
+    own = backend.environment(job.Settings(**{**vars(settings), "interpreter": None}))
+    assert own["PYTHONPATH"].split(os.pathsep)[:2] == [str(FAKE), str(FAKE / backend.PACKAGES)]

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def blender_root():
     if allowed.returncode:
         refuse("A window needs the right to mount folders (unshare --mount).")
     return Path(answer.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def in_root(blender_root):
+    """Begins a command that runs in the root and sees a folder beside the checkout."""
+    seen = [ROOT, sys.base_prefix]  # the checkout with its environment, and its Python
+    script = Path(__file__).parent / "in_root.sh"
+    return lambda folder: [script, blender_root, *seen, folder, "--"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Installs a zip into an empty profile of bpy and presses the button: press_button.py ZIP CLIP."""
+"""Installs a zip into an empty profile and presses the button: press_button.py ZIP CLIP [PYTHON]."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-archive, clip = sys.argv[1:]
+archive, clip, *interpreter = sys.argv[1:]
 with tempfile.TemporaryDirectory(prefix="hund-profile-") as profile:
     os.environ["BLENDER_USER_RESOURCES"] = profile
     import bpy
@@ -18,7 +18,8 @@ with tempfile.TemporaryDirectory(prefix="hund-profile-") as profile:
     )
     installed = time.monotonic()
     bpy.context.scene.hund.clip = clip
-    bpy.context.preferences.addons["bl_ext.user_default.hund"].preferences.threads = 2
+    preferences = bpy.context.preferences.addons["bl_ext.user_default.hund"].preferences
+    preferences.threads, preferences.interpreter = 2, "".join(interpreter)
     answer = bpy.ops.hund.reconstruct()
     facts = {
         "answer": list(answer),

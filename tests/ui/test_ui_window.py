@@ -12,10 +12,12 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CLIP = ROOT / "tests" / "data" / "walker.mp4"
+SCREEN = ["xvfb-run", "--auto-servernum", "--server-args=-screen 0 1280x800x24 +extension GLX"]
+WINDOW = ["--window-geometry", "0", "0", "1280", "800", "--python-exit-code", "1"]
 
 
 @pytest.fixture(scope="module")
-def facts(blender_root, light_zip, tmp_path_factory):
+def facts(in_root, light_zip, tmp_path_factory):
     """What happened; the pictures are kept in out/ui to be looked at."""
     folder = tmp_path_factory.mktemp("hund-ui")
     shutil.copy(CLIP, folder)
@@ -27,8 +29,7 @@ def facts(blender_root, light_zip, tmp_path_factory):
         "HUND_UI_CLIP": str(folder / CLIP.name),
         "HUND_UI_INTERPRETER": sys.executable,
     }
-    seen = [ROOT, folder, sys.base_prefix]  # the checkout with its environment, and its Python
-    command = [HERE / "blender_window.sh", blender_root, HERE / "window.py", *seen]
+    command = [*in_root(folder), *SCREEN, "blender", *WINDOW, "--python", HERE / "window.py"]
     with (folder / "blender.log").open("w") as log:
         answer = subprocess.run(
             command, env=environment, stdout=log, stderr=log, timeout=1500, check=False

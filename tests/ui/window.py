@@ -16,6 +16,7 @@ import bpy
 FOLDER = Path(os.environ["HUND_UI_FOLDER"])
 FACTS = {"steps": []}
 MODULE = "bl_ext.user_default.hund"
+BUTTON = 262  # pixels from the sidebar's upper edge to the large button, looked up in a picture
 
 
 def note(**facts):
@@ -72,11 +73,11 @@ def show_panel():
 
 
 def button():
-    """Where the large button is, from the upper left corner: looked up in the picture."""
+    """Where the large button is, from the upper left corner."""
     window, _, region = view()
     panel = region["UI"]
     top = window.height - (panel.y + panel.height)
-    return panel.x + panel.width // 2, top + int(os.environ.get("HUND_UI_BUTTON", "238"))
+    return panel.x + panel.width // 2, top + BUTTON
 
 
 def people():
@@ -125,8 +126,29 @@ def look_through_the_camera():
     scene.frame_set((scene.frame_start + scene.frame_end) // 2)
     with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
         bpy.ops.view3d.view_camera()
+        bpy.ops.view3d.view_center_camera()
     yield 2.0
     picture("3_result")
+
+
+def pose_somebody():
+    """What an animator does next: the bones of one person, from another side."""
+    window, area, region = view()
+    area.spaces.active.show_region_ui = False
+    area.spaces.active.region_3d.view_perspective = "PERSP"
+    bpy.context.scene.frame_set(8)
+    armature = bpy.data.objects[people()[0]]
+    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
+        bpy.context.view_layer.objects.active = armature
+        armature.select_set(True)
+        bpy.ops.view3d.view_selected()
+        bpy.ops.object.mode_set(mode="POSE")
+    yield 1.0
+    picture("4_pose")
+    note(mode=bpy.context.mode)
+    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
+        bpy.ops.object.mode_set(mode="OBJECT")
+    yield from show_panel()
 
 
 def undo_and_redo():
@@ -149,12 +171,13 @@ def open_another_file_meanwhile():
     yield from show_panel()
     yield from wait(lambda: operators().unclaimed(), "the job goes on", 900)
     yield 0.5
-    picture("4_another_file")
+    picture("5_another_file")
     note(unclaimed=[str(outcome.path) for outcome in operators().unclaimed()])
 
 
 def scenario():
     yield from install()
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
     yield from show_panel()
     picture("0_installed")
     bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
@@ -166,6 +189,7 @@ def scenario():
     yield from press_and_wait()
     yield from look_through_the_camera()
     yield from undo_and_redo()
+    yield from pose_somebody()
     yield from open_another_file_meanwhile()
     note(finished=True)
 

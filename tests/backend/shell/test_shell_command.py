@@ -20,6 +20,7 @@ from hund_backend.__main__ import main
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.puppet import Puppet
 from hund_backend.errors import CancelledError
+from hund_backend.options import Options
 from hund_backend.perception.eyes import Eyes
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.reconstruction import Reconstruction
@@ -218,6 +219,23 @@ def test_what_was_finished_is_kept_when_cancelled(video, tmp_path, capsys, fake_
     assert code == CANCELLED
     assert_one_sentence(told)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip.npz"}
+
+
+def test_who_has_seen_enough_gets_the_frames_seen_so_far(video, fake_models):
+    asked = iter([False, False, False, True])
+    result = pipeline.reconstruct(video, Options(), fake_models, enough=lambda: next(asked))
+    assert list(result.frame_numbers) == [0, 1, 2]
+    assert "frame 2" in result.provenance["truncated"]
+
+
+def test_a_draft_looks_at_every_second_frame(video, tmp_path, capsys, fake_models):
+    code, *_ = run(
+        capsys, "reconstruct", video, "--output", tmp_path, "--start", 1, "--quality", "draft"
+    )
+    assert code == 0
+    result = Reconstruction.load(tmp_path / "clip.npz")
+    assert list(result.frame_numbers) == [1, 3, 5, 7]
+    assert (np.abs(result.times * result.fps - result.frame_numbers) < 0.1).all()
 
 
 def test_distortion_is_taken_out_before_the_fit(video, tmp_path, capsys, fake_models):

@@ -59,9 +59,9 @@ def talk(monkeypatch, capsys):
     return given, answers
 
 
-def work_with(monkeypatch, work):
-    def reconstruct(clip, options, models, report):
-        work(clip, report)
+def work_with(monkeypatch, work, *, takes_enough=False):
+    def reconstruct(clip, options, models, report, enough):
+        work(clip, report, *([enough] if takes_enough else []))
         report(Progress(stage="descend", done=1, total=1))
         result = shell_fakes.build_reconstruction()
         result.provenance["truncated"] = None
@@ -157,6 +157,26 @@ def test_a_cancel_reaches_what_runs_and_what_waits_but_not_what_comes_later(
     assert found[1]["exit_code"] == found[2]["exit_code"] == 130
     assert not (clips[0].parent / "out" / "a.npz").exists()
     assert 3 in found
+
+
+def test_a_finish_reaches_what_runs_and_lets_it_end_well(talk, clips, monkeypatch):
+    given, answers = talk
+
+    def work(clip, report, enough):
+        if clip.stem == "a":
+            assert not enough()
+            given.say({"command": "finish"}, request(2, clips[1]))
+            while not enough():
+                report(Progress(stage="look", done=0, total=None))
+        else:
+            assert not enough()
+            given.say({"command": "quit"})
+
+    work_with(monkeypatch, work, takes_enough=True)
+    given.say(request(1, clips[0]))
+    serve.run(argparse.Namespace())
+    assert ends(answers())[1]["event"] == "done"
+    assert (clips[0].parent / "out" / "a.npz").exists()
 
 
 @pytest.mark.parametrize("last", ["quit", "end"])

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-cancelled = threading.Event()
+cancelled, finishing = threading.Event(), threading.Event()
 
 
 def say(**event):
@@ -43,6 +43,8 @@ def reconstruct(clip, output, request):
         elif cancelled.wait(0.02):
             say(event="error", id=request["id"], message="Cancelled.", exit_code=130)
             return
+        if finishing.is_set():
+            break
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(clip, target)  # the test's clips are Reconstructions in disguise
     say(event="done", id=request["id"], output=str(target), skipped=False)
@@ -51,6 +53,7 @@ def reconstruct(clip, output, request):
 def work(requests):
     while request := requests.get():
         cancelled.clear()
+        finishing.clear()
         reconstruct(Path(request["clip"]), request["output"], request)
 
 
@@ -64,6 +67,8 @@ if __name__ == "__main__":
             message = json.loads(line)
             if message["command"] == "cancel":
                 cancelled.set()
+            elif message["command"] == "finish":
+                finishing.set()
             else:
                 waiting.put(message)
         cancelled.set()  # nobody is left to hear the answer

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs a command in what tools/get_blender.sh made: in_root.sh ROOT FOLDER… -- COMMAND…
+# The FOLDERs are seen there under their own names.
+set -euo pipefail
+if [ "${HUND_UNSHARED:-}" != 1 ]; then # what is mounted is seen by us alone and goes with us
+  HUND_UNSHARED=1 exec unshare --mount --pid --fork --kill-child "$0" "$@"
+fi
+ROOT=$1
+shift
+while [ "$1" != -- ]; do
+  mkdir -p "$ROOT$1"
+  mount --rbind "$1" "$ROOT$1"
+  shift
+done
+shift
+mount -t proc proc "$ROOT/proc"
+# No exec: xvfb-run waits for a signal that the first process of a namespace never gets.
+LIBGL_ALWAYS_SOFTWARE=1 HOME=$BLENDER_USER_RESOURCES chroot "$ROOT" "$@"
