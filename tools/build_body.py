@@ -293,6 +293,11 @@ def build(output: Path) -> None:
         "low_texture_coordinates": low.texture_coordinates.astype(np.uint16),
         **keypoints,
     }
+    for name, values in arrays.items():
+        if values.dtype.kind == "f":
+            arrays[name] = values + np.zeros(
+                (), values.dtype
+            )  # no negative zeros: they are chance
     aside = output.with_suffix(".part.npz")
     np.savez_compressed(aside, **arrays)
     aside.replace(output)

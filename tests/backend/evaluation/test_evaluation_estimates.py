@@ -10,7 +10,7 @@ from evaluation_kits import INTRINSICS, make_kit, projected
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_quaternion, rotvec_to_matrix
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, H36M_NAMES, JOINT_NAMES, PARENTS
 from hund_backend.errors import BadInputError
 from hund_backend.evaluation import steadiness
 from hund_backend.evaluation.body_points import body_joints, body_points
@@ -46,6 +46,9 @@ def see(body, people=2, frames=3, seed=0, present=None):
         root_translation=places,
     )
     points = body.keypoints(posed, "blazepose").numpy().astype(float)
+    joints = body.keypoints(posed, "h36m").numpy().astype(float)
+    for limb in steadiness.LIMBS:  # this detector sees what kits label, not what BlazePose does
+        points[:, :, BLAZEPOSE_NAMES.index(limb)] = joints[:, :, H36M_NAMES.index(limb)]
     present = np.ones((people, frames), dtype=bool) if present is None else present
     confidence = np.ones((people, frames, 33, 1))
     keypoints = np.concatenate((projected(points), confidence), axis=-1).astype(np.float32)
