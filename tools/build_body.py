@@ -163,17 +163,14 @@ def principal_components(
     return components.reshape(number, -1, 3), values[:number] / values.sum()
 
 
-def residual_mm(
-    samples: np.ndarray, components: np.ndarray, weights: np.ndarray
-) -> tuple[float, float]:
-    """Mean distance between samples and their best approximations, mm: of points, and weighted."""
+def residuals_mm(samples: np.ndarray, components: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Distances of samples from their best (weighted) approximations, (N, points)."""
     basis = components.reshape(len(components), -1)
     flat = samples.reshape(len(samples), -1)
     root = np.sqrt(np.repeat(weights, 3))
     coefficients = np.linalg.lstsq((basis * root).T, (flat * root).T, rcond=None)[0]
     error = (flat - coefficients.T @ basis).reshape(samples.shape)
-    distances = 1e3 * np.linalg.norm(error, axis=-1)
-    return float(distances.mean()), float((distances * weights).mean() / weights.mean())
+    return 1e3 * np.linalg.norm(error, axis=-1)
 
 
 def expression_space(source: Source, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -190,7 +187,7 @@ def expression_space(source: Source, rng: np.random.Generator) -> tuple[np.ndarr
     # Not centred, so that zero coefficients are the neutral face.
     even = np.ones(len(moved))
     components, _ = principal_components(both, NUM_EXPRESSION, even)
-    error, _ = residual_mm(faces[half:], components, even)
+    error = residuals_mm(faces[half:], components, even).mean()
     print(f"expression: held-out error {error:.2f} mm")
     return moved, components
 
@@ -248,12 +245,15 @@ def build(output: Path) -> None:
     mean = samples.mean(0)
     vertices, joints = mean[: len(weights)], mean[len(weights) :]
     # The skeleton counts as much as the whole skin, the skin by its area.
-    skeleton = np.full(len(joints), len(vertices) / len(joints))
-    counts = np.concatenate([areas(vertices, source.quads), skeleton])
+    skin = areas(vertices, source.quads)
+    counts = np.concatenate([skin, np.full(len(joints), len(vertices) / len(joints))])
     components, shares = principal_components(samples - mean, NUM_BETAS, counts)
-    errors = residual_mm(held_out - mean, components, counts)
-    errors = f"{errors[0]:.2f} mm, weighted by area {errors[1]:.2f} mm"
-    print(f"build: {shares.sum():.4f} of the variance, held-out mean error {errors}")
+    gaps, bone_gaps = np.split(
+        residuals_mm(held_out - mean, components, counts), [len(vertices)], axis=1
+    )
+    print(f"build: {shares.sum():.4f} of the weighted variance; held out, in the mean:")
+    print(f"  {gaps.mean():.2f} mm a vertex, {(gaps * skin).mean():.2f} mm by area, ", end="")
+    print(f"{bone_gaps.mean():.2f} mm a joint")
     marks = landmarks(source, vertices, joints)
     keypoints = keypoint_arrays(vertices, joints, marks, source.mirror_vertices)
     columns = np.concatenate([keypoints[f"{table}_columns"] for table in KEYPOINT_NAMES])
