@@ -179,6 +179,40 @@ def test_a_bridged_gap_lies_between_its_ends(body, prior):
     assert steps.max() < 4 * steps.median()
 
 
+def test_a_clip_backwards_is_the_motion_backwards(walk_and_fit, body, prior):
+    """No frame is privileged: what comes first gets no other answer than what comes last."""
+    puppet, truth, result = walk_and_fit
+    evidence = evidence_of(puppet, truth, noise=0.005)
+    names = ("observed", "keypoints", "world_landmarks", "crops", "crop_intrinsics", "masks")
+    turned = {name: getattr(evidence, name)[::-1].copy() for name in names}
+    backwards = fitted(body, prior, dataclasses.replace(evidence, **turned))
+    found = joints_of(body, backwards.state).flip(0)
+    assert (found - joints_of(body, result.state)).norm(dim=-1).mean() < 0.01  # metres
+
+
+def test_cut_into_windows_a_fit_is_that_of_the_whole(walk_and_fit, body, prior):
+    puppet, truth, result = walk_and_fit
+    cut = dataclasses.replace(QUICK, window=8, overlap=4)
+    evidence = evidence_of(puppet, truth, noise=0.005)
+    found = joints_of(body, fitted(body, prior, evidence, config=cut).state)
+    assert (found - joints_of(body, result.state)).norm(dim=-1).mean() < 0.01  # metres
+
+
+def test_what_the_report_raises_ends_a_fit(walk_and_fit, body, prior):
+    class CancelError(Exception):
+        """What a cancel raises."""
+
+    def report(iteration):
+        if iteration == 3:
+            raise CancelError
+
+    puppet, truth, _ = walk_and_fit
+    intrinsics, threads = np.repeat(CAMERA[None], 12, axis=0), torch.get_num_threads()
+    with pytest.raises(CancelError):
+        fit(evidence_of(puppet, truth), intrinsics, FPS, body, prior, QUICK, report)
+    assert torch.get_num_threads() == threads
+
+
 @pytest.mark.parametrize(
     ("frames", "size", "overlap"), [(5, 300, 40), (700, 300, 40), (301, 300, 40)]
 )
