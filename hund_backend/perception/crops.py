@@ -102,6 +102,16 @@ def around_points(
     return np.array([*center, (high - low).max() * margin, turn])
 
 
+def difference(crop: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> float:
+    """How far two crops are apart, in sides of the second: the largest of shift, growth and turn.
+
+    A turn counts by the way that it moves the middle of a crop's edge.
+    """
+    shift = float(np.linalg.norm(crop[:2] - other[:2])) / other[2]
+    turn = (crop[3] - other[3] + np.pi) % (2 * np.pi) - np.pi
+    return max(shift, abs(crop[2] / other[2] - 1), abs(turn) / 2)
+
+
 def cut(
     image: UInt8[np.ndarray, "height width 3"],
     crops: Float[np.ndarray, "crops 4"],

@@ -13,7 +13,7 @@ from .blazepose import BlazePose
 from .evidence import Evidence
 from .linking import gather
 from .people import PeopleDetector
-from .pursuit import Detector, Pursuit, PursuitConfig
+from .pursuit import Detector, Picture, Pursuit, PursuitConfig
 from .sightings import Pose
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -80,8 +80,8 @@ class Eyes:
         if len(beginning) == 1:
             pursuit.study(beginning.pop().image)
             report(1)
-        for frame in itertools.chain(_handed_out(beginning), frames):
-            pursuit.see(frame.image)
+        for image, following in _with_next(itertools.chain(_handed_out(beginning), frames)):
+            pursuit.see(image, following)
             report(pursuit.num_frames)
         return gather(
             [track.sightings for track in (*pursuit.ended, *pursuit.live)],
@@ -91,6 +91,17 @@ class Eyes:
             max_people=max_people,
             config=self.config.link,
         )
+
+
+def _with_next(frames: Iterator[Frame]) -> Iterator[tuple[Picture, Picture | None]]:
+    """Each picture and the one after it."""
+    image = None
+    for frame in frames:
+        if image is not None:
+            yield image, frame.image
+        image = frame.image
+    if image is not None:
+        yield image, None
 
 
 def _handed_out(frames: list[Frame]) -> Iterator[Frame]:

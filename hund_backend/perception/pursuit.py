@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from .crops import difference
 from .linking import LinkConfig
 from .people import People
 from .search import QUICK, THOROUGH, average, search, starts
@@ -44,6 +45,7 @@ class PursuitConfig:
     most_studied: int = 5  # searched for thoroughly in a single picture: 2 seconds each
     follow: FollowConfig = field(default_factory=FollowConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
+    foreseen: float = 0.05  # change of a crop, in sides, up to which a look ahead at it counts
 
 
 @dataclass(eq=False)
@@ -82,6 +84,7 @@ class Pursuit:
         self._images: deque[Picture] = deque(maxlen=self.detect_every)  # the latest ones
         self._next_detection = 0
         self._vain: list[Vain] = []
+        self._ahead: Sighting | None = None  # what the frame to come shows, where it was foreseen
 
     def study(self, image: Picture) -> None:
         """See a single picture, as well as it can be seen; in a crowd the largest people."""
@@ -99,13 +102,12 @@ class Pursuit:
             self.live.append(Track.begin(self.num_frames, mean, self.config.follow))
         self.num_frames += 1
 
-    def see(self, image: Picture) -> None:
-        """See the next frame of a video."""
+    def see(self, image: Picture, following: Picture | None = None) -> None:
+        """See the next frame of a video, and perhaps ahead at the one that follows it."""
         position, sight = self.num_frames, self._sight(image)
         for track in self.live:
             track.filter.step()
-        crops = np.array([track.filter.crop for track in self.live]).reshape(-1, 4)
-        seen = sight(crops)
+        seen = self._seen(sight, following)
         doubtful = self._doubtful(seen)
         newcomers: list[Sighting] = []
         if doubtful or position >= self._next_detection:
@@ -120,6 +122,27 @@ class Pursuit:
         self._assign(seen, newcomers)
         self._images.append(image)
         self.num_frames += 1
+
+    def _seen(self, sight: Sight, following: Picture | None) -> list[Sighting]:
+        """Sightings in the crops of everybody who is followed.
+
+        Two crops in one batch take a fifth less time each. So who is followed alone is also seen in
+        the frame to come, in the crop in which he is expected; where he then moves as expected,
+        that sighting counts.
+        """
+        crops = np.array([track.filter.crop for track in self.live]).reshape(-1, 4)
+        ahead, self._ahead = self._ahead, None
+        if len(crops) != 1:
+            return sight(crops)
+        if ahead is not None and difference(ahead.crop, crops[0]) < self.config.foreseen:
+            return [ahead]
+        (track,) = self.live
+        if following is None or track.last.quality < self.config.doubtful:
+            return sight(crops)  # who is hard to see is searched for, and is then elsewhere
+        seen, self._ahead = sight.with_next(
+            np.stack((crops[0], track.filter.crop_ahead)), following
+        )
+        return [seen]
 
     def _sight(self, image: Picture) -> Sight:
         return Sight(image, self.pose, self.intrinsics, features=self.config.features)

@@ -87,9 +87,22 @@ class Sight:
             crops: see crops.py.
             mirrored: show them mirrored to the network and mirror back what it says.
         """
-        if not len(crops):
-            return []
-        pictures = cut(self.image, crops)
+        return self._read(cut(self.image, crops), crops, mirrored) if len(crops) else []
+
+    def with_next(
+        self, crops: Float[np.ndarray, "2 4"], image: UInt8[np.ndarray, "height width 3"]
+    ) -> list[Sighting]:
+        """Sightings in a crop of this frame and in one of the next, `image`, in one batch."""
+        pictures = np.concatenate((cut(self.image, crops[:1]), cut(image, crops[1:])))
+        return self._read(pictures, crops, mirrored=False)
+
+    def _read(
+        self,
+        pictures: UInt8[np.ndarray, "crops size size 3"],
+        crops: Float[np.ndarray, "crops 4"],
+        mirrored: bool,
+    ) -> list[Sighting]:
+        """What the network says of crops that are cut."""
         shown = np.ascontiguousarray(pictures[:, :, ::-1]) if mirrored else pictures
         look = self.pose.look(shown, features=self.features)
         order = OTHER_SIDE if mirrored else slice(len(OTHER_SIDE))

@@ -49,6 +49,11 @@ class CropFilter:
         """The crop where the person is thought to be."""
         return np.array([*self.center, np.exp(self.log_side), self.turn])
 
+    @property
+    def crop_ahead(self) -> Float[np.ndarray, "4"]:
+        """The crop where the person is thought to be a frame later."""
+        return self.crop + np.array((*self.speed, 0, 0))
+
     def step(self) -> None:
         """Go on by one frame at the present speed."""
         self.center = self.center + self.speed
