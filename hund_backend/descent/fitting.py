@@ -17,8 +17,8 @@ from torch import Tensor
 
 from hund_backend.body.model import BodyModel
 from hund_backend.perception.evidence import Evidence
-from hund_backend.prior.gaussian import PosePrior
 from hund_backend.prior.limits import JointLimits
+from hund_backend.prior.pose_prior import PosePrior
 
 from .certainty import joint_confidence
 from .keyframes import best_path, chosen_keyframes, interpolated

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.prior.gaussian import PosePrior
 from hund_backend.prior.limits import JointLimits
+from hund_backend.prior.pose_prior import PosePrior
 
 from . import losses
 from .puppet import Figure, Posture, Puppet

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
-from hund_backend.prior.gaussian import PosePrior
+from hund_backend.prior.pose_prior import PosePrior
 
 from .puppet import Posture, Puppet
 from .targets import NUM_KEYPOINTS, Targets

@@ -1,8 +1,8 @@
-"""A Gaussian over body poses, and the interface by which any pose prior enters the descent."""
+"""A Gaussian over body poses: the simplest pose prior."""
 
 import json
+import math
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import safetensors
 import torch
@@ -10,38 +10,13 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.errors import BadInputError
 
 from .coordinates import log_jacobian, log_round
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "pose_gaussian.safetensors"
-
-
-@runtime_checkable
-class PosePrior(Protocol):
-    """How likely people take a pose: a map to a latent that is standard normal over real poses."""
-
-    joints: tuple[int, ...]
-    """Places in `pose` (the non-root joints) of the joints it looks at."""
-
-    def typical_pose(self) -> Float[Tensor, "joints 3 3"]:
-        """The most likely pose; joints that the prior does not look at are at rest."""
-        ...
-
-    def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
-        """The prior's coordinates of a pose."""
-        ...
-
-    def latent_jacobian(
-        self, pose: Float[Tensor, "*batch joints 3 3"]
-    ) -> Float[Tensor, "*batch latent moved 3"]:
-        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero."""
-        ...
-
-    def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
-        """½ ‖latent‖²: zero at the prior's mode."""
-        ...
 
 
 class GaussianPrior(nn.Module):
@@ -79,6 +54,11 @@ class GaussianPrior(nn.Module):
                 f"The pose prior {path} cannot be read ({error}); restore the file from the project."
             ) from error
 
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints it looks at."""
+        return tuple(JOINT_NAMES[joint + 1] for joint in self.joints)
+
     def typical_pose(self) -> Float[Tensor, "joints 3 3"]:
         """The mean pose; joints that the prior does not look at are at rest."""
         pose = torch.eye(3).to(self.centers).repeat(len(JOINT_NAMES) - 1, 1, 1)
@@ -88,6 +68,15 @@ class GaussianPrior(nn.Module):
     def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
         """The prior's coordinates of a pose, standard normal over real poses."""
         return self._turns(pose).flatten(-2) @ self.whitening.T
+
+    def pose(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch joints 3 3"]:
+        """The pose of any coordinates; joints that the prior does not look at are at rest."""
+        turns = torch.linalg.solve_triangular(self.whitening, latent[..., None], upper=False)
+        rotations = self.centers @ rotvec_to_matrix(turns[..., 0].unflatten(-1, (-1, 3)))
+        rest = torch.eye(3, dtype=latent.dtype, device=latent.device)
+        pose = rest.expand(*latent.shape[:-1], len(JOINT_NAMES) - 1, 3, 3).clone()
+        pose[..., self.joints, :, :] = rotations
+        return pose
 
     def latent_jacobian(
         self, pose: Float[Tensor, "*batch joints 3 3"]
@@ -100,6 +89,18 @@ class GaussianPrior(nn.Module):
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """½ ‖latent‖²: zero at the mean pose."""
         return 0.5 * self.latent(pose).square().sum(-1)
+
+    def log_prob(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """Logarithm of the density over the rotations of its joints, nats; volume in radians.
+
+        The volume of rotations shrinks with the angle θ from the centre by 2 (1 − cos θ) / θ².
+        """
+        turns = self._turns(pose)
+        latent = turns.flatten(-2) @ self.whitening.T
+        normal = -0.5 * latent.square().sum(-1) - 0.5 * latent.shape[-1] * math.log(2 * math.pi)
+        half = (turns.norm(dim=-1) / 2).clamp(min=1e-6)
+        shrinking = 2 * (half.sin() / half).log().sum(-1)
+        return normal + self.whitening.diagonal().log().sum() - shrinking
 
     def _turns(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch moved 3"]:
         return log_round(pose[..., self.joints, :, :], self.centers)

@@ -6,8 +6,9 @@ import torch
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, MIRROR
 from hund_backend.errors import BadInputError
-from hund_backend.prior.gaussian import GaussianPrior, PosePrior
+from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
+from hund_backend.prior.pose_prior import PosePrior
 
 
 @pytest.fixture(scope="module")

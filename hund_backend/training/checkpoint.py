@@ -1,0 +1,59 @@
+"""Checkpoints: where a training stands, so that it can be cut off and go on as if it had not been."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+GENERATOR = "generator"
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    progress: dict[str, object],
+) -> None:
+    """Write model, optimizer, random numbers and what JSON can hold; all or nothing."""
+    tensors = {f"model.{name}": values for name, values in model.state_dict().items()}
+    state = optimizer.state_dict()
+    for index, entries in state["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": entry for name, entry in entries.items()}
+    tensors[GENERATOR] = generator.get_state()
+    notes = {"groups": state["param_groups"], "progress": progress}
+    aside = path.with_name(path.name + ".part")
+    save_file(
+        {name: values.detach().clone().contiguous() for name, values in tensors.items()},
+        aside,
+        metadata={"notes": json.dumps(notes)},
+    )
+    aside.replace(path)
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> dict[str, object]:
+    """Put everything back as `save_checkpoint` found it.
+
+    Returns:
+        the progress that was saved.
+    """
+    entries: dict[int, dict[str, Tensor]] = {}
+    weights: dict[str, Tensor] = {}
+    with safe_open(path, framework="pt") as file:
+        notes = json.loads(file.metadata()["notes"])
+        for key in file.keys():  # noqa: SIM118 - it is no dictionary
+            if key.startswith("model."):
+                weights[key.removeprefix("model.")] = file.get_tensor(key)
+            elif key.startswith("optimizer."):
+                _, index, name = key.split(".", 2)
+                entries.setdefault(int(index), {})[name] = file.get_tensor(key)
+            else:
+                generator.set_state(file.get_tensor(key))
+    model.load_state_dict(weights)
+    optimizer.load_state_dict({"state": entries, "param_groups": notes["groups"]})
+    return notes["progress"]

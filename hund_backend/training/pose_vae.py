@@ -1,0 +1,106 @@
+"""A variational autoencoder over poses, what the flows are compared with."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hund_backend.body.rotations import sixd_to_matrix
+from hund_backend.body.skeleton import JOINT_NAMES
+from hund_backend.prior.augmented_sixd import FREEDOMS, log_weight, sixd_of
+
+DRAWS = 64  # of the latent, for the importance-weighted bound of a likelihood
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaeConfig:
+    """What an autoencoder is made of."""
+
+    joints: tuple[str, ...]
+    latent: int = 32
+    hidden: int = 192
+    spread: float = 0.1  # of the freedoms that Gram-Schmidt forgets
+
+
+class PoseVae(nn.Module):
+    """Encoder and decoder of two hidden layers between white 6D representations and a latent."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.joints = tuple(JOINT_NAMES.index(name) - 1 for name in config.joints)
+        features = 6 * len(self.joints)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("whitening", torch.eye(features))
+        self.encoder = _layers(features, config.hidden, 2 * config.latent)
+        self.decoder = _layers(config.latent, config.hidden, features)
+        self.log_noise = nn.Parameter(torch.zeros(features))
+
+    def whiten(self, sixd: Float[Tensor, "samples features"]) -> None:
+        """Set the fixed first layer so that these samples are uncorrelated and of unit variance."""
+        samples = sixd.double()
+        mean = samples.mean(0)
+        values, vectors = torch.linalg.eigh(torch.cov((samples - mean).T))
+        self.mean.copy_(mean)
+        self.whitening.copy_((vectors / values.sqrt()).T)
+
+    def bound(
+        self, sixd: Float[Tensor, "*batch features"], draws: int = 1
+    ) -> Float[Tensor, "*batch"]:
+        """Importance-weighted lower bound of log p of a 6D representation (Burda et al., 2016)."""
+        white = (sixd - self.mean) @ self.whitening.T
+        mean, log_scale = self.encoder(white).chunk(2, dim=-1)
+        noise = torch.randn(draws, *mean.shape).to(mean)
+        latent = mean + log_scale.exp() * noise
+        missed = (white - self.decoder(latent)) * (-self.log_noise).exp()
+        seen = _log_normal(missed) - self.log_noise.sum()
+        weight = seen + _log_normal(latent) - (_log_normal(noise) - log_scale.sum(-1))
+        return (
+            weight.logsumexp(0) - math.log(draws) + torch.linalg.slogdet(self.whitening).logabsdet
+        )
+
+    def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
+        """The mean of the latent that the encoder gives to a pose."""
+        rotations = pose[..., self.joints, :, :]
+        sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
+        return self.encoder((sixd - self.mean) @ self.whitening.T).chunk(2, dim=-1)[0]
+
+    def pose(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch joints 3 3"]:
+        """The pose that the decoder gives to a latent; other joints are at rest."""
+        white = self.decoder(latent)
+        sixd = torch.linalg.solve(self.whitening, white[..., None])[..., 0] + self.mean
+        pose = torch.eye(3).to(latent).repeat(*latent.shape[:-1], len(JOINT_NAMES) - 1, 1, 1)
+        pose[..., self.joints, :, :] = sixd_to_matrix(sixd.unflatten(-1, (-1, 6)))
+        return pose
+
+    def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """Minus the bound of one draw at the encoder's mean: a latent alone cannot reject a pose."""
+        rotations = pose[..., self.joints, :, :]
+        sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
+        white = (sixd - self.mean) @ self.whitening.T
+        latent = self.encoder(white).chunk(2, dim=-1)[0]
+        missed = (white - self.decoder(latent)) * (-self.log_noise).exp()
+        return 0.5 * (latent.square().sum(-1) + missed.square().sum(-1))
+
+    def log_prob(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """Lower bound of the log density over the rotations of its joints, nats."""
+        rotations = pose[..., self.joints, :, :]
+        mixing = self.config.spread * torch.randn(*rotations.shape[:-2], FREEDOMS).to(rotations)
+        bound = self.bound(sixd_of(rotations, mixing), DRAWS)
+        return bound + log_weight(mixing, self.config.spread)
+
+
+def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, outputs),
+    )
+
+
+def _log_normal(values: Float[Tensor, "*batch dimensions"]) -> Float[Tensor, "*batch"]:
+    return -0.5 * values.square().sum(-1) - 0.5 * values.shape[-1] * math.log(2 * math.pi)
