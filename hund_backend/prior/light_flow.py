@@ -6,67 +6,96 @@ Jacobian is a product of matrices, which a Gauss-Newton descent wants.
 """
 
 import torch
-import zuko
 from jaxtyping import Float
-from torch import Tensor
-from torch.distributions import Transform, constraints
+from torch import Tensor, nn
 
 STEEPEST = 0.9  # bend beyond which a slope would come near zero
 
 
-class BendTransform(Transform):
-    """y = x + b (√(x² + 1) − 1): slopes 1 − b and 1 + b far out, smooth in the middle, |b| < 1.
+class LightFlow(nn.Module):
+    """So many layers x → bend(L U x + c), the last without a bend; L lower, U unit upper triangular."""
+
+    def __init__(self, features: int, layers: int) -> None:
+        super().__init__()
+        self.triangles = nn.Parameter(torch.eye(features).repeat(layers, 1, 1))
+        self.shifts = nn.Parameter(torch.zeros(layers, features))
+        self.bends = nn.Parameter(torch.zeros(layers - 1, features))
+
+    def forward(
+        self, values: Float[Tensor, "*batch features"]
+    ) -> tuple[Float[Tensor, "*batch features"], Float[Tensor, "*batch"]]:
+        """Latent, and the logarithm of the Jacobian's determinant."""
+        diagonals = self.triangles.diagonal(dim1=-2, dim2=-1)
+        log_det = diagonals.abs().log().sum().expand(values.shape[:-1])
+        for layer, matrix in enumerate(self._matrices()):
+            values = values @ matrix.T + self.shifts[layer]
+            if layer < len(self.bends):
+                log_det = log_det + slope(values, self._bend(layer)).log().sum(-1)
+                values = bent(values, self._bend(layer))
+        return values, log_det
+
+    def inverse(
+        self, latent: Float[Tensor, "*batch features"]
+    ) -> Float[Tensor, "*batch features"]:
+        """What the latent was made of."""
+        values = latent
+        for layer in reversed(range(len(self.triangles))):
+            if layer < len(self.bends):
+                values = unbent(values, self._bend(layer))
+            values = (values - self.shifts[layer])[..., None]
+            lower, upper = self.triangles[layer].tril(), self._upper(layer)
+            values = torch.linalg.solve_triangular(lower, values, upper=False)
+            values = torch.linalg.solve_triangular(upper, values, upper=True, unitriangular=True)
+            values = values[..., 0]
+        return values
+
+    def pushed(
+        self,
+        values: Float[Tensor, "*batch features"],
+        tangents: Float[Tensor, "*batch features directions"],
+    ) -> Float[Tensor, "*batch features directions"]:
+        """Derivative of the latent in some directions."""
+        for layer, matrix in enumerate(self._matrices()):
+            tangents = matrix @ tangents
+            values = values @ matrix.T + self.shifts[layer]
+            if layer < len(self.bends):
+                tangents = slope(values, self._bend(layer))[..., None] * tangents
+                values = bent(values, self._bend(layer))
+        return tangents
+
+    def _matrices(self) -> list[Float[Tensor, "features features"]]:
+        layers = range(len(self.triangles))
+        return [self.triangles[layer].tril() @ self._upper(layer) for layer in layers]
+
+    def _upper(self, layer: int) -> Float[Tensor, "features features"]:
+        unit = torch.eye(len(self.triangles[layer])).to(self.triangles)
+        return self.triangles[layer].triu(1) + unit
+
+    def _bend(self, layer: int) -> Float[Tensor, " features"]:
+        return STEEPEST * torch.tanh(self.bends[layer])
+
+
+def bent(
+    x: Float[Tensor, "*batch features"], bend: Float[Tensor, " features"]
+) -> Float[Tensor, "*batch features"]:
+    """Bend lines to x + b (√(x² + 1) − 1): slopes 1 − b and 1 + b far out, smooth between, |b| < 1.
 
     A PReLU with a round corner: the descent needs derivatives that do not jump.
-
-    Args:
-        bend: b before it is squashed into its range.
     """
-
-    domain = constraints.real
-    codomain = constraints.real
-    bijective = True
-    sign = +1
-
-    def __init__(self, bend: Float[Tensor, " features"]) -> None:
-        super().__init__()
-        self.bend = STEEPEST * torch.tanh(bend)
-
-    def _call(self, x: Tensor) -> Tensor:
-        return x + self.bend * ((x.square() + 1).sqrt() - 1)
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        # (y + b − x)² = b² (x² + 1): of the two roots the one on the rising branch.
-        shifted, squared = y + self.bend, self.bend.square()
-        root = (shifted.square() + 1 - squared).sqrt()
-        return (shifted - self.bend * root) / (1 - squared)
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logarithm of each coordinate's slope."""
-        return torch.log1p(self.bend * x / (x.square() + 1).sqrt())
+    return x + bend * ((x.square() + 1).sqrt() - 1)
 
 
-def light_flow(features: int, layers: int) -> zuko.flows.Flow:
-    """A flow of so many invertible linear layers, a bend after each of them but the last."""
-    transforms: list[zuko.flows.UnconditionalTransform] = []
-    for layer in range(layers):
-        transforms.append(
-            zuko.flows.UnconditionalTransform(
-                zuko.transforms.LULinearTransform, torch.eye(features)
-            )
-        )
-        transforms.append(
-            zuko.flows.UnconditionalTransform(
-                zuko.transforms.MonotonicAffineTransform,
-                torch.zeros(features),
-                torch.zeros(features),
-            )
-        )
-        if layer < layers - 1:
-            transforms.append(
-                zuko.flows.UnconditionalTransform(BendTransform, torch.zeros(features))
-            )
-    base = zuko.flows.UnconditionalDistribution(
-        zuko.distributions.DiagNormal, torch.zeros(features), torch.ones(features), buffer=True
-    )
-    return zuko.flows.Flow(transforms, base)
+def unbent(
+    y: Float[Tensor, "*batch features"], bend: Float[Tensor, " features"]
+) -> Float[Tensor, "*batch features"]:
+    """The x of a y = bent(x): of the roots of (y + b − x)² = b² (x² + 1) that on the rising branch."""
+    shifted, squared = y + bend, bend.square()
+    root = (shifted.square() + 1 - squared).sqrt()
+    return (shifted - bend * root) / (1 - squared)
+
+
+def slope(
+    x: Float[Tensor, "*batch features"], bend: Float[Tensor, " features"]
+) -> Float[Tensor, "*batch features"]:
+    """Derivative of `bent`."""
+    return 1 + bend * x / (x.square() + 1).sqrt()

@@ -2,23 +2,23 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
 import torch
-import zuko
 from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hund_backend.body.rotations import rotvec_to_matrix, sixd_to_matrix
+from hund_backend.body.rotations import sixd_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.errors import BadInputError
 
 from .augmented_sixd import FREEDOMS, log_weight, sixd_of
-from .light_flow import light_flow
+from .coordinates import cross_matrix
+from .coupling_flow import CouplingFlow
+from .light_flow import LightFlow
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "pose_flow.safetensors"
 DRAWS = 16  # of the freedoms that Gram-Schmidt forgets, to integrate them out of a likelihood
@@ -101,13 +101,13 @@ class PoseFlow(nn.Module):
     ) -> tuple[Float[Tensor, "*batch features"], Float[Tensor, "*batch"]]:
         """Latent of a 6D representation, and log p of the representation."""
         white = (sixd - self.mean) @ self.whitening.T
-        latent, log_det = self.flow().transform.call_and_ladj(white)
+        latent, log_det = self.flow(white)
         normal = -0.5 * latent.square().sum(-1) - 0.5 * latent.shape[-1] * math.log(2 * math.pi)
         return latent, normal + log_det + torch.linalg.slogdet(self.whitening).logabsdet
 
     def decode(self, latent: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
         """6D representation of a latent."""
-        white = self.flow().transform.inv(latent)
+        white = self.flow.inverse(latent)
         return torch.linalg.solve(self.whitening, white[..., None])[..., 0] + self.mean
 
     def typical_pose(self) -> Float[Tensor, "joints 3 3"]:
@@ -131,20 +131,15 @@ class PoseFlow(nn.Module):
         self, pose: Float[Tensor, "*batch joints 3 3"]
     ) -> Float[Tensor, "*batch latent moved 3"]:
         """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero."""
-        rotations = pose[..., self.joints, :, :].flatten(0, -4)
-        steps = len(self.joints) * 3
-
-        def moved(step: Float[Tensor, "moved 3"]) -> Float[Tensor, "batch latent"]:
-            turned = rotations @ rotvec_to_matrix(step)
-            return self.encode(sixd_of(turned, torch.zeros_like(turned[..., 0])))[0]
-
-        zero = rotations.new_zeros(len(self.joints), 3)
-        directions = torch.eye(steps, dtype=pose.dtype, device=pose.device).unflatten(-1, (-1, 3))
-        columns = torch.func.vmap(lambda step: torch.func.jvp(moved, (zero,), (step,))[1])(
-            directions
-        )
-        jacobian = columns.movedim(0, -1).unflatten(-1, (-1, 3))
-        return jacobian.reshape(*pose.shape[:-3], *jacobian.shape[1:])
+        rotations = pose[..., self.joints, :, :]
+        sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
+        # d(R exp(δ) e)/dδ = −R [e]× for the two columns e of the representation.
+        crosses = cross_matrix(torch.eye(3, dtype=pose.dtype, device=pose.device)[:2])
+        columns = -(rotations[..., None, :, :] @ crosses).flatten(-3, -2)
+        whitening = self.whitening.unflatten(-1, (-1, 6))
+        tangents = torch.einsum("fjs,...jsa->...fja", whitening, columns).flatten(-2)
+        white = (sixd - self.mean) @ self.whitening.T
+        return self.flow.pushed(white, tangents).unflatten(-1, (-1, 3))
 
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """½ ‖latent‖², the flow papers' prior on a pose."""
@@ -161,7 +156,7 @@ class PoseFlow(nn.Module):
         rotations = rotations.expand(*mixings.shape[:-1], 3, 3)
         _, log_density = self.encode(sixd_of(rotations, mixings))
         weighted = log_density + log_weight(mixings, self.config.spread)
-        return weighted.logsumexp(-1) - math.log(DRAWS)
+        return weighted.logsumexp(-1) - math.log(len(self.mixings))
 
     def sample(
         self, count: int, generator: torch.Generator | None = None, temperature: float = 1.0
@@ -171,24 +166,11 @@ class PoseFlow(nn.Module):
         return self.pose(temperature * draws.to(self.mean))
 
 
-def _flow(config: FlowConfig) -> zuko.flows.Flow:
-    features, hidden = config.features, (config.hidden, config.hidden)
-    kinds: dict[str, Callable[[], zuko.flows.Flow]] = {
-        "light": lambda: light_flow(features, config.layers),
-        "realnvp": lambda: zuko.flows.RealNVP(
-            features, transforms=config.layers, randmask=True, hidden_features=hidden
-        ),
-        "spline": lambda: zuko.flows.NSF(
-            features,
-            bins=config.bins,
-            passes=2,
-            transforms=config.layers,
-            randperm=True,
-            hidden_features=hidden,
-        ),
-    }
-    if config.kind not in kinds:
-        raise ValueError(f"unknown kind of flow {config.kind!r}; choose one of {list(kinds)}")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # masks and permutations are part of the architecture
-        return kinds[config.kind]()
+def _flow(config: FlowConfig) -> LightFlow | CouplingFlow:
+    if config.kind == "light":
+        return LightFlow(config.features, config.layers)
+    if config.kind == "realnvp":
+        return CouplingFlow.realnvp(config.features, config.layers, config.hidden)
+    if config.kind == "spline":
+        return CouplingFlow.spline(config.features, config.layers, config.hidden, config.bins)
+    raise ValueError(f"unknown kind of flow {config.kind!r}; choose light, realnvp or spline")

@@ -1,0 +1,261 @@
+"""Pose priors side by side: likelihood, samples, denoising and the completion of a hidden arm.
+
+Run as `python -m benchmarks.priors MOCAP_FOLDER`. Contenders that are not in `--trained` yet are trained
+first. Poses are held out by subject; noise and chance are the same for all.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+from benchmarks import measuring
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
+from hund_backend.body.skeleton import JOINT_NAMES
+from hund_backend.prior.gaussian import GaussianPrior
+from hund_backend.prior.limits import JointLimits
+from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.prior.pose_prior import PosePrior
+from hund_backend.training.augmentation import ARM
+from hund_backend.training.fit_flow import FlowRecipe, dequantized, fit, train
+from hund_backend.training.motion_set import MotionSet, motion_set
+from hund_backend.training.pose_vae import PoseVae, VaeConfig
+from hund_backend.training.weights import write_weights
+
+PACKAGES = ("torch", "zuko", "numpy")
+HEAD = """# Pose priors
+
+{environment}
+* `python -m benchmarks.priors MOCAP_FOLDER --poses {chosen.poses}`
+* held-out subjects; nats per rotational dimension ({dimensions}) of poses with the noise of training;
+  errors are mean distances of joints, root at rest, mm
+
+"""
+
+
+Prior = PosePrior | PoseVae
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A prior in the comparison."""
+
+    name: str
+    recipe: FlowRecipe | None  # none: the Gaussian, whose weights ship
+    autoencodes: bool = False
+
+
+CONTENDERS = (
+    Contender(name="Gaussian, rotation vectors", recipe=None),
+    Contender(name="Gaussian, 6D", recipe=FlowRecipe(kind="light", layers=1, steps=1000)),
+    Contender(name="VAE", recipe=FlowRecipe(hidden=192, steps=3000), autoencodes=True),
+    Contender(name="light flow, 6 layers", recipe=FlowRecipe(layers=6, steps=3000)),
+    Contender(
+        name="RealNVP, 6 couplings", recipe=FlowRecipe(kind="realnvp", hidden=96, steps=3000)
+    ),
+    Contender(
+        name="neural spline, 4 couplings",
+        recipe=FlowRecipe(kind="spline", layers=4, hidden=64, steps=1000),
+    ),
+)
+
+
+def main() -> None:
+    """Train what is missing, measure every contender and print the tables."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    poses = motion_set(chosen.mocap)
+    chosen.trained.mkdir(parents=True, exist_ok=True)
+    priors = {
+        c.name: trained(c, poses, chosen.trained) for c in CONTENDERS if c.name in chosen.only
+    }
+    rows = {
+        name: measured(prior, poses, chosen.poses) | {"parameters": parameters(prior)}
+        for name, prior in priors.items()
+    }
+    rows["data"] = of_the_data(poses, chosen.poses)
+    dimensions = 3 * len(GaussianPrior.load().joints)
+    head = HEAD.format(
+        environment=measuring.environment(PACKAGES, chosen.cores),
+        chosen=chosen,
+        dimensions=dimensions,
+    )
+    text = head + as_markdown(rows)
+    print(text)
+    if chosen.save:
+        print(measuring.save("priors", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    names = [contender.name for contender in CONTENDERS]
+    parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("--trained", type=Path, default=measuring.ROOT / "out" / "priors")
+    parser.add_argument("--poses", type=int, default=600, help="held-out poses and samples")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+def trained(contender: Contender, poses: MotionSet, folder: Path) -> Prior:
+    """A contender's prior, read if it was trained before."""
+    if contender.recipe is None:
+        return GaussianPrior.load()
+    path = folder / f"{contender.name.replace(' ', '_').replace(',', '')}.safetensors"
+    if contender.autoencodes:
+        return _autoencoder(contender.recipe, poses, path)
+    if not path.exists():
+        flow, curve = fit(poses, contender.recipe)
+        write_weights(path, flow.state_dict(), {"config": vars(flow.config), "curve": curve})
+    return PoseFlow.load(path)
+
+
+def measured(prior: Prior, poses: MotionSet, count: int) -> dict[str, float]:
+    """All figures of a prior."""
+    body = BodyModel.load("keypoints")
+    recipe, dimensions = FlowRecipe(), 3 * len(prior.joints)
+    figures = {}
+    for split in ("train", "validation", "held_out"):
+        shown = dequantized(chosen_poses(poses, split, count), recipe.augmentation)
+        with torch.no_grad():
+            figures[f"nats {split}"] = float(prior.log_prob(shown).mean()) / dimensions
+    pose = chosen_poses(poses, "held_out", count)
+    with torch.no_grad():
+        latent = prior.latent(pose)
+        again = prior.pose(latent)
+        figures["round trip mm"] = float(distances(body, again, pose, prior.joints).mean())
+        figures["‖z‖² / dimension"] = float(latent.square().sum(-1).mean()) / dimensions
+        generator = torch.Generator().manual_seed(1)
+        samples = prior.pose(torch.randn(count, latent.shape[-1], generator=generator))
+    figures |= of_samples(samples, poses, prior.joints)
+    for degrees in (10, 20):
+        noisy = shaken(pose, prior.joints, degrees)
+        name = f"{degrees}° noise mm"
+        seen = torch.ones(len(prior.joints), dtype=torch.bool)
+        found = likeliest(prior, noisy, seen, degrees)
+        figures[f"{name} before"] = float(distances(body, noisy, pose, prior.joints).mean())
+        figures[name] = float(distances(body, found, pose, prior.joints).mean())
+    hidden = [JOINT_NAMES.index(f"{name}L") - 1 for name in ARM]
+    seen = torch.tensor([joint not in hidden for joint in prior.joints])
+    start = pose.clone()
+    start[:, hidden] = prior.pose(torch.zeros_like(latent[:1]))[:, hidden].detach()
+    found = likeliest(prior, start, seen, 2)
+    arm = [JOINT_NAMES.index(name) for name in ("LowerarmL", "HandL")]
+    figures["hidden arm mm"] = float(distances(body, found, pose, prior.joints)[:, arm].mean())
+    return figures
+
+
+def of_the_data(poses: MotionSet, count: int) -> dict[str, float]:
+    """Figures of held-out poses that those of samples are compared with."""
+    joints = GaussianPrior.load().joints
+    return of_samples(chosen_poses(poses, "held_out", count), poses, joints)
+
+
+def of_samples(
+    samples: Float[Tensor, "samples joints 3 3"], poses: MotionSet, joints: tuple[int, ...]
+) -> dict[str, float]:
+    """Share beyond the limits, and the distance to the nearest training pose (mean of the joints)."""
+    excess = JointLimits().excess(samples).abs().amax((-2, -1)).rad2deg()
+    known = poses.rotations[poses.frames_of("train"), 1:][::4]
+    mirror_free = known[:, joints].flatten(1)
+    # ‖A − B‖²_F = 6 − 2 tr(AᵀB) = 8 sin²(θ/2): chords grow with angles, so the nearest stays it.
+    closeness = samples[:, joints].flatten(1) @ mirror_free.T
+    nearest = known[closeness.argmax(-1)][:, joints]
+    angle = matrix_to_rotvec(nearest.mT @ samples[:, joints]).norm(dim=-1).rad2deg()
+    return {
+        "samples beyond limits by 5° %": 100 * float((excess > 5).float().mean()),
+        "by 15° %": 100 * float((excess > 15).float().mean()),
+        "nearest training pose °": float(angle.mean()),
+    }
+
+
+def likeliest(
+    prior: Prior,
+    noisy: Float[Tensor, "poses joints 3 3"],
+    seen: Bool[Tensor, " moved"],
+    degrees: float,
+    steps: int = 200,
+) -> Float[Tensor, "poses joints 3 3"]:
+    """Poses of least ‖z‖² / 2 + misfit of the seen joints' rotations under so much noise."""
+    latent = prior.latent(noisy).detach().requires_grad_()
+    optimizer = torch.optim.Adam([latent], lr=0.05)
+    noise = torch.tensor(degrees).deg2rad()
+    joints = list(prior.joints)
+    for _ in range(steps):
+        chord = (prior.pose(latent)[:, joints] - noisy[:, joints]).square().sum((-2, -1)) / 2
+        energy = 0.5 * latent.square().sum() + 0.5 * (chord * seen).sum() / noise**2
+        optimizer.zero_grad()
+        energy.backward()
+        optimizer.step()
+    return prior.pose(latent).detach()
+
+
+def shaken(
+    pose: Float[Tensor, "poses joints 3 3"], joints: tuple[int, ...], degrees: float
+) -> Float[Tensor, "poses joints 3 3"]:
+    """Poses with normal noise on every axis of the joints."""
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(len(pose), len(joints), 3, generator=generator)
+    noisy = pose.clone()
+    noisy[:, joints] = pose[:, joints] @ rotvec_to_matrix(noise * torch.tensor(degrees).deg2rad())
+    return noisy
+
+
+def chosen_poses(poses: MotionSet, split: str, count: int) -> Float[Tensor, "poses joints 3 3"]:
+    """So many poses, evenly over a split."""
+    pose = poses.rotations[poses.frames_of(split), 1:]
+    return pose[torch.linspace(0, len(pose) - 1, count).long()]
+
+
+def distances(
+    body: BodyModel,
+    pose: Float[Tensor, "poses joints 3 3"],
+    true: Float[Tensor, "poses joints 3 3"],
+    joints: tuple[int, ...],
+) -> Float[Tensor, "poses 63"]:
+    """Of the joints, roots together, mm; joints that the prior does not look at are not moved."""
+    places, betas = [], torch.zeros(len(pose), 16)
+    for rotations in (pose, true):
+        moved = torch.eye(3).repeat(len(pose), len(JOINT_NAMES) - 1, 1, 1)
+        moved[:, joints] = rotations[:, joints]
+        places.append(body(moved, betas).joints)
+    return 1000 * (places[0] - places[1]).norm(dim=-1)
+
+
+def parameters(prior: Prior) -> float:
+    """Numbers that were learned."""
+    if isinstance(prior, GaussianPrior):
+        return float(prior.whitening.tril().count_nonzero() + prior.centers.numel() / 3)
+    return float(sum(values.numel() for values in prior.parameters()))
+
+
+def as_markdown(rows: dict[str, dict[str, float]]) -> str:
+    """A table with a column for each prior."""
+    names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
+    lines = ["| | " + " | ".join(rows) + " |", "| --- " * (len(rows) + 1) + "|"]
+    show: Callable[[float | None], str] = lambda value: "" if value is None else f"{value:.4g}"
+    for name in names:
+        cells = [show(figures.get(name)) for figures in rows.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _autoencoder(recipe: FlowRecipe, poses: MotionSet, path: Path) -> PoseVae:
+    config = VaeConfig(joints=GaussianPrior.load().joint_names, hidden=recipe.hidden)
+    model = PoseVae(config)
+    if path.exists():
+        model.load_state_dict(load_file(path))
+        return model
+    torch.manual_seed(recipe.seed)
+    curve = train(model, model.bound, poses, recipe)
+    write_weights(path, model.state_dict(), {"config": vars(config), "curve": curve})
+    return model
+
+
+if __name__ == "__main__":
+    main()
