@@ -24,7 +24,8 @@ from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.crops import around_axis, around_boxes, cut, image_from_crop, move
 from hund_backend.perception.eyes import WEIGHTS
 from hund_backend.rendering.painter import Mesh, paint
-from hund_backend.training.motion import motions, read_pack
+from hund_backend.training.motion import motions
+from hund_backend.training.packs import read_pack
 
 SIZE, FOCAL, DISTANCE = 640, 900.0, 4.0  # pixels, pixels, metres
 BUILD_SPREAD = 0.8  # of the betas

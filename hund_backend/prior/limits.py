@@ -43,7 +43,7 @@ LIMITS = (
     Limit("UpperarmL", ARM, ARM_FLEXION, (-80, 150), (-70, 160), (-140, 140)),
     Limit("LowerarmL", ARM, ARM_FLEXION, (-10, 155), (-15, 15), (-100, 100)),
     Limit("HandL", ARM, FRONT, (-90, 90), (-60, 60), (-120, 120)),
-    Limit("ThighL", LEG, HIP_FLEXION, (-60, 160), (-60, 130), (-80, 80)),
+    Limit("ThighL", LEG, HIP_FLEXION, (-60, 160), (-60, 130), (-80, 105)),
     Limit("CalfL", LEG, KNEE_FLEXION, (-10, 160), (-15, 15), (-40, 40)),
     Limit("AnkleL", UP, LEFT, (-50, 80), (-50, 50), (-50, 50)),
     Limit("BallL", FRONT, LEFT, (-70, 50), (-15, 15), (-15, 15)),

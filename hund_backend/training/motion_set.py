@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
@@ -14,16 +16,31 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hund_backend.body.file import BODY_FILE
+from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import JOINT_INDEX
-from hund_backend.prior.limits import JointLimits
+from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
 
+from .artefacts import ArtefactRules
 from .contacts import Soles, contacts, floor_height
-from .motion import mirrored, motions, read_pack
+from .duplicates import STRIDE, takes
+from .feet import Feet
+from .motion import heading, mirrored, motions
+from .packs import CORRESPONDENCES, read_pack
+
+logger = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "held_out"]
 
-PACKS = ("cmu_subset", "cmu_eval8", "deepmimic")
+# Of takes that several packs have, the first pack's copy stays: CMU's own skeleton has toes.
+PACKS = (
+    "cmu_eval8",
+    "bvh11_cmu131",
+    "cmu_subset",
+    "deepmimic",
+    "animdraw_fair",
+    "isaacgym_cmu",
+)
+FPS = 30.0
 HELD_OUT = (
     "cmu_subset/05",
     "cmu_subset/12",
@@ -31,7 +48,8 @@ HELD_OUT = (
     "deepmimic/humanoid3d_spinkick",
 )
 VALIDATION_SHARE = 0.1  # of the frames that are not held out
-TOLERANCE = 0.26  # radians beyond the joint limits at which a frame is a fault of the capture
+SAME_LENGTH = 3  # frames by which cuts of one take differ
+COMPARED = ("Calf", "Ankle", "Lowerarm", "Hand")  # joints by whose places takes are compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,40 +110,104 @@ def motion_set(folder: Path, cache: Path | None = None) -> MotionSet:
 
 
 def _made(folder: Path) -> MotionSet:
-    body = BodyModel.load("keypoints")
-    rest, limits, soles = body.rest_template, JointLimits(torch.float64), Soles()
-    leg = _leg_length(rest)
-    rotations, translation, standing, usable, names = [], [], [], [], []
-    for name in PACKS:
-        for motion in motions(read_pack(folder / f"{name}_30fps.npz"), rest):
-            places = motion.translation * leg
-            under = soles.places(motion.rotations, places)
-            places[:, 1] -= floor_height(under)
-            rotations.append(motion.rotations.float())
-            translation.append(places.float())
-            standing.append(contacts(under, motion.fps))
-            excess = limits.excess(motion.rotations[:, 1:]).abs().amax((-2, -1))
-            usable.append(excess < TOLERANCE)
-            names.append(motion.name.removesuffix(".bvh").removesuffix(".txt"))
-    lengths = torch.tensor([0, *map(len, rotations)])
+    clips = _clips(folder)
+    features = [_features(clip.rotations) for clip in clips]
+    take = takes(features, [clip.pack for clip in clips])
+    held_out = {take[i] for i, clip in enumerate(clips) if clip.name.startswith(HELD_OUT)}
+    kept = sorted(_kept(clips, take))
+    for i, clip in enumerate(clips):
+        if i not in kept:
+            logger.info("%s is the same take as %s", clip.name, _shown(clips, take, kept, i))
+    rules = ArtefactRules()
+    faults = [rules.faults(clips[i].rotations, clips[i].fps) for i in kept]
+    chosen = [clips[i] for i in kept]
+    lengths = torch.tensor([0, *(len(clip.rotations) for clip in chosen)])
     return MotionSet(
-        rotations=torch.cat(rotations),
-        translation=torch.cat(translation),
-        contacts=torch.cat(standing),
+        rotations=torch.cat([clip.rotations.float() for clip in chosen]),
+        translation=torch.cat([clip.translation.float() for clip in chosen]),
+        contacts=torch.cat([clip.contacts for clip in chosen]),
         starts=lengths.cumsum(0),
-        names=tuple(names),
-        splits=_splits(names, lengths[1:].tolist()),
-        usable=torch.cat(usable),
-        fps=30.0,
+        names=tuple(clip.name for clip in chosen),
+        splits=_splits([take[i] in held_out for i in kept], lengths[1:].tolist()),
+        usable=torch.cat([~torch.stack(list(rules.values())).any(0) for rules in faults]),
+        fps=FPS,
     )
 
 
-def _splits(names: list[str], lengths: list[int]) -> tuple[Split, ...]:
-    """Splits of clips: in the order of their names a clip validates whenever too few frames do."""
+@dataclass(frozen=True, kw_only=True)
+class _Clip:
+    pack: str
+    name: str
+    rotations: Float[Tensor, "frames 63 3 3"]
+    translation: Float[Tensor, "frames 3"]
+    contacts: Bool[Tensor, "frames 4"]
+    fps: float
+
+
+def _clips(folder: Path) -> list[_Clip]:
+    """All clips of all packs on our mean body, with repaired feet and the floor at 0."""
+    rest = BodyModel.load("keypoints").rest_template
+    soles, feet = Soles(), Feet()
+    leg = _leg_length(rest)
+    clips = []
+    for name in PACKS:
+        for motion in motions(read_pack(folder / f"{name}_30fps.npz"), rest):
+            assert motion.fps == FPS
+            places = motion.translation * leg
+            rotations = feet.repaired(motion.rotations, motion.fps)
+            if CORRESPONDENCES[name].toes is None:
+                rotations = feet.with_toes(rotations, places[:, 1])
+            under = soles.places(rotations, places)
+            places[:, 1] -= floor_height(under)
+            clips.append(
+                _Clip(
+                    pack=name,
+                    name=motion.name,
+                    rotations=rotations,
+                    translation=places,
+                    contacts=contacts(under, motion.fps),
+                    fps=motion.fps,
+                )
+            )
+    return clips
+
+
+def _features(rotations: Float[Tensor, "frames 63 3 3"]) -> Float[np.ndarray, "poses places"]:
+    """Places of hands, feet, elbows, knees and head against the pelvis, turned to the front."""
+    rotations = rotations[::STRIDE].clone()
+    rotations[:, 0] = heading(rotations[:, 0]).mT @ rotations[:, 0]
+    rest = BodyModel.load("keypoints").rest_template.double().expand(len(rotations), -1, -1)
+    _, joints = forward_kinematics(rotations, rest, PARENTS)
+    ends = [JOINT_INDEX[f"{name}{side}"] for name in COMPARED for side in "LR"]
+    ends.append(JOINT_INDEX["Head01"])
+    return (joints[:, ends] - joints[:, :1]).flatten(1).numpy()
+
+
+def _kept(clips: list[_Clip], take: Int[np.ndarray, " clips"]) -> list[int]:
+    """The clip that stands for each take: the longest, of equal ones that of the first pack."""
+    kept: dict[int, int] = {}
+    for clip, of in enumerate(take):
+        best = kept.setdefault(of, clip)
+        more = len(clips[clip].rotations) - len(clips[best].rotations)
+        earlier = PACKS.index(clips[clip].pack) < PACKS.index(clips[best].pack)
+        if more > SAME_LENGTH or (earlier and more >= -SAME_LENGTH):
+            kept[of] = clip
+    return list(kept.values())
+
+
+def _shown(clips: list[_Clip], take: np.ndarray, kept: list[int], clip: int) -> str:
+    return next(clips[i].name for i in kept if take[i] == take[clip])
+
+
+def _splits(held_out: list[bool], lengths: list[int]) -> tuple[Split, ...]:
+    """Splits of clips: in their order, a clip validates whenever too few frames do so far.
+
+    Clips of an activity follow one another, so that all kinds are among what validates.
+    """
     splits: list[Split] = []
     seen = validating = 0
-    for name, length in zip(names, lengths, strict=True):
-        if name.startswith(HELD_OUT):
+    for held, length in zip(held_out, lengths, strict=True):
+        if held:
             splits.append("held_out")
             continue
         seen += length
@@ -155,7 +237,10 @@ def _key(folder: Path) -> str:
 
 
 # Code that the cached set depends on.
-SOURCES = ("contacts", "motion", "motion_set")
+SOURCES = (
+    *("artefacts", "capsules", "contacts", "duplicates", "feet", "limb_roll"),
+    *("motion", "motion_set", "packs", "rotation_transfer"),
+)
 TENSORS = ("rotations", "translation", "contacts", "starts", "usable")
 
 

@@ -1,0 +1,164 @@
+"""Motion capture packs, and which of their joints turn which of ours."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Clips of one kind of skeleton, as parent-relative rotations.
+
+    Forward kinematics: R_j = R_parent exp(rotvec_j), p_j = p_parent + R_parent offset_j.
+    """
+
+    name: str
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    offsets: Float[np.ndarray, "skeletons joints 3"]  # the pack's own length
+    clip_names: tuple[str, ...]
+    clip_starts: Int[np.ndarray, " boundaries"]  # one more than clips
+    clip_skeletons: Int[np.ndarray, " clips"]
+    rotvecs: Float[np.ndarray, "frames joints 3"]
+    root_positions: Float[np.ndarray, "frames 3"]
+    fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correspondence:
+    """Which joint of a pack turns which joint of ours; `{side}` stands for the pack's side names."""
+
+    pelvis: str
+    chest: str
+    head: str
+    thigh: str
+    calf: str
+    foot: str
+    upperarm: str
+    lowerarm: str
+    hand: str
+    toes: str | None = None
+    sides: tuple[str, str] = ("left", "right")
+    opening: int = 0  # frames at the start of each clip that show the rest pose
+    waits: bool = False  # clips start with people who stand in a T-pose for a while
+    # The rest is drawn with bent elbows and knees, but the rotations were made for straight ones:
+    # copies of the same takes in CMU's own skeleton differ by just these bends.
+    straight_rest: bool = False
+    # Degrees by which the head is to nod: CMU's own skeleton makes walkers look down by 15° and
+    # its conversion the same walkers up by 5°; people who walk look ahead or a little down.
+    nod: float = 0.0
+    tilted_feet: bool = False  # at rest the soles are tilted with the legs, not flat
+
+    def on(self, side: str, joint: str) -> str:
+        """The pack's name of a limb's joint on our side "L" or "R"."""
+        return getattr(self, joint).format(side=self.sides["LR".index(side)])
+
+
+CORRESPONDENCES = {
+    "cmu_subset": Correspondence(
+        pelvis="hip",
+        chest="chest",
+        head="head",
+        thigh="{side}Thigh",
+        calf="{side}Shin",
+        foot="{side}Foot",
+        upperarm="{side}Shldr",
+        lowerarm="{side}ForeArm",
+        hand="{side}Hand",
+        sides=("l", "r"),
+        nod=7.0,
+        tilted_feet=True,
+        straight_rest=True,
+        opening=1,
+    ),
+    "cmu_eval8": Correspondence(
+        pelvis="Hips",
+        chest="Spine1",
+        head="Head",
+        thigh="{side}UpLeg",
+        calf="{side}Leg",
+        foot="{side}Foot",
+        toes="{side}ToeBase",
+        upperarm="{side}Arm",
+        lowerarm="{side}ForeArm",
+        hand="{side}FingerBase",  # the pack's hand only rolls; its finger base bends
+        sides=("Left", "Right"),
+        opening=1,
+        nod=-9.0,
+        tilted_feet=True,
+    ),
+    "deepmimic": Correspondence(
+        pelvis="root",
+        chest="chest",
+        head="neck",
+        thigh="{side}_hip",
+        calf="{side}_knee",
+        foot="{side}_ankle",
+        upperarm="{side}_shoulder",
+        lowerarm="{side}_elbow",
+        hand="{side}_wrist",
+    ),
+    "isaacgym_cmu": Correspondence(
+        pelvis="pelvis",
+        chest="torso",
+        head="head",
+        thigh="{side}_thigh",
+        calf="{side}_shin",
+        foot="{side}_foot",
+        upperarm="{side}_upper_arm",
+        lowerarm="{side}_lower_arm",
+        hand="{side}_hand",
+    ),
+    "bvh11_cmu131": Correspondence(
+        pelvis="Hips",
+        chest="Chest2",
+        head="Head",
+        thigh="{side}Hip",
+        calf="{side}Knee",
+        foot="{side}Ankle",
+        toes="{side}Toe",
+        upperarm="{side}Shoulder",
+        lowerarm="{side}Elbow",
+        hand="{side}Wrist",
+        sides=("Left", "Right"),
+        nod=-9.0,
+        tilted_feet=True,
+    ),
+    "animdraw_fair": Correspondence(
+        pelvis="Hips",
+        chest="Spine3",
+        head="Head",
+        thigh="{side}UpLeg",
+        calf="{side}Leg",
+        foot="{side}Foot",
+        toes="{side}ToeBase",
+        upperarm="{side}Arm",
+        lowerarm="{side}ForeArm",
+        hand="{side}Hand",
+        sides=("Left", "Right"),
+        waits=True,
+    ),
+}
+
+
+def read_pack(path: Path) -> Pack:
+    """Read a pack of clips (`<name>_30fps.npz`).
+
+    Args:
+        path: file with `names parents offsets clip_names clip_start clip_skel rotvec root_pos fps`.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        return Pack(
+            name=path.stem.removesuffix("_30fps"),
+            joint_names=tuple(str(name) for name in arrays["names"]),
+            parents=tuple(int(parent) for parent in arrays["parents"]),
+            offsets=arrays["offsets"].astype(np.float64),
+            clip_names=tuple(str(name) for name in arrays["clip_names"]),
+            clip_starts=arrays["clip_start"].astype(np.int64),
+            clip_skeletons=arrays["clip_skel"].astype(np.int64),
+            rotvecs=arrays["rotvec"].astype(np.float64),
+            root_positions=arrays["root_pos"].astype(np.float64),
+            fps=float(arrays["fps"]),
+        )
