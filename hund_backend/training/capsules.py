@@ -90,6 +90,7 @@ class CapsuleBody:
         names = list(CAPSULES)
         self._first = [names.index(first) for first, _ in PAIRS]
         self._second = [names.index(second) for _, second in PAIRS]
+        self._reach = torch.maximum(self.radii[self._first], self.radii[self._second])
 
     def penetration(self, joints: Float[Tensor, "frames 63 3"]) -> Float[Tensor, "frames pairs"]:
         """How deep the axis of the thinner of two capsules lies in the thicker, metres.
@@ -98,21 +99,53 @@ class CapsuleBody:
         """
         ends = joints[:, self._ends]
         distance = segment_distance(ends[:, self._first], ends[:, self._second])
-        radii = self.radii.to(joints)
-        return torch.maximum(radii[self._first], radii[self._second]) - distance
+        return self._reach.to(joints) - distance
+
+    def way_out(self, joints: Float[Tensor, "frames 63 3"]) -> Float[Tensor, "frames 63 3"]:
+        """By how much to move the ends of forearms and hands so that none lies in another part.
+
+        The deepest penetration of each decides; its nearer end moves more. Metres.
+        """
+        ends = joints[:, self._ends]
+        share, way = between(ends[:, self._first], ends[:, self._second])
+        distance = way.norm(dim=-1)
+        depth = (self._reach.to(joints) - distance).clamp(min=0)
+        push = way / distance.clamp(min=1e-6)[..., None] * depth[..., None]
+        moves = torch.zeros_like(joints)
+        for pair, (first, _) in enumerate(PAIRS):
+            if first[:-1] not in ("forearm", "hand"):
+                continue
+            start, end = self._ends[self._first[pair]]
+            for joint, part in ((start, 1 - share[:, pair]), (end, share[:, pair])):
+                move = part[:, None] * push[:, pair]
+                larger = move.norm(dim=-1) > moves[:, joint].norm(dim=-1)
+                moves[:, joint] = torch.where(larger[:, None], move, moves[:, joint])
+        return moves
 
 
 def segment_distance(
     first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
 ) -> Float[Tensor, " *batch"]:
-    """The least distance between two segments, given by their ends (Ericson, 2005, §5.1.9)."""
+    """The least distance between two segments, given by their ends."""
+    return between(first, second)[1].norm(dim=-1)
+
+
+def between(
+    first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
+) -> tuple[Float[Tensor, " *batch"], Float[Tensor, "*batch 3"]]:
+    """Where a segment is nearest to another, and the way there (Ericson, 2005, §5.1.9).
+
+    Returns:
+        The share of the first segment at its nearest point, and the vector from the nearest point
+        of the second to it.
+    """
     origin, other = first[..., 0, :], second[..., 0, :]
     along, across = first[..., 1, :] - origin, second[..., 1, :] - other
-    between = origin - other
+    gap = origin - other
     a, e = along.square().sum(-1), across.square().sum(-1).clamp(min=1e-12)
-    b, c, f = (along * across).sum(-1), (along * between).sum(-1), (across * between).sum(-1)
+    b, c, f = (along * across).sum(-1), (along * gap).sum(-1), (across * gap).sum(-1)
     cross = a * e - b * b
     s = torch.where(cross > 1e-9, (b * f - c * e) / cross.clamp(min=1e-9), 0.0).clamp(0, 1)
     t = ((b * s + f) / e).clamp(0, 1)
     s = ((b * t - c) / a.clamp(min=1e-12)).clamp(0, 1)
-    return (between + s[..., None] * along - t[..., None] * across).norm(dim=-1)
+    return s, gap + s[..., None] * along - t[..., None] * across

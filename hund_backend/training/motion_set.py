@@ -26,6 +26,7 @@ from .duplicates import STRIDE, takes
 from .feet import Feet
 from .motion import heading, mirrored, motions
 from .packs import CORRESPONDENCES, read_pack
+from .untangling import Untangling
 
 logger = logging.getLogger(__name__)
 
@@ -147,14 +148,14 @@ class _Clip:
 def _clips(folder: Path) -> list[_Clip]:
     """All clips of all packs on our mean body, with repaired feet and the floor at 0."""
     rest = BodyModel.load("keypoints").rest_template
-    soles, feet = Soles(), Feet()
+    soles, feet, untangling = Soles(), Feet(), Untangling()
     leg = _leg_length(rest)
     clips = []
     for name in PACKS:
         for motion in motions(read_pack(folder / f"{name}_30fps.npz"), rest):
             assert motion.fps == FPS
             places = motion.translation * leg
-            rotations = feet.repaired(motion.rotations, motion.fps)
+            rotations = untangling.freed(feet.repaired(motion.rotations, motion.fps))
             if CORRESPONDENCES[name].toes is None:
                 rotations = feet.with_toes(rotations, places[:, 1])
             under = soles.places(rotations, places)
@@ -238,8 +239,8 @@ def _key(folder: Path) -> str:
 
 # Code that the cached set depends on.
 SOURCES = (
-    *("artefacts", "capsules", "contacts", "duplicates", "feet", "limb_roll"),
-    *("motion", "motion_set", "packs", "rotation_transfer"),
+    *("artefacts", "capsules", "contacts", "duplicates", "feet", "inverse_kinematics"),
+    *("limb_roll", "motion", "motion_set", "packs", "rotation_transfer", "untangling"),
 )
 TENSORS = ("rotations", "translation", "contacts", "starts", "usable")
 
