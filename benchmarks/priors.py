@@ -23,7 +23,14 @@ from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.prior.pose_prior import PosePrior
 from hund_backend.training.augmentation import ARM
-from hund_backend.training.fit_flow import FlowRecipe, dequantized, fit, train
+from hund_backend.training.density import train
+from hund_backend.training.fit_flow import (
+    PoseRecipe,
+    PoseStream,
+    dequantized,
+    fit_poses,
+    validation_poses,
+)
 from hund_backend.training.motion_set import MotionSet, motion_set
 from hund_backend.training.pose_vae import PoseVae, VaeConfig
 from hund_backend.training.weights import write_weights
@@ -47,21 +54,21 @@ class Contender:
     """A prior in the comparison."""
 
     name: str
-    recipe: FlowRecipe | None  # none: the Gaussian, whose weights ship
+    recipe: PoseRecipe | None  # none: the Gaussian, whose weights ship
     autoencodes: bool = False
 
 
 CONTENDERS = (
     Contender(name="Gaussian, rotation vectors", recipe=None),
-    Contender(name="Gaussian, 6D", recipe=FlowRecipe(kind="light", layers=1, steps=1000)),
-    Contender(name="VAE", recipe=FlowRecipe(hidden=192, steps=3000), autoencodes=True),
-    Contender(name="light flow, 6 layers", recipe=FlowRecipe(layers=6, steps=3000)),
+    Contender(name="Gaussian, 6D", recipe=PoseRecipe(kind="light", layers=1, steps=1000)),
+    Contender(name="VAE", recipe=PoseRecipe(hidden=192, steps=3000), autoencodes=True),
+    Contender(name="light flow, 10 layers", recipe=PoseRecipe(layers=10, steps=3000)),
     Contender(
-        name="RealNVP, 6 couplings", recipe=FlowRecipe(kind="realnvp", hidden=96, steps=3000)
+        name="RealNVP, 6 couplings", recipe=PoseRecipe(kind="realnvp", hidden=96, steps=3000)
     ),
     Contender(
         name="neural spline, 4 couplings",
-        recipe=FlowRecipe(kind="spline", layers=4, hidden=64, steps=1000),
+        recipe=PoseRecipe(kind="spline", layers=4, hidden=64, steps=1000),
     ),
 )
 
@@ -110,7 +117,7 @@ def trained(contender: Contender, poses: MotionSet, folder: Path) -> Prior:
     if contender.autoencodes:
         return _autoencoder(contender.recipe, poses, path)
     if not path.exists():
-        flow, curve = fit(poses, contender.recipe)
+        flow, curve = fit_poses(poses, contender.recipe)
         write_weights(path, flow.state_dict(), {"config": vars(flow.config), "curve": curve})
     return PoseFlow.load(path)
 
@@ -118,7 +125,7 @@ def trained(contender: Contender, poses: MotionSet, folder: Path) -> Prior:
 def measured(prior: Prior, poses: MotionSet, count: int) -> dict[str, float]:
     """All figures of a prior."""
     body = BodyModel.load("keypoints")
-    recipe, dimensions = FlowRecipe(), 3 * len(prior.joints)
+    recipe, dimensions = PoseRecipe(), 3 * len(prior.joints)
     figures = {}
     for split in ("train", "validation", "held_out"):
         shown = dequantized(chosen_poses(poses, split, count), recipe.augmentation)
@@ -245,14 +252,15 @@ def as_markdown(rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _autoencoder(recipe: FlowRecipe, poses: MotionSet, path: Path) -> PoseVae:
+def _autoencoder(recipe: PoseRecipe, poses: MotionSet, path: Path) -> PoseVae:
     config = VaeConfig(joints=GaussianPrior.load().joint_names, hidden=recipe.hidden)
     model = PoseVae(config)
     if path.exists():
         model.load_state_dict(load_file(path))
         return model
     torch.manual_seed(recipe.seed)
-    curve = train(model, model.bound, poses, recipe)
+    stream, validation = PoseStream(poses, recipe), validation_poses(poses, recipe)
+    curve = train(model, model.bound, stream, validation, recipe)
     write_weights(path, model.state_dict(), {"config": vars(config), "curve": curve})
     return model
 

@@ -20,7 +20,9 @@ from .coordinates import cross_matrix
 from .coupling_flow import CouplingFlow
 from .light_flow import LightFlow
 
-WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "pose_flow.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS_FILE = WEIGHTS / "pose_flow.safetensors"
+HAND_WEIGHTS_FILE = WEIGHTS / "hand_flow.safetensors"  # of a left hand; mirror right ones
 DRAWS = 16  # of the freedoms that Gram-Schmidt forgets, to integrate them out of a likelihood
 
 
