@@ -19,6 +19,7 @@ from hund_backend.body.file import BODY_FILE
 from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
+from hund_backend.errors import BadInputError
 
 from .artefacts import ArtefactRules
 from .contacts import Soles, contacts, floor_height
@@ -151,18 +152,19 @@ def _clips(folder: Path) -> list[_Clip]:
     soles, feet, untangling = Soles(), Feet(), Untangling()
     leg = _leg_length(rest)
     clips = []
-    for name in PACKS:
-        for motion in motions(read_pack(folder / f"{name}_30fps.npz"), rest):
+    for path in _packs(folder):
+        pack = read_pack(path)
+        for motion in motions(pack, rest):
             assert motion.fps == FPS
             places = motion.translation * leg
             rotations = untangling.freed(feet.repaired(motion.rotations, motion.fps))
-            if CORRESPONDENCES[name].toes is None:
+            if CORRESPONDENCES[pack.name].toes is None:
                 rotations = feet.with_toes(rotations, places[:, 1])
             under = soles.places(rotations, places)
             places[:, 1] -= floor_height(under)
             clips.append(
                 _Clip(
-                    pack=name,
+                    pack=pack.name,
                     name=motion.name,
                     rotations=rotations,
                     translation=places,
@@ -225,14 +227,21 @@ def _leg_length(rest: Float[Tensor, "63 3"]) -> float:
     return float((hip - knee).norm() + (knee - ankle).norm())
 
 
+def _packs(folder: Path) -> list[Path]:
+    paths = [folder / f"{name}_30fps.npz" for name in PACKS]
+    paths = [path for path in paths if path.exists()]
+    if not paths:
+        raise BadInputError(f"{folder} has no pack of motions (<name>_30fps.npz): name another.")
+    return paths
+
+
 def _key(folder: Path) -> str:
     """Changes with the packs, with our body and with the code that brings them together."""
     here = Path(__file__).parent
     sources = [here / f"{name}.py" for name in SOURCES]
     sources += [here.parent / "prior" / "limits.py", BODY_FILE]
-    packs = [folder / f"{name}_30fps.npz" for name in PACKS]
     content = hashlib.sha256()
-    for path in (*packs, *sources):
+    for path in (*_packs(folder), *sources):
         content.update(hashlib.sha256(path.read_bytes()).digest())
     return content.hexdigest()[:16]
 

@@ -1,0 +1,146 @@
+"""Laws of retargeting: rotation transfer, rolls of limbs, inverse kinematics."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from stick_figures import NAMES, figure_motion, pack
+
+from hund_backend.body.kinematics import forward_kinematics
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.body.skeleton import BODY_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
+from hund_backend.prior.limits import JointLimits
+from hund_backend.training.inverse_kinematics import InverseKinematics
+from hund_backend.training.limb_roll import bent_backwards, hinged
+from hund_backend.training.motion import mirrored, motions
+
+TURNS = {"y up": np.eye(3), "z up": np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])}
+BONES = (("thigh", "calf"), ("calf", "foot"), ("upperarm", "lowerarm"), ("lowerarm", "hand"))
+OURS = {
+    "thigh": "Thigh",
+    "calf": "Calf",
+    "foot": "Ankle",
+    "upperarm": "Upperarm",
+    "lowerarm": "Lowerarm",
+    "hand": "Hand",
+}
+
+
+@pytest.fixture(scope="module")
+def rest():
+    return BodyModel.load("keypoints").rest_template.double()
+
+
+def our_joints(rotations, rest):
+    return forward_kinematics(rotations, rest.expand(len(rotations), -1, -1), PARENTS)[1]
+
+
+def source_joints(made, turn):
+    turned, places = [], []
+    local = rotvec_to_matrix(torch.from_numpy(made.rotvecs))
+    offsets = torch.from_numpy(made.offsets[0])
+    for joint, parent in enumerate(made.parents):
+        if parent < 0:
+            turned.append(local[:, joint])
+            places.append(torch.zeros(len(local), 3, dtype=torch.float64))
+        else:
+            turned.append(turned[parent] @ local[:, joint])
+            places.append(places[parent] + turned[parent] @ offsets[joint])
+    return torch.stack(places, 1) @ torch.from_numpy(turn)
+
+
+def directions(start, end):
+    return torch.nn.functional.normalize(end - start, dim=-1)
+
+
+@pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
+def test_our_bones_point_where_the_sources_do(turn, rest):
+    made = pack([figure_motion(60, seed=0)], turn=turn)
+    motion = next(motions(made, rest))
+    ours, theirs = our_joints(motion.rotations, rest), source_joints(made, turn)
+    for side in "LR":
+        for first, second in BONES:
+            places = [made.joint_names.index(NAMES.on(side, j)) for j in (first, second)]
+            there = directions(*theirs[:, places].unbind(1))
+            mine = [JOINT_INDEX[OURS[j] + side] for j in (first, second)]
+            here = directions(*ours[:, mine].unbind(1))
+            torch.testing.assert_close(here, there, atol=1e-6, rtol=0)
+
+
+def test_hinges_only_flex(rest):
+    limits = JointLimits(torch.float64)
+    motion = next(motions(pack([figure_motion(60, seed=1)]), rest))
+    angles = limits.angles(motion.rotations[:, 1:])
+    for joint in ("CalfL", "CalfR", "LowerarmL", "LowerarmR"):
+        flexion, abduction, _ = angles[:, limits.joints.index(JOINT_INDEX[joint] - 1)].unbind(-1)
+        assert flexion.min() > 0.1
+        assert abduction.abs().max() < 0.1
+
+
+def test_the_bend_tells_the_roll_whatever_the_source_rolls(rest):
+    generator = torch.Generator().manual_seed(0)
+    bone, axis = torch.tensor([0.0, -1, 0]).double(), torch.tensor([-1.0, 0, 0]).double()
+    turned = rotvec_to_matrix(torch.randn(1, 3, generator=generator).double()).expand(20, 3, 3)
+    bend = rotvec_to_matrix(torch.linspace(0.6, 1.5, 20).double()[:, None] * axis)
+    lower = turned @ bend @ bone
+    for roll in (0.0, 1.0, -2.5):
+        rolled = turned @ rotvec_to_matrix(roll * bone)
+        found = hinged(rolled, lower, bone, axis)
+        torch.testing.assert_close(found, turned, atol=2e-2, rtol=0)
+
+
+def test_an_arm_changes_its_bend_only_as_a_whole():
+    bend = torch.tensor([0.0, 0.5, 0.6, 0.5, 0.0, 0.5, 0.5, 0.1])
+    roll = torch.tensor([3.0, 2.9, 1.9, 3.0, 0.0, 0.5, 2.5, 3.0])
+    expected = [False, True, True, True, False, False, False, False]
+    assert bent_backwards(bend, roll).tolist() == expected
+
+
+def test_forearms_bent_backwards_are_turned_back(rest):
+    rotvecs = figure_motion(60, seed=2)
+    right = next(motions(pack([rotvecs]), rest))
+    clips = [rotvecs, rotvecs.copy()]
+    elbow = pack(clips).joint_names.index(NAMES.on("L", "lowerarm"))
+    clips[1][:, elbow] *= -1
+    # The hinge of the pack is told by its mean, so the wrong clip must not be half of it.
+    wrong = list(motions(pack([rotvecs, rotvecs, clips[1]]), rest))[-1]
+    hands = [our_joints(m.rotations, rest)[:, JOINT_INDEX["HandL"]] for m in (right, wrong)]
+    torch.testing.assert_close(hands[1], hands[0], atol=1e-6, rtol=0)
+
+
+def test_the_mirror_of_the_mirror_is_the_pose(rest):
+    motion = next(motions(pack([figure_motion(10, seed=3)]), rest))
+    torch.testing.assert_close(mirrored(mirrored(motion.rotations)), motion.rotations)
+    assert not torch.allclose(mirrored(motion.rotations), motion.rotations)
+
+
+def test_inverse_kinematics_finds_the_joints_of_our_own_poses(rest):
+    motion = next(motions(pack([figure_motion(20, seed=4)]), rest))
+    moved = tuple(j for j in BODY_JOINTS if not JOINT_NAMES[j].startswith(("Foot", "Ball", "Toe")))
+    kinematics = InverseKinematics(rest, moved)
+    seen = [JOINT_INDEX[name + side] for name in OURS.values() for side in "LR"]
+    seen += [JOINT_INDEX["Neck01"], JOINT_INDEX["Head01"]]
+    weights = torch.zeros(20, 63, dtype=torch.float64)
+    weights[:, seen] = 1
+    generator = torch.Generator().manual_seed(0)
+    start = motion.rotations.clone()
+    shaken = 0.15 * torch.randn(20, len(moved), 3, generator=generator).double()
+    start[:, moved] = start[:, moved] @ rotvec_to_matrix(shaken)
+    targets = kinematics.places(motion.rotations)
+    before = (kinematics.places(start) - targets)[:, seen].norm(dim=-1)
+    after = (kinematics.places(kinematics.solve(start, targets, weights)) - targets)[:, seen]
+    assert before.mean() > 0.08
+    assert after.norm(dim=-1).max() < 0.005
+
+
+def test_inverse_kinematics_leaves_a_pose_that_fits(rest):
+    motion = next(motions(pack([figure_motion(5, seed=5)]), rest))
+    moved = tuple(JOINT_INDEX[name] for name in ("UpperarmL", "LowerarmL"))
+    kinematics = InverseKinematics(rest, moved)
+    targets = kinematics.places(motion.rotations)
+    found = kinematics.solve(motion.rotations, targets, torch.ones(5, 63, dtype=torch.float64))
+    limits = JointLimits(torch.float64)
+    assert limits.excess(motion.rotations[:, 1:]).abs().max() < math.radians(1)
+    torch.testing.assert_close(found, motion.rotations, atol=1e-4, rtol=0)
