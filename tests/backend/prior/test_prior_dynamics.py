@@ -1,0 +1,447 @@
+"""Laws of the dynamics: likelihood, prediction, derivatives, smoothing, gaps, training, files."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.errors import BadInputError
+from hund_backend.prior.banded import Bands, banded_solution
+from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
+from hund_backend.prior.root_motion import UNKNOWN, forgotten, knows, root_motion
+from hund_backend.prior.smoothing import filled, smoothed
+from hund_backend.training.fit_dynamics import (
+    DynamicsRecipe,
+    Motions,
+    drawn,
+    nats,
+    pace_exponent,
+    train,
+)
+from hund_backend.training.weights import write_weights
+
+LATENT = 5
+DOUBLE = torch.float64
+
+
+@pytest.fixture(scope="module")
+def dynamics():
+    return bent()
+
+
+def bent(seed=0, amount=0.05):
+    """Dynamics far enough from constant velocity for their laws to say something."""
+    torch.manual_seed(seed)
+    model = Dynamics(DynamicsConfig(latent=LATENT, hidden=8)).double()
+    generator = torch.Generator().manual_seed(seed)
+    for values in model.parameters():
+        values.data += amount * torch.randn(values.shape, generator=generator, dtype=DOUBLE)
+    model.velocity_scale.fill_(0.2)
+    model.acceleration_scale.fill_(0.1)
+    model.log_diagonal.data += 2
+    return model.eval().requires_grad_(False)
+
+
+def motion(*batch, frames=20, seed=0, speed=0.2):
+    """Smooth latents, and roots with a gap in what is known."""
+    generator = torch.Generator().manual_seed(seed)
+    phase = 6 * torch.rand(*batch, 1, LATENT, generator=generator, dtype=DOUBLE)
+    time = torch.arange(frames, dtype=DOUBLE)[:, None]
+    roots = torch.randn(*batch, frames, 14, generator=generator, dtype=DOUBLE)
+    roots[..., frames // 2 :, 6:10] = UNKNOWN
+    return torch.sin(speed * time + phase), roots
+
+
+def noisy(latents, size, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return latents + size * torch.randn(latents.shape, generator=generator, dtype=DOUBLE)
+
+
+def followed(dynamics, frames=20):
+    """A motion that goes as expected in every step."""
+    start, roots = motion(frames=2)
+    roots = roots[-1:].expand(frames, -1)
+    return torch.cat((start, dynamics.predict(start, roots[:2], frames - 2))), roots
+
+
+def test_untrained_dynamics_are_constant_velocity():
+    model = Dynamics(DynamicsConfig(latent=LATENT)).double()
+    here, before = torch.randn(2, 7, LATENT, dtype=DOUBLE)
+    torch.testing.assert_close(model.transition(here, before).mean, 2 * here - before)
+
+
+def test_the_density_of_a_step_is_that_of_students_t(dynamics):
+    """In one dimension by torch's own, and by its integral."""
+    single = Dynamics(DynamicsConfig(latent=1, hidden=4)).double()
+    single.log_diagonal.data += 1.3
+    steps = torch.linspace(-40, 40, 200_001, dtype=DOUBLE)
+    latents = torch.zeros(len(steps), 3, 1, dtype=DOUBLE)
+    latents[:, 2, 0] = steps
+    with torch.no_grad():
+        density = single.log_prob(latents)[:, 0]
+        scale = float(((single.freedom - 2) / single.freedom).sqrt() / single.components[0, 0])
+    expected = torch.distributions.StudentT(single.freedom.detach(), 0.0, scale).log_prob(steps)
+    torch.testing.assert_close(density, expected)
+    assert float(torch.trapezoid(density.exp(), steps)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_volume_that_stretches_lowers_the_density(dynamics):
+    """Doubling C halves the unit of every component."""
+    latents, roots = followed(dynamics)
+    finer = bent()
+    finer.triangle.data *= 2
+    finer.log_diagonal.data += torch.tensor(2.0, dtype=DOUBLE).log()
+    gain = finer.log_prob(latents, roots) - dynamics.log_prob(latents, roots)
+    torch.testing.assert_close(gain, LATENT * torch.full_like(gain, 2).log())
+
+
+def test_a_batch_is_its_clips_one_by_one(dynamics):
+    latents, roots = motion(3, 2)
+    values = dynamics.log_prob(latents, roots)
+    single = [dynamics.log_prob(*one) for one in zip(latents[1], roots[1], strict=True)]
+    torch.testing.assert_close(values[1], torch.stack(single))
+    precision = torch.full(latents.shape[:-1], 30.0, dtype=DOUBLE)
+    found = smoothed(dynamics, latents, precision, roots)
+    torch.testing.assert_close(
+        found[1, 1], smoothed(dynamics, latents[1, 1], precision[1, 1], roots[1, 1])
+    )
+
+
+def test_the_likelihood_has_gradients_everywhere(dynamics):
+    latents, roots = motion(2)
+    latents.requires_grad_()
+    dynamics.log_prob(latents, roots).sum().backward()
+    assert torch.isfinite(latents.grad).all()
+    assert (latents.grad != 0).all()
+
+
+def test_time_shifts_the_likelihood(dynamics):
+    latents, roots = motion(frames=30)
+    torch.testing.assert_close(
+        dynamics.log_prob(latents, roots)[4:], dynamics.log_prob(latents[4:], roots[4:])
+    )
+
+
+def test_a_sampled_motion_is_likelier_than_its_shuffled_frames(dynamics):
+    start, roots = motion(4, frames=2)
+    drawn_on = dynamics.sample(start, roots, 40, torch.Generator().manual_seed(0))
+    latents = torch.cat((start, drawn_on), dim=-2)
+    shuffled = latents[:, torch.randperm(42, generator=torch.Generator().manual_seed(0))]
+    roots = roots[:, -1:].expand(-1, 42, -1)
+    likely = dynamics.log_prob(latents, roots).sum(-1)
+    assert (likely > dynamics.log_prob(shuffled, roots).sum(-1)).all()
+
+
+def test_samples_spread_as_the_density_says(dynamics):
+    start, roots = motion(frames=2)
+    start, roots = start.expand(20_000, -1, -1), roots.expand(20_000, -1, -1)
+    step = dynamics.transition(start[:1, 1], start[:1, 0], roots[:1, 1])
+    found = dynamics.sample(start, roots, 1, torch.Generator().manual_seed(0))[:, 0]
+    parts = (found - step.mean) @ dynamics.components.T * (-0.5 * step.log_variance).exp()
+    torch.testing.assert_close(torch.cov(parts.T), torch.eye(LATENT).double(), atol=0.08, rtol=0)
+
+
+def test_what_is_unknown_of_the_root_has_no_say(dynamics):
+    latents, roots = motion(frames=6)
+    nothing = forgotten(roots, torch.ones(6, 4, dtype=torch.bool))
+    assert not knows(nothing).any()
+    torch.testing.assert_close(
+        dynamics.log_prob(latents, nothing), dynamics.log_prob(latents, None)
+    )
+    other = roots.clone()
+    other[3:, 6:10] = 17.0
+    hidden = torch.tensor([False, False, True, False]).expand(6, 4)
+    torch.testing.assert_close(
+        dynamics.log_prob(latents, forgotten(roots, hidden)),
+        dynamics.log_prob(latents, forgotten(other, hidden)),
+    )
+
+
+def test_the_roots_features_do_not_depend_on_where_a_person_walks_to():
+    generator = torch.Generator().manual_seed(0)
+    turns = rotvec_to_matrix(torch.randn(9, 3, generator=generator, dtype=DOUBLE))
+    places = torch.randn(9, 3, generator=generator, dtype=DOUBLE)
+    facing = rotvec_to_matrix(torch.tensor([0.0, 1.1, 0.0], dtype=DOUBLE))
+    moved = places @ facing.T + torch.tensor([3.0, 0.0, -2.0], dtype=DOUBLE)
+    contacts = torch.rand(9, 4, generator=generator) < 0.5
+    torch.testing.assert_close(
+        root_motion(facing @ turns, moved, contacts, 25.0),
+        root_motion(turns, places, contacts, 25.0),
+    )
+
+
+@pytest.mark.parametrize("fps", [24.0, 25.0, 30.0, 50.0, 60.0])
+def test_derivatives_are_those_of_finite_steps(dynamics, fps):
+    latents, roots = motion(frames=4)
+    spread = dynamics.log_variances(latents, roots, fps)
+    jacobians = dynamics.residual_jacobians(latents, spread, roots, fps)
+    full = torch.autograd.functional.jacobian(
+        lambda z: dynamics.residuals(z, spread, roots, fps), latents
+    )
+    for place, jacobian in enumerate(jacobians):
+        for inner in range(2):
+            torch.testing.assert_close(jacobian[inner], full[inner, :, inner + place])
+    step = torch.zeros_like(latents)
+    step[1, 2] = 1e-5
+    ends = [dynamics.residuals(latents + sign * step, spread, roots, fps) for sign in (1, -1)]
+    torch.testing.assert_close(jacobians[1][0, :, 2], (ends[0] - ends[1])[0] / 2e-5)
+
+
+@pytest.mark.parametrize("fps", [24.0, 25.0, 50.0, 60.0])
+def test_other_frame_rates_go_the_same_way(fps):
+    """Roll-outs of half a second meet, by as much as steps of a difference equation can."""
+    model = bent(amount=0.02)
+    time = torch.tensor([-1.0, 0.0], dtype=DOUBLE)[:, None]
+    velocity = torch.linspace(-1, 1, LATENT, dtype=DOUBLE)  # per second
+    ends = {}
+    for rate in (fps, 30.0, 300.0):
+        start = 0.3 + velocity * time / rate
+        ends[rate] = model.predict(start, None, round(rate / 2), rate)[-1]
+    gone = (ends[300.0] - 0.3).norm()
+    assert (ends[fps] - ends[30.0]).norm() < 0.1 * gone
+    if fps > 30:  # finer steps are nearer to the limit
+        assert (ends[fps] - ends[300.0]).norm() < (ends[30.0] - ends[300.0]).norm()
+
+
+def test_the_constant_velocity_of_any_frame_rate_is_followed():
+    model = Dynamics(DynamicsConfig(latent=LATENT)).double()
+    line = torch.arange(9, dtype=DOUBLE)[:, None] * torch.ones(LATENT).double()
+    for fps in (24.0, 60.0):
+        spread = model.log_variances(line, None, fps)
+        assert model.residuals(line, spread, None, fps).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 7, 20])
+@pytest.mark.parametrize("segment", [1, 2, 3, 48])
+def test_the_banded_solution_is_the_dense_one(frames, segment):
+    generator = torch.Generator().manual_seed(frames)
+    tall = torch.randn(2, frames, 6, 3, 3, generator=generator, dtype=DOUBLE)
+    dense = torch.zeros(2, frames, 3, frames, 3, dtype=DOUBLE)
+    for frame in range(frames):  # terms over three frames in a row make the bands
+        touched = range(frame, min(frame + 3, frames))
+        for one in touched:
+            for other in touched:
+                dense[:, one, :, other] += (
+                    tall[:, frame, one - frame].mT @ tall[:, frame, other - frame]
+                )
+        dense[:, frame, :, frame] += torch.eye(3).double()
+    right = torch.randn(2, frames, 3, generator=generator, dtype=DOUBLE)
+
+    def bands(start, stop):
+        blocks = [dense.new_full((2, stop - start, 3, 3), UNKNOWN) for _ in range(3)]
+        for apart, block in enumerate(blocks):
+            for frame in range(start, min(stop, frames - apart)):
+                block[:, frame - start] = dense[:, frame + apart, :, frame]
+        return Bands(*blocks, right[:, start:stop])
+
+    expected = torch.linalg.solve(dense.flatten(3).flatten(1, 2), right.flatten(1))
+    torch.testing.assert_close(banded_solution(bands, frames, segment).flatten(1), expected)
+
+
+def test_smoothing_is_a_dense_gauss_newton_step(dynamics):
+    latents, roots = motion(frames=12)
+    latents = noisy(latents, 0.1)
+    precision = torch.full((12,), 40.0, dtype=DOUBLE)
+    spread = torch.zeros(10, LATENT, dtype=DOUBLE)  # the first iteration's
+
+    def residuals(z):
+        steps = dynamics.residuals(z, spread, roots)
+        return torch.cat((steps.flatten(), (precision.sqrt()[:, None] * (z - latents)).flatten()))
+
+    jacobian = torch.autograd.functional.jacobian(residuals, latents).flatten(1)
+    step = torch.linalg.lstsq(jacobian, -residuals(latents)[:, None]).solution
+    found = smoothed(dynamics, latents, precision, roots, iterations=1, segment=5)
+    torch.testing.assert_close(found, latents + step.reshape(12, LATENT), atol=1e-6, rtol=1e-6)
+
+
+def test_the_length_of_segments_does_not_matter(dynamics):
+    latents, roots = motion(frames=23)
+    latents = noisy(latents, 0.1)
+    precision = torch.full((23,), 40.0, dtype=DOUBLE)
+    whole, parts = (
+        smoothed(dynamics, latents, precision, roots, segment=segment) for segment in (48, 4)
+    )
+    torch.testing.assert_close(whole, parts)
+
+
+def test_certain_observations_are_kept(dynamics):
+    latents, roots = motion()
+    latents = noisy(latents, 0.1)
+    precision = torch.full((20,), float("inf"), dtype=DOUBLE)
+    torch.testing.assert_close(smoothed(dynamics, latents, precision, roots), latents)
+
+
+def test_a_motion_as_expected_is_left_alone(dynamics):
+    latents, roots = followed(dynamics)
+    for precision in (1e-3, 1.0, 1e4):
+        found = smoothed(dynamics, latents, torch.full((20,), precision, dtype=DOUBLE), roots)
+        torch.testing.assert_close(found, latents, atol=1e-7, rtol=0)
+
+
+def test_a_gap_in_a_motion_as_expected_is_filled_with_it(dynamics):
+    latents, roots = followed(dynamics)
+    hidden = torch.zeros(20, dtype=torch.bool)
+    hidden[5:14] = True
+    given = latents.masked_fill(hidden[:, None], UNKNOWN)
+    found = filled(dynamics, given, hidden, roots, iterations=8)
+    torch.testing.assert_close(found, latents, atol=1e-5, rtol=0)
+
+
+def test_a_gap_lies_between_its_ends(dynamics):
+    latents, roots = motion(speed=0.05)
+    hidden = torch.zeros(20, dtype=torch.bool)
+    hidden[2:-2] = True
+    found = filled(dynamics, latents, hidden, roots)
+    torch.testing.assert_close(found[~hidden], latents[~hidden])
+    still = torch.cat((latents[:2], latents[1:2].expand(16, -1), latents[-2:]))
+    assert dynamics.log_prob(found, roots).sum() > dynamics.log_prob(still, roots).sum()
+
+
+def test_smoothing_brings_noisy_motions_nearer_to_the_truth(dynamics):
+    start, roots = motion(8, frames=2)
+    roots = roots[:, -1:].expand(-1, 42, -1)
+    drawn_on = dynamics.sample(start, roots[:, :2], 40, torch.Generator().manual_seed(0))
+    truth = torch.cat((start, drawn_on), dim=-2)
+    given = noisy(truth, 0.3)
+    precision = torch.full(given.shape[:-1], 0.3**-2, dtype=DOUBLE)
+    found = smoothed(dynamics, given, precision, roots)
+    assert (found - truth).square().mean() < 0.6 * (given - truth).square().mean()
+
+
+def test_smoothing_shifts_with_time(dynamics):
+    """Far from its ends a sequence is smoothed the same wherever it starts."""
+    latents, roots = motion(frames=80)
+    latents = noisy(latents, 0.1)
+    precision = torch.full((80,), 100.0, dtype=DOUBLE)
+    whole = smoothed(dynamics, latents, precision, roots)
+    later = smoothed(dynamics, latents[10:], precision[10:], roots[10:])
+    torch.testing.assert_close(whole[40:60], later[30:50], atol=1e-4, rtol=0)
+
+
+def test_sequences_too_short_for_a_step_stay_as_they_are(dynamics):
+    latents, roots = motion(frames=2)
+    assert torch.equal(smoothed(dynamics, latents, torch.ones(2).double(), roots), latents)
+
+
+def springs(frames=400, clips=6, seed=0):
+    """Motions of damped springs that are pushed at random."""
+    generator = torch.Generator().manual_seed(seed)
+    before = here = torch.zeros(clips, LATENT)
+    rows = []
+    for _ in range(frames):
+        push = 0.1 * torch.randn(clips, LATENT, generator=generator)
+        before, here = here, here + 0.8 * (here - before) - 0.1 * here + push
+        rows.append(here)
+    latents = torch.stack(rows, dim=1)
+    return Motions(
+        latents=latents.flatten(0, 1),
+        roots=torch.randn(clips * frames, 14, generator=generator),
+        run=torch.arange(frames, 0, -1).repeat(clips),
+        weights=torch.ones(clips * frames),
+        fps=30.0,
+    )
+
+
+RECIPE = DynamicsRecipe(hidden=8, steps=60, batch=128, every=15, rolled=8, ahead=4, rate=0.01)
+
+
+def test_stretches_stay_within_usable_frames():
+    motions = springs(frames=10, clips=3)
+    assert motions.starts(10).tolist() == [0, 10, 20]
+    latents, roots = drawn(motions, 50, 9, torch.Generator().manual_seed(0))
+    assert latents.shape == (50, 9, LATENT)
+    assert roots.shape == (50, 9, 14)
+
+
+def test_a_little_training_beats_constant_velocity():
+    torch.manual_seed(0)
+    training, validation = springs(), springs(seed=1)
+    model = Dynamics(DynamicsConfig(latent=LATENT, hidden=8))
+    train(model, training, validation, replace(RECIPE, steps=0))
+    before = nats(model, validation)
+    curve = train(model, training, validation, replace(RECIPE, steps=240, every=60))
+    assert curve[-1]["validation"] > before + 0.05
+    assert 0 <= pace_exponent(model, validation) <= 5
+
+
+def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
+    training, validation = springs(), springs(seed=1)
+
+    def trained(recipe, checkpoint=None):
+        torch.manual_seed(0)
+        model = Dynamics(DynamicsConfig(latent=LATENT, hidden=8))
+        return model, train(model, training, validation, recipe, checkpoint)
+
+    whole, curve = trained(RECIPE)
+    path = tmp_path / "dynamics.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted_at(30, trained, path)
+    again, continued = trained(RECIPE, path)
+    assert continued == curve
+    for name, values in whole.state_dict().items():
+        assert torch.equal(values, again.state_dict()[name]), name
+
+
+def _interrupted_at(step, trained, path):
+    from hund_backend.training import fit_dynamics
+
+    original, count = fit_dynamics.losses, 0
+
+    def failing(*arguments):
+        nonlocal count
+        count += 1
+        if count > step + 3:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    fit_dynamics.losses = failing
+    try:
+        trained(RECIPE, path)
+    finally:
+        fit_dynamics.losses = original
+
+
+@pytest.fixture
+def files(tmp_path, dynamics):
+    prior, path = tmp_path / "prior.safetensors", tmp_path / "dynamics.safetensors"
+    write_weights(prior, {"some": torch.ones(3)}, {})
+    belongs = json.loads(prior.with_suffix(".json").read_text())["sha256"]
+    write_weights(path, dynamics.state_dict(), {"config": vars(dynamics.config), "prior": belongs})
+    return prior, path
+
+
+def test_dynamics_are_read_as_they_were_written(dynamics, files):
+    again = Dynamics.load(*files)
+    latents, roots = motion()
+    torch.testing.assert_close(
+        again.log_prob(latents.float(), roots.float()),
+        dynamics.log_prob(latents, roots).float(),
+        atol=1e-3,
+        rtol=1e-3,
+    )
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "another size", "no prior"])
+def test_damaged_dynamics_say_so(damage, files):
+    prior, path = files
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif damage == "no prior":
+        prior.unlink()
+    else:
+        description = json.loads(path.with_suffix(".json").read_text())
+        description["config"]["latent"] += 1
+        path.with_suffix(".json").write_text(json.dumps(description))
+    with pytest.raises(BadInputError, match="restore the file"):
+        Dynamics.load(prior, path)
+
+
+def test_dynamics_of_another_prior_are_refused(files):
+    prior, path = files
+    write_weights(prior, {"some": torch.zeros(3)}, {})
+    with pytest.raises(BadInputError, match="another pose prior"):
+        Dynamics.load(prior, path)
