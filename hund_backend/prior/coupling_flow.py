@@ -56,9 +56,9 @@ class CouplingFlow(nn.Module):
     def pushed(
         self,
         values: Float[Tensor, "*batch features"],
-        tangents: Float[Tensor, "*batch features directions"],
-    ) -> Float[Tensor, "*batch features directions"]:
-        """Derivative of the latent in some directions; one backward pass per feature."""
+        tangents: Float[Tensor, "*batch directions features"],
+    ) -> Float[Tensor, "*batch directions features"]:
+        """Derivative of the latent in some directions, by one backward pass per feature."""
         with torch.enable_grad():
             inputs = values.detach().requires_grad_()
             latent = self.forward(inputs)[0]
@@ -66,7 +66,7 @@ class CouplingFlow(nn.Module):
                 torch.autograd.grad(latent[..., row].sum(), inputs, retain_graph=True)[0]
                 for row in range(latent.shape[-1])
             ]
-        return torch.stack(rows, dim=-2) @ tangents
+        return tangents @ torch.stack(rows, dim=-1).to(tangents)
 
 
 @contextmanager

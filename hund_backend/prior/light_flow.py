@@ -52,14 +52,14 @@ class LightFlow(nn.Module):
     def pushed(
         self,
         values: Float[Tensor, "*batch features"],
-        tangents: Float[Tensor, "*batch features directions"],
-    ) -> Float[Tensor, "*batch features directions"]:
-        """Derivative of the latent in some directions."""
+        tangents: Float[Tensor, "*batch directions features"],
+    ) -> Float[Tensor, "*batch directions features"]:
+        """Derivative of the latent in some directions, in the precision of the directions."""
         for layer, matrix in enumerate(self._matrices()):
-            tangents = matrix @ tangents
+            tangents = tangents @ matrix.T.to(tangents)
             values = values @ matrix.T + self.shifts[layer]
             if layer < len(self.bends):
-                tangents = slope(values, self._bend(layer))[..., None] * tangents
+                tangents = slope(values, self._bend(layer)).to(tangents)[..., None, :] * tangents
                 values = bent(values, self._bend(layer))
         return tangents
 

@@ -132,16 +132,21 @@ class PoseFlow(nn.Module):
     def latent_jacobian(
         self, pose: Float[Tensor, "*batch joints 3 3"]
     ) -> Float[Tensor, "*batch latent moved 3"]:
-        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero."""
+        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero.
+
+        Directions are pushed through the flow in single precision, whatever that of the pose: this is
+        where a fit spends its time, and the seventh digit of a derivative changes no step.
+        """
         rotations = pose[..., self.joints, :, :]
         sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
         # d(R exp(δ) e)/dδ = −R [e]× for the two columns e of the representation.
         crosses = cross_matrix(torch.eye(3, dtype=pose.dtype, device=pose.device)[:2])
         columns = -(rotations[..., None, :, :] @ crosses).flatten(-3, -2)
         whitening = self.whitening.unflatten(-1, (-1, 6))
-        tangents = torch.einsum("fjs,...jsa->...fja", whitening, columns).flatten(-2)
+        tangents = torch.einsum("fjs,...jsa->...jaf", whitening, columns).flatten(-3, -2)
         white = (sixd - self.mean) @ self.whitening.T
-        return self.flow.pushed(white, tangents).unflatten(-1, (-1, 3))
+        pushed = self.flow.pushed(white, tangents.float()).to(pose)
+        return pushed.mT.unflatten(-1, (-1, 3))
 
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """½ ‖latent‖², the flow papers' prior on a pose."""
