@@ -23,8 +23,9 @@ from hund_backend.descent.fitting import FitConfig, fit
 from hund_backend.descent.puppet import MOVED_JOINTS
 from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.evidence import Evidence
+from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.gaussian import GaussianPrior
-from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from hund_backend.prior.pose_prior import PosePrior
 from hund_backend.training.motion_set import MotionSet, motion_set
 
@@ -57,25 +58,39 @@ class Scene:
     fps: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """What a fit is told of people."""
+
+    name: str
+    prior: PosePrior
+    dynamics: Dynamics | None = None
+
+
 def main() -> None:
     """Fit every scene in every condition with every prior, and print the table."""
     chosen = measuring.parse(__doc__, arguments)
     measuring.limit_cores(chosen.cores)
     body, poses = BodyModel.load("keypoints"), motion_set(chosen.mocap)
-    priors: dict[str, PosePrior] = {"Gaussian": GaussianPrior.load()}
-    priors |= {path.stem: PoseFlow.load(path) for path in chosen.flows}
+    contenders = [Contender(name="Gaussian", prior=GaussianPrior.load())]
+    contenders += [Contender(name=path.stem, prior=PoseFlow.load(path)) for path in chosen.flows]
+    if chosen.dynamics:
+        dynamics = Dynamics.load(WEIGHTS_FILE)
+        contenders.append(
+            Contender(name="pose_flow and dynamics", prior=PoseFlow.load(), dynamics=dynamics)
+        )
     places = segments(poses, chosen.clips, chosen.frames)
     rows = []
-    for condition, (name, prior) in itertools.product(chosen.conditions, priors.items()):
+    for condition, contender in itertools.product(chosen.conditions, contenders):
         with measuring.Stopwatch() as watch:
             scores = [
-                scored(scene(body, poses, place, condition, seed), body, prior, condition)
+                scored(scene(body, poses, place, condition, seed), body, contender, condition)
                 for seed, place in enumerate(places)
             ]
         mean = np.mean(scores, axis=0)
         cost = watch.cpu_seconds / (chosen.clips * chosen.frames)
         rows.append(
-            f"| {condition} | {name} | {mean[0]:.1f} | {mean[1]:.1f} | {mean[2]:.2f} | "
+            f"| {condition} | {contender.name} | {mean[0]:.1f} | {mean[1]:.1f} | {mean[2]:.2f} | "
             f"{mean[3]:.0f} ({mean[4]:.0f}) | {cost:.3f} |"
         )
         print(rows[-1], flush=True)
@@ -90,7 +105,10 @@ def main() -> None:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen besides the cores."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
-    parser.add_argument("--flows", type=Path, nargs="*", default=[], help="beside the Gaussian")
+    parser.add_argument(
+        "--flows", type=Path, nargs="*", default=[WEIGHTS_FILE], help="instead of ours"
+    )
+    parser.add_argument("--dynamics", action="store_true", help="also the shipped flow with them")
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument(
@@ -140,13 +158,21 @@ def scene(body: BodyModel, poses: MotionSet, place: slice, condition: str, seed:
 
 
 def scored(
-    scene: Scene, body: BodyModel, prior: PosePrior, condition: str
+    scene: Scene, body: BodyModel, contender: Contender, condition: str
 ) -> tuple[float, float, float, float, float]:
     """MPJPE, PA-MPJPE, acceleration error, jerk and the truth's jerk of a fit."""
     config = FitConfig()
     if condition == "ambiguous":
         config = replace(config, energy=replace(config.energy, landmarks=0.0))
-    state = fit(scene.evidence, scene.intrinsics, scene.fps, body, prior, config).state
+    state = fit(
+        scene.evidence,
+        scene.intrinsics,
+        scene.fps,
+        body,
+        contender.prior,
+        config,
+        dynamics=contender.dynamics,
+    ).state
     with torch.no_grad():
         posed = body(
             state.pose,

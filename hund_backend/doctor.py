@@ -80,6 +80,6 @@ def _body() -> object:
 
 
 def _prior() -> object:
-    from .prior.gaussian import GaussianPrior
+    from .prior.pose_flow import PoseFlow
 
-    return GaussianPrior.load()
+    return PoseFlow.load()

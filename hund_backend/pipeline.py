@@ -24,7 +24,8 @@ from .motion.world import world_from_camera
 from .options import Options
 from .perception.evidence import Evidence
 from .perception.eyes import Eyes
-from .prior.gaussian import GaussianPrior
+from .prior.pose_flow import PoseFlow
+from .prior.pose_prior import PosePrior
 from .progress import Progress, Report, silent
 from .provenance import provenance_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
@@ -46,7 +47,7 @@ class Models:
     device: torch.device
     eyes: Eyes
     body: BodyModel  # with the vertices that keypoints need
-    prior: GaussianPrior
+    prior: PosePrior
 
     @classmethod
     def load(cls, device: str = "auto") -> "Models":
@@ -60,7 +61,7 @@ class Models:
             device=chosen,
             eyes=Eyes.open(chosen.type),
             body=BodyModel.load("keypoints").to(chosen),
-            prior=GaussianPrior.load().to(chosen),
+            prior=PoseFlow.load().to(chosen),
         )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hund_backend.body.model import BodyModel
 from hund_backend.perception.evidence import Evidence
+from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_prior import PosePrior
 
@@ -75,6 +76,8 @@ def fit(
     prior: PosePrior,
     config: FitConfig | None = None,
     report: Callable[[int], None] = lambda iteration: None,
+    *,
+    dynamics: Dynamics | None = None,
 ) -> FitResult:
     """Fit the body to a person over all frames of a track.
 
@@ -89,9 +92,10 @@ def fit(
         prior: how likely people take a pose.
         config: energy and schedule.
         report: told the number of each iteration; what it raises ends the fit.
+        dynamics: how the prior's latents follow each other; without them only accelerations count.
     """
     config = config or FitConfig()
-    fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report)
+    fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report, dynamics)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
     try:
@@ -113,11 +117,15 @@ class _Fitter:
         prior: PosePrior,
         config: FitConfig,
         report: Callable[[int], None],
+        dynamics: Dynamics | None,
     ) -> None:
         self.config, self.fps = config, fps
         self.home = body.template.device, body.template.dtype
         self.puppet = Puppet.cut_from(body)
         self.prior = copy.deepcopy(prior).to("cpu", torch.float64)
+        self.dynamics = copy.deepcopy(dynamics)
+        if self.dynamics is not None:
+            self.dynamics = self.dynamics.to("cpu", torch.float64)
         self.limits = JointLimits(torch.float64)
         self.targets = Targets.of(evidence, intrinsics, self.puppet)
         self.frames = len(evidence.frames)
@@ -232,6 +240,7 @@ class _Fitter:
         return Objective(
             puppet=self.puppet,
             prior=self.prior,
+            dynamics=self.dynamics,
             limits=self.limits,
             targets=targets,
             config=energy,

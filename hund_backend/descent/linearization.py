@@ -33,7 +33,9 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
     builds = objective.puppet.betas_jacobian(figure) if objective.solves_betas else None
     _add_keypoints(equations, objective, figure, points, builds)
     _add_landmarks(equations, objective, figure, points, builds)
-    _add_prior(equations, objective, posture)
+    pose = objective.puppet.pose(posture)
+    latents, moved = objective.prior.latent(pose), _latent_jacobian(objective, pose)
+    _add_prior(equations, objective, latents, moved)
     _add_limits(equations, objective, posture)
     if builds is not None:
         _add_build(equations, objective, posture)
@@ -41,6 +43,8 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
         equations.couple()
         _add_motion(equations, objective, figure, points)
         _add_turning(equations, objective, posture)
+    if objective.follows_dynamics:
+        _add_dynamics(equations, objective, latents, moved)
     equations.hold_frames(objective.frozen)
     if objective.rigid:
         equations.hold_pose()
@@ -90,15 +94,45 @@ def _add_landmarks(
     equations.add(residuals / config.landmark_noise, centred(points), weights, moved)
 
 
-def _add_prior(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+def _latent_jacobian(
+    objective: Objective, pose: Float[Tensor, "frames joints 3 3"]
+) -> Float[Tensor, "frames latent unknowns"]:
     prior, puppet = objective.prior, objective.puppet
-    pose = puppet.pose(posture)
-    latent, jacobian = prior.latent(pose), prior.latent_jacobian(pose)
-    full = latent.new_zeros(*latent.shape, equations.gradient.shape[-1])
+    jacobian = prior.latent_jacobian(pose)
+    full = pose.new_zeros(*jacobian.shape[:2], 3 * len(puppet.moved) + 3)
     columns = [puppet.moved.index(joint + 1) for joint in prior.joints]
     full[..., :-3].unflatten(-1, (-1, 3))[..., columns, :] = jacobian
-    weights = objective.prior_weight()[:, None].expand(-1, latent.shape[-1])
-    equations.add(latent[..., None], full[..., None, :], weights)
+    return full
+
+
+def _add_prior(
+    equations: NormalEquations,
+    objective: Objective,
+    latents: Float[Tensor, "frames latent"],
+    moved: Float[Tensor, "frames latent unknowns"],
+) -> None:
+    weights = objective.prior_weight()[:, None].expand(-1, latents.shape[-1])
+    equations.add(latents[..., None], moved[..., None, :], weights)
+
+
+def _add_dynamics(
+    equations: NormalEquations,
+    objective: Objective,
+    latents: Float[Tensor, "frames latent"],
+    moved: Float[Tensor, "frames latent unknowns"],
+) -> None:
+    dynamics = objective.dynamics
+    residuals = objective.surprises(latents)
+    _, weights = losses.charbonnier(residuals.square().sum(-1), objective.dynamics_cutoff)
+    rows = (objective.config.dynamics * weights).sqrt()[..., None]
+    spread = dynamics.typical_log_variance(objective.fps).expand_as(residuals)
+    slopes = dynamics.residual_jacobians(latents, spread, None, objective.fps)
+    inner = len(residuals)
+    shifted = [
+        rows[..., None] * (by_latent @ moved[place : place + inner])
+        for place, by_latent in enumerate(slopes)
+    ]
+    equations.add_in_time(rows * residuals, shifted)
 
 
 def _add_limits(equations: NormalEquations, objective: Objective, posture: Posture) -> None:

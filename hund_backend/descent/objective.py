@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_prior import PosePrior
 
@@ -13,7 +14,16 @@ from . import losses
 from .puppet import Figure, Posture, Puppet
 from .targets import NUM_KEYPOINTS, Targets
 
-TERMS = ("keypoints", "landmarks", "prior", "build", "limits", "motion", "turning")
+TERMS = (
+    "keypoints",
+    "landmarks",
+    "prior",
+    "build",
+    "limits",
+    "motion",
+    "turning",
+    "dynamics",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +48,8 @@ class EnergyConfig:
     turning: float = 1.0
     turning_noise: float = 40.0  # rad/s²: angular acceleration of a joint in its parent
     turning_cutoff: float = 2.0
+    dynamics: float = 1.0
+    dynamics_cutoff: float = 1.0  # in units of the typical length of a surprise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +61,7 @@ class Objective:
     limits: JointLimits
     targets: Targets
     config: EnergyConfig
+    dynamics: Dynamics | None = None  # in the latents of the prior
     fps: float | None = None  # None: the frames have nothing to do with each other
     frozen: int = 0  # so many frames at the start are given and stay as they are
     rigid: bool = False  # only the global orientation and the place are free
@@ -66,6 +79,7 @@ class Objective:
         limit_energy = losses.limit_energy(excess, self.config.limit_noise)
         terms.append(self.config.limits * limit_energy)
         terms += self._smoothness_energies(posture, figure)
+        terms.append(self._dynamics_energy(pose))
         return torch.stack(terms, dim=-1)
 
     def keypoint_residuals(self, figure: Figure) -> Float[Tensor, "frames keypoints 2"]:
@@ -89,6 +103,17 @@ class Objective:
         relative = figure.joints[:, 1:] - figure.joints[:, :1]
         motion = losses.accelerations(relative, self.fps) / self.config.motion_noise
         return torch.cat((place, motion), dim=1)
+
+    def surprises(self, latents: Float[Tensor, "frames latent"]) -> Float[Tensor, "inner latent"]:
+        """What the dynamics did not expect of each frame, in units of its spread.
+
+        The spread is the same for all steps: one that grew with the speed would lower the energy of
+        motions that are fast for no reason.
+        """
+        spread = self.dynamics.typical_log_variance(self.fps).expand(
+            len(latents) - 2, latents.shape[-1]
+        )
+        return self.dynamics.residuals(latents, spread, None, self.fps)
 
     def prior_weight(self) -> Float[Tensor, " frames"]:
         """Weight of the pose prior in each frame."""
@@ -118,6 +143,25 @@ class Objective:
             config.landmark_noise,
             config.landmark_cutoff,
         )
+
+    @property
+    def follows_dynamics(self) -> bool:
+        """Whether the dynamics have a say."""
+        return self.dynamics is not None and self.is_coupled and self.config.dynamics > 0
+
+    @property
+    def dynamics_cutoff(self) -> float:
+        """The length of a surprise from which it counts by its length, not by its square."""
+        return self.config.dynamics_cutoff * self.dynamics.config.latent**0.5
+
+    def _dynamics_energy(
+        self, pose: Float[Tensor, "frames joints 3 3"]
+    ) -> Float[Tensor, " frames"]:
+        if not self.follows_dynamics:
+            return pose.new_zeros(len(pose))
+        squares = self.surprises(self.prior.latent(pose)).square().sum(-1)
+        rho, _ = losses.charbonnier(squares, self.dynamics_cutoff)
+        return self.config.dynamics * torch.nn.functional.pad(0.5 * rho, (1, 1))
 
     def _smoothness_energies(
         self, posture: Posture, figure: Figure

@@ -16,6 +16,7 @@ from hund_backend.descent.puppet import Posture, Puppet
 from hund_backend.descent.solver import SolverConfig
 from hund_backend.descent.targets import Targets
 from hund_backend.descent.windows import windows
+from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
 
@@ -55,8 +56,19 @@ def objective_of(prior, frames=4, noise=0.01, **changes):
     return objective, random_posture(puppet, frames, seed=2)
 
 
+def some_dynamics(latent):
+    """Dynamics that expect something, if nothing sensible."""
+    dynamics = Dynamics(DynamicsConfig(latent=latent, hidden=16)).double()
+    torch.manual_seed(0)
+    for values in dynamics.parameters():
+        values.data += 0.05 * torch.randn_like(values)
+    return dynamics.requires_grad_(False)
+
+
 # The build is solved while frames are independent; motion ties them once it is known.
-@pytest.mark.parametrize("changes", [{"fps": FPS}, {"solves_betas": True}])
+@pytest.mark.parametrize(
+    "changes", [{"fps": FPS}, {"solves_betas": True}, {"fps": 50.0, "dynamics": some_dynamics(63)}]
+)
 def test_the_written_gradient_is_autograds(changes, prior):
     objective, posture = objective_of(prior, **changes)
     unknowns = 3 * len(objective.puppet.parents) + 3

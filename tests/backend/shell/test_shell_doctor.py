@@ -59,7 +59,7 @@ def test_it_runs_where_packages_do_not_load(whole, monkeypatch, capsys):
     code, lines = run(capsys)
     assert code == NOT_READY
     assert any("torch does not load" in line for line in lines)
-    assert "pose_gaussian.safetensors" in lines[-1]
+    assert "pose_flow.safetensors" in lines[-1]
 
 
 def test_what_is_damaged_is_named(whole, tmp_path, monkeypatch, capsys):
