@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,7 @@ class FlowRecipe:
     seed: int = 0
 
 
+@runtime_checkable
 class Stream(Protocol):
     """Poses to learn from, without end."""
 
