@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .banded import SEGMENT, Bands, banded_solution
 from .dynamics import FPS, Dynamics, Latents, Roots
+from .pose_prior import PosePrior
 
 CERTAIN = 1e12  # precisions above count as this
 RIDGE = 1e-9  # pulls frames of which nothing is known at all to where they are
@@ -151,3 +152,21 @@ def _bridged(latents: Latents, seen: Bool[Tensor, "*batch frames"]) -> Latents:
 def _double(dynamics: Dynamics) -> Dynamics:
     """The same model in double precision; spreads differ too much for the single one."""
     return copy.deepcopy(dynamics).double().requires_grad_(False)
+
+
+def pose_precision(
+    prior: PosePrior, pose: Float[Tensor, "*batch joints 3 3"], noise: float
+) -> Float[Tensor, "*batch latent latent"]:
+    """Precision in the latent of poses whose joints are seen with so much noise on every axis.
+
+    J⁺ᵀ J⁺ / σ², with J the latent's derivative by the joints' turns. Where poses fill only a part of
+    the latent, nothing is said about the rest of it.
+
+    Args:
+        prior: whose latent it is.
+        pose: observed poses.
+        noise: radians.
+    """
+    jacobian = prior.latent_jacobian(pose).flatten(-2).double()
+    turns = torch.linalg.pinv(jacobian)
+    return turns.mT @ turns / noise**2

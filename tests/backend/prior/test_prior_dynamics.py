@@ -360,10 +360,10 @@ def test_a_little_training_beats_constant_velocity():
     training, validation = springs(), springs(seed=1)
     model = Dynamics(DynamicsConfig(latent=LATENT, hidden=8))
     train(model, training, validation, replace(RECIPE, steps=0))
-    before = nats(model, validation)
+    before = nats(model, validation, RECIPE.grain)
     curve = train(model, training, validation, replace(RECIPE, steps=240, every=60))
     assert curve[-1]["validation"] > before + 0.05
-    assert 0 <= pace_exponent(model, validation) <= 5
+    assert 0 <= pace_exponent(model, validation, RECIPE.grain) <= 5
 
 
 def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):

@@ -1,0 +1,488 @@
+"""Dynamics of poses: likelihood, prediction, filling of gaps, and smoothing beside simple filters.
+
+Run as `python -m benchmarks.dynamics MOCAP_FOLDER --prior gaussian`. Subjects are held out; filters
+and the smoother are tuned on the validation split, all under the same noise.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from matplotlib.figure import Figure
+from scipy.signal import savgol_filter
+from torch import Tensor
+
+from benchmarks import measuring
+from hund_backend.body.kinematics import forward_kinematics
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import (
+    matrix_to_rotvec,
+    matrix_to_sixd,
+    rotvec_to_matrix,
+    sixd_to_matrix,
+)
+from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
+from hund_backend.prior.dynamics import WEIGHTS_FILE, Dynamics, DynamicsConfig
+from hund_backend.prior.pose_prior import PosePrior
+from hund_backend.prior.smoothing import filled, pose_precision, smoothed
+from hund_backend.training.fit_dynamics import (
+    PRIORS,
+    DynamicsRecipe,
+    Motions,
+    grainy,
+    motions_of,
+    set_scales,
+)
+from hund_backend.training.motion_set import MotionSet, Split, motion_set
+
+PACKAGES = ("torch", "numpy", "scipy")
+AHEAD = (1, 5, 15)  # frames
+GAPS = (10, 30)  # frames
+NOISES = (5, 10)  # degrees on every axis
+CLIP = 120  # frames that are smoothed at once
+GRAIN = DynamicsRecipe().grain
+
+Pose = Float[Tensor, "*batch joints 3 3"]
+Rows = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Stretches of one split: poses, their latents, and roots."""
+
+    prior: PosePrior
+    motions: Motions
+    poses: Pose
+    rest: Float[Tensor, "63 3"]
+
+    @classmethod
+    def of(cls, poses: MotionSet, prior: PosePrior, split: Split) -> "Material":
+        """All frames of a split."""
+        inside = torch.tensor([name == split for name in poses.splits])[poses.clips]
+        return cls(
+            prior=prior,
+            motions=motions_of(poses, prior, split, mirrored=False),
+            poses=poses.rotations[inside, 1:],
+            rest=BodyModel.load("keypoints").rest_template,
+        )
+
+    def starts(self, frames: int, count: int) -> Int[Tensor, " starts"]:
+        """Up to so many stretches that do not overlap, evenly over the split."""
+        chosen, free = [], 0
+        for start in self.motions.starts(frames).tolist():
+            if start >= free:
+                chosen.append(start)
+                free = start + frames
+        places = torch.linspace(0, len(chosen) - 1, min(count, len(chosen))).long()
+        return torch.tensor(chosen)[places]
+
+    def stretch(self, starts: Int[Tensor, " starts"], frames: int) -> Pose:
+        """Poses of stretches."""
+        return self.poses[starts[:, None] + torch.arange(frames)]
+
+    def joints(self, pose: Pose) -> Float[Tensor, "*batch moved 3"]:
+        """Places of the joints that the prior moves and of the knuckles, pelvis at rest, mm."""
+        moved = torch.eye(3).repeat(*pose.shape[:-3], len(JOINT_NAMES), 1, 1)
+        chosen = [joint + 1 for joint in self.prior.joints]
+        moved[..., chosen, :, :] = pose[..., self.prior.joints, :, :].float()
+        rest = self.rest.expand(*pose.shape[:-3], -1, -1)
+        _, places = forward_kinematics(moved, rest, PARENTS)
+        ends = [JOINT_INDEX[f"Middle01{side}"] for side in "LR"]
+        return 1000 * places[..., chosen + ends, :]
+
+    def mpjpe_mm(self, found: Pose, true: Pose) -> Float[Tensor, "*batch"]:
+        """Mean distance of the joints."""
+        return (self.joints(found) - self.joints(true)).norm(dim=-1).mean(-1)
+
+    def jerk(self, pose: Pose) -> float:
+        """Mean jerk of the joints relative to the pelvis, m/s³."""
+        third = self.joints(pose).diff(n=3, dim=1) * self.motions.fps**3 / 1000
+        return float(third.norm(dim=-1).mean())
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    load, prior_file = PRIORS[chosen.prior]
+    prior, poses = load(), motion_set(chosen.mocap)
+    learned = Dynamics.load(prior_file, chosen.weights)
+    text = "".join(sections(learned, prior, poses, chosen.clips, chosen.plot))
+    head = f"# Dynamics over the latents of {prior_file.name}\n\n"
+    head += measuring.environment(PACKAGES, chosen.cores)
+    text = f"{head}* `python -m benchmarks.dynamics MOCAP_FOLDER --prior {chosen.prior}`\n\n{text}"
+    print(text)
+    if chosen.save:
+        print(measuring.save("dynamics", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("--prior", choices=tuple(PRIORS), default="gaussian")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
+    parser.add_argument("--clips", type=int, default=16, help="clips to fill and to smooth")
+    parser.add_argument("--plot", type=Path, help="picture of a smoothed trajectory")
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+def sections(
+    learned: Dynamics, prior: PosePrior, poses: MotionSet, clips: int, plot: Path | None
+) -> Iterator[str]:
+    """The tables, one after the other."""
+    parts = {
+        split: Material.of(poses, prior, split) for split in ("train", "validation", "held_out")
+    }
+    still = constant_velocity(learned, parts["train"])
+    yield table("Nats per dimension", likelihoods(learned, parts))
+    yield table("MPJPE mm of predictions", predictions(learned, parts["held_out"]))
+    models = {"constant velocity": still, "learned": learned}
+    yield table("MPJPE mm in gaps", gaps(models, parts["held_out"], clips))
+    for degrees in NOISES:
+        rows = smoothing(models, parts, clips, degrees, plot)
+        yield table(f"Smoothing of {degrees}° of noise", rows)
+
+
+def constant_velocity(learned: Dynamics, training: Material) -> Dynamics:
+    """Dynamics that expect the velocity to stay, with the spread of that."""
+    model = Dynamics(DynamicsConfig(**vars(learned.config)))
+    set_scales(model, training.motions, GRAIN)
+    return model.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentT:
+    """A multivariate t distribution of residuals."""
+
+    whitening: Float[Tensor, "latent latent"]
+    freedom: float
+
+    @classmethod
+    def fitted(cls, residuals: Float[Tensor, "steps latent"], *, full: bool) -> "StudentT":
+        """By expectation and maximisation, the freedom over a grid."""
+        best, value = None, -math.inf
+        size = residuals.shape[-1]
+        covariance = torch.cov(residuals.T)
+        for freedom in (1.5, 2.0, 3.0, 5.0, 10.0):
+            for _ in range(6):
+                covariance = covariance if full else torch.diag(covariance.diagonal())
+                covariance = covariance + 1e-10 * torch.eye(size)
+                inverse = torch.linalg.inv(torch.linalg.cholesky(covariance))
+                square = (residuals @ inverse.T).square().sum(-1)
+                weights = (freedom + size) / (freedom + square)
+                covariance = (residuals * weights[:, None]).T @ residuals / len(residuals)
+            model = cls(whitening=inverse, freedom=freedom)
+            nats = float(model.log_prob(residuals).mean())
+            if nats > value:
+                best, value = model, nats
+        return best
+
+    def log_prob(self, residuals: Float[Tensor, "steps latent"]) -> Float[Tensor, " steps"]:
+        """Logarithm of the density."""
+        size, n = residuals.shape[-1], self.freedom
+        square = (residuals @ self.whitening.T).square().sum(-1)
+        shape = math.lgamma((n + size) / 2) - math.lgamma(n / 2) - size / 2 * math.log(math.pi * n)
+        volume = self.whitening.diagonal().log().sum()
+        return shape + volume - (n + size) / 2 * torch.log1p(square / n)
+
+
+def likelihoods(learned: Dynamics, parts: dict[str, Material]) -> Rows:
+    """Of steps after three usable frames, so that every model has what it needs."""
+
+    def triples(part: Material) -> tuple[Tensor, Tensor]:
+        z, roots = part.motions.stretch(part.motions.starts(4), 4)
+        last = grainy(z[:, 1:], GRAIN, torch.Generator().manual_seed(0))
+        return torch.cat((z[:, :1], last), dim=1), roots
+
+    def learned_mean(z: Tensor, roots: Tensor) -> Tensor:
+        return learned.transition(z[:, 2], z[:, 1], roots[:, 2]).mean
+
+    means: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "pose stays": lambda z, _: z[:, 2],
+        "constant velocity": lambda z, _: 2 * z[:, 2] - z[:, 1],
+        "constant acceleration": lambda z, _: 3 * z[:, 2] - 3 * z[:, 1] + z[:, 0],
+        "learned mean": learned_mean,
+    }
+    rows: Rows = {}
+    for name, mean in means.items():
+        residuals = {
+            split: (z[:, 3] - mean(z, roots)).double()
+            for split, part in parts.items()
+            for z, roots in (triples(part),)
+        }
+        for kind, full in (("one spread for each", False), ("full covariance", True)):
+            fitted = StudentT.fitted(residuals["train"], full=full)
+            row = {
+                split: float(fitted.log_prob(left).mean()) / left.shape[-1]
+                for split, left in residuals.items()
+            }
+            rows[f"{name}, {kind}"] = row | {"freedom": fitted.freedom}
+    for name, known in (("learned", True), ("learned, root unknown", False)):
+        rows[name] = {"freedom": float(learned.freedom)}
+        for split, part in parts.items():
+            z, roots = triples(part)
+            values = learned.log_prob(z[:, 1:], roots[:, 1:] if known else None)
+            rows[name][split] = float(values.mean()) / z.shape[-1]
+    return rows
+
+
+def predictions(learned: Dynamics, part: Material) -> Rows:
+    """Mean errors after two (constant acceleration: three) frames."""
+    most = max(AHEAD)
+    starts = part.motions.starts(3 + most)[::4]
+    z, roots = part.motions.stretch(starts, 3 + most)
+    true = part.stretch(starts, 3 + most)
+    count = torch.arange(1, most + 1)[:, None]
+    velocity = z[:, 2:3] - z[:, 1:2]
+    acceleration = velocity - (z[:, 1:2] - z[:, :1])
+    found = {
+        "pose stays": z[:, 2:3].expand(-1, most, -1),
+        "constant velocity": z[:, 2:3] + count * velocity,
+        "constant acceleration": z[:, 2:3]
+        + count * velocity
+        + count * (count + 1) / 2 * acceleration,
+        "learned": learned.predict(z[:, :3], roots[:, :3], most),
+        "learned, root unknown": learned.predict(z[:, :3], None, most),
+    }
+    return {
+        name: {
+            f"{ahead} frames": float(
+                part.mpjpe_mm(part.prior.pose(z[:, ahead - 1]), true[:, 2 + ahead]).mean()
+            )
+            for ahead in AHEAD
+        }
+        for name, z in found.items()
+    }
+
+
+def gaps(models: dict[str, Dynamics], part: Material, clips: int) -> Rows:
+    """Errors in the hidden middles of clips."""
+    rows: Rows = {}
+    for gap in GAPS:
+        frames = gap + 30
+        starts = part.starts(frames, 4 * clips)
+        z, roots = part.motions.stretch(starts, frames)
+        true = part.stretch(starts, frames)
+        hidden = torch.zeros(frames, dtype=torch.bool)
+        hidden[15 : 15 + gap] = True
+        found = {"slerp": slerped(true, hidden)}
+        for name, model in models.items():
+            found[name] = part.prior.pose(filled(model, z, hidden.expand(len(z), -1), roots))
+        found["learned, root unknown"] = part.prior.pose(
+            filled(models["learned"], z, hidden.expand(len(z), -1))
+        )
+        for name, pose in found.items():
+            errors = part.mpjpe_mm(pose[:, hidden], true[:, hidden])
+            rows.setdefault(name, {})[f"{gap} frames"] = float(errors.mean())
+            rows[name][f"{gap} frames, jerk"] = part.jerk(pose)
+        rows.setdefault("truth", {})[f"{gap} frames, jerk"] = part.jerk(true)
+    return rows
+
+
+def slerped(pose: Pose, hidden: Bool[Tensor, " frames"]) -> Pose:
+    """Every joint turned evenly from the last seen frame to the next."""
+    before, after = hidden.nonzero()[0] - 1, hidden.nonzero()[-1] + 1
+    share = (torch.arange(int(before) + 1, int(after)) - before) / (after - before)
+    start, end = pose[:, before], pose[:, after]
+    turn = matrix_to_rotvec(start.mT @ end)
+    found = pose.clone()
+    found[:, hidden] = start @ rotvec_to_matrix(share[:, None, None] * turn)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A way of smoothing with one setting, on one split."""
+
+    method: str
+    setting: str
+    error: float  # mm
+    jerk: float  # m/s³
+
+
+def smoothing(
+    models: dict[str, Dynamics],
+    parts: dict[str, Material],
+    clips: int,
+    degrees: float,
+    plot: Path | None,
+) -> Rows:
+    """Settings of least error on the validation split, and of equal error and jerk, held out."""
+    trials: dict[str, list[Trial]] = {}
+    results: dict[tuple[str, str], Pose] = {}
+    for split in ("validation", "held_out"):
+        part = parts[split]
+        starts = part.starts(CLIP, clips)
+        true, (_, roots) = part.stretch(starts, CLIP), part.motions.stretch(starts, CLIP)
+        given = shaken(true, part.prior.joints, degrees)
+        trials[split] = [
+            tried(part, "noisy", "", given, true),
+            tried(part, "truth", "", true, true),
+        ]
+        for method, setting, pose in ways(models, part, given, roots, degrees):
+            trials[split].append(tried(part, method, setting, pose, true))
+            results[method, setting] = pose
+    if plot is not None:
+        drawn(
+            plot.with_stem(f"{plot.stem}_{degrees}"),
+            parts["held_out"],
+            true,
+            given,
+            results,
+            trials["validation"],
+        )
+    return compared(trials["validation"], trials["held_out"])
+
+
+def tried(part: Material, method: str, setting: str, pose: Pose, true: Pose) -> Trial:
+    """Error and jerk of a result."""
+    error = float(part.mpjpe_mm(pose, true).mean())
+    return Trial(method=method, setting=setting, error=error, jerk=part.jerk(pose))
+
+
+def ways(
+    models: dict[str, Dynamics],
+    part: Material,
+    given: Pose,
+    roots: Float[Tensor, "clips frames 14"],
+    degrees: float,
+) -> Iterator[tuple[str, str, Pose]]:
+    """Results of all methods with all settings."""
+    for window in (5, 7, 9, 11, 13, 15, 19, 23):
+        for order in (1, 2, 3, 4):
+            if order < window - 1:
+                yield "Savitzky–Golay", f"{window}, {order}", savitzky_golay(given, window, order)
+    for cutoff in (0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0):
+        for slope in (0.0, 0.1, 0.3, 1.0, 3.0, 10.0):
+            yield (
+                "One-Euro",
+                f"{cutoff} Hz, {slope}",
+                one_euro(given, part.motions.fps, cutoff, slope),
+            )
+    latents = part.prior.latent(given)
+    precision = pose_precision(part.prior, given, math.radians(degrees))
+    for name, model in models.items():
+        for trust in (0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 4.0):
+            found = smoothed(model, latents, trust * precision, roots)
+            yield name, f"{trust}", part.prior.pose(found)
+            if name == "learned":
+                found = smoothed(model, latents, trust * precision)
+                yield "learned, root unknown", f"{trust}", part.prior.pose(found)
+
+
+def compared(validation: list[Trial], held_out: list[Trial]) -> Rows:
+    """Each method at its best, and the learned one at the errors and the jerks of the others."""
+    outcome = {(trial.method, trial.setting): trial for trial in held_out}
+    methods = list(dict.fromkeys(trial.method for trial in validation))
+    rows: Rows = {}
+
+    def shown(trial: Trial) -> dict[str, float]:
+        found = outcome[trial.method, trial.setting]
+        return {"MPJPE mm": found.error, "jerk m/s³": found.jerk}
+
+    best = {
+        method: min((t for t in validation if t.method == method), key=lambda t: t.error)
+        for method in methods
+    }
+    for method, trial in best.items():
+        rows[f"{method} ({trial.setting})" if trial.setting else method] = shown(trial)
+    for other in ("Savitzky–Golay", "One-Euro"):
+        mine = [t for t in validation if t.method == "learned"]
+        equal = [t for t in mine if t.error <= best[other].error]
+        if equal:
+            trial = min(equal, key=lambda t: t.jerk)
+            rows[f"learned ({trial.setting}) at the error of {other}"] = shown(trial)
+        equal = [t for t in mine if t.jerk <= best[other].jerk]
+        if equal:
+            trial = min(equal, key=lambda t: t.error)
+            rows[f"learned ({trial.setting}) at the jerk of {other}"] = shown(trial)
+        smooth = [t for t in validation if t.method == other and t.jerk <= best["learned"].jerk]
+        if smooth:
+            trial = min(smooth, key=lambda t: t.error)
+            rows[f"{other} ({trial.setting}) at the jerk of learned"] = shown(trial)
+    return rows
+
+
+def shaken(pose: Pose, joints: tuple[int, ...], degrees: float) -> Pose:
+    """Poses with normal noise on every axis of the joints, new in every frame."""
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(*pose.shape[:-3], len(joints), 3, generator=generator)
+    noisy = pose.clone()
+    turns = rotvec_to_matrix(math.radians(degrees) * noise)
+    noisy[..., joints, :, :] = pose[..., joints, :, :] @ turns
+    return noisy
+
+
+def savitzky_golay(pose: Pose, window: int, order: int) -> Pose:
+    """Polynomials through the two columns of every rotation."""
+    smooth = savgol_filter(matrix_to_sixd(pose).numpy(), window, order, axis=1)
+    return sixd_to_matrix(torch.from_numpy(smooth).to(pose))
+
+
+def one_euro(pose: Pose, fps: float, cutoff: float, slope: float) -> Pose:
+    """The filter of Casiez et al. (2012) on the two columns of every rotation, speed by joint.
+
+    Args:
+        pose: clips.
+        fps: frames a second.
+        cutoff: of a joint at rest, Hz.
+        slope: Hz by which it rises for each unit of speed per second.
+    """
+
+    def share(hertz: np.ndarray | float) -> np.ndarray:
+        return 1 / (1 + fps / (2 * math.pi * np.asarray(hertz)))
+
+    values = matrix_to_sixd(pose).numpy()
+    smooth, speed = [values[:, 0]], np.zeros_like(values[:, 0])
+    for frame in range(1, values.shape[1]):
+        change = (values[:, frame] - values[:, frame - 1]) * fps
+        speed = speed + share(1.0) * (change - speed)
+        fast = np.linalg.norm(speed, axis=-1, keepdims=True)
+        smooth.append(smooth[-1] + share(cutoff + slope * fast) * (values[:, frame] - smooth[-1]))
+    return sixd_to_matrix(torch.from_numpy(np.stack(smooth, 1)).to(pose))
+
+
+def drawn(
+    path: Path,
+    part: Material,
+    true: Pose,
+    given: Pose,
+    results: dict[tuple[str, str], Pose],
+    validation: list[Trial],
+) -> None:
+    """Picture of the most moved hand's height in the liveliest clip."""
+    clip = int(part.joints(true).diff(dim=1).norm(dim=-1).mean((1, 2)).argmax())
+    lines = {"noisy": given, "truth": true}
+    for method in dict.fromkeys(method for method, _ in results):
+        trial = min((t for t in validation if t.method == method), key=lambda t: t.error)
+        lines[method] = results[method, trial.setting]
+    figure = Figure(figsize=(14, 10))
+    axes = figure.subplots(2, 1)
+    for axis, joint in zip(axes, ("LowerarmL", "AnkleR"), strict=True):
+        place = part.prior.joints.index(JOINT_INDEX[joint] - 1)
+        for name, pose in lines.items():
+            style = {"noisy": "0.8", "truth": "k"}.get(name)
+            axis.plot(part.joints(pose[clip])[:, place, 1], color=style, label=name)
+        axis.set(title=f"{joint}, mm above the pelvis", xlabel="frame")
+    axes[0].legend()
+    figure.savefig(path, dpi=70)
+
+
+def table(title: str, rows: Rows) -> str:
+    """Markdown with a line for each method."""
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = [f"## {title}\n", "| | " + " | ".join(columns) + " |"]
+    lines.append("| --- " * (len(columns) + 1) + "|")
+    for name, row in rows.items():
+        cells = [f"{row[column]:.4g}" if column in row else "" for column in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n"
+
+
+if __name__ == "__main__":
+    main()
