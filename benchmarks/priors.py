@@ -15,14 +15,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks import measuring
+from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_NAMES
+from hund_backend.body.skeleton import JOINT_NAMES, PARENTS
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.prior.pose_prior import PosePrior
+from hund_backend.training.artefacts import DEEPEST
 from hund_backend.training.augmentation import ARM
+from hund_backend.training.capsules import CapsuleBody
 from hund_backend.training.density import train
 from hund_backend.training.fit_flow import (
     PoseRecipe,
@@ -54,15 +57,16 @@ class Contender:
     """A prior in the comparison."""
 
     name: str
-    recipe: PoseRecipe | None  # none: the Gaussian, whose weights ship
+    recipe: PoseRecipe | None = None  # none: its weights are in the project
+    shipped: Callable[[], Prior] | None = None
     autoencodes: bool = False
 
 
 CONTENDERS = (
-    Contender(name="Gaussian, rotation vectors", recipe=None),
+    Contender(name="Gaussian, rotation vectors", shipped=GaussianPrior.load),
     Contender(name="Gaussian, 6D", recipe=PoseRecipe(kind="light", layers=1, steps=1000)),
     Contender(name="VAE", recipe=PoseRecipe(hidden=192, steps=3000), autoencodes=True),
-    Contender(name="light flow, 10 layers", recipe=PoseRecipe(layers=10, steps=3000)),
+    Contender(name="light flow, 10 layers", shipped=PoseFlow.load),
     Contender(
         name="RealNVP, 6 couplings", recipe=PoseRecipe(kind="realnvp", hidden=96, steps=3000)
     ),
@@ -111,8 +115,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def trained(contender: Contender, poses: MotionSet, folder: Path) -> Prior:
     """A contender's prior, read if it was trained before."""
-    if contender.recipe is None:
-        return GaussianPrior.load()
+    if contender.shipped is not None:
+        return contender.shipped()
     path = folder / f"{contender.name.replace(' ', '_').replace(',', '')}.safetensors"
     if contender.autoencodes:
         return _autoencoder(contender.recipe, poses, path)
@@ -177,8 +181,17 @@ def of_samples(
     return {
         "samples beyond limits by 5° %": 100 * float((excess > 5).float().mean()),
         "by 15° %": 100 * float((excess > 15).float().mean()),
+        "limbs in other parts %": 100 * float((penetration(samples) > DEEPEST).float().mean()),
         "nearest training pose °": float(angle.mean()),
     }
+
+
+def penetration(pose: Float[Tensor, "poses joints 3 3"]) -> Float[Tensor, " poses"]:
+    """How deep the worst limb lies in another part of the mean body, metres."""
+    rest = BodyModel.load("keypoints").rest_template.double()
+    moved = torch.cat((torch.eye(3).expand(len(pose), 1, 3, 3), pose), dim=1).double()
+    _, joints = forward_kinematics(moved, rest.expand(len(pose), -1, -1), PARENTS)
+    return CapsuleBody().penetration(joints).amax(-1)
 
 
 def likeliest(

@@ -53,7 +53,7 @@ def fit(
     validation: Pose,
     recipe: FlowRecipe,
     checkpoint: Path | None = None,
-) -> tuple[PoseFlow, list[dict[str, float]]]:
+) -> tuple[PoseFlow, list[dict[str, int | float]]]:
     """A trained flow over some joints, and its curve; arguments as of `train`."""
     config = FlowConfig(
         joints=joints, kind=recipe.kind, layers=recipe.layers, hidden=recipe.hidden
@@ -70,7 +70,7 @@ def train(
     validation: Pose,
     recipe: FlowRecipe,
     checkpoint: Path | None = None,
-) -> list[dict[str, float]]:
+) -> list[dict[str, int | float]]:
     """Train a density over 6D representations; leaves the weights of the best validation.
 
     Args:

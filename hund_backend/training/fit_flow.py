@@ -52,7 +52,7 @@ def dequantized(pose: Pose, config: AugmentationConfig, seed: int = 0) -> Pose:
 
 def fit_poses(
     poses: MotionSet, recipe: PoseRecipe, checkpoint: Path | None = None
-) -> tuple[PoseFlow, list[dict[str, float]]]:
+) -> tuple[PoseFlow, list[dict[str, int | float]]]:
     """A trained flow over the joints of the Gaussian prior, and its curve."""
     stream, validation = PoseStream(poses, recipe), validation_poses(poses, recipe)
     return fit(GaussianPrior.load().joint_names, stream, validation, recipe, checkpoint)

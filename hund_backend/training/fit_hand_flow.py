@@ -42,7 +42,7 @@ class HandStream:
 
 def fit_hand(
     recipe: HandRecipe, checkpoint: Path | None = None
-) -> tuple[PoseFlow, list[dict[str, float]]]:
+) -> tuple[PoseFlow, list[dict[str, int | float]]]:
     """A trained flow over the left hand's finger joints, and its curve."""
     stream = HandStream(recipe)
     validation = stream.draw(recipe.shown, torch.Generator().manual_seed(recipe.seed + 1))

@@ -1,0 +1,185 @@
+"""Laws of how priors are trained: made-up hands, changed poses, resuming, and what training gains."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
+from hund_backend.body.skeleton import JOINT_NAMES
+from hund_backend.prior.limits import JointLimits
+from hund_backend.prior.pose_flow import FlowConfig, PoseFlow
+from hund_backend.training.augmentation import (
+    LIMBS,
+    Augmentation,
+    AugmentationConfig,
+    mirror_pose,
+)
+from hund_backend.training.density import FlowRecipe, augmented, fit, train
+from hund_backend.training.hand_poses import HAND_JOINTS, hand_poses
+
+UNCHANGED = AugmentationConfig(recombined=0.0, noise=0.0, hand_noise=0.0, stirred=0.0)
+HAND = [JOINT_NAMES.index(name) - 1 for name in HAND_JOINTS]
+RECIPE = FlowRecipe(layers=2, steps=40, batch=32, every=10, whitened=400)
+
+
+class Hands:
+    """A stream of made-up hands that may be cut off after so many draws."""
+
+    def __init__(self, most=math.inf):
+        self.rest = BodyModel.load("keypoints").rest_template
+        self.left = most
+
+    def draw(self, count, generator):
+        if self.left <= 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return hand_poses(self.rest, count, generator)
+
+
+@pytest.fixture(scope="module")
+def rest():
+    return BodyModel.load("keypoints").rest_template
+
+
+@pytest.fixture
+def chance():
+    return torch.Generator().manual_seed(0)
+
+
+def bodies(count, size=0.2, seed=3):
+    """Poses near rest."""
+    generator = torch.Generator().manual_seed(seed)
+    return rotvec_to_matrix(
+        size * torch.randn(count, len(JOINT_NAMES) - 1, 3, generator=generator)
+    )
+
+
+def test_a_hand_moves_its_fingers_only(rest, chance):
+    pose = hand_poses(rest, 50, chance)
+    moved = matrix_to_rotvec(pose).norm(dim=-1)
+    others = [joint for joint in range(len(JOINT_NAMES) - 1) if joint not in HAND]
+    assert moved[:, others].max() == 0
+    assert moved[:, HAND].amax(0).min() > 0.05
+
+
+def test_the_same_seed_makes_the_same_hands(rest):
+    first, second = (hand_poses(rest, 5, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_fists_bring_fingertips_to_the_palm(rest, chance):
+    body = BodyModel.load("keypoints")
+    pose = hand_poses(rest, 300, chance)
+    joints = body(pose, torch.zeros(300, 16)).joints
+    place = JOINT_NAMES.index
+    reach = (joints[:, place("Middle03L")] - joints[:, place("HandL")]).norm(dim=-1)
+    bent = matrix_to_rotvec(pose[:, place("Middle02L") - 1]).norm(dim=-1)
+    assert reach[bent > 1.5].max() < reach[bent < 0.2].min()
+
+
+def test_a_mirrored_mirror_is_the_pose():
+    pose = bodies(20)
+    torch.testing.assert_close(mirror_pose(mirror_pose(pose)), pose)
+
+
+def test_without_changes_poses_are_mirrored_at_most(chance):
+    pose = bodies(40)
+    changed = Augmentation(UNCHANGED)(pose, chance)
+    same = (changed - pose).abs().amax((1, 2, 3)) < 1e-6
+    mirrored = (changed - mirror_pose(pose)).abs().amax((1, 2, 3)) < 1e-6
+    assert (same ^ mirrored).all()
+    assert same.any() and mirrored.any()
+
+
+def test_limbs_are_lent_whole(chance):
+    pose = bodies(40)
+    recombined = Augmentation(replace(UNCHANGED, recombined=1.0))(pose, chance)
+    known = torch.cat((pose, mirror_pose(pose)))
+    for limb in LIMBS:
+        joints = [JOINT_NAMES.index(name) - 1 for name in limb]
+        away = (recombined[:, None, joints] - known[None, :, joints]).abs().amax((2, 3, 4))
+        assert away.amin(1).max() < 1e-6, limb
+
+
+def test_changes_stay_within_the_limits(chance):
+    limits, config = JointLimits(), AugmentationConfig(stirred=1.0, stir=1.0, recombined=0.0)
+    pose = bodies(60, size=0.05)
+    before = limits.excess(torch.cat((pose, mirror_pose(pose)))).abs().max()
+    after = limits.excess(Augmentation(config)(pose, chance)).abs().max()
+    assert after <= before + config.tolerance + 1e-5
+
+
+def test_mixing_is_forgotten_by_the_rotation(chance):
+    pose = bodies(10)
+    first, second = (augmented(pose, (3, 4, 5), 0.1, chance) for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def trained(recipe, stream, checkpoint=None):
+    torch.manual_seed(0)
+    flow = PoseFlow(FlowConfig(joints=HAND_JOINTS, layers=recipe.layers))
+    validation = Hands().draw(100, torch.Generator().manual_seed(9))
+    curve = train(flow, lambda x: flow.encode(x)[1], stream, validation, recipe, checkpoint)
+    return flow, curve
+
+
+def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
+    path = tmp_path / "flow.checkpoint"
+    whole, curve = trained(RECIPE, Hands())
+    with pytest.raises(KeyboardInterrupt):
+        trained(RECIPE, Hands(most=27), path)
+    again, continued = trained(RECIPE, Hands(), path)
+    assert continued == curve
+    for name, values in whole.state_dict().items():
+        assert torch.equal(values, again.state_dict()[name]), name
+
+
+def test_a_short_recipe_learns_what_a_gaussian_cannot(rest):
+    """The recipe of the hand's flow, cut short: bent layers gain over the whitening alone."""
+    recipe = FlowRecipe(layers=4, steps=200, batch=128, every=100, whitened=5000, rate=1e-2)
+    validation = Hands().draw(300, torch.Generator().manual_seed(9))
+    torch.manual_seed(0)
+    flow, curve = fit(HAND_JOINTS, Hands(), validation, recipe)
+    gaussian, _ = fit(HAND_JOINTS, Hands(), validation, replace(recipe, steps=0))
+    gained = flow.log_prob(validation).mean() - gaussian.log_prob(validation).mean()
+    assert gained / (3 * len(HAND_JOINTS)) > 0.03
+    assert curve[-1]["validation"] > curve[0]["validation"]
+
+
+def turned(**degrees):
+    """A pose whose joints are turned about their axes of flexion."""
+    limits = JointLimits()
+    pose = torch.eye(3).repeat(len(JOINT_NAMES) - 1, 1, 1)
+    for name, angle in degrees.items():
+        joint = JOINT_NAMES.index(name) - 1
+        axis = limits.frames[limits.joints.index(joint), :, 0]
+        pose[joint] = rotvec_to_matrix(math.radians(angle) * axis)
+    return pose
+
+
+def both(name, angle):
+    return {f"{name}L": angle, f"{name}R": angle}
+
+
+POSSIBLE = {
+    "high kick": turned(ThighL=120, CalfL=10, UpperarmL=-20, UpperarmR=60),
+    "crawl": turned(**both("Thigh", 90), **both("Calf", 95), **both("Upperarm", 90), Neck01=-30),
+    "squat": turned(**both("Thigh", 120), **both("Calf", 140), **both("Ankle", -20)),
+    "folded": turned(**both("Thigh", 130), Spine01=30, Spine02=30, **both("Upperarm", 130)),
+    "splits": turned(ThighL=90, ThighR=-50),
+    "bridge": turned(
+        Spine01=-25, Spine02=-25, **both("Thigh", -20), **both("Calf", 80), **both("Upperarm", 140)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POSSIBLE)
+def test_what_acrobats_do_is_likelier_than_broken_knees(name):
+    prior = PoseFlow.load()
+    broken = turned(**both("Calf", -70))
+    energy = prior.energy(torch.stack((POSSIBLE[name], broken)))
+    assert energy[0] < energy[1]
+    assert energy[0] / (3 * len(prior.joints)) < 3
