@@ -8,7 +8,7 @@ from torch.nn.functional import one_hot
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import PART_NAMES
 
-from .zbuffer import visible_surface
+from .zbuffer import VisibleSurface, visible_surface
 
 
 def part_labels(
@@ -25,10 +25,14 @@ def part_labels(
         intrinsics: of the picture, pixels.
         size: height and width of the picture, pixels.
     """
-    face = visible_surface(vertices, body.faces, intrinsics, size).face
+    return part_of_pixel(body, visible_surface(vertices, body.faces, intrinsics, size))
+
+
+def part_of_pixel(body: BodyModel, surface: VisibleSurface) -> Int[Tensor, "*batch height width"]:
+    """The parts of what is visible; 0 where there is nothing."""
     # A face of -1 takes the last place.
     table = torch.cat((body.part_of_face, body.part_of_face.new_zeros(1)))
-    return table[face]
+    return table[surface.face]
 
 
 def exact_parts(
