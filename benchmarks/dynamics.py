@@ -1,6 +1,6 @@
 """Dynamics of poses: likelihood, prediction, filling of gaps, and smoothing beside simple filters.
 
-Run as `python -m benchmarks.dynamics MOCAP_FOLDER --prior gaussian`. Subjects are held out; filters
+Run as `python -m benchmarks.dynamics MOCAP_FOLDER`. Subjects are held out; filters
 and the smoother are tuned on the validation split, all under the same noise.
 """
 
@@ -112,19 +112,21 @@ def main() -> None:
     load, prior_file = PRIORS[chosen.prior]
     prior, poses = load(), motion_set(chosen.mocap)
     learned = Dynamics.load(prior_file, chosen.weights)
-    text = "".join(sections(learned, prior, poses, chosen.clips, chosen.plot))
+    text = ""
+    for section in sections(learned, prior, poses, chosen.clips, chosen.plot):
+        print(section, flush=True)
+        text += section
     head = f"# Dynamics over the latents of {prior_file.name}\n\n"
     head += measuring.environment(PACKAGES, chosen.cores)
-    text = f"{head}* `python -m benchmarks.dynamics MOCAP_FOLDER --prior {chosen.prior}`\n\n{text}"
-    print(text)
+    head += f"* `python -m benchmarks.dynamics MOCAP_FOLDER --prior {chosen.prior}`\n\n"
     if chosen.save:
-        print(measuring.save("dynamics", text))
+        print(measuring.save("dynamics", head + text))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen besides the cores."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
-    parser.add_argument("--prior", choices=tuple(PRIORS), default="gaussian")
+    parser.add_argument("--prior", choices=tuple(PRIORS), default="flow")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
     parser.add_argument("--clips", type=int, default=16, help="clips to fill and to smooth")
     parser.add_argument("--plot", type=Path, help="picture of a smoothed trajectory")
@@ -367,7 +369,7 @@ def ways(
     latents = part.prior.latent(given)
     precision = pose_precision(part.prior, given, math.radians(degrees))
     for name, model in models.items():
-        for trust in (0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 4.0):
+        for trust in (0.05, 0.15, 0.4, 1.0, 2.5):
             found = smoothed(model, latents, trust * precision, roots)
             yield name, f"{trust}", part.prior.pose(found)
             if name == "learned":

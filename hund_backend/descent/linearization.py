@@ -126,10 +126,12 @@ def _add_dynamics(
     _, weights = losses.charbonnier(residuals.square().sum(-1), objective.dynamics_cutoff)
     rows = (objective.config.dynamics * weights).sqrt()[..., None]
     spread = dynamics.typical_log_variance(objective.fps).expand_as(residuals)
-    slopes = dynamics.residual_jacobians(latents, spread, None, objective.fps)
-    inner = len(residuals)
+    # Single precision, as of the prior's own derivatives: large matrices, of which no digit is lost
+    # that a step would miss.
+    slopes = dynamics.residual_jacobians(latents, spread, None, objective.fps, torch.float32)
+    inner, moved = len(residuals), moved.float()
     shifted = [
-        rows[..., None] * (by_latent @ moved[place : place + inner])
+        (rows[..., None] * (by_latent @ moved[place : place + inner])).to(latents)
         for place, by_latent in enumerate(slopes)
     ]
     equations.add_in_time(rows * residuals, shifted)

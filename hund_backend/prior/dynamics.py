@@ -257,21 +257,33 @@ class Dynamics(nn.Module):
         log_variance: Steps,
         roots: Roots | None = None,
         fps: float = FPS,
+        dtype: torch.dtype | None = None,
     ) -> tuple[Float[Tensor, "*batch inner latent latent"], ...]:
-        """Derivatives of the residuals by z_{t−1}, z_t and z_{t+1}."""
+        """Derivatives of the residuals by z_{t−1}, z_t and z_{t+1}.
+
+        Args:
+            latents: of frames in a row.
+            log_variance: from `log_variances`, held fixed.
+            roots: of the same frames.
+            fps: frames a second.
+            dtype: precision of the derivatives, where that of the latents is more than is needed.
+        """
         pace, latent = FPS / fps, self.config.latent
+        dtype = dtype or latents.dtype
         here, before, _, root = _steps(latents, roots)
         bent = torch.tanh(self.hidden(self._inputs(here, before, root, pace)))
-        slopes = (1 - bent.square())[..., None] * self.hidden.weight[:, : 2 * latent]
-        slopes = self.linear.weight[:, : 2 * latent] + self.bend.weight @ slopes
-        slopes = pace**2 * self.acceleration_scale[:, None] * slopes
-        by_place, by_velocity = slopes[..., :latent], slopes[..., latent:]
-        by_velocity = by_velocity / (pace * self.velocity_scale)
-        eye = torch.eye(latent, dtype=latents.dtype, device=latents.device)
-        whitening = (-0.5 * log_variance).exp()[..., None] * self.components
-        by_before = whitening @ (eye + by_velocity)
-        by_here = -whitening @ (2 * eye + by_place + by_velocity)
-        return by_before, by_here, whitening
+        scaled = pace**2 * self.components * self.acceleration_scale
+        by_inputs = torch.ones_like(self.velocity_scale), pace * self.velocity_scale
+        by_inputs = 1 / torch.cat(by_inputs)
+        # C is multiplied into the layers, not into the derivatives of every frame.
+        linear = (scaled @ self.linear.weight[:, : 2 * latent] * by_inputs).to(dtype)
+        hidden = (self.hidden.weight[:, : 2 * latent] * by_inputs).to(dtype)
+        bend = (scaled @ self.bend.weight).to(dtype)
+        slopes = linear + bend @ ((1 - bent.square())[..., None].to(dtype) * hidden)
+        sureness = (-0.5 * log_variance).exp()[..., None].to(dtype)
+        by_place, by_velocity = (sureness * slopes).split(latent, dim=-1)
+        whitening = sureness * self.components.to(dtype)
+        return whitening + by_velocity, -(2 * whitening + by_place + by_velocity), whitening
 
     def _whitened(self, difference: Steps, log_variance: Steps) -> Steps:
         return (-0.5 * log_variance).exp() * (difference @ self.components.T)

@@ -310,7 +310,7 @@ def main() -> None:
     """Train dynamics on a folder of packs and write them into the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of <pack>_30fps.npz")
-    parser.add_argument("--prior", choices=tuple(PRIORS), default="gaussian")
+    parser.add_argument("--prior", choices=tuple(PRIORS), default="flow")
     parser.add_argument("--steps", type=int, default=DynamicsRecipe.steps)
     parser.add_argument("--seed", type=int, default=DynamicsRecipe.seed)
     parser.add_argument("--checkpoint", type=Path, help="goes on from this file if it is there")
