@@ -102,17 +102,22 @@ def _places(
     surface: VisibleSurface,
     borders: _Borders,
 ) -> Float[Tensor, " borders"]:
-    """Where the surface that makes each border is, along the border's axis, samples."""
+    """Where each border is, along its axis, samples: it moves with the nearer surface."""
     depth = surface.depth.flatten()
-    nearer = depth[borders.first] <= depth[borders.second]
-    sample = torch.where(nearer, borders.first, borders.second)
+    is_first = depth[borders.first] <= depth[borders.second]
+    sample = torch.where(is_first, borders.first, borders.second)
     picture = sample // surface.depth[0].numel()
     corners = faces[surface.face.flatten()[sample]] + picture[:, None] * vertices.shape[1]
     around = vertices.flatten(0, 1).index_select(0, corners.flatten()).reshape(-1, 3, 3)
     barycentrics = surface.barycentrics.flatten(0, -2)[sample]
     point = (barycentrics[..., None] * around).sum(1)
     row = intrinsics.flatten(0, 1).index_select(0, 3 * picture + borders.axis)
-    return (row * point).sum(-1) / point[:, 2]
+    # The border is half a sample farther out than the centre where the surface was met; without
+    # that step limbs would feel too thin and grow too slowly when they come nearer.
+    focal = row.gather(1, borders.axis[:, None])[:, 0]
+    half = (is_first.to(point.dtype) - 0.5) * (point[:, 2] / focal).detach()
+    step = torch.nn.functional.one_hot(borders.axis, 3) * half[:, None]
+    return (row * (point + step)).sum(-1) / point[:, 2]
 
 
 class _Coverage(torch.autograd.Function):

@@ -1,0 +1,58 @@
+"""pytorch3d, where it is installed, agrees with our part maps."""
+
+import importlib.util
+
+import pytest
+import torch
+from rendering_people import crop_round, foreground_iou, part_iou, random_people, sampled_poses
+
+from hund_backend.body.model import BodyModel
+from hund_backend.errors import BadInputError
+from hund_backend.rendering.exact_parts import part_labels
+from hund_backend.rendering.part_maps import render_parts
+from hund_backend.rendering.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
+
+SIZE = (64, 48)
+MISSING = importlib.util.find_spec("pytorch3d") is None
+needs_pytorch3d = pytest.mark.skipif(MISSING, reason="pytorch3d is not installed")
+
+
+@pytest.fixture(scope="module")
+def scene():
+    body = BodyModel.load("low")
+    vertices = body(**random_people(body, sampled_poses(3))).vertices
+    intrinsics = crop_round(vertices, 48)
+    intrinsics[:, 0, 1] = 3  # a turned crop is skewed
+    return body, vertices, intrinsics
+
+
+@needs_pytorch3d
+def test_pytorch3d_sees_the_same_parts(scene):
+    same = pytorch3d_labels(*scene, SIZE) == part_labels(*scene, SIZE)
+    assert same.float().mean() > 0.999
+
+
+@needs_pytorch3d
+def test_pytorch3d_soft_maps_agree_with_the_exact_map(scene):
+    maps, labels = pytorch3d_parts(*scene, SIZE), part_labels(*scene, SIZE)
+    torch.testing.assert_close(maps.sum(1), torch.ones(3, *SIZE))
+    assert foreground_iou(maps, labels) > 0.9
+    assert part_iou(maps, labels) > 0.8
+
+
+@needs_pytorch3d
+def test_pytorch3d_slopes_point_the_way_of_ours(scene):
+    body, vertices, intrinsics = scene
+    target = render_parts(body, vertices + torch.tensor([0.03, 0.02, 0.1]), intrinsics, SIZE)
+    slopes = []
+    for draw in (render_parts, pytorch3d_parts):
+        shift = torch.zeros(3, 1, 3, requires_grad=True)
+        maps = draw(body, vertices + shift, intrinsics, SIZE)
+        slopes.append(torch.autograd.grad((maps - target).square().sum(), shift)[0].flatten(1))
+    assert torch.cosine_similarity(*slopes).amin() > 0.9
+
+
+@pytest.mark.skipif(not MISSING, reason="pytorch3d is installed")
+def test_without_pytorch3d_the_error_says_what_to_do(scene):
+    with pytest.raises(BadInputError, match="install"):
+        pytorch3d_labels(*scene, SIZE)
