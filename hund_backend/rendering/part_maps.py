@@ -38,7 +38,7 @@ def render_parts(
     intrinsics: Float[Tensor, "*batch 3 3"],
     size: tuple[int, int],
     *,
-    oversampling: int = 2,
+    oversampling: int = 1,
 ) -> Float[Tensor, "*batch parts height width"]:
     """Share of each pixel that shows each part; the channels are PART_NAMES and sum to one.
 
@@ -49,8 +49,8 @@ def render_parts(
         vertices: of the posed body, camera frame, metres.
         intrinsics: of the picture, pixels.
         size: height and width of the picture, pixels.
-        oversampling: samples along each side of a pixel: one is fastest and gives zeros and ones,
-            more give finer shares and truer derivatives.
+        oversampling: samples along each side of a pixel. One is fastest and gives zeros and ones;
+            more give finer shares and truer derivatives (odd numbers: even ones make ties).
     """
     batch = vertices.shape[:-2]
     vertices = vertices.reshape(-1, *vertices.shape[-2:])

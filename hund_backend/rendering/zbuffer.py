@@ -15,7 +15,7 @@ from torch import Tensor
 
 NEAR = 0.05  # metres; nothing nearer than this is seen
 MARGIN_PX = 1e-3  # by which bounding boxes grow, so that rounding loses no pixel
-PIXELS_AT_ONCE = 2**20  # pixels of the pictures worked on together; bounds the memory
+PIXELS_AT_ONCE = 2**18  # pixels of the pictures worked on together; bounds the memory
 
 
 class VisibleSurface(NamedTuple):

@@ -1,0 +1,276 @@
+"""Part renderers side by side: time, agreement with the exact map, and truth of their slopes.
+
+Run as `python -m benchmarks.renderer MOCAP_FOLDER`; pytorch3d takes part where it is installed. People
+are held-out poses with random builds, cameras and places, each filling a crop. Slopes are compared with
+finite differences of the exact map, finely sampled, of the squared distance to the map of a moved person.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from benchmarks import measuring
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.body.skeleton import JOINT_INDEX
+from hund_backend.rendering.exact_parts import exact_parts, part_labels
+from hund_backend.rendering.part_maps import render_parts
+from hund_backend.rendering.part_splats import PartSplats
+from hund_backend.rendering.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
+from hund_backend.training.motion_set import motion_set
+
+sys.path.insert(0, str(measuring.ROOT / "tests" / "backend" / "rendering"))
+from rendering_people import crop_round, enlarged, foreground_iou, part_iou, random_people
+
+PACKAGES = ("torch", "numpy")
+FINER = 8  # samples along a pixel for finite differences
+TURNED = ("Spine02", "Head01", "UpperarmL", "UpperarmR", "LowerarmL", "LowerarmR")
+TURNED += ("ThighL", "ThighR", "CalfL", "CalfR")
+# Typical changes: of the place, metres; of rotations, radians; of betas.
+UNITS = torch.cat(
+    (torch.tensor([0.04, 0.04, 0.15]), torch.full((33,), 0.15), torch.full((4,), 1.0))
+)
+HEAD = """# Part renderers
+
+{environment}
+* `python -m benchmarks.renderer MOCAP_FOLDER --cores {chosen.cores} --people {chosen.people} --batch {chosen.batch} --size {chosen.size}`
+* {chosen.people} held-out poses at {chosen.size}²; ms a frame in batches of {chosen.batch}, least (median) of {chosen.repeats}
+  rounds in which all take turns; the body's own time is its own row
+* IoU of person and of parts of more than 8 pixels, mean over people: with the exact labels at pixels' centres, and
+  with the parts that fill most of each pixel
+* slopes: mean cosine with finite differences by place, orientation, 10 joints and 4 betas, of {slopes} people
+  moved by half, one and three typical changes
+
+| | forward ms | + backward ms | processor ms | IoU person, centres | parts | IoU person, most | parts | slopes ½ | 1 | 3 |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+Draw = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A renderer in the comparison: of vertices, intrinsics and size."""
+
+    name: str
+    draw: Draw
+    is_labels: bool = False  # labels, not maps: no slopes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crowd:
+    """People, the body they have and the crops round them."""
+
+    body: BodyModel
+    people: dict[str, Tensor]
+    vertices: Tensor
+    intrinsics: Tensor
+    size: tuple[int, int]
+
+    def part(self, count: int) -> "Crowd":
+        """The first people."""
+        people = {name: values[:count] for name, values in self.people.items()}
+        vertices, intrinsics = self.vertices[:count], self.intrinsics[:count]
+        return Crowd(
+            body=self.body,
+            people=people,
+            vertices=vertices,
+            intrinsics=intrinsics,
+            size=self.size,
+        )
+
+
+def main() -> None:
+    """Measure every contender and print the table."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    torch.set_num_threads(chosen.cores)
+    crowd = held_out_crowd(chosen.mocap, chosen.people, chosen.size)
+    contenders = all_contenders(crowd.body)
+    batch = crowd.part(chosen.batch)
+    spent = timed(contenders, batch, chosen.repeats)
+    slopes = cosines(contenders, crowd.part(chosen.slopes))
+    head = HEAD.format(
+        environment=measuring.environment(PACKAGES, chosen.cores),
+        chosen=chosen,
+        slopes=chosen.slopes,
+    )
+    rows = [as_row("body alone", spent["body alone"], [])]
+    for contender in contenders:
+        maps = agreement(contender, crowd)
+        rows.append(as_row(contender.name, spent[contender.name], maps + slopes[contender.name]))
+    text = head + "\n".join(rows) + "\n"
+    print(text)
+    if chosen.save:
+        print(measuring.save("renderer", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("--people", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=64, help="side of the map, pixels")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--slopes", type=int, default=8, help="people for finite differences")
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+def held_out_crowd(mocap: Path, count: int, side: int) -> Crowd:
+    """Random people in held-out poses."""
+    poses = motion_set(mocap)
+    frames = torch.nonzero(poses.frames_of("held_out"))[:, 0]
+    order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(0))
+    body = BodyModel.load("low")
+    people = random_people(body, poses.rotations[frames[order[:count]], 1:])
+    vertices = body(**people).vertices
+    return Crowd(
+        body=body,
+        people=people,
+        vertices=vertices,
+        intrinsics=crop_round(vertices, side),
+        size=(side, side),
+    )
+
+
+def all_contenders(body: BodyModel) -> list[Contender]:
+    """Every renderer, the exact ones first."""
+    contenders = [Contender(name="exact labels", draw=partial(part_labels, body), is_labels=True)]
+    for samples in (1, 2, 3):
+        draw = partial(render_parts, body, oversampling=samples)
+        contenders.append(Contender(name=f"borders, {samples}² samples a pixel", draw=draw))
+    for samples in (1000, 1500, 3000):
+        contenders.append(Contender(name=f"{samples} splats", draw=PartSplats(body, samples)))
+    if importlib.util.find_spec("pytorch3d") is not None:
+        labels = partial(pytorch3d_labels, body)
+        contenders.append(Contender(name="pytorch3d labels", draw=labels, is_labels=True))
+        soft = partial(pytorch3d_parts, body)
+        contenders.append(Contender(name="pytorch3d soft", draw=soft))
+    return contenders
+
+
+def timed(
+    contenders: list[Contender], crowd: Crowd, repeats: int
+) -> dict[str, list[tuple[float, float, float]]]:
+    """Seconds a frame of each in each round: forward, forward and backward, processor's of both."""
+    works = {"body alone": lambda: crowd.body(**crowd.people).vertices}
+    for contender in contenders:
+        works[contender.name] = partial(_drawn, contender, crowd)
+    spent = {name: [] for name in works}
+    for _ in range(repeats + 1):
+        for name, work in works.items():
+            spent[name].append(_one_round(work, crowd))
+    return {name: rounds[1:] for name, rounds in spent.items()}  # the first one warms up
+
+
+def _drawn(contender: Contender, crowd: Crowd) -> Tensor:
+    return contender.draw(crowd.vertices, crowd.intrinsics, crowd.size)
+
+
+def _one_round(work: Callable[[], Tensor], crowd: Crowd) -> tuple[float, float, float]:
+    frames = len(crowd.vertices)
+    since = time.perf_counter()
+    with torch.no_grad():
+        work()
+    forward = time.perf_counter() - since
+    leaves = (crowd.vertices, *crowd.people.values())
+    for leaf in leaves:
+        leaf.requires_grad_()
+    since, processor = time.perf_counter(), time.process_time()
+    drawn = work()
+    if drawn.requires_grad:
+        drawn.square().sum().backward()
+    both, busy = time.perf_counter() - since, time.process_time() - processor
+    for leaf in leaves:
+        leaf.requires_grad_(False).grad = None
+    return forward / frames, both / frames, busy / frames
+
+
+def agreement(contender: Contender, crowd: Crowd) -> list[float]:
+    """IoU of the person and of the parts with exact labels at centres, and with majorities."""
+    centers = part_labels(crowd.body, crowd.vertices, crowd.intrinsics, crowd.size)
+    most = finely_drawn(crowd.vertices, crowd).argmax(1)
+    with torch.no_grad():
+        drawn = _drawn(contender, crowd)
+    if contender.is_labels:
+        drawn = torch.nn.functional.one_hot(drawn, 15).movedim(-1, 1)
+    return [iou(drawn, truth) for truth in (centers, most) for iou in (foreground_iou, part_iou)]
+
+
+def cosines(contenders: list[Contender], crowd: Crowd) -> dict[str, list[float]]:
+    """Mean cosine of each one's slopes with finite differences, for three distances."""
+    generator = torch.Generator().manual_seed(1)
+    moved = torch.randn(len(crowd.vertices), len(UNITS), generator=generator)
+    answer = {contender.name: [] for contender in contenders}
+    for distance in (0.5, 1.0, 3.0):
+        target = finely_drawn(changed(crowd, distance * moved), crowd)
+        truth = differences(crowd, target)
+        for contender in contenders:
+            if not contender.is_labels:
+                change = torch.zeros_like(moved, requires_grad=True)
+                drawn = contender.draw(changed(crowd, change), crowd.intrinsics, crowd.size)
+                slope = torch.autograd.grad((drawn - target).square().sum(), change)[0]
+                answer[contender.name].append(float(torch.cosine_similarity(slope, truth).mean()))
+    return answer
+
+
+def changed(crowd: Crowd, change: Float[Tensor, "people changes"]) -> Tensor:
+    """Vertices of people after changes in typical units."""
+    change = change * UNITS
+    place, turn, bends, growth = change.split((3, 3, 30, 4), dim=1)
+    joints = [JOINT_INDEX[name] - 1 for name in TURNED]
+    bent = rotvec_to_matrix(bends.unflatten(1, (10, 3)))
+    pose = crowd.people["pose"].index_copy(
+        1, torch.tensor(joints), crowd.people["pose"][:, joints] @ bent
+    )
+    return crowd.body(
+        pose,
+        crowd.people["betas"] + torch.nn.functional.pad(growth, (0, 12)),
+        global_orient=rotvec_to_matrix(turn) @ crowd.people["global_orient"],
+        root_translation=crowd.people["root_translation"] + place,
+    ).vertices
+
+
+@torch.no_grad()
+def finely_drawn(vertices: Tensor, crowd: Crowd) -> Tensor:
+    """Coverage by the exact map, many samples a pixel."""
+    samples = (crowd.size[0] * FINER, crowd.size[1] * FINER)
+    pictures = zip(vertices.split(1), enlarged(crowd.intrinsics, FINER).split(1), strict=True)
+    return torch.cat([avg_pool2d(exact_parts(crowd.body, *p, samples), FINER) for p in pictures])
+
+
+def differences(crowd: Crowd, target: Tensor, step: float = 0.15) -> Float[Tensor, "people n"]:
+    """Central differences of the squared distance to the target, by each change."""
+    slopes = []
+    for change in step * torch.eye(len(UNITS)):
+        ahead, back = (
+            (finely_drawn(changed(crowd, sign * change.expand(len(target), -1)), crowd) - target)
+            .square()
+            .sum((1, 2, 3))
+            for sign in (1, -1)
+        )
+        slopes.append((ahead - back) / (2 * step))
+    return torch.stack(slopes, dim=1)
+
+
+def as_row(name: str, rounds: list[tuple[float, float, float]], figures: list[float]) -> str:
+    """A row of the table; times in ms."""
+    times = [[1000 * seconds for seconds in column] for column in zip(*rounds, strict=True)]
+    cells = [f"{min(column):.2f} ({statistics.median(column):.2f})" for column in times]
+    cells += [f"{figure:.3f}" for figure in figures]
+    return f"| {name} | " + " | ".join([*cells, *["–"] * (10 - len(cells))]) + " |"
+
+
+if __name__ == "__main__":
+    main()
