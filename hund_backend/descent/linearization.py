@@ -34,8 +34,9 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
     _add_keypoints(equations, objective, figure, points, builds)
     _add_landmarks(equations, objective, figure, points, builds)
     pose = objective.puppet.pose(posture)
-    latents, moved = objective.prior.latent(pose), _latent_jacobian(objective, pose)
-    _add_prior(equations, objective, latents, moved)
+    latents, slopes = objective.prior.latent(pose), objective.prior.slopes(pose)
+    moved = _by_unknowns(objective, slopes.latent)
+    _add_prior(equations, objective, latents, moved, slopes.stretch)
     _add_limits(equations, objective, posture)
     if builds is not None:
         _add_build(equations, objective, posture)
@@ -94,14 +95,14 @@ def _add_landmarks(
     equations.add(residuals / config.landmark_noise, centred(points), weights, moved)
 
 
-def _latent_jacobian(
-    objective: Objective, pose: Float[Tensor, "frames joints 3 3"]
-) -> Float[Tensor, "frames latent unknowns"]:
+def _by_unknowns(
+    objective: Objective, slopes: Float[Tensor, "*batch moved 3"]
+) -> Float[Tensor, "*batch unknowns"]:
+    """Derivatives by the prior's joints among those by all unknowns."""
     prior, puppet = objective.prior, objective.puppet
-    jacobian = prior.latent_jacobian(pose)
-    full = pose.new_zeros(*jacobian.shape[:2], 3 * len(puppet.moved) + 3)
+    full = slopes.new_zeros(*slopes.shape[:-2], 3 * len(puppet.moved) + 3)
     columns = [puppet.moved.index(joint + 1) for joint in prior.joints]
-    full[..., :-3].unflatten(-1, (-1, 3))[..., columns, :] = jacobian
+    full[..., :-3].unflatten(-1, (-1, 3))[..., columns, :] = slopes
     return full
 
 
@@ -110,9 +111,12 @@ def _add_prior(
     objective: Objective,
     latents: Float[Tensor, "frames latent"],
     moved: Float[Tensor, "frames latent unknowns"],
+    stretching: Float[Tensor, "frames moved 3"],
 ) -> None:
-    weights = objective.prior_weight()[:, None].expand(-1, latents.shape[-1])
-    equations.add(latents[..., None], moved[..., None, :], weights)
+    weights = objective.prior_weight()[:, None]
+    equations.add(latents[..., None], moved[..., None, :], weights.expand_as(latents))
+    volume = objective.config.prior_volume * weights
+    equations.gradient -= volume * _by_unknowns(objective, stretching)
 
 
 def _add_dynamics(

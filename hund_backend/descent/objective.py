@@ -37,6 +37,7 @@ class EnergyConfig:
     landmark_noise: float = 0.12  # metres
     landmark_cutoff: float = 2.0
     prior: float = 1.0
+    prior_volume: float = 0.5  # 0: ½ ‖latent‖² as it is; 1: likeliness of rotations
     prior_unseen: float = 0.05  # weight in bridged frames, which motion should fill, not the mean
     build: float = 1.0
     limits: float = 1.0
@@ -73,7 +74,7 @@ class Objective:
         pose = self.puppet.pose(posture)
         frames = len(pose)
         terms = [self._keypoint_energy(figure), self._landmark_energy(figure)]
-        terms.append(self.prior_weight() * self.prior.energy(pose))
+        terms.append(self.prior_weight() * self._prior_energy(pose))
         terms.append(self.config.build * losses.build_energy(posture.betas).expand(frames))
         excess = self.limits.excess(pose)
         limit_energy = losses.limit_energy(excess, self.config.limit_noise)
@@ -120,6 +121,19 @@ class Objective:
         seen = self.targets.observed.to(self.targets.pixels.dtype)
         unseen = self.config.prior * self.config.prior_unseen
         return seen * self.config.prior + (1 - seen) * unseen
+
+    def _prior_energy(self, pose: Float[Tensor, "frames joints 3 3"]) -> Float[Tensor, " frames"]:
+        """½ ‖z‖² − v log |dz/dR|, zero where z is.
+
+        The flow papers penalise ‖z‖² of the latent that they solve for. Of rotations, the density is
+        smaller by the volume that the flow squeezes: without it, poses far from people's come near z = 0.
+        """
+        energy = self.prior.energy(pose)
+        if self.config.prior_volume == 0:
+            return energy
+        typical = self.prior.typical_pose().to(pose)
+        squeezed = self.prior.stretch(typical) - self.prior.stretch(pose)
+        return energy + self.config.prior_volume * squeezed
 
     @property
     def is_coupled(self) -> bool:

@@ -57,16 +57,18 @@ class CouplingFlow(nn.Module):
         self,
         values: Float[Tensor, "*batch features"],
         tangents: Float[Tensor, "*batch directions features"],
-    ) -> Float[Tensor, "*batch directions features"]:
-        """Derivative of the latent in some directions, by one backward pass per feature."""
+    ) -> tuple[Float[Tensor, "*batch directions features"], Float[Tensor, "*batch directions"]]:
+        """Derivatives in some directions, by one backward pass per feature: latent, log-determinant."""
         with torch.enable_grad():
             inputs = values.detach().requires_grad_()
-            latent = self.forward(inputs)[0]
+            latent, log_det = self.forward(inputs)
             rows = [
                 torch.autograd.grad(latent[..., row].sum(), inputs, retain_graph=True)[0]
                 for row in range(latent.shape[-1])
             ]
-        return tangents @ torch.stack(rows, dim=-1).to(tangents)
+            growth = torch.autograd.grad(log_det.sum(), inputs)[0].to(tangents)
+        latent = tangents @ torch.stack(rows, dim=-1).to(tangents)
+        return latent, (tangents @ growth[..., None])[..., 0]
 
 
 @contextmanager

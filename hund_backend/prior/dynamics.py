@@ -19,6 +19,7 @@ from .root_motion import GROUPS, ROOT_NUMBERS, UNKNOWN, knows
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "dynamics.safetensors"
 FPS = 30.0  # of the clips that it learned from
+FARTHEST = 2.0  # that a pose's latent counts
 
 Latents = Float[Tensor, "*batch frames latent"]
 Roots = Float[Tensor, "*batch frames 14"]
@@ -46,7 +47,7 @@ class Dynamics(nn.Module):
     """A second-order transition z_{t+1} ~ t_n(g(z_t, z_{t−1}, root_t), Σ_t) with heavy tails.
 
     g = z_t + v + a, where v = z_t − z_{t−1} is the velocity and a, the acceleration, is a linear map of
-    (z_t, v, root_t) plus a network of one hidden layer of tanh. Σ_t = C⁻¹ diag(σ_t²) C⁻ᵀ with a constant
+    (squashed z_t, v, root_t) plus a network of one hidden layer of tanh. Σ_t = C⁻¹ diag(σ_t²) C⁻ᵀ with a constant
     triangle C. An untrained model is constant velocity. "Weakly Supervised 3D Human Pose and Shape
     Reconstruction with Normalizing Flows" (Zanfir et al., 2020) speaks of dynamics in the latents
     of a flow; the form here is our own.
@@ -273,15 +274,15 @@ class Dynamics(nn.Module):
         here, before, _, root = _steps(latents, roots)
         bent = torch.tanh(self.hidden(self._inputs(here, before, root, pace)))
         scaled = pace**2 * self.components * self.acceleration_scale
-        by_inputs = torch.ones_like(self.velocity_scale), pace * self.velocity_scale
-        by_inputs = 1 / torch.cat(by_inputs)
         # C is multiplied into the layers, not into the derivatives of every frame.
-        linear = (scaled @ self.linear.weight[:, : 2 * latent] * by_inputs).to(dtype)
-        hidden = (self.hidden.weight[:, : 2 * latent] * by_inputs).to(dtype)
+        linear = (scaled @ self.linear.weight[:, : 2 * latent]).to(dtype)
+        hidden = self.hidden.weight[:, : 2 * latent].to(dtype)
         bend = (scaled @ self.bend.weight).to(dtype)
         slopes = linear + bend @ ((1 - bent.square())[..., None].to(dtype) * hidden)
         sureness = (-0.5 * log_variance).exp()[..., None].to(dtype)
         by_place, by_velocity = (sureness * slopes).split(latent, dim=-1)
+        by_place = by_place * (1 + (here / FARTHEST).square())[..., None, :].to(dtype) ** -1.5
+        by_velocity = by_velocity / (pace * self.velocity_scale).to(dtype)
         whitening = sureness * self.components.to(dtype)
         return whitening + by_velocity, -(2 * whitening + by_place + by_velocity), whitening
 
@@ -300,7 +301,13 @@ class Dynamics(nn.Module):
         known = knows(root).to(here)
         root = ((root.to(here) - self.root_mean) / self.root_scale).nan_to_num(nan=0.0)
         velocity = (here - before) / (pace * self.velocity_scale)
-        return torch.cat((here, velocity, root, known), dim=-1)
+        # Poses farther out than those that were learned from must not be pushed ever harder.
+        return torch.cat((squashed(here), velocity, root, known), dim=-1)
+
+
+def squashed(latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch latent"]:
+    """The latent where it is usual, never more than k: z / √(1 + z² / k²)."""
+    return latent / (1 + (latent / FARTHEST).square()).sqrt()
 
 
 def _steps(

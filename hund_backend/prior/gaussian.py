@@ -15,6 +15,7 @@ from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.errors import BadInputError
 
 from .coordinates import log_jacobian, log_round
+from .pose_prior import Slopes
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "pose_gaussian.safetensors"
 
@@ -78,29 +79,35 @@ class GaussianPrior(nn.Module):
         pose[..., self.joints, :, :] = rotations
         return pose
 
-    def latent_jacobian(
-        self, pose: Float[Tensor, "*batch joints 3 3"]
-    ) -> Float[Tensor, "*batch latent moved 3"]:
-        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero."""
-        steps = log_jacobian(self._turns(pose))
+    def stretch(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """How much longer rotation vectors are than the rotations' own steps.
+
+        The volume of rotations shrinks with the angle θ from the centre by 2 (1 − cos θ) / θ².
+        """
+        half = (self._turns(pose).norm(dim=-1) / 2).clamp(min=1e-6)
+        return -2 * (half.sin() / half).log().sum(-1)
+
+    def slopes(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Slopes:
+        """Derivatives of the latent and of the stretch by steps δ of its joints, in R exp(δ)."""
+        turns = self._turns(pose)
+        steps = log_jacobian(turns)
         whitening = self.whitening.unflatten(-1, (-1, 3))
-        return torch.einsum("lja,...jab->...ljb", whitening, steps)
+        half = (turns.norm(dim=-1, keepdim=True) / 2).clamp(min=1e-6)
+        by_turns = (1 / half - 1 / half.tan()) * turns / (2 * half)
+        return Slopes(
+            latent=torch.einsum("lja,...jab->...ljb", whitening, steps),
+            stretch=(by_turns[..., None, :] @ steps)[..., 0, :],
+        )
 
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """½ ‖latent‖²: zero at the mean pose."""
         return 0.5 * self.latent(pose).square().sum(-1)
 
     def log_prob(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
-        """Logarithm of the density over the rotations of its joints, nats; volume in radians.
-
-        The volume of rotations shrinks with the angle θ from the centre by 2 (1 − cos θ) / θ².
-        """
-        turns = self._turns(pose)
-        latent = turns.flatten(-2) @ self.whitening.T
+        """Logarithm of the density over the rotations of its joints, nats; volume in radians."""
+        latent = self.latent(pose)
         normal = -0.5 * latent.square().sum(-1) - 0.5 * latent.shape[-1] * math.log(2 * math.pi)
-        half = (turns.norm(dim=-1) / 2).clamp(min=1e-6)
-        shrinking = 2 * (half.sin() / half).log().sum(-1)
-        return normal + self.whitening.diagonal().log().sum() - shrinking
+        return normal + self.whitening.diagonal().log().sum() + self.stretch(pose)
 
     def _turns(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch moved 3"]:
         return log_round(pose[..., self.joints, :, :], self.centers)

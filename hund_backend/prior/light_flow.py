@@ -9,14 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-STEEPEST = 0.9  # bend beyond which a slope would come near zero
-
 
 class LightFlow(nn.Module):
-    """So many layers x → bend(L U x + c), the last without a bend; L lower, U unit upper triangular."""
+    """So many layers x → bend(L U x + c), the last without a bend; L lower, U unit upper triangular.
 
-    def __init__(self, features: int, layers: int) -> None:
+    Bends stay below `steepest`. Poses that nobody takes lie far out, where only the slopes 1 ± bend
+    count: products of small ones would bring them near the latent's middle.
+    """
+
+    def __init__(self, features: int, layers: int, steepest: float) -> None:
         super().__init__()
+        self.steepest = steepest
         self.triangles = nn.Parameter(torch.eye(features).repeat(layers, 1, 1))
         self.shifts = nn.Parameter(torch.zeros(layers, features))
         self.bends = nn.Parameter(torch.zeros(layers - 1, features))
@@ -53,15 +56,20 @@ class LightFlow(nn.Module):
         self,
         values: Float[Tensor, "*batch features"],
         tangents: Float[Tensor, "*batch directions features"],
-    ) -> Float[Tensor, "*batch directions features"]:
-        """Derivative of the latent in some directions, in the precision of the directions."""
+    ) -> tuple[Float[Tensor, "*batch directions features"], Float[Tensor, "*batch directions"]]:
+        """Derivatives in some directions, in their precision: of the latent, and of the log-determinant."""
+        growth = torch.zeros_like(tangents[..., 0])
         for layer, matrix in enumerate(self._matrices()):
             tangents = tangents @ matrix.T.to(tangents)
             values = values @ matrix.T + self.shifts[layer]
             if layer < len(self.bends):
-                tangents = slope(values, self._bend(layer)).to(tangents)[..., None, :] * tangents
-                values = bent(values, self._bend(layer))
-        return tangents
+                bend = self._bend(layer)
+                steepness = slope(values, bend)
+                turning = curvature(values, bend) / steepness
+                growth = growth + (tangents @ turning.to(tangents)[..., None])[..., 0]
+                tangents = steepness.to(tangents)[..., None, :] * tangents
+                values = bent(values, bend)
+        return tangents, growth
 
     def _matrices(self) -> list[Float[Tensor, "features features"]]:
         layers = range(len(self.triangles))
@@ -72,7 +80,7 @@ class LightFlow(nn.Module):
         return self.triangles[layer].triu(1) + unit
 
     def _bend(self, layer: int) -> Float[Tensor, " features"]:
-        return STEEPEST * torch.tanh(self.bends[layer])
+        return self.steepest * torch.tanh(self.bends[layer])
 
 
 def bent(
@@ -99,3 +107,10 @@ def slope(
 ) -> Float[Tensor, "*batch features"]:
     """Derivative of `bent`."""
     return 1 + bend * x / (x.square() + 1).sqrt()
+
+
+def curvature(
+    x: Float[Tensor, "*batch features"], bend: Float[Tensor, " features"]
+) -> Float[Tensor, "*batch features"]:
+    """Second derivative of `bent`."""
+    return bend * (x.square() + 1) ** -1.5

@@ -19,6 +19,7 @@ from .augmented_sixd import FREEDOMS, log_weight, sixd_of
 from .coordinates import cross_matrix
 from .coupling_flow import CouplingFlow
 from .light_flow import LightFlow
+from .pose_prior import Slopes
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 WEIGHTS_FILE = WEIGHTS / "pose_flow.safetensors"
@@ -35,6 +36,7 @@ class FlowConfig:
     layers: int = 6
     hidden: int = 128  # width of the two hidden layers of a coupling; the light flow has none
     bins: int = 8  # of a spline
+    steepest: float = 0.4  # bend of the light flow's lines
     spread: float = 0.1  # of the freedoms that Gram-Schmidt forgets
 
     @property
@@ -102,8 +104,7 @@ class PoseFlow(nn.Module):
         self, sixd: Float[Tensor, "*batch features"]
     ) -> tuple[Float[Tensor, "*batch features"], Float[Tensor, "*batch"]]:
         """Latent of a 6D representation, and log p of the representation."""
-        white = (sixd - self.mean) @ self.whitening.T
-        latent, log_det = self.flow(white)
+        latent, log_det = self.flow(self._white(sixd))
         normal = -0.5 * latent.square().sum(-1) - 0.5 * latent.shape[-1] * math.log(2 * math.pi)
         return latent, normal + log_det + torch.linalg.slogdet(self.whitening).logabsdet
 
@@ -129,10 +130,13 @@ class PoseFlow(nn.Module):
         pose[..., self.joints, :, :] = rotations
         return pose
 
-    def latent_jacobian(
-        self, pose: Float[Tensor, "*batch joints 3 3"]
-    ) -> Float[Tensor, "*batch latent moved 3"]:
-        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero.
+    def stretch(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """Log |dz/da| of the 6D representation a, without the constant of the first layer."""
+        rotations = pose[..., self.joints, :, :]
+        return self.flow(self._white(sixd_of(rotations, torch.zeros_like(rotations[..., 0]))))[1]
+
+    def slopes(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Slopes:
+        """Derivatives of the latent and of the stretch by steps δ of its joints, in R exp(δ).
 
         Directions are pushed through the flow in single precision, whatever that of the pose: this is
         where a fit spends its time, and the seventh digit of a derivative changes no step.
@@ -144,9 +148,11 @@ class PoseFlow(nn.Module):
         columns = -(rotations[..., None, :, :] @ crosses).flatten(-3, -2)
         whitening = self.whitening.unflatten(-1, (-1, 6))
         tangents = torch.einsum("fjs,...jsa->...jaf", whitening, columns).flatten(-3, -2)
-        white = (sixd - self.mean) @ self.whitening.T
-        pushed = self.flow.pushed(white, tangents.float()).to(pose)
-        return pushed.mT.unflatten(-1, (-1, 3))
+        latent, stretch = self.flow.pushed(self._white(sixd), tangents.float())
+        return Slopes(
+            latent=latent.to(pose).mT.unflatten(-1, (-1, 3)),
+            stretch=stretch.to(pose).unflatten(-1, (-1, 3)),
+        )
 
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """½ ‖latent‖², the flow papers' prior on a pose."""
@@ -165,6 +171,9 @@ class PoseFlow(nn.Module):
         weighted = log_density + log_weight(mixings, self.config.spread)
         return weighted.logsumexp(-1) - math.log(len(self.mixings))
 
+    def _white(self, sixd: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
+        return (sixd - self.mean) @ self.whitening.T
+
     def sample(
         self, count: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Float[Tensor, "count joints 3 3"]:
@@ -175,7 +184,7 @@ class PoseFlow(nn.Module):
 
 def _flow(config: FlowConfig) -> LightFlow | CouplingFlow:
     if config.kind == "light":
-        return LightFlow(config.features, config.layers)
+        return LightFlow(config.features, config.layers, config.steepest)
     if config.kind == "realnvp":
         return CouplingFlow.realnvp(config.features, config.layers, config.hidden)
     if config.kind == "spline":

@@ -1,9 +1,16 @@
 """The interface by which any prior over poses enters the descent."""
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
+
+
+class Slopes(NamedTuple):
+    """Derivatives at a pose by steps δ of the prior's joints, each in R exp(δ), at zero."""
+
+    latent: Float[Tensor, "*batch latent moved 3"]
+    stretch: Float[Tensor, "*batch moved 3"]
 
 
 @runtime_checkable
@@ -28,10 +35,15 @@ class PosePrior(Protocol):
         """The pose of any coordinates; joints that the prior does not look at are at rest."""
         ...
 
-    def latent_jacobian(
-        self, pose: Float[Tensor, "*batch joints 3 3"]
-    ) -> Float[Tensor, "*batch latent moved 3"]:
-        """Derivative of the latent by steps δ of its joints, each in R exp(δ), at zero."""
+    def stretch(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """Log |dz/dR|, up to a constant: how far apart poses near this one lie in the latent.
+
+        ½ ‖latent‖² − stretch is the negative logarithm of the density over rotations.
+        """
+        ...
+
+    def slopes(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Slopes:
+        """Derivatives of the latent and of the stretch."""
         ...
 
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:

@@ -167,6 +167,6 @@ def pose_precision(
         pose: observed poses.
         noise: radians.
     """
-    jacobian = prior.latent_jacobian(pose).flatten(-2).double()
+    jacobian = prior.slopes(pose).latent.flatten(-2).double()
     turns = torch.linalg.pinv(jacobian)
     return turns.mT @ turns / noise**2

@@ -28,7 +28,8 @@ class FlowRecipe:
     kind: str = "light"
     layers: int = 10
     hidden: int = 128  # of the couplings' networks; the light flow has none
-    steps: int = 5000
+    steepest: float = 0.4  # bend of the light flow's lines
+    steps: int = 3000
     batch: int = 512
     rate: float = 1e-3
     decay: float = 1e-4
@@ -56,7 +57,11 @@ def fit(
 ) -> tuple[PoseFlow, list[dict[str, int | float]]]:
     """A trained flow over some joints, and its curve; arguments as of `train`."""
     config = FlowConfig(
-        joints=joints, kind=recipe.kind, layers=recipe.layers, hidden=recipe.hidden
+        joints=joints,
+        kind=recipe.kind,
+        layers=recipe.layers,
+        hidden=recipe.hidden,
+        steepest=recipe.steepest,
     )
     flow = PoseFlow(config)
     curve = train(flow, lambda sixd: flow.encode(sixd)[1], stream, validation, recipe, checkpoint)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.prior import dynamics as model
 from hund_backend.prior import gaussian, pose_flow
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
@@ -24,6 +26,7 @@ from .motion_set import MotionSet, Split, motion_set
 from .weights import write_weights
 
 logger = logging.getLogger(__name__)
+STYLE = 0.2  # radians by which joints of a restyled clip are turned
 Curve = list[dict[str, int | float]]
 
 PRIORS = {
@@ -36,7 +39,8 @@ PRIORS = {
 class DynamicsRecipe:
     """How dynamics are trained."""
 
-    hidden: int = 256
+    hidden: int = 128
+    restyled: int = 2  # copies of the clips in other postures
     steps: int = 4000
     batch: int = 512
     rate: float = 1e-3
@@ -77,8 +81,18 @@ class Motions:
         return self.latents[index], self.roots[index]
 
 
-def motions_of(poses: MotionSet, prior: PosePrior, split: Split, *, mirrored: bool) -> Motions:
-    """The clips of a split in a prior's latents, with their mirror images if asked for."""
+def motions_of(
+    poses: MotionSet, prior: PosePrior, split: Split, *, mirrored: bool, restyled: int = 0
+) -> Motions:
+    """The clips of a split in a prior's latents.
+
+    Args:
+        poses: all clips.
+        prior: whose latents.
+        split: which clips.
+        mirrored: add their mirror images.
+        restyled: add so many copies of all that, each clip moving in the same way in another posture.
+    """
     inside = torch.tensor([name == split for name in poses.splits])[poses.clips]
     used = poses.usable & inside
     run = torch.zeros(len(used), dtype=torch.long)
@@ -87,9 +101,11 @@ def motions_of(poses: MotionSet, prior: PosePrior, split: Split, *, mirrored: bo
         if used[frame]:
             goes_on = frame + 1 < len(used) and frame not in ends
             run[frame] = 1 + (run[frame + 1] if goes_on else 0)
-    both = (poses, poses.mirrored()) if mirrored else (poses,)
+    sides = [poses, poses.mirrored()] if mirrored else [poses]
+    generator = torch.Generator().manual_seed(0)
+    sides += [_restyled(side, generator) for _ in range(restyled) for side in sides[:2]]
     latents, roots = [], []
-    for side in both:
+    for side in sides:
         with torch.no_grad():
             latents.append(prior.latent(side.rotations[inside, 1:]))
         clips = [slice(*ends) for ends in zip(poses.starts[:-1], poses.starts[1:], strict=True)]
@@ -101,10 +117,18 @@ def motions_of(poses: MotionSet, prior: PosePrior, split: Split, *, mirrored: bo
     return Motions(
         latents=torch.cat(latents),
         roots=torch.cat(roots),
-        run=run[inside].repeat(len(both)),
-        weights=poses.weights()[inside].repeat(len(both)),
+        run=run[inside].repeat(len(sides)),
+        weights=poses.weights()[inside].repeat(len(sides)),
         fps=poses.fps,
     )
+
+
+def _restyled(poses: MotionSet, generator: torch.Generator) -> MotionSet:
+    """Every joint of a clip turned by a constant amount, so that its motion is kept."""
+    turns = STYLE * torch.randn(len(poses.splits), len(JOINT_NAMES) - 1, 3, generator=generator)
+    rotations = poses.rotations.clone()
+    rotations[:, 1:] = rotvec_to_matrix(turns)[poses.clips] @ rotations[:, 1:]
+    return replace(poses, rotations=rotations)
 
 
 def train(
@@ -277,7 +301,7 @@ def fit(
 ) -> tuple[Dynamics, Curve]:
     """Trained dynamics of a prior's latents, and their curve."""
     torch.manual_seed(recipe.seed)
-    training = motions_of(poses, prior, "train", mirrored=True)
+    training = motions_of(poses, prior, "train", mirrored=True, restyled=recipe.restyled)
     validation = motions_of(poses, prior, "validation", mirrored=False)
     config = DynamicsConfig(latent=training.latents.shape[-1], hidden=recipe.hidden)
     dynamics = Dynamics(config)

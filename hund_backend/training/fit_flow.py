@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=("light", "realnvp", "spline"), default=PoseRecipe.kind)
     parser.add_argument("--layers", type=int, default=PoseRecipe.layers)
     parser.add_argument("--hidden", type=int, default=PoseRecipe.hidden)
+    parser.add_argument("--steepest", type=float, default=PoseRecipe.steepest)
     parser.add_argument("--steps", type=int, default=PoseRecipe.steps)
     parser.add_argument("--seed", type=int, default=PoseRecipe.seed)
     parser.add_argument("--checkpoint", type=Path, help="goes on from this file if it is there")
@@ -100,6 +101,7 @@ def main() -> None:
         kind=chosen.kind,
         layers=chosen.layers,
         hidden=chosen.hidden,
+        steepest=chosen.steepest,
         steps=chosen.steps,
         seed=chosen.seed,
     )

@@ -80,9 +80,9 @@ def test_the_latents_density_is_that_of_its_jacobian(flow):
     torch.testing.assert_close(log_density, normal + torch.linalg.slogdet(jacobian).logabsdet)
 
 
-def test_the_latents_derivative_is_that_of_finite_steps(flow):
+def test_derivatives_are_those_of_finite_steps(flow):
     pose = random_pose(2)
-    jacobian = flow.latent_jacobian(pose)
+    slopes = flow.slopes(pose)
     for place, joint in enumerate(flow.joints):
         for axis in range(3):
             ends = []
@@ -91,9 +91,17 @@ def test_the_latents_derivative_is_that_of_finite_steps(flow):
                 step[axis] = sign * 1e-6
                 moved = pose.clone()
                 moved[:, joint] = pose[:, joint] @ rotvec_to_matrix(step)
-                ends.append(flow.latent(moved))
-            finite = (ends[1] - ends[0]) / 2e-6
-            torch.testing.assert_close(jacobian[..., place, axis], finite, atol=1e-5, rtol=1e-5)
+                ends.append((flow.latent(moved), flow.stretch(moved)))
+            for slope, high, low in zip(slopes, ends[1], ends[0], strict=True):
+                finite = (high - low) / 2e-6
+                torch.testing.assert_close(slope[..., place, axis], finite, atol=1e-5, rtol=1e-5)
+
+
+def test_the_stretch_is_what_density_has_beside_energy(flow):
+    rotations = random_pose(5)
+    sixd = sixd_of(rotations[:, flow.joints], torch.zeros(5, len(JOINTS), 3, dtype=torch.float64))
+    rest = flow.encode(sixd)[1] + flow.energy(rotations) - flow.stretch(rotations)
+    torch.testing.assert_close(rest, rest[:1].expand(5))
 
 
 def test_energy_and_density_have_gradients_everywhere(flow):
@@ -105,7 +113,7 @@ def test_energy_and_density_have_gradients_everywhere(flow):
 
 def test_a_batch_is_its_poses_one_by_one(flow):
     pose = random_pose(2, 3)
-    for function in (flow.latent, flow.latent_jacobian, flow.energy, flow.log_prob):
+    for function in (flow.latent, flow.stretch, flow.energy, flow.log_prob):
         single = torch.stack([function(one) for one in pose.flatten(0, 1)])
         torch.testing.assert_close(function(pose).flatten(0, 1), single, atol=1e-5, rtol=1e-5)
 
