@@ -1,0 +1,185 @@
+"""Backgrounds: what is behind everything: a panorama, a room, a photograph, or clutter."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from scipy.ndimage import map_coordinates
+
+from ..motion_set import Split
+from .fabrics import LETTERS, draw_color, draw_fabric
+from .lights import Light, panorama_place
+from .scenery import Scenery
+from .shading import Shadow
+from .surfaces import Surface
+from .views import View
+
+SOLE = 0.12  # metres over the floor within which a body darkens it
+
+
+def background(
+    view: View,
+    light: Light,
+    panorama: int,
+    surfaces: list[Surface],
+    shadow: Shadow,
+    scenery: Scenery,
+    split: Split,
+    size: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "size size 3"]:
+    """Light from behind the surfaces, in a crop of `size` pixels."""
+    rays = view.rays(size)
+    kind = rng.random()
+    if panorama >= 0 and kind < 0.75:
+        around = scenery.panoramas[panorama]
+        picture = _surrounding(around, rays) * _detail(scenery, size, rng)[..., None]
+        floor = rng.random() < 0.7
+    elif kind < 0.6:
+        return _room(view, rays, light, surfaces, shadow, scenery, split, rng)
+    elif kind < 0.8:
+        picture, floor = _photograph(scenery, size, rng), False
+    else:
+        picture, floor = clutter(size, rng), False
+    if floor:
+        distance, down = _floor(view, rays)
+        points = view.position + rays * distance[..., None]
+        picture = picture * np.where(down, _shade(points, light, shadow, surfaces), 1)[..., None]
+    return picture * rng.uniform(0.7, 1.3)
+
+
+def _surrounding(around: np.ndarray, rays: np.ndarray) -> Float[np.ndarray, "size size 3"]:
+    """What a panorama shows in some directions."""
+    height, width = around.shape[:2]
+    place = panorama_place(rays) * (width, height) - 0.5
+    wide = np.concatenate((around, around[:, :1]), axis=1)
+    return cv2.remap(
+        wide,
+        place[..., 0].clip(0).astype(np.float32),
+        place[..., 1].astype(np.float32),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).clip(0, 4)
+
+
+def _floor(view: View, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far along rays the floor is, and where it is met."""
+    down = (rays[..., 1] < -1e-3) & (view.position[1] > 0.05)
+    return np.where(down, -view.position[1] / np.where(down, rays[..., 1], -1), 0), down
+
+
+def _shade(
+    points: np.ndarray, light: Light, shadow: Shadow, surfaces: list[Surface]
+) -> Float[np.ndarray, "*shape"]:
+    """Share of the light that reaches the floor: the lamp's shadow, and darkness under soles."""
+    up = light.toward_lamp[1] * light.lamp.mean()
+    ambient = light.ambient(np.array([[0.0, 1, 0]])).mean()
+    lit = (ambient + up * shadow.lit(points)) / (ambient + up)
+    vertices = np.concatenate([surface.vertices for surface in surfaces])
+    low = vertices[vertices[:, 1] < SOLE] - shadow.middle
+    cells = (low[:, ::2] * 32 + 64).round().astype(int)
+    cells = cells[((cells >= 0) & (cells < 128)).all(-1)]
+    under = np.zeros((128, 128), np.float32)
+    under[cells[:, 1], cells[:, 0]] = 1
+    under = cv2.GaussianBlur(under, (0, 0), 2.5)
+    x, z = ((points[..., k] - shadow.middle[k]) * 32 + 64 for k in (0, 2))
+    dark = map_coordinates(under, np.stack((z, x)), order=1)
+    return lit * (1 - 0.6 * dark)
+
+
+def _room(
+    view: View,
+    rays: np.ndarray,
+    light: Light,
+    surfaces: list[Surface],
+    shadow: Shadow,
+    scenery: Scenery,
+    split: Split,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "size size 3"]:
+    """A box-shaped room round camera and people; its walls have patterns."""
+    reach = np.abs(view.position[[0, 2]]).max() + rng.uniform(0.5, 4)
+    low = np.array([-reach, 0, -reach])
+    high = np.array([reach, max(view.position[1] + 0.5, rng.uniform(2.3, 5)), reach])
+    low[1] = min(0, view.position[1] - 0.3)
+    toward = np.where(rays > 0, high - view.position, low - view.position)
+    distances = toward / np.where(np.abs(rays) < 1e-6, 1e-6, rays)
+    wall = distances.argmin(-1)
+    points = view.position + rays * distances.min(-1)[..., None]
+    picture = np.zeros((*rays.shape[:2], 3), np.float32)
+    fabrics = [draw_fabric(scenery, split, rng) for _ in range(3)]
+    scale = rng.uniform(1, 5)
+    for axis in range(3):
+        for above in (False, True):
+            here = (wall == axis) & ((rays[..., axis] > 0) == above)
+            if not here.any():
+                continue
+            flat = points[here] / scale
+            flat[:, [axis]] = 0
+            if axis == 1:
+                flat = flat[:, [0, 2, 1]]
+            normal = np.zeros((1, 3))
+            normal[0, axis] = -1 if above else 1
+            # Walls share a pattern; floor and ceiling have their own.
+            fabric = fabrics[0 if axis != 1 else 1 + above]
+            lit = light.ambient(normal)[0] + light.lamp * max(0, normal[0] @ light.toward_lamp)
+            color = fabric.paint(flat, -flat[:, 1]) * lit
+            if axis == 1 and not above:
+                color = color * _shade(points[here], light, shadow, surfaces)[:, None]
+            picture[here] = color
+    return picture
+
+
+def _photograph(
+    scenery: Scenery, size: int, rng: np.random.Generator
+) -> Float[np.ndarray, "size size 3"]:
+    """A part of a photograph."""
+    photograph = scenery.photographs[rng.integers(len(scenery.photographs))]
+    height, width = photograph.shape[:2]
+    side = int(rng.uniform(0.3, 1) * min(height, width))
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    part = photograph[top : top + side, left : left + side]
+    if rng.random() < 0.5:
+        part = part[:, ::-1]
+    return cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _detail(
+    scenery: Scenery, size: int, rng: np.random.Generator
+) -> Float[np.ndarray, "size size"]:
+    """Sharp detail, about 1: panoramas are coarser than people, who must not stand out by that."""
+    gray = _photograph(scenery, size, rng).mean(-1).clip(0.02)
+    detail = (gray / cv2.GaussianBlur(gray, (0, 0), rng.uniform(2, 8))).clip(0.3, 3)
+    return detail ** rng.uniform(0, 0.8)
+
+
+def clutter(size: int, rng: np.random.Generator) -> Float[np.ndarray, "size size 3"]:
+    """Shapes, lines and letters over soft noise."""
+    picture = np.zeros((size, size, 3), np.float32) + draw_color(rng)
+    for cells in (4, 16, 64):
+        rough = rng.normal(0, 0.18, (cells, cells, 1 if rng.random() < 0.8 else 3))
+        rough = cv2.resize(rough.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+        picture *= np.exp(rough.reshape(size, size, -1))
+    for _ in range(rng.integers(3, 30)):
+        color = tuple(float(value) for value in draw_color(rng))
+        at = rng.integers(-20, size + 20, 2)
+        far = at + rng.normal(0, size * rng.choice((0.05, 0.2, 0.5)), 2).astype(int)
+        first, second = tuple(map(int, at)), tuple(map(int, far))
+        match rng.integers(5):
+            case 0:
+                cv2.rectangle(picture, first, second, color, -1)
+            case 1:
+                cv2.circle(picture, first, int(abs(far[0] - at[0])) + 1, color, -1, cv2.LINE_AA)
+            case 2:
+                cv2.line(picture, first, second, color, int(rng.integers(1, 12)), cv2.LINE_AA)
+            case 3:
+                corners = (at + rng.normal(0, size * 0.15, (int(rng.integers(3, 7)), 2))).astype(
+                    np.int32
+                )
+                cv2.fillPoly(picture, [corners], color, cv2.LINE_AA)
+            case _:
+                text = "".join(rng.choice(list(LETTERS), rng.integers(1, 8)))
+                scale, line = rng.uniform(0.4, 3), int(rng.integers(1, 5))
+                ink = np.zeros((size, size), np.uint8)
+                cv2.putText(ink, text, first, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, line)
+                picture[ink > 127] = color
+    return picture

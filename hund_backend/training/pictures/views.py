@@ -1,0 +1,116 @@
+"""Views: where the camera stands, how it sees people, and the crop that a tracker would cut."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES
+from hund_backend.perception.crops import MARGIN, around_axis, around_points, crop_from_image
+
+FRAMES = ((1920, 1080), (1280, 720), (1080, 1920), (1440, 1080), (720, 1280), (1024, 1024))
+BEYOND = 1.08  # radius of the whole body over that of the keypoints
+_HIPS, _SHOULDERS = (
+    [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
+    for name in ("hip", "shoulder")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A camera in the world, and a crop of its frame."""
+
+    camera_from_world: Float[np.ndarray, "4 4"]
+    intrinsics: Float[np.ndarray, "3 3"]  # of the frame, pixels
+    frame_size: tuple[int, int]  # width, height
+    crop: Float[np.ndarray, "4"]  # as in hund_backend/perception/crops.py
+
+    def crop_intrinsics(self, size: int) -> Float[np.ndarray, "3 3"]:
+        """Intrinsics of the crop, `size` pixels wide."""
+        return crop_from_image(self.crop, size) @ self.intrinsics
+
+    def in_camera(self, points: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
+        """Points of the world in the camera frame."""
+        return points @ self.camera_from_world[:3, :3].T + self.camera_from_world[:3, 3]
+
+    def rays(self, size: int) -> Float[np.ndarray, "size size 3"]:
+        """Directions in the world of the crop's pixels."""
+        middle = np.arange(size) + 0.5
+        x, y = np.meshgrid(middle, middle)
+        pixels = np.stack((x, y, np.ones_like(x)), axis=-1)
+        rays = pixels @ np.linalg.inv(self.crop_intrinsics(size)).T
+        return rays @ self.camera_from_world[:3, :3]
+
+    @property
+    def position(self) -> Float[np.ndarray, "3"]:
+        """Of the camera in the world, metres."""
+        return -self.camera_from_world[:3, :3].T @ self.camera_from_world[:3, 3]
+
+
+def draw_view(keypoints: Float[np.ndarray, "33 3"], rng: np.random.Generator) -> View:
+    """A view of a person whose BlazePose keypoints in the world are given."""
+    width, height = FRAMES[rng.integers(len(FRAMES))]
+    focal = max(width, height) / 2 / np.tan(np.deg2rad(rng.uniform(28, 90)) / 2)
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+    rotation = _camera_rotation(rng)
+    center = (keypoints.min(0) + keypoints.max(0)) / 2
+    extent = 2.15 * np.linalg.norm(keypoints - center, axis=-1).max()
+    share = np.exp(rng.uniform(np.log(0.15), np.log(1.05)))  # of the frame that the person fills
+    depth = max(focal * extent / (share * min(width, height)), 0.62 * extent + 0.35)
+    room = 0.5 - 0.42 * min(share, 0.9)
+    target = np.array([width, height]) * rng.uniform(0.5 - room, 0.5 + room, 2)
+    if rng.random() < 0.12:  # partly beyond the frame's edge
+        target = np.array([width, height]) * rng.uniform(0.05, 0.95, 2)
+    toward = np.linalg.inv(intrinsics) @ (*target, 1)
+    transform = np.eye(4)
+    transform[:3, :3] = rotation
+    transform[:3, 3] = toward * depth - rotation @ center
+    view = View(
+        camera_from_world=transform,
+        intrinsics=intrinsics,
+        frame_size=(width, height),
+        crop=np.zeros(4),
+    )
+    rays = view.in_camera(keypoints) @ intrinsics.T
+    crop = draw_crop(rays[:, :2] / rays[:, 2:].clip(0.1), rng)
+    return View(
+        camera_from_world=transform,
+        intrinsics=intrinsics,
+        frame_size=(width, height),
+        crop=crop,
+    )
+
+
+def draw_crop(
+    points: Float[np.ndarray, "33 2"], rng: np.random.Generator
+) -> Float[np.ndarray, "4"]:
+    """A crop round BlazePose's keypoints in the frame, as the tracker would cut it.
+
+    Most are as the network itself asks for (about the hips, turned with the trunk), some round a
+    detected box, turned as the trunk or in eighths; all of them a bit off.
+    """
+    hip, chest = points[_HIPS].mean(0), points[_SHOULDERS].mean(0)
+    trunk = chest - hip if np.linalg.norm(chest - hip) > 1 else np.array([0, -1.0])
+    radius = BEYOND * np.linalg.norm(points - hip, axis=-1).max()
+    axis = around_axis(hip, hip + trunk / np.linalg.norm(trunk) * radius)
+    kind = rng.random()
+    if kind < 0.7:
+        crop, turn, growth = axis, rng.normal(0, 0.1), rng.normal(0, 0.08)
+    else:
+        away = rng.choice((0, np.pi / 4, -np.pi / 4)) if kind > 0.92 else 0
+        crop = around_points(points, axis[3] if kind > 0.8 else 0.0, MARGIN * BEYOND)
+        turn, growth = away + rng.normal(0, 0.15), rng.normal(0.1, 0.14)
+    shift = rng.normal(0, 0.025, 2) * crop[2]
+    return crop * (1, 1, np.exp(growth), 1) + np.array([*shift, 0, turn])
+
+
+def _camera_rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
+    """From the world (y up) to a camera that mostly looks level and is held straight."""
+    pitch = rng.normal(-6, 10) if rng.random() < 0.8 else rng.uniform(-70, 25)
+    roll = rng.normal(0, 3) if rng.random() < 0.9 else rng.uniform(-30, 30)
+    pitch, roll = np.deg2rad((pitch, roll))
+    cosine, sine = np.cos(pitch), np.sin(pitch)
+    upright = np.diag([1.0, -1, -1])
+    tilt = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
+    cosine, sine = np.cos(roll), np.sin(roll)
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]]) @ upright @ tilt
