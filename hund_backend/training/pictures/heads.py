@@ -152,7 +152,7 @@ def draw_looks(hat: Fabric | None, rng: np.random.Generator) -> Looks:
         lips=skin * np.array([1.0, rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.8)]),
         iris=linear(rng.uniform(0.05, 0.4, 3).astype(np.float32)),
         noise=Noise(rng),
-        hair_height=rng.uniform(0.012, 0.035) if hat is not None else 0 if bald else height,
+        hair_height=rng.uniform(0.012, 0.035) if hat is not None else 0.0 if bald else height,
         hairline=rng.uniform(-0.03, 0.03) if hat is not None else rng.normal(0, 0.012),
         nape=rng.uniform(-0.02, 0.06) if hat is not None else rng.uniform(0.0, 0.09),
         beard=rng.uniform(0.3, 1) if rng.random() < 0.22 else 0.0,

@@ -95,7 +95,7 @@ class PictureSet:
         shard = bisect_right(self._starts, index) - 1
         return shard, index - self._starts[shard]
 
-    def _row(self, name: str, index: int) -> np.ndarray:
+    def _row(self, name: str, index: int) -> np.ndarray | np.generic:
         shard, row = self._place(index)
         return self._shards[shard].get_slice(name)[row : row + 1][0]
 

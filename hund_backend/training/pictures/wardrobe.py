@@ -105,7 +105,7 @@ def _bottom(rng: np.random.Generator, fabric: Fabric) -> tuple[Garment, bool]:
             leg=rng.uniform(1.7, 2.05),
             thickness=0.003 + 0.02 * loose,
             smoothing=int(2 + 12 * loose),
-            flare=max(0, rng.normal(0, 0.02)) * loose,
+            flare=max(0.0, rng.normal(0, 0.02)) * loose,
             folds=rng.uniform(0.2, 1),
         )
     elif kind < 0.75:
@@ -139,7 +139,7 @@ def _top(rng: np.random.Generator, fabric: Fabric) -> Garment:
         above=rng.uniform(-0.12, 0.1) if rng.random() < 0.9 else rng.uniform(0.1, 0.22),
         sleeve=sleeve,
         neck=rng.uniform(0.07, 0.13),
-        vee=max(0, rng.normal(0, 0.6)),
+        vee=max(0.0, rng.normal(0, 0.6)),
         thickness=0.003 + 0.022 * loose,
         smoothing=int(2 + 14 * loose),
         flare=0.02 * loose * rng.random(),

@@ -1,0 +1,117 @@
+"""Shards of pictures: what was written comes back, and a second start goes on where the first ended."""
+
+from dataclasses import fields
+from functools import cache
+
+import numpy as np
+import pytest
+from picture_studio import motions, studio, write_scenery
+from safetensors import safe_open
+
+from hund_backend.errors import BadInputError
+from hund_backend.training.pictures import generate as generating
+from hund_backend.training.pictures.generate import Order, generate, picture_of
+from hund_backend.training.pictures.scenery import load_scenery
+from hund_backend.training.pictures.shards import (
+    CODED,
+    PictureSet,
+    about,
+    shard_path,
+    write_shard,
+)
+
+ORDER = Order(train=2, validation=0, held_out=1, seed=7)
+
+
+@cache
+def some_pictures():
+    return [picture_of(studio(), seed=3, index=index) for index in range(3)]
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(generating, "PER_SHARD", 1)
+
+
+def written(folder):
+    for number, part in enumerate((some_pictures()[:2], some_pictures()[2:])):
+        indices = range(2 * number, 2 * number + len(part))
+        write_shard(shard_path(folder, "train", number), part, about("train", 3, 1, indices))
+    return PictureSet(folder, "train")
+
+
+def contents(folder):
+    """Of the shards, but for the order in which they name what is in them."""
+    read = {}
+    for path in sorted(folder.iterdir()):
+        with safe_open(path, "np") as shard:
+            names = shard.keys()
+            tensors = {name: shard.get_tensor(name).tobytes() for name in names}
+            read[path.name] = (shard.metadata(), tensors)
+    return read
+
+
+def test_what_was_written_comes_back(tmp_path):
+    stored = written(tmp_path)
+    assert len(stored) == 3
+    for back, picture in zip(stored, some_pictures(), strict=True):
+        for field in fields(picture):
+            if field.name not in CODED:
+                assert np.array_equal(getattr(back, field.name), getattr(picture, field.name))
+        assert np.array_equal(back.labels, picture.labels)
+        assert np.array_equal(np.isfinite(back.depth), np.isfinite(picture.depth))
+        seen = np.isfinite(back.depth)
+        assert np.abs(back.depth[seen] - picture.depth[seen]).max() < 6e-4
+        assert np.abs(back.image.astype(float) - picture.image).mean() < 6
+
+
+def test_truth_stacks_a_field_of_all_pictures(tmp_path):
+    stored = written(tmp_path)
+    expected = np.stack([picture.joints for picture in some_pictures()])
+    assert np.array_equal(stored.truth("joints"), expected)
+    assert np.array_equal(stored.image(2), stored[2].image)
+
+
+def test_a_picture_beyond_the_last_is_an_index_error(tmp_path):
+    with pytest.raises(IndexError):
+        written(tmp_path)[3]
+
+
+def test_an_interrupted_generation_ends_like_an_uninterrupted_one(tmp_path, small_shards):
+    scenery = write_scenery(tmp_path / "scenery")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    generate(motions(), scenery, ORDER, whole)
+    first = Order(train=1, validation=0, held_out=1, seed=ORDER.seed)
+    generate(motions(), scenery, first, parts)
+    shard_path(parts, "held_out", 0).unlink()
+    generate(motions(), scenery, ORDER, parts)
+    assert len(contents(whole)) == 3
+    assert contents(parts) == contents(whole)
+
+
+def test_a_folder_of_other_pictures_is_refused(tmp_path):
+    scenery = write_scenery(tmp_path / "scenery")
+    written(tmp_path / "pictures")
+    order = Order(train=2, validation=0, held_out=0, seed=0)
+    with pytest.raises(BadInputError):
+        generate(motions(), scenery, order, tmp_path / "pictures")
+
+
+def test_a_folder_without_pictures_is_bad_input(tmp_path):
+    with pytest.raises(BadInputError):
+        PictureSet(tmp_path, "train")
+
+
+def test_splits_share_no_scenery(tmp_path):
+    folder = write_scenery(tmp_path)
+    seen = [load_scenery(folder, split) for split in ("train", "validation", "held_out")]
+    for kind in ("panoramas", "photographs"):
+        pictures = [getattr(scenery, kind) for scenery in seen]
+        assert [len(some) for some in pictures] == [1, 1, 1]
+        assert not np.allclose(pictures[0][0], pictures[1][0])
+        assert not np.allclose(pictures[0][0], pictures[2][0])
+
+
+def test_a_folder_without_scenery_is_bad_input(tmp_path):
+    with pytest.raises(BadInputError):
+        load_scenery(tmp_path, "train")
