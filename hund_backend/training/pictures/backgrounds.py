@@ -1,11 +1,14 @@
 """Backgrounds: what is behind everything: a panorama, a room, a photograph, or clutter."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import map_coordinates
 
-from ..motion_set import Split
+from hund_backend.perception.blazepose import CROP_SIZE_PX
+
 from .fabrics import LETTERS, draw_color, draw_fabric
 from .lights import Light, panorama_place
 from .scenery import Scenery
@@ -18,32 +21,25 @@ SOLE = 0.12  # metres over the floor within which a body darkens it
 
 def background(
     view: View,
-    light: Light,
-    panorama: int,
     surfaces: list[Surface],
     shadow: Shadow,
     scenery: Scenery,
-    split: Split,
-    size: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "size size 3"]:
-    """Light from behind the surfaces, in a crop of `size` pixels."""
-    rays = view.rays(size)
+    """Light from behind the surfaces that stand in it and throw their shadow on the floor."""
+    rays = view.rays(CROP_SIZE_PX)
     kind = rng.random()
-    if panorama >= 0 and kind < 0.75:
-        around = scenery.panoramas[panorama]
-        picture = _surrounding(around, rays) * _detail(scenery, size, rng)[..., None]
-        floor = rng.random() < 0.7
+    panorama = shadow.light.panorama
+    if panorama is not None and kind < 0.75:
+        picture = _surrounding(panorama, rays) * _detail(scenery, rng)[..., None]
+        if rng.random() < 0.7:
+            distance, down = _floor(view, rays)
+            points = view.position + rays * distance[..., None]
+            picture = picture * np.where(down, _shade(points, shadow, surfaces), 1)[..., None]
     elif kind < 0.6:
-        return _room(view, rays, light, surfaces, shadow, scenery, split, rng)
-    elif kind < 0.8:
-        picture, floor = _photograph(scenery, size, rng), False
+        return _room(view, surfaces, shadow, scenery, rng)
     else:
-        picture, floor = clutter(size, rng), False
-    if floor:
-        distance, down = _floor(view, rays)
-        points = view.position + rays * distance[..., None]
-        picture = picture * np.where(down, _shade(points, light, shadow, surfaces), 1)[..., None]
+        picture = _photograph(scenery, rng) if kind < 0.8 else clutter(CROP_SIZE_PX, rng)
     return picture * rng.uniform(0.7, 1.3)
 
 
@@ -68,9 +64,10 @@ def _floor(view: View, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shade(
-    points: np.ndarray, light: Light, shadow: Shadow, surfaces: list[Surface]
+    points: np.ndarray, shadow: Shadow, surfaces: list[Surface]
 ) -> Float[np.ndarray, "*shape"]:
     """Share of the light that reaches the floor: the lamp's shadow, and darkness under soles."""
+    light = shadow.light
     up = light.toward_lamp[1] * light.lamp.mean()
     ambient = light.ambient(np.array([[0.0, 1, 0]])).mean()
     lit = (ambient + up * shadow.lit(points)) / (ambient + up)
@@ -88,50 +85,46 @@ def _shade(
 
 def _room(
     view: View,
-    rays: np.ndarray,
-    light: Light,
     surfaces: list[Surface],
     shadow: Shadow,
     scenery: Scenery,
-    split: Split,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "size size 3"]:
     """A box-shaped room round camera and people; its walls have patterns."""
+    rays = view.rays(CROP_SIZE_PX)
     reach = np.abs(view.position[[0, 2]]).max() + rng.uniform(0.5, 4)
-    low = np.array([-reach, 0, -reach])
-    high = np.array([reach, max(view.position[1] + 0.5, rng.uniform(2.3, 5)), reach])
-    low[1] = min(0, view.position[1] - 0.3)
+    height = max(view.position[1] + 0.5, rng.uniform(2.3, 5))
+    low = np.array([-reach, min(0, view.position[1] - 0.3), -reach])
+    high = np.array([reach, height, reach])
     toward = np.where(rays > 0, high - view.position, low - view.position)
     distances = toward / np.where(np.abs(rays) < 1e-6, 1e-6, rays)
     wall = distances.argmin(-1)
     points = view.position + rays * distances.min(-1)[..., None]
-    picture = np.zeros((*rays.shape[:2], 3), np.float32)
-    fabrics = [draw_fabric(scenery, split, rng) for _ in range(3)]
+    picture = np.zeros(rays.shape, np.float32)
+    fabrics = [draw_fabric(scenery, rng) for _ in range(3)]
     scale = rng.uniform(1, 5)
-    for axis in range(3):
-        for above in (False, True):
-            here = (wall == axis) & ((rays[..., axis] > 0) == above)
-            if not here.any():
-                continue
-            flat = points[here] / scale
-            flat[:, [axis]] = 0
-            if axis == 1:
-                flat = flat[:, [0, 2, 1]]
-            normal = np.zeros((1, 3))
-            normal[0, axis] = -1 if above else 1
+    for axis, above in product(range(3), (False, True)):
+        here = (wall == axis) & ((rays[..., axis] > 0) == above)
+        if here.any():
             # Walls share a pattern; floor and ceiling have their own.
             fabric = fabrics[0 if axis != 1 else 1 + above]
-            lit = light.ambient(normal)[0] + light.lamp * max(0, normal[0] @ light.toward_lamp)
-            color = fabric.paint(flat, -flat[:, 1]) * lit
+            flat = np.delete(points[here] / scale, axis, axis=1)
+            flat = np.insert(flat if axis != 0 else flat[:, ::-1], 2, 0, axis=1)
+            lit = _on_wall(axis, above, shadow.light)
+            picture[here] = fabric.paint(flat, -flat[:, 1]) * lit
             if axis == 1 and not above:
-                color = color * _shade(points[here], light, shadow, surfaces)[:, None]
-            picture[here] = color
+                picture[here] *= _shade(points[here], shadow, surfaces)[:, None]
     return picture
 
 
-def _photograph(
-    scenery: Scenery, size: int, rng: np.random.Generator
-) -> Float[np.ndarray, "size size 3"]:
+def _on_wall(axis: int, above: bool, light: Light) -> Float[np.ndarray, "3"]:
+    """Light on a wall that is across an axis, on its upper or its lower end."""
+    normal = np.zeros((1, 3))
+    normal[0, axis] = -1 if above else 1
+    return light.ambient(normal)[0] + light.lamp * max(0, normal[0] @ light.toward_lamp)
+
+
+def _photograph(scenery: Scenery, rng: np.random.Generator) -> Float[np.ndarray, "size size 3"]:
     """A part of a photograph."""
     photograph = scenery.photographs[rng.integers(len(scenery.photographs))]
     height, width = photograph.shape[:2]
@@ -140,14 +133,14 @@ def _photograph(
     part = photograph[top : top + side, left : left + side]
     if rng.random() < 0.5:
         part = part[:, ::-1]
-    return cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        np.ascontiguousarray(part), (CROP_SIZE_PX, CROP_SIZE_PX), interpolation=cv2.INTER_AREA
+    )
 
 
-def _detail(
-    scenery: Scenery, size: int, rng: np.random.Generator
-) -> Float[np.ndarray, "size size"]:
+def _detail(scenery: Scenery, rng: np.random.Generator) -> Float[np.ndarray, "size size"]:
     """Sharp detail, about 1: panoramas are coarser than people, who must not stand out by that."""
-    gray = _photograph(scenery, size, rng).mean(-1).clip(0.02)
+    gray = _photograph(scenery, rng).mean(-1).clip(0.02)
     detail = (gray / cv2.GaussianBlur(gray, (0, 0), rng.uniform(2, 8))).clip(0.3, 3)
     return detail ** rng.uniform(0, 0.8)
 

@@ -81,13 +81,11 @@ class Fabric:
                 return np.zeros(len(places))
 
 
-def draw_fabric(
-    scenery: Scenery, split: Split, rng: np.random.Generator, plain: float = 0.0
-) -> Fabric:
-    """A random cloth; `plain` is the share of cloth without a pattern that is added to the rest."""
+def draw_fabric(scenery: Scenery, rng: np.random.Generator, plain: float = 0.0) -> Fabric:
+    """A random cloth; `plain` is a share of cloth without a pattern beyond what there is anyway."""
     photographs = scenery.photographs
     photograph = photographs[rng.integers(len(photographs))] if photographs else None
-    pattern = "plain" if rng.random() < plain else str(rng.choice(PATTERNS[split]))
+    pattern = "plain" if rng.random() < plain else str(rng.choice(PATTERNS[scenery.split]))
     colors = np.stack((draw_color(rng), draw_color(rng)))
     if pattern == "photograph":
         colors = 0.5 + colors[[0, 0]] / colors.max()

@@ -31,14 +31,7 @@ def figure(
     place: Float[np.ndarray, "2"],
     rng: np.random.Generator,
 ) -> Figure:
-    """A person at a place on the floor.
-
-    Args:
-        mannequin: the body.
-        person: who.
-        place: x and z of the pelvis, metres.
-        rng: chance: the drapes' cut.
-    """
+    """A person whose pelvis is over a place (x, z) of the floor; `rng` cuts the drapes."""
     model = mannequin.model
     rest_vertices, rest_joints = model.rest(person.betas, person.expression)
     posed = model(

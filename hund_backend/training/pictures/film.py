@@ -47,7 +47,7 @@ def _exposed(
     subject: Bool[np.ndarray, "size size"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "size size 3"]:
-    """Values of sRGB 0…1, well exposed more often than not, with a cast of color and some contrast."""
+    """Values of sRGB, well exposed more often than not, with a cast of color and some contrast."""
     gray = light.mean(-1)
     whole = np.percentile(gray, 80)
     person = np.percentile(gray[subject], 75) if subject.any() else whole
@@ -93,7 +93,7 @@ def _compressed(pixels: UInt8[np.ndarray, "_ _ 3"], quality: int) -> UInt8[np.nd
 def inside_frame(
     crop: Float[np.ndarray, "4"], frame_size: tuple[int, int], size: int
 ) -> tuple[Float[np.ndarray, "size size 2"], np.ndarray]:
-    """For the pixels of a crop: the nearest place of the frame, in the crop, and if it is their own."""
+    """Pixels of a crop: the nearest place of the frame, in the crop, and if it is their own."""
     middle = np.arange(size, dtype=np.float32) + 0.5
     pixels = np.stack(np.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
     framed = move(pixels, image_from_crop(crop, size))

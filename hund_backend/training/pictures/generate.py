@@ -53,13 +53,13 @@ class Order:
 def studio_of(split: Split, motions: MotionSet, scenery: Path, mannequin: Mannequin) -> Studio:
     """What the pictures of a split are made of; `scenery` is the folder of all splits' scenery."""
     of_split = load_scenery(scenery, split)
-    casting = Casting(motions, of_split, split, mannequin)
-    return Studio(mannequin=mannequin, casting=casting, scenery=of_split, split=split)
+    casting = Casting(motions, of_split, mannequin)
+    return Studio(mannequin=mannequin, casting=casting, scenery=of_split)
 
 
 def picture_of(studio: Studio, seed: int, index: int) -> Picture:
     """The picture of that number of a split."""
-    split = get_args(Split).index(studio.split)
+    split = get_args(Split).index(studio.scenery.split)
     return draw_picture(studio, np.random.default_rng([seed, RECIPE, split, index]))
 
 
@@ -78,7 +78,7 @@ def generate(motions: MotionSet, scenery: Path, order: Order, folder: Path) -> N
             if read_about(path) != said:
                 raise BadInputError(f"{path} has other pictures: name another folder.")
             continue
-        if studio is None or studio.split != split:
+        if studio is None or studio.scenery.split != split:
             studio = studio_of(split, motions, scenery, mannequin)
         started = time.perf_counter()
         pictures = [picture_of(studio, order.seed, index) for index in indices]

@@ -17,6 +17,7 @@ class Light:
     harmonics: Float[np.ndarray, "9 3"]  # spherical harmonics of the irradiance over pi
     toward_lamp: Float[np.ndarray, "3"]  # unit vector
     lamp: Float[np.ndarray, "3"]  # irradiance over pi of a surface that faces it
+    panorama: Float[np.ndarray, "height width 3"] | None = None  # that it comes from
 
     def ambient(self, normals: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Light on surfaces without the lamp."""
@@ -41,6 +42,7 @@ def light_of(panorama: Float[np.ndarray, "height width 3"], rng: np.random.Gener
         harmonics=harmonics,
         toward_lamp=toward / np.linalg.norm(toward),
         lamp=color * rng.uniform(0.0, 1.8) ** 1.3,
+        panorama=panorama,
     )
 
 
@@ -62,12 +64,11 @@ def random_light(rng: np.random.Generator) -> Light:
     )
 
 
-def draw_light(scenery: Scenery, rng: np.random.Generator) -> tuple[Light, int]:
-    """A light, and the index of the panorama that it is from (-1: from none)."""
+def draw_light(scenery: Scenery, rng: np.random.Generator) -> Light:
+    """The light of a panorama, or a made-up one."""
     if rng.random() < 0.6:
-        index = int(rng.integers(len(scenery.panoramas)))
-        return light_of(scenery.panoramas[index], rng), index
-    return random_light(rng), -1
+        return light_of(scenery.panoramas[rng.integers(len(scenery.panoramas))], rng)
+    return random_light(rng)
 
 
 def _tint(rng: np.random.Generator, strength: float) -> Float[np.ndarray, "3"]:

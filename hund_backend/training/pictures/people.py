@@ -54,13 +54,12 @@ class Person:
 class Casting:
     """Draws people of a split: its motions, builds and clothes, never those of another."""
 
-    def __init__(
-        self, motions: MotionSet, scenery: Scenery, split: Split, mannequin: Mannequin
-    ) -> None:
-        self.motions, self.scenery, self.split, self.mannequin = motions, scenery, split, mannequin
-        weights = (motions.weights() * motions.frames_of(split)).double().numpy()
+    def __init__(self, motions: MotionSet, scenery: Scenery, mannequin: Mannequin) -> None:
+        self.motions, self.scenery, self.mannequin = motions, scenery, mannequin
+        inside = motions.frames_of(scenery.split)
+        weights = (motions.weights() * inside).double().numpy()
         self._up_to = np.cumsum(weights / weights.sum())
-        generator = torch.Generator().manual_seed(get_args(Split).index(split))
+        generator = torch.Generator().manual_seed(get_args(Split).index(scenery.split))
         hands = hand_poses(mannequin.model.rest_template, NUM_HANDS, generator)
         self._hands = torch.eye(3).repeat(NUM_HANDS, len(JOINT_NAMES), 1, 1)
         self._hands[:, 1:] = hands
@@ -69,8 +68,8 @@ class Casting:
         """Somebody."""
         frame = int(np.searchsorted(self._up_to, rng.random() * self._up_to[-1]))
         rotations = self._pose(frame, rng)
-        hat = draw_fabric(self.scenery, self.split, rng) if rng.random() < 0.2 else None
-        garments, skirt = draw_outfit(self.scenery, self.split, rng)
+        hat = draw_fabric(self.scenery, rng) if rng.random() < 0.2 else None
+        garments, skirt = draw_outfit(self.scenery, rng)
         looks = draw_looks(hat, rng)
         tilted = rng.random() < 0.06
         if tilted:  # lying, diving, upside down: motion capture has next to none of it

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float, UInt8
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.perception.blazepose import CROP_SIZE_PX
 
-from ..motion_set import Split
 from .backgrounds import background
 from .figures import Figure, figure
 from .film import develop, inside_frame
@@ -17,7 +16,7 @@ from .mannequin import Mannequin
 from .noise import Noise
 from .people import Casting
 from .scenery import Scenery
-from .shading import FINER, Shaded, shade, shadow_of
+from .shading import Shaded, shade, shadow_of
 from .surfaces import Surface
 from .things import draw_thing
 from .views import View, draw_view
@@ -56,38 +55,24 @@ class Studio:
     mannequin: Mannequin
     casting: Casting
     scenery: Scenery
-    split: Split
 
 
 def draw_picture(studio: Studio, rng: np.random.Generator) -> Picture:
     """A random picture; the same chance gives the same picture."""
-    scenery, split = studio.scenery, studio.split
     person = studio.casting.person(rng)
     subject = figure(studio.mannequin, person, np.zeros(2), rng)
     view = draw_view(subject.keypoints, rng)
-    others = _others(studio, subject, view, rng)
-    hiding = _hiding(studio, subject, view, rng)
-    light, panorama = draw_light(scenery, rng)
-    noise = Noise(rng, channels=3)
     own = list(subject.surfaces)
-
-    def shaded(surfaces: list[Surface]) -> tuple[Shaded, object]:
-        shadow = shadow_of(surfaces, subject.joints[0], light)
-        finer = view.crop_intrinsics(FINER * CROP_SIZE_PX)
-        seen = shade(
-            *(surfaces, len(own), view.camera_from_world, finer, CROP_SIZE_PX),
-            *(light, shadow, noise),
-        )
-        return seen, shadow
-
-    surfaces = own + others + hiding
-    seen, shadow = shaded(surfaces)
+    surfaces = own + _others(studio, subject, view, rng) + _hiding(studio, subject, view, rng)
+    light = draw_light(studio.scenery, rng)
+    noise = Noise(rng, channels=3)
+    shadow = shadow_of(surfaces, subject.joints[0], light)
+    seen = shade(surfaces, len(own), view, shadow, noise)
     if seen.target.mean() < LEAST_SHOWN and len(surfaces) > len(own):
         surfaces = own
-        seen, shadow = shaded(surfaces)
-    behind = background(
-        *(view, light, panorama, surfaces, shadow, scenery, split, CROP_SIZE_PX, rng)
-    )
+        shadow = shadow_of(surfaces, subject.joints[0], light)
+        seen = shade(surfaces, len(own), view, shadow, noise)
+    behind = background(view, surfaces, shadow, studio.scenery, rng)
     picture = seen.light + behind * (1 - seen.cover)[..., None]
     image = develop(picture.astype(np.float32), seen.target, view, rng)
     return _true(subject, view, seen, image, person.frame)
@@ -155,11 +140,11 @@ def _others(
             place = forward * (size + rng.uniform(0.2, 5)) + aside * rng.normal(0, 1.2)
             height = size * 0.4 if rng.random() < 0.6 else rng.uniform(0, 2.5)
             at = np.array([place[0], height, place[1]])
-            surfaces.append(draw_thing(at, size, studio.scenery, studio.split, rng))
+            surfaces.append(draw_thing(at, size, studio.scenery, rng))
     if rng.random() < 0.12:
         at = subject.keypoints[rng.choice(_WRISTS)] + rng.normal(0, 0.03, 3)
         size = rng.uniform(0.06, 0.3)
-        surfaces.append(draw_thing(at, size, studio.scenery, studio.split, rng))
+        surfaces.append(draw_thing(at, size, studio.scenery, rng))
     return [surface for surface in surfaces if _before_camera(surface, view)]
 
 
@@ -175,7 +160,7 @@ def _hiding(
         share = rng.uniform(0.45, 0.9)
         at = view.position + share * (hidden - view.position)
         size = share * np.exp(rng.uniform(np.log(0.08), np.log(0.6)))
-        surfaces.append(draw_thing(at, size, studio.scenery, studio.split, rng))
+        surfaces.append(draw_thing(at, size, studio.scenery, rng))
     return [surface for surface in surfaces if _before_camera(surface, view)]
 
 

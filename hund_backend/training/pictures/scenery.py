@@ -25,8 +25,9 @@ PHOTOGRAPHS: dict[str, Split] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scenery:
-    """What surrounds people; light is linear, 1 is a white wall in that light."""
+    """What pictures of a split are made with; light is linear, 1 is a white wall in that light."""
 
+    split: Split
     panoramas: tuple[Float[np.ndarray, "height width 3"], ...]
     """Light from every direction: columns go round, rows from the top to the bottom."""
     photographs: tuple[Float[np.ndarray, "_ _ 3"], ...]  # reflectance 0…1
@@ -47,6 +48,7 @@ def load_scenery(folder: Path, split: Split) -> Scenery:
     if not panoramas or not photographs:
         raise BadInputError(f"{folder} has no scenery: run `python -m tools.fetch_scenery`.")
     return Scenery(
+        split=split,
         panoramas=tuple(_panorama(path) for path in panoramas),
         photographs=tuple(_photograph(path) for path in photographs),
     )

@@ -1,17 +1,20 @@
-"""Shading: surfaces to light, labels and depth at every pixel, by an exact z-buffer and one lamp's shadow."""
+"""Shading: from surfaces to light, labels and depth at every pixel, with one lamp's shadow."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from hund_backend.perception.blazepose import CROP_SIZE_PX
 from hund_backend.rendering.zbuffer import visible_surface
 
 from .lights import Light
 from .noise import Noise
 from .surfaces import Paint, Surface
+from .views import View
 
 FINER = 2  # pixels that are shaded along each side of a pixel of the picture
 SHADOW_PX = 160
@@ -34,8 +37,9 @@ class Shaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Shadow:
-    """How far the lamp reaches, on a grid across its direction."""
+    """How far a light's lamp reaches, on a grid across its direction."""
 
+    light: Light
     rotation: Float[np.ndarray, "3 3"]  # lamp from world
     middle: Float[np.ndarray, "3"]  # of the scene, in the world
     depth: Float[np.ndarray, "height width"]
@@ -72,50 +76,76 @@ def shadow_of(surfaces: list[Surface], middle: Float[np.ndarray, "3"], light: Li
     surface = visible_surface(
         torch.from_numpy(seen).float(), _faces(surfaces), intrinsics, (SHADOW_PX, SHADOW_PX)
     )
-    return Shadow(rotation=rotation, middle=middle, depth=surface.depth.numpy() - LAMP_AWAY)
+    return Shadow(
+        light=light, rotation=rotation, middle=middle, depth=surface.depth.numpy() - LAMP_AWAY
+    )
 
 
 def shade(
-    surfaces: list[Surface],
-    num_target: int,
-    camera_from_world: Float[np.ndarray, "4 4"],
-    intrinsics: Float[np.ndarray, "3 3"],
-    size: int,
-    light: Light,
-    shadow: Shadow,
-    noise: Noise,
+    surfaces: list[Surface], num_target: int, view: View, shadow: Shadow, noise: Noise
 ) -> Shaded:
     """Surfaces as a camera sees them under a light.
 
     Args:
         surfaces: the person's own first.
         num_target: how many are the person's own.
-        camera_from_world: where the camera is.
-        intrinsics: of the finer picture, FINER · size pixels wide.
-        size: of the picture, pixels.
-        light: on the scene.
-        shadow: of the light's lamp.
-        noise: folds and bumps.
+        view: of the camera.
+        shadow: with its light.
+        noise: folds and bumps, of three channels.
     """
-    fine = FINER * size
-    vertices = np.concatenate([surface.vertices for surface in surfaces])
-    rotation, translation = camera_from_world[:3, :3], camera_from_world[:3, 3]
-    seen = torch.from_numpy(vertices @ rotation.T + translation).float()
-    faces = _faces(surfaces)
-    visible = visible_surface(seen, faces, torch.from_numpy(intrinsics).float(), (fine, fine))
-    face, depth = _blocks(visible.face.numpy(), size), _blocks(visible.depth.numpy(), size)
-    parts = np.concatenate([surface.parts for surface in surfaces])
     own = sum(len(surface.faces) for surface in surfaces[:num_target])
-    labels = np.append(parts, 0)[face] * (face < own)
-    chosen = _most(labels)
+    samples = _sampled(surfaces, view)
+    labels = np.append(np.concatenate([surface.parts for surface in surfaces]), 0)[samples.face]
+    labels = labels * (samples.face < own)
+    chosen = _most(labels)[None]
+    at_label = np.take_along_axis(samples.face, chosen, 0)[0]
     # One sample a pixel gets its light: the label's, unless nothing is there and is elsewhere.
-    bare = np.take_along_axis(face, chosen[None], 0)[0] < 0
-    lighted = np.where(bare, face.argmax(0), chosen)
-    shown = np.take_along_axis(face, lighted[None], 0)[0]
+    lighted = np.where(at_label < 0, samples.face.argmax(0), chosen)
+    cover = (samples.face >= 0).mean(0, dtype=np.float32)
+    light = _lighted(surfaces, samples, lighted, view, shadow, noise)
+    return Shaded(
+        light=light * cover[..., None],
+        cover=cover,
+        labels=np.take_along_axis(labels, chosen, 0)[0],
+        depth=np.take_along_axis(samples.depth, chosen, 0)[0],
+        target=(at_label >= 0) & (at_label < own),
+    )
+
+
+class _Samples(NamedTuple):
+    """What the samples of each pixel show."""
+
+    face: Int[np.ndarray, "samples size size"]  # counted through all surfaces; -1 is nothing
+    depth: Float[np.ndarray, "samples size size"]
+    shares: Float[np.ndarray, "samples size size 3"]  # of the face's corners
+
+
+def _sampled(surfaces: list[Surface], view: View) -> _Samples:
+    vertices = np.concatenate([surface.vertices for surface in surfaces])
+    fine = FINER * CROP_SIZE_PX
+    visible = visible_surface(
+        torch.from_numpy(view.in_camera(vertices)).float(),
+        _faces(surfaces),
+        torch.from_numpy(view.crop_intrinsics(fine)).float(),
+        (fine, fine),
+    )
+    return _Samples(*(_blocks(values.numpy()) for values in visible))
+
+
+def _lighted(
+    surfaces: list[Surface],
+    samples: _Samples,
+    lighted: Int[np.ndarray, "1 size size"],
+    view: View,
+    shadow: Shadow,
+    noise: Noise,
+) -> Float[np.ndarray, "size size 3"]:
+    """Light of one sample of each pixel; none where there is no surface."""
+    shown = np.take_along_axis(samples.face, lighted, 0)[0]
     rows, columns = np.nonzero(shown >= 0)
-    shown, sample = shown[rows, columns], lighted[rows, columns]
-    shares = _blocks(visible.barycentrics.numpy(), size)[sample, rows, columns]
-    corners = faces.numpy()[shown]
+    shown = shown[rows, columns]
+    shares = samples.shares[lighted[0, rows, columns], rows, columns]
+    corners = _faces(surfaces).numpy()[shown]
     values = [
         np.concatenate((surface.normals, surface.places, surface.vertices), axis=1)
         for surface in surfaces
@@ -124,29 +154,18 @@ def shade(
     normals, places, points = (mixed[:, first : first + 3] for first in (0, 3, 6))
     paint = _painted(surfaces, shown, places)
     normals = _bumped(normals, places, paint.folds, noise)
-    near = np.take_along_axis(depth, lighted[None], 0)[0]
-    crease = _creases(near)[rows, columns]
-    toward = (-rotation.T @ translation).astype(np.float32) - points
+    crease = _creases(np.take_along_axis(samples.depth, lighted, 0)[0])[rows, columns]
+    toward = view.position.astype(np.float32) - points
     toward /= np.linalg.norm(toward, axis=-1, keepdims=True)
-    cover = (face >= 0).mean(0, dtype=np.float32)
-    full = np.zeros((size, size, 3), np.float32)
-    full[rows, columns] = _lit(paint, normals, toward, shadow.lit(points), crease, light)
-    at_label = np.take_along_axis(face, chosen[None], 0)[0]
-    return Shaded(
-        light=full * cover[..., None],
-        cover=cover,
-        labels=np.take_along_axis(labels, chosen[None], 0)[0],
-        depth=np.take_along_axis(depth, chosen[None], 0)[0],
-        target=(at_label >= 0) & (at_label < own),
-    )
+    light = np.zeros((*lighted.shape[1:], 3), np.float32)
+    light[rows, columns] = _lit(paint, normals, toward, crease, shadow.lit(points), shadow.light)
+    return light
 
 
-def _blocks(values: np.ndarray, size: int) -> np.ndarray:
+def _blocks(values: np.ndarray) -> np.ndarray:
     """Values of the finer picture as (samples, size, size, …): the samples of each pixel."""
     grid = [(row, column) for row in range(FINER) for column in range(FINER)]
-    blocks = np.stack([values[row::FINER, column::FINER] for row, column in grid])
-    assert blocks.shape[1:3] == (size, size)
-    return blocks
+    return np.stack([values[row::FINER, column::FINER] for row, column in grid])
 
 
 def _most(labels: Int[np.ndarray, "samples size size"]) -> Int[np.ndarray, "size size"]:
@@ -217,8 +236,8 @@ def _lit(
     paint: Paint,
     normals: np.ndarray,
     toward: np.ndarray,
-    lit: np.ndarray,
     crease: np.ndarray,
+    lit: np.ndarray,
     light: Light,
 ) -> Float[np.ndarray, "points 3"]:
     """Light that points send to the camera: diffuse, under the skin, and mirrored (Blinn & Phong)."""

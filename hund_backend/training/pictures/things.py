@@ -3,20 +3,19 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..motion_set import Split
 from .fabrics import draw_fabric
 from .mannequin import vertex_normals
 from .scenery import Scenery
 from .surfaces import BACKGROUND, Surface, painter_of_cloth
 
-ROUND = 20  # corners of a ball's or a pole's outline
+ROUND = 16  # corners of a ball's or a pole's outline
+PIECES = 16  # of a pole
 
 
 def draw_thing(
     at: Float[np.ndarray, "3"],
     size: float,
     scenery: Scenery,
-    split: Split,
     rng: np.random.Generator,
 ) -> Surface:
     """A random thing.
@@ -25,7 +24,6 @@ def draw_thing(
         at: its middle in the world, metres.
         size: metres, roughly its diameter.
         scenery: what it is painted with.
-        split: whose patterns it has.
         rng: chance.
     """
     kind = rng.random()
@@ -36,7 +34,7 @@ def draw_thing(
     else:
         vertices, faces = _pole(size * rng.uniform(0.03, 0.15), size * rng.uniform(0.8, 4))
     turned = vertices @ _turn(rng).T
-    fabric = draw_fabric(scenery, split, rng)
+    fabric = draw_fabric(scenery, rng)
     return Surface(
         vertices=(turned + at).astype(np.float32),
         faces=faces,
@@ -89,8 +87,10 @@ def _ball(radius: float) -> tuple[Float[np.ndarray, "_ 3"], Int[np.ndarray, "_ 3
 
 
 def _pole(radius: float, length: float) -> tuple[Float[np.ndarray, "_ 3"], Int[np.ndarray, "_ 3"]]:
-    heights = np.array([0.5, 0.5, -0.5, -0.5])[:, None] * length
-    radii = np.array([0.0, 1, 1, 0])[:, None] * radius
+    # In pieces: the z-buffer goes through the boxes round triangles, which are large for long ones.
+    along = np.linspace(0.5, -0.5, PIECES + 1)
+    heights = np.array([0.5, *along, -0.5])[:, None] * length
+    radii = np.array([0.0, *np.ones_like(along), 0])[:, None] * radius
     angle = np.linspace(0, 2 * np.pi, ROUND + 1)
     return _grid(
         np.stack((radii * np.sin(angle), heights + 0 * angle, radii * np.cos(angle)), axis=-1)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..motion_set import Split
 from .fabrics import Fabric, draw_fabric
 from .mannequin import ARM, FOOT, HAND, LEG, NECK, TORSO, Mannequin
 from .scenery import Scenery
@@ -67,13 +66,11 @@ class Garment:
         return covered * (self.thickness * (1 + waves) + self.flare * near_end).clip(0)
 
 
-def draw_outfit(
-    scenery: Scenery, split: Split, rng: np.random.Generator
-) -> tuple[list[Garment], Fabric | None]:
+def draw_outfit(scenery: Scenery, rng: np.random.Generator) -> tuple[list[Garment], Fabric | None]:
     """Garments from the innermost out, and the fabric of a skirt if there is one."""
 
     def fabric(plain: float = 0.3) -> Fabric:
-        return draw_fabric(scenery, split, rng, plain)
+        return draw_fabric(scenery, rng, plain)
 
     bottom, skirt = _bottom(rng, fabric(0.5))
     garments = [bottom]

@@ -43,18 +43,19 @@ def motions():
     )
 
 
-def made_up_scenery():
+def made_up_scenery(split="train"):
     rng = np.random.default_rng(5)
     return Scenery(
+        split=split,
         panoramas=(rng.uniform(0.2, 1.5, (32, 64, 3)).astype(np.float32),),
         photographs=(rng.uniform(0, 1, (48, 64, 3)).astype(np.float32),),
     )
 
 
 def studio(split="train"):
-    scenery = made_up_scenery()
-    casting = Casting(motions(), scenery, split, mannequin())
-    return Studio(mannequin=mannequin(), casting=casting, scenery=scenery, split=split)
+    scenery = made_up_scenery(split)
+    casting = Casting(motions(), scenery, mannequin())
+    return Studio(mannequin=mannequin(), casting=casting, scenery=scenery)
 
 
 def write_scenery(folder):

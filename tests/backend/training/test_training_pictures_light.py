@@ -43,7 +43,7 @@ def test_a_panorama_shows_the_sky_above_and_the_ground_below():
 
 
 def test_a_thing_throws_its_shadow_away_from_the_lamp(rng):
-    thing = draw_thing(np.array([0.0, 1, 0]), 0.4, made_up_scenery(), "train", rng)
+    thing = draw_thing(np.array([0.0, 1, 0]), 0.4, made_up_scenery(), rng)
     toward = np.array([0.6, 0.8, 0])
     light = Light(harmonics=np.zeros((9, 3)), toward_lamp=toward, lamp=np.ones(3))
     shadow = shadow_of([thing], np.array([0.0, 1, 0]), light)
