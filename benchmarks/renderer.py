@@ -34,6 +34,7 @@ sys.path.insert(0, str(measuring.ROOT / "tests" / "backend" / "rendering"))
 from rendering_people import crop_round, enlarged, foreground_iou, part_iou, random_people
 
 PACKAGES = ("torch", "numpy")
+STEP = 0.15  # of finite differences, in typical changes
 FINER = 8  # samples along a pixel for finite differences
 TURNED = ("Spine02", "Head01", "UpperarmL", "UpperarmR", "LowerarmL", "LowerarmR")
 TURNED += ("ThighL", "ThighR", "CalfL", "CalfR")
@@ -66,6 +67,7 @@ class Contender:
     name: str
     draw: Draw
     is_labels: bool = False  # labels, not maps: no slopes
+    rounds: int | None = None  # timed less often than the others, because it is so slow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +156,11 @@ def all_contenders(body: BodyModel) -> list[Contender]:
         contenders.append(Contender(name=f"{samples} splats", draw=PartSplats(body, samples)))
     if importlib.util.find_spec("pytorch3d") is not None:
         labels = partial(pytorch3d_labels, body)
-        contenders.append(Contender(name="pytorch3d labels", draw=labels, is_labels=True))
+        contenders.append(
+            Contender(name="pytorch3d labels", draw=labels, is_labels=True, rounds=1)
+        )
         soft = partial(pytorch3d_parts, body)
-        contenders.append(Contender(name="pytorch3d soft", draw=soft))
+        contenders.append(Contender(name="pytorch3d soft", draw=soft, rounds=1))
     return contenders
 
 
@@ -164,13 +168,15 @@ def timed(
     contenders: list[Contender], crowd: Crowd, repeats: int
 ) -> dict[str, list[tuple[float, float, float]]]:
     """Seconds a frame of each in each round: forward, forward and backward, processor's of both."""
-    works = {"body alone": lambda: crowd.body(**crowd.people).vertices}
+    works = {"body alone": (lambda: crowd.body(**crowd.people).vertices, repeats)}
     for contender in contenders:
-        works[contender.name] = partial(_drawn, contender, crowd)
+        rounds = contender.rounds or repeats
+        works[contender.name] = (partial(_drawn, contender, crowd), rounds)
     spent = {name: [] for name in works}
-    for _ in range(repeats + 1):
-        for name, work in works.items():
-            spent[name].append(_one_round(work, crowd))
+    for number in range(repeats + 1):
+        for name, (work, rounds) in works.items():
+            if number <= rounds:
+                spent[name].append(_one_round(work, crowd))
     return {name: rounds[1:] for name, rounds in spent.items()}  # the first one warms up
 
 
@@ -213,9 +219,11 @@ def cosines(contenders: list[Contender], crowd: Crowd) -> dict[str, list[float]]
     generator = torch.Generator().manual_seed(1)
     moved = torch.randn(len(crowd.vertices), len(UNITS), generator=generator)
     answer = {contender.name: [] for contender in contenders}
+    around = both_sides(crowd)
     for distance in (0.5, 1.0, 3.0):
         target = finely_drawn(changed(crowd, distance * moved), crowd)
-        truth = differences(crowd, target)
+        energies = (around - target[:, None, None]).square().sum((3, 4, 5))
+        truth = (energies[..., 0] - energies[..., 1]) / (2 * STEP)
         for contender in contenders:
             if not contender.is_labels:
                 change = torch.zeros_like(moved, requires_grad=True)
@@ -250,18 +258,17 @@ def finely_drawn(vertices: Tensor, crowd: Crowd) -> Tensor:
     return torch.cat([avg_pool2d(exact_parts(crowd.body, *p, samples), FINER) for p in pictures])
 
 
-def differences(crowd: Crowd, target: Tensor, step: float = 0.15) -> Float[Tensor, "people n"]:
-    """Central differences of the squared distance to the target, by each change."""
-    slopes = []
-    for change in step * torch.eye(len(UNITS)):
-        ahead, back = (
-            (finely_drawn(changed(crowd, sign * change.expand(len(target), -1)), crowd) - target)
-            .square()
-            .sum((1, 2, 3))
-            for sign in (1, -1)
+def both_sides(crowd: Crowd) -> Float[Tensor, "people changes 2 parts height width"]:
+    """Exact maps of people after a step of each change, and after a step back."""
+    steps = STEP * torch.eye(len(UNITS))
+    count = len(crowd.vertices)
+    maps = [
+        torch.stack(
+            [finely_drawn(changed(crowd, s.expand(count, -1)), crowd) for s in (step, -step)], 1
         )
-        slopes.append((ahead - back) / (2 * step))
-    return torch.stack(slopes, dim=1)
+        for step in steps
+    ]
+    return torch.stack(maps, dim=1)
 
 
 def as_row(name: str, rounds: list[tuple[float, float, float]], figures: list[float]) -> str:
