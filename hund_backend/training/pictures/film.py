@@ -25,7 +25,8 @@ def develop(
     """
     size = len(light)
     picture = _exposed(light, subject, rng)
-    sensor = int(np.clip(view.crop[2], 48, size))  # pixels that the frame has for the crop
+    coarse = rng.uniform(0.2, 0.8) if rng.random() < 0.2 else 1.0  # of videos made larger
+    sensor = int(np.clip(view.crop[2] * coarse, 48, size))  # pixels that the frame has for it
     picture = cv2.resize(picture, (sensor, sensor), interpolation=cv2.INTER_AREA)
     picture = _blurred(picture, rng)
     noise = rng.choice((0.0, 0.01, 0.025, 0.05)) * rng.uniform(0.5, 1.3)
