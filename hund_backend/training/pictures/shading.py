@@ -102,7 +102,9 @@ def shade(
     # One sample a pixel gets its light: the label's, unless nothing is there and is elsewhere.
     lighted = np.where(at_label < 0, samples.face.argmax(0), chosen)
     cover = (samples.face >= 0).mean(0, dtype=np.float32)
-    light = _lighted(surfaces, samples, lighted, view, shadow, noise)
+    points = _points(surfaces, samples, lighted)
+    light = np.zeros((*cover.shape, 3), np.float32)
+    light[points.row, points.column] = _lighted(surfaces, points, view, shadow, noise)
     return Shaded(
         light=light * cover[..., None],
         cover=cover,
@@ -132,34 +134,47 @@ def _sampled(surfaces: list[Surface], view: View) -> _Samples:
     return _Samples(*(_blocks(values.numpy()) for values in visible))
 
 
-def _lighted(
-    surfaces: list[Surface],
-    samples: _Samples,
-    lighted: Int[np.ndarray, "1 size size"],
-    view: View,
-    shadow: Shadow,
-    noise: Noise,
-) -> Float[np.ndarray, "size size 3"]:
-    """Light of one sample of each pixel; none where there is no surface."""
+class _Points(NamedTuple):
+    """Points of surfaces; one a pixel."""
+
+    row: Int[np.ndarray, " points"]
+    column: Int[np.ndarray, " points"]
+    face: Int[np.ndarray, " points"]
+    normals: Float[np.ndarray, "points 3"]
+    places: Float[np.ndarray, "points 3"]  # where paint is looked up
+    positions: Float[np.ndarray, "points 3"]  # in the world
+    open: Float[np.ndarray, " points"]  # share of the light from all round that reaches them
+
+
+def _points(
+    surfaces: list[Surface], samples: _Samples, lighted: Int[np.ndarray, "1 size size"]
+) -> _Points:
+    """The points that one sample of each pixel shows; none where there is no surface."""
     shown = np.take_along_axis(samples.face, lighted, 0)[0]
-    rows, columns = np.nonzero(shown >= 0)
-    shown = shown[rows, columns]
-    shares = samples.shares[lighted[0, rows, columns], rows, columns]
-    corners = _faces(surfaces).numpy()[shown]
+    row, column = np.nonzero(shown >= 0)
+    face = shown[row, column]
+    shares = samples.shares[lighted[0, row, column], row, column]
+    corners = _faces(surfaces).numpy()[face]
     values = [
         np.concatenate((surface.normals, surface.places, surface.vertices), axis=1)
         for surface in surfaces
     ]
     mixed = _between(np.concatenate(values).astype(np.float32), corners, shares)
-    normals, places, points = (mixed[:, first : first + 3] for first in (0, 3, 6))
-    paint = _painted(surfaces, shown, places)
-    normals = _bumped(normals, places, paint.folds, noise)
-    crease = _creases(np.take_along_axis(samples.depth, lighted, 0)[0])[rows, columns]
-    toward = view.position.astype(np.float32) - points
+    normals, places, positions = (mixed[:, first : first + 3] for first in (0, 3, 6))
+    crease = _creases(np.take_along_axis(samples.depth, lighted, 0)[0])[row, column]
+    return _Points(row, column, face, normals, places, positions, crease)
+
+
+def _lighted(
+    surfaces: list[Surface], points: _Points, view: View, shadow: Shadow, noise: Noise
+) -> Float[np.ndarray, "points 3"]:
+    """Light that points send to the camera."""
+    paint = _painted(surfaces, points.face, points.places)
+    normals = _bumped(points.normals, points.places, paint.folds, noise)
+    toward = view.position.astype(np.float32) - points.positions
     toward /= np.linalg.norm(toward, axis=-1, keepdims=True)
-    light = np.zeros((*lighted.shape[1:], 3), np.float32)
-    light[rows, columns] = _lit(paint, normals, toward, crease, shadow.lit(points), shadow.light)
-    return light
+    reach = np.stack((points.open, shadow.lit(points.positions)))
+    return _lit(paint, normals, toward, reach, shadow.light)
 
 
 def _blocks(values: np.ndarray) -> np.ndarray:
@@ -236,11 +251,19 @@ def _lit(
     paint: Paint,
     normals: np.ndarray,
     toward: np.ndarray,
-    crease: np.ndarray,
-    lit: np.ndarray,
+    reach: Float[np.ndarray, "2 points"],
     light: Light,
 ) -> Float[np.ndarray, "points 3"]:
-    """Light that points send to the camera: diffuse, under the skin, and mirrored (Blinn & Phong)."""
+    """Diffuse light, light that went under the skin, and mirrored light (Blinn and Phong).
+
+    Args:
+        paint: of the points.
+        normals: of the points.
+        toward: the camera, unit vectors.
+        reach: shares of the light from all round, and of the lamp's, that reach the points.
+        light: on the scene.
+    """
+    crease, lit = reach
     facing = normals @ light.toward_lamp
     soft = 0.25 * paint.skin  # light that went through the skin reaches round the edge
     direct = ((facing + soft) / (1 + soft)).clip(0) * lit

@@ -1,8 +1,8 @@
 """Shards: pictures with their truth in files of a few hundred, read back one by one.
 
-A shard is a safetensors file: images as JPEG, labels and depths as PNG, in rows of bytes with their
-boundaries, and one array for each other field of a picture. Nothing of it is decoded before it is
-asked for, and the file is mapped, not read.
+A shard is a safetensors file: images as JPEG, labels and depths as PNG, in rows of bytes with
+their boundaries, and one array for each other field of a picture. Nothing of it is decoded before
+it is asked for, and the file is mapped, not read.
 """
 
 import json

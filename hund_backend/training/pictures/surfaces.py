@@ -44,7 +44,7 @@ def sheet(
     *,
     closed: bool,
 ) -> Surface:
-    """A grid of points as a cloth that is seen from both sides; closed: its last column joins its first."""
+    """A grid of points as a cloth with two sides; closed: its last column joins its first."""
     rows, columns = vertices.shape[:2]
     index = np.arange(rows * columns).reshape(rows, columns)
     if closed:

@@ -87,7 +87,7 @@ def _ball(radius: float) -> tuple[Float[np.ndarray, "_ 3"], Int[np.ndarray, "_ 3
 
 
 def _pole(radius: float, length: float) -> tuple[Float[np.ndarray, "_ 3"], Int[np.ndarray, "_ 3"]]:
-    # In pieces: the z-buffer goes through the boxes round triangles, which are large for long ones.
+    # In pieces: the z-buffer goes through the boxes round triangles: large for long ones.
     along = np.linspace(0.5, -0.5, PIECES + 1)
     heights = np.array([0.5, *along, -0.5])[:, None] * length
     radii = np.array([0.0, *np.ones_like(along), 0])[:, None] * radius

@@ -1,4 +1,4 @@
-"""The wardrobe: garments as regions of the body at rest that are covered, with ends and thickness."""
+"""The wardrobe: garments as covered regions of the body at rest, with ends and thickness."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ FAR = 9.0  # metres; where there is no end
 
 @dataclass(frozen=True, kw_only=True)
 class Garment:
-    """A piece of clothing; ends in metres on the mean body, or along limbs in their coordinates."""
+    """A piece of clothing; its ends in metres on the mean body, or in limbs' coordinates."""
 
     regions: tuple[int, ...]
     fabric: Fabric

@@ -1,4 +1,4 @@
-"""Shards of pictures: what was written comes back, and a second start goes on where the first ended."""
+"""Shards of pictures: what was written comes back; a second start ends what the first began."""
 
 from dataclasses import fields
 from functools import cache
