@@ -71,6 +71,17 @@ bench: setup  ## speed and memory of the job beside the official mediapipe, in o
 	$(RUN) -m benchmarks.job
 	$(RUN) -m benchmarks.memory
 
+priors: setup  ## train the priors anew: make priors MOCAP=folder
+	$(RUN) -m hund_backend.training.fit_gaussian $(MOCAP)
+	$(RUN) -m hund_backend.training.fit_flow $(MOCAP)
+	$(RUN) -m hund_backend.training.fit_hand_flow
+	$(RUN) -m hund_backend.training.fit_dynamics $(MOCAP)
+
+bench-priors: setup  ## compare priors, dynamics, and the fit under them: make bench-priors MOCAP=folder
+	$(RUN) -m benchmarks.priors $(MOCAP) --save
+	$(RUN) -m benchmarks.dynamics $(MOCAP) --save
+	$(RUN) -m benchmarks.fit $(MOCAP) --save
+
 evaluate: setup  ## score data kits: make evaluate KITS="folder folder"
 	$(RUN) -m hund_backend evaluate $(KITS) --output out/evaluation
 

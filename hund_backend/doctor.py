@@ -17,6 +17,7 @@ PACKAGES = (
     "onnxruntime",
     "roma",
     "safetensors",
+    "zuko",
     "jaxtyping",
     "tqdm",
 )
@@ -36,7 +37,8 @@ def examine() -> list[Finding]:
     findings = [Finding(what="python", state=platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
     findings.append(_device())
-    findings += [_weights(name, load) for name, load in zip(OURS, (_body, _prior), strict=True)]
+    loads = (_body, _prior, _dynamics)
+    findings += [_weights(name, load) for name, load in zip(OURS, loads, strict=True)]
     try:
         entries = read_manifest(PERCEPTION)
     except HundError as error:
@@ -83,3 +85,10 @@ def _prior() -> object:
     from .prior.pose_flow import PoseFlow
 
     return PoseFlow.load()
+
+
+def _dynamics() -> object:
+    from .prior.dynamics import Dynamics
+    from .prior.pose_flow import WEIGHTS_FILE
+
+    return Dynamics.load(WEIGHTS_FILE)

@@ -24,7 +24,8 @@ from .motion.world import world_from_camera
 from .options import Options
 from .perception.evidence import Evidence
 from .perception.eyes import Eyes
-from .prior.pose_flow import PoseFlow
+from .prior.dynamics import Dynamics
+from .prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from .prior.pose_prior import PosePrior
 from .progress import Progress, Report, silent
 from .provenance import provenance_of
@@ -48,6 +49,7 @@ class Models:
     eyes: Eyes
     body: BodyModel  # with the vertices that keypoints need
     prior: PosePrior
+    dynamics: Dynamics | None = None  # in the prior's latents; without them motion is only smooth
 
     @classmethod
     def load(cls, device: str = "auto") -> "Models":
@@ -62,6 +64,7 @@ class Models:
             eyes=Eyes.open(chosen.type),
             body=BodyModel.load("keypoints").to(chosen),
             prior=PoseFlow.load().to(chosen),
+            dynamics=Dynamics.load(WEIGHTS_FILE).to(chosen),
         )
 
 
@@ -171,6 +174,7 @@ def estimate(
                 models.body,
                 models.prior,
                 report=_telling(report, f"descend {person}/{len(sight.people)}", None),
+                dynamics=models.dynamics,
             )
             for person, evidence in enumerate(sight.people, start=1)
         ]

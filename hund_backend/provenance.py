@@ -11,7 +11,11 @@ from .sources import source_files
 
 WEIGHTS = Path(__file__).parent / "weights"
 PERCEPTION = WEIGHTS / "perception"
-OURS = ("body.npz", "pose_flow.safetensors")  # built or learned in this project
+OURS = (
+    "body.npz",
+    "pose_flow.safetensors",
+    "dynamics.safetensors",
+)  # built or learned in this project
 
 
 def file_hash(path: Path) -> str:

@@ -33,6 +33,9 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
     builds = objective.puppet.betas_jacobian(figure) if objective.solves_betas else None
     _add_keypoints(equations, objective, figure, points, builds)
     _add_landmarks(equations, objective, figure, points, builds)
+    if objective.rigid:  # terms that know nothing of place and orientation do not change
+        equations.hold_pose()
+        return equations
     pose = objective.puppet.pose(posture)
     latents, slopes = objective.prior.latent(pose), objective.prior.slopes(pose)
     moved = _by_unknowns(objective, slopes.latent)
@@ -43,12 +46,11 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
     if objective.is_coupled:
         equations.couple()
         _add_motion(equations, objective, figure, points)
-        _add_turning(equations, objective, posture)
+        if objective.turning_weight > 0:
+            _add_turning(equations, objective, posture)
     if objective.follows_dynamics:
         _add_dynamics(equations, objective, latents, moved)
     equations.hold_frames(objective.frozen)
-    if objective.rigid:
-        equations.hold_pose()
     return equations
 
 
@@ -189,7 +191,7 @@ def _add_turning(equations: NormalEquations, objective: Objective, posture: Post
     steps = losses.turns(posture.rotations)
     residuals = (steps[1:] - steps[:-1]) * scale
     _, weights = losses.charbonnier(residuals.square().sum(-1), config.turning_cutoff)
-    rows = (config.turning * weights).sqrt()[..., None]
+    rows = (objective.turning_weight * weights).sqrt()[..., None]
     # ω_t = log(R_tᵀ R_{t+1}): a step δ_{t+1} enters by the right Jacobian, δ_t by minus the left.
     ahead, behind = log_jacobian(steps), -log_jacobian(-steps)
     shifted = [-behind[:-1], behind[1:] - ahead[:-1], ahead[1:]]

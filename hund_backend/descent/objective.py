@@ -46,7 +46,7 @@ class EnergyConfig:
     motion_noise: float = 6.0  # m/s²: acceleration of a joint relative to the pelvis
     place_noise: float = 6.0  # m/s²: of the pelvis in the camera frame, which may move as well
     motion_cutoff: float = 2.0
-    turning: float = 1.0
+    turning: float = 1.0  # where there are no dynamics, which say the same and more
     turning_noise: float = 40.0  # rad/s²: angular acceleration of a joint in its parent
     turning_cutoff: float = 2.0
     dynamics: float = 1.0
@@ -65,7 +65,7 @@ class Objective:
     dynamics: Dynamics | None = None  # in the latents of the prior
     fps: float | None = None  # None: the frames have nothing to do with each other
     frozen: int = 0  # so many frames at the start are given and stay as they are
-    rigid: bool = False  # only the global orientation and the place are free
+    rigid: bool = False  # only the global orientation and the place are free; frames are alone
     solves_betas: bool = False
 
     def energies(self, posture: Posture) -> Float[Tensor, "frames terms"]:
@@ -168,6 +168,11 @@ class Objective:
         """The length of a surprise from which it counts by its length, not by its square."""
         return self.config.dynamics_cutoff * self.dynamics.config.latent**0.5
 
+    @property
+    def turning_weight(self) -> float:
+        """Weight of the joints' angular accelerations."""
+        return 0.0 if self.follows_dynamics else self.config.turning
+
     def _dynamics_energy(
         self, pose: Float[Tensor, "frames joints 3 3"]
     ) -> Float[Tensor, " frames"]:
@@ -185,9 +190,11 @@ class Objective:
         config = self.config
         moving = self.accelerations(figure)
         motion = losses.smoothness_energy(moving, 1.0, config.motion_cutoff)
+        if self.turning_weight == 0:
+            return [config.motion * motion, torch.zeros_like(motion)]
         turning = losses.smoothness_energy(
             losses.angular_accelerations(posture.rotations, self.fps),
             config.turning_noise,
             config.turning_cutoff,
         )
-        return [config.motion * motion, config.turning * turning]
+        return [config.motion * motion, self.turning_weight * turning]

@@ -254,7 +254,7 @@ def minimized(
         better = new_totals < totals
         damping = damping * torch.where(better, config.damping_down, config.damping_up)
         damping = damping.clamp(*config.damping_range)
-        gain = (totals - new_totals) / totals.clamp(min=1e-9)
+        gain = (totals - new_totals) / totals.abs().clamp(min=1e-9)
         # A refused step with heavy damping has nowhere to go either.
         converged |= (better & (gain < config.tolerance)) | (~better & (damping > 1e3))
         if better.any():

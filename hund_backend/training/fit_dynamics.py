@@ -26,7 +26,7 @@ from .motion_set import MotionSet, Split, motion_set
 from .weights import write_weights
 
 logger = logging.getLogger(__name__)
-STYLE = 0.2  # radians by which joints of a restyled clip are turned
+STYLE = 0.35  # radians by which joints of a restyled clip are turned
 Curve = list[dict[str, int | float]]
 
 PRIORS = {
@@ -40,8 +40,8 @@ class DynamicsRecipe:
     """How dynamics are trained."""
 
     hidden: int = 128
-    restyled: int = 2  # copies of the clips in other postures
-    steps: int = 4000
+    restyled: int = 6  # copies of the clips in other postures
+    steps: int = 3000
     batch: int = 512
     rate: float = 1e-3
     decay: float = 1e-3
