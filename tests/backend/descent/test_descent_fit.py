@@ -19,6 +19,7 @@ from hund_backend.descent.windows import windows
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
+from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
 
 FPS = 30.0
 QUICK = FitConfig(
@@ -121,9 +122,9 @@ def test_kernels_are_squares_where_small_and_their_weights_are_derivatives(kerne
     assert (rho.diff() > 0).all()
 
 
-def fitted(body, prior, evidence, fps=FPS, config=QUICK):
+def fitted(body, prior, evidence, fps=FPS, config=QUICK, **told):
     intrinsics = np.repeat(CAMERA[None], len(evidence.frames), axis=0)
-    return fit(evidence, intrinsics, fps, body, prior, config)
+    return fit(evidence, intrinsics, fps, body, prior, config, **told)
 
 
 def joints_of(body, state):
@@ -189,6 +190,24 @@ def test_a_bridged_gap_lies_between_its_ends(body, prior):
     result = fitted(body, prior, gap)
     steps = joints_of(body, result.state)[:, 0].diff(dim=0).norm(dim=-1)
     assert steps.max() < 4 * steps.median()
+
+
+def test_dynamics_fill_a_gap_with_what_they_expect(body):
+    flow, dynamics = PoseFlow.load().double(), Dynamics.load(WEIGHTS_FILE).double()
+    puppet = Puppet.cut_from(body)
+    evidence = evidence_of(puppet, walk(puppet, GaussianPrior.load().double(), 12))
+    observed, keypoints = np.ones(12, bool), evidence.keypoints.copy()
+    observed[5:8] = False
+    keypoints[5:8, :, 2] = 0
+    gap = dataclasses.replace(evidence, observed=observed, keypoints=keypoints)
+
+    def surprise(**told):
+        pose = fitted(body, flow, gap, **told).state.pose.double()
+        latents = flow.latent(pose)
+        spread = dynamics.typical_log_variance(FPS).expand(10, latents.shape[-1])
+        return dynamics.residuals(latents, spread, None, FPS)[4:7].square().sum()
+
+    assert surprise(dynamics=dynamics) < surprise()
 
 
 def test_a_clip_backwards_is_the_motion_backwards(walk_and_fit, body, prior):
