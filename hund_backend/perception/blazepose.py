@@ -4,7 +4,8 @@ The network and its decoding follow MediaPipe Pose (Bazarevsky et al., "BlazePos
 Real-time Body Pose tracking", 2020; Xu et al., "GHUM & GHUML", 2020, for the 3D landmarks).
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,16 @@ MIN_PEAK = 0.5  # a flatter heat map does not move its landmark
 MAX_BATCH = 16  # crops at once: memory grows with them
 OUTPUTS = ("landmarks", "heatmaps", "presence", "world_landmarks", "mask")
 FEATURES = ("bottleneck", "trunk")  # 8 x 8 cells of the encoder, 2 x 2 of the landmarks' head
+MAPS = ("decoder", *FEATURES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maps:
+    """Inner features of crops, cell by cell."""
+
+    decoder: Float32[np.ndarray, "crops 48 64 64"]  # what heat maps and mask are made of; 0…24
+    bottleneck: Float32[np.ndarray, "crops channels 8 8"]  # the encoder's last
+    trunk: Float32[np.ndarray, "crops 288 2 2"]  # what the landmarks are made of; 0…6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +48,8 @@ class Look:
     """Metres from the mid-hip, in the axes of the crop: x right, y down, z away."""
     masks: Float32[np.ndarray, "crops 256 256"]  # probability of the person
     features: Float32[np.ndarray, "crops features"] | None = None  # inner features, averaged
+    maps: Maps | None = None
+    parts: UInt8[np.ndarray, "crops 3 64 64"] | None = None  # packed, see part_maps.py
 
 
 class BlazePose:
@@ -53,32 +66,44 @@ class BlazePose:
         return cls(open_engine(folder, f"blazepose_{size}", device))
 
     def look(
-        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], *, features: bool = False
+        self,
+        pictures: UInt8[np.ndarray, "crops 256 256 3"],
+        *,
+        features: bool = False,
+        maps: bool = False,
     ) -> Look:
         """Look at crops (RGB).
 
         Args:
             pictures: square crops, the person upright and filling most of the square.
-            features: whether to hand out inner features as well.
+            features: whether to hand out inner features as well, averaged.
+            maps: whether to hand them out cell by cell.
         """
-        inner = FEATURES if features else ()
         starts = range(0, max(len(pictures), 1), MAX_BATCH)
-        looks = [_decode(self._run(pictures[s : s + MAX_BATCH], inner), inner) for s in starts]
-        return looks[0] if len(looks) == 1 else _joined(looks)
+        batches = [pictures[start : start + MAX_BATCH] for start in starts]
+        looks = [self._look(batch, features, maps) for batch in batches]
+        return looks[0] if len(looks) == 1 else joined(looks)
 
-    def _run(
-        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], inner: tuple[str, ...]
-    ) -> dict[str, np.ndarray]:
+    def _look(
+        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], features: bool, maps: bool
+    ) -> Look:
         planes = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)
         planes /= 255
-        return self.engine(planes, OUTPUTS + inner)
+        # What is not asked for is not made.
+        inner = MAPS if maps else FEATURES if features else ()
+        outputs = self.engine(planes, OUTPUTS + inner)
+        pooled = [outputs[name].mean(axis=(2, 3)) for name in FEATURES if features]
+        return replace(
+            _decode(outputs),
+            features=np.concatenate(pooled, axis=1) if features else None,
+            maps=Maps(**{name: outputs[name] for name in MAPS}) if maps else None,
+        )
 
 
-def _decode(outputs: dict[str, np.ndarray], inner: tuple[str, ...]) -> Look:
+def _decode(outputs: dict[str, np.ndarray]) -> Look:
     """The network's outputs in the terms of a look."""
     landmarks = outputs["landmarks"].reshape(-1, NUM_POINTS, 5)
     heatmaps = outputs["heatmaps"]
-    pooled = [outputs[name].mean(axis=(2, 3)) for name in inner]
     return Look(
         keypoints=refine(landmarks[..., :2], heatmaps),
         peaks=expit(heatmaps.max(axis=(2, 3))),
@@ -87,7 +112,6 @@ def _decode(outputs: dict[str, np.ndarray], inner: tuple[str, ...]) -> Look:
         person=outputs["presence"][:, 0],
         world_landmarks=outputs["world_landmarks"].reshape(-1, NUM_POINTS, 3),
         masks=expit(outputs["mask"][:, 0]),
-        features=np.concatenate(pooled, axis=1) if inner else None,
     )
 
 
@@ -134,12 +158,17 @@ def refine(
     return np.where(moved[..., None], center * scale, landmarks).astype(np.float32)
 
 
-def _joined(looks: list[Look]) -> Look:
+def joined(looks: Sequence[Look]) -> Look:
     """Looks of several batches as one."""
-    columns = {field.name: [getattr(look, field.name) for look in looks] for field in fields(Look)}
     return Look(
-        **{
-            name: None if parts[0] is None else np.concatenate(parts)
-            for name, parts in columns.items()
-        }
+        **{f.name: _in_a_row([getattr(look, f.name) for look in looks]) for f in fields(Look)}
     )
+
+
+def _in_a_row(parts: list) -> np.ndarray | Maps | None:
+    """Arrays of several batches as one."""
+    if parts[0] is None:
+        return None
+    if isinstance(parts[0], Maps):
+        return Maps(**{name: _in_a_row([getattr(part, name) for part in parts]) for name in MAPS})
+    return np.concatenate(parts)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,4 +26,11 @@ class Evidence:
     crop_intrinsics: Float[np.ndarray, "frames 3 3"]  # camera of the crop, in px of a 256-px crop
     masks: UInt8[np.ndarray, "frames 64 64"]  # silhouette probability of the crop times 255
     features: Float[np.ndarray, "frames features"] | None = None  # pooled, if asked for
-    part_probs: Float32[np.ndarray, "frames parts 64 64"] | None = None
+    parts: UInt8[np.ndarray, "frames 3 64 64"] | None = None
+    """Parts in the crop, if asked for; `part_maps.unpacked` makes probabilities of them.
+
+    Cell (row, column) has its centre at (4 column + 2, 4 row + 2) px of the 256-px crop: the crop's
+    camera for 64 px is `crop_intrinsics` with its first two rows divided by 4. Crops may be turned,
+    and the map is turned with its crop. Not looked at where a frame was not observed: as masks,
+    parts of the nearest frame that was stand there.
+    """

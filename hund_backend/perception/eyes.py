@@ -12,6 +12,7 @@ from ..video import Frame
 from .blazepose import BlazePose
 from .evidence import Evidence
 from .linking import gather
+from .parts import PartHead, PartSight
 from .people import PeopleDetector
 from .pursuit import Detector, Picture, Pursuit, PursuitConfig
 from .sightings import Pose
@@ -33,15 +34,20 @@ class Eyes:
         device: str = "auto",
         folder: Path = WEIGHTS / "perception",
         config: PursuitConfig | None = None,
+        *,
+        parts: bool = False,
     ) -> "Eyes":
-        """Load the networks to a device: "auto", "cpu" or "cuda".
+        """Load the networks to a device: "auto", "cpu" or "cuda"; `parts` are told only if asked for.
 
         Raises:
             BadInputError: a network is missing or damaged.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(BlazePose.open(folder, device), PeopleDetector.open(folder, device), config)
+        pose = BlazePose.open(folder, device)
+        if parts:
+            pose = PartSight(pose, PartHead.load().to(device))
+        return cls(pose, PeopleDetector.open(folder, device), config)
 
     def watch(
         self,

@@ -6,11 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..body.skeleton import KEYPOINT_MIRROR
+from ..body.skeleton import KEYPOINT_MIRROR, PART_NAMES
+from .part_maps import exchanged
 from .sightings import Sighting
 
 MIRROR = np.array(KEYPOINT_MIRROR["blazepose"])
 GROUPS = (np.arange(11), np.arange(11, 23), np.arange(23, 33))  # face, arms, legs: each may flip
+PARTS = tuple(  # of each group, those that have sides
+    tuple(name for name in PART_NAMES if name.endswith(limbs))
+    for limbs in ((), ("upper_arm", "forearm", "hand"), ("thigh", "calf", "foot"))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +83,14 @@ def _exchanged(
 ) -> Sighting:
     """A sighting with left and right exchanged among some keypoints."""
     order = np.where(flipped, MIRROR, np.arange(len(MIRROR)))
+    parts = sighting.parts
+    if parts is not None:
+        groups = zip(GROUPS, PARTS, strict=True)
+        names = [name for group, told in groups if flipped[group].all() for name in told]
+        parts = exchanged(parts, tuple(names))
     return replace(
         sighting,
+        parts=parts,
         points=np.concatenate((sighting.points[order], sighting.points[len(order) :])),
         confidence=sighting.confidence[order] * np.where(flipped, config.doubt, 1.0),
         world_landmarks=sighting.world_landmarks[order],

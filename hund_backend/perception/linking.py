@@ -174,9 +174,11 @@ def bridge(
     points = _interpolated(np.stack([s.points[:NUM_KEYPOINTS] for s in sightings]), seen, frames)
     confidence = np.zeros((len(frames), NUM_KEYPOINTS))
     confidence[observed] = np.stack([s.confidence for s in sightings])
-    features = None
+    features = parts = None
     if sightings[0].features is not None:
         features = _interpolated(np.stack([s.features for s in sightings]), seen, frames)
+    if sightings[0].parts is not None:
+        parts = np.stack([s.parts for s in sightings])[nearest]
     return Evidence(
         track_id=track_id,
         frames=frames,
@@ -189,6 +191,7 @@ def bridge(
         crop_intrinsics=crop_from_image(crops) @ intrinsics,
         masks=np.stack([s.mask for s in sightings])[nearest],
         features=features,
+        parts=parts,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from ..body.skeleton import KEYPOINT_MIRROR
+from . import part_maps
 from .blazepose import CROP_SIZE_PX, Look
 from .confidence import keypoint_confidence
 from .crops import around_axis, camera_from_crop, cut, image_from_crop, move
@@ -44,6 +45,7 @@ class Sighting:
     colors: Float[np.ndarray, "segments 3"]  # CIELAB along trunk and limbs, to tell people apart
     mask: UInt8[np.ndarray, "64 64"]  # silhouette probability of the crop times 255
     features: Float[np.ndarray, " features"] | None = None
+    parts: UInt8[np.ndarray, "3 64 64"] | None = None  # of the crop, see part_maps.py
 
     @property
     def box(self) -> Float[np.ndarray, "4"]:
@@ -108,9 +110,11 @@ class Sight:
         order = OTHER_SIDE if mirrored else slice(len(OTHER_SIDE))
         keypoints, peaks = look.keypoints[:, order].astype(float), look.peaks[:, order]
         world, masks = look.world_landmarks[:, order].astype(float), look.masks
+        parts = look.parts
         if mirrored:
             keypoints = keypoints * (-1, 1) + (CROP_SIZE_PX, 0)
             world, masks = world * (-1, 1, 1), masks[:, :, ::-1]
+            parts = None if parts is None else part_maps.mirrored(parts)
         points = move(keypoints, image_from_crop(crops))
         quality = peaks[:, LIMB_JOINTS].mean(axis=1)
         confidence = keypoint_confidence(peaks, look.visibility[:, order], quality)
@@ -125,6 +129,7 @@ class Sight:
                 colors=_colors(pictures[index], keypoints[index]),
                 mask=_small(masks[index]),
                 features=None if look.features is None else look.features[index],
+                parts=None if parts is None else parts[index],
             )
             for index in range(len(crops))
         ]
