@@ -1,0 +1,246 @@
+"""The part head: agreement with the truth of synthetic pictures, sides on real ones, and time.
+
+Run as `python -m benchmarks.parts FEATURES --kits KIT … --clip CLIP --sheet FILE.png`. FEATURES is
+the folder that part_features.py fills; kits are for choosing only, nothing is trained on them.
+"""
+
+import argparse
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from benchmarks import measuring
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_MIRROR, PART_NAMES
+from hund_backend.evaluation.kits import KitFrame, read_kit
+from hund_backend.perception.blazepose import BlazePose
+from hund_backend.perception.crops import crop_from_image, cut, move
+from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.eyes import WEIGHTS, Eyes
+from hund_backend.perception.part_maps import labels_of
+from hund_backend.perception.parts import SIZE, PartHead, PartSight
+from hund_backend.perception.tracks import box_overlap
+from hund_backend.picture import read_picture
+from hund_backend.training.fit_parts import score
+from hund_backend.training.part_features import FeatureSet
+from hund_backend.training.part_scores import (
+    foreground_iou,
+    mean_part_iou,
+    part_iou,
+    side_confusion,
+)
+from hund_backend.video import Frame, open_clip
+
+LIMBS = {
+    "upper_arm": ("shoulder", "elbow"),
+    "forearm": ("elbow", "wrist"),
+    "thigh": ("hip", "knee"),
+    "calf": ("knee", "ankle"),
+}
+ALONG = np.array([0.35, 0.5, 0.65])  # where on a limb's axis its part is asked for
+APART = 0.08  # of the person's size: limbs that are nearer than that cannot tell the side
+COLORS = np.array(
+    [
+        *([0, 0, 0], [255, 205, 150], [205, 205, 60]),
+        *([255, 0, 0], [0, 120, 255], [255, 120, 120], [110, 200, 255]),
+        *([150, 0, 0], [0, 0, 170], [255, 0, 255], [0, 255, 200]),
+        *([180, 0, 180], [0, 150, 110], [255, 150, 0], [60, 255, 0]),
+    ],
+    np.uint8,
+)
+
+
+def synthetic(features: Path, split: str) -> str:
+    """Table of the head's agreement with a split of synthetic pictures."""
+    pictures = FeatureSet(features, split)
+    counts = score(PartHead.load(), pictures)
+    head = f"{len(pictures)} pictures of the split {split}: mean part IoU {mean_part_iou(counts):.3f}, "
+    head += f"person {foreground_iou(counts):.3f}, cells of the wrong side {side_confusion(counts):.1%}\n"
+    names = [name.replace("_", " ") for name in PART_NAMES]
+    rows = [f"| {n} | {iou:.3f} |" for n, iou in zip(names, part_iou(counts), strict=True)]
+    return "\n".join((head, "| part | IoU |", "| --- | --- |", *rows, ""))
+
+
+def people_of_kit(eyes: Eyes, kit: Path) -> Iterator[tuple[KitFrame, np.ndarray, Evidence]]:
+    """Pictures of a kit with what the eyes say of the person who is meant."""
+    for frame in read_kit(kit).frames:
+        image = read_picture(frame.path)
+        people = watched(eyes, [image])
+        joints = frame.joints_px[frame.has_px]
+        box = np.concatenate((joints.min(0), joints.max(0)))
+        overlaps = [box_overlap(_box(person, 0), box) for person in people]
+        if overlaps and max(overlaps) > 0:
+            yield frame, image, people[int(np.argmax(overlaps))]
+
+
+def watched(eyes: Eyes, images: list[np.ndarray]) -> list[Evidence]:
+    """Everybody in some pictures."""
+    height, width = images[0].shape[:2]
+    focal = max(height, width)
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+    frames = [Frame(number=i, time=i / 30, image=image) for i, image in enumerate(images)]
+    return eyes.watch(frames, intrinsics, fps=30)
+
+
+def told_of_limbs(frame: KitFrame, names: tuple[str, ...], person: Evidence) -> Counter:
+    """How often the cells on true limbs are told right, of the wrong side, another part, or nothing."""
+    joints = dict(zip(names, frame.joints_px, strict=True))
+    known = dict(zip(names, frame.has_px, strict=True))
+    shown = frame.joints_px[frame.has_px]
+    apart = APART * float(np.ptp(shown, axis=0).max())
+    labels = labels_of(person.parts[0])
+    said: Counter = Counter()
+    for limb, ends in LIMBS.items():
+        both = [f"{side}_{end}" for side in ("left", "right") for end in ends]
+        if not all(known.get(name, False) for name in both):
+            continue
+        first, last = (np.stack([joints[name] for name in both[i::2]]) for i in (0, 1))
+        axes = first[:, None] + (last - first)[:, None] * ALONG[:, None]
+        if np.linalg.norm(axes[0] - axes[1], axis=-1).min() < apart:
+            continue
+        said += _told(limb, axes, labels, person)
+        said += _guessed(ends, axes, person)
+    return said
+
+
+def _told(limb: str, axes: np.ndarray, labels: np.ndarray, person: Evidence) -> Counter:
+    """What the map says at places on the left and the right limb of a kind."""
+    cells = move(axes.reshape(-1, 2), crop_from_image(person.crops[0], SIZE)).astype(int)
+    said: Counter = Counter()
+    for index, (column, row) in enumerate(cells):
+        side = "left" if index < len(ALONG) else "right"
+        true = PART_NAMES.index(f"{side}_{limb}")
+        if not (0 <= column < SIZE and 0 <= row < SIZE):
+            continue
+        label = int(labels[row, column])
+        kinds = {true: "right", PART_MIRROR[true]: "wrong side", 0: "nothing"}
+        said[kinds.get(label, "another part")] += 1
+    return said
+
+
+def _guessed(ends: tuple[str, str], axes: np.ndarray, person: Evidence) -> Counter:
+    """Whether the middles of the detector's own limbs lie nearer to the other side's."""
+    said: Counter = Counter()
+    for side, name in enumerate(("left", "right")):
+        points = [BLAZEPOSE_NAMES.index(f"{name}_{end}") for end in ends]
+        middle = person.keypoints[0, points, :2].mean(axis=0)
+        distances = np.linalg.norm(axes[:, len(ALONG) // 2] - middle, axis=-1)
+        said["keypoints wrong" if distances.argmin() != side else "keypoints right"] += 1
+    return said
+
+
+def painted(
+    image: UInt8[np.ndarray, "height width 3"], person: Evidence, frame: int
+) -> UInt8[np.ndarray, "512 256 3"]:
+    """A person's crop, and under it the same with the parts over it."""
+    crop = cut(image, person.crops[frame : frame + 1])[0]
+    colors = COLORS[labels_of(person.parts[frame])]
+    colors = cv2.resize(colors, (256, 256), interpolation=cv2.INTER_NEAREST)
+    told = (colors > 0).any(axis=-1, keepdims=True)
+    return np.vstack((crop, np.where(told, 0.3 * crop + 0.7 * colors, crop).astype(np.uint8)))
+
+
+def sheet(tiles: list[np.ndarray], path: Path, columns: int = 8) -> None:
+    """Write tiles as one picture."""
+    blank = [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    tiles = [*tiles, *blank]
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    cv2.imencode(".png", np.vstack(rows)[..., ::-1])[1].tofile(path)
+
+
+def times(crops: UInt8[np.ndarray, "crops 256 256 3"], rounds: int = 8) -> str:
+    """Processor time of a crop with and without parts."""
+    blazepose = BlazePose.open(WEIGHTS / "perception")
+    looks = {"BlazePose": blazepose, "with parts": PartSight(blazepose, PartHead.load())}
+    spent: dict[str, list[float]] = {name: [] for name in looks}
+    for _ in range(rounds):
+        for name, network in looks.items():
+            started = time.process_time()
+            network.look(crops)
+            spent[name].append(1000 * (time.process_time() - started) / len(crops))
+    rows = [f"| {name} | {min(ms):.1f} | {np.median(ms):.1f} |" for name, ms in spent.items()]
+    head = f"Processor time of a crop in batches of {len(crops)}, ms:\n"
+    return "\n".join((head, "| | least | median |", "| --- | --- | --- |", *rows, ""))
+
+
+def sides(eyes: Eyes, kit: Path, shown: int, tiles: list[np.ndarray]) -> str:
+    """Line of a kit: how often limbs are told right; adds tiles of its first people."""
+    names, said = read_kit(kit).joint_names, Counter()
+    people = 0
+    for frame, image, person in people_of_kit(eyes, kit):
+        said += told_of_limbs(frame, names, person)
+        if people < shown:
+            tiles.append(painted(image, person, 0))
+        people += 1
+    cells = sum(said[kind] for kind in ("right", "wrong side", "another part", "nothing"))
+    sided = said["right"] + said["wrong side"]
+    guesses = said["keypoints right"] + said["keypoints wrong"]
+    return (
+        f"| {read_kit(kit).name} | {people} | {said['right'] / cells:.1%} | "
+        f"{said['another part'] / cells:.1%} | {said['nothing'] / cells:.1%} | "
+        f"{said['wrong side'] / max(sided, 1):.1%} | {said['keypoints wrong'] / max(guesses, 1):.1%} |"
+    )
+
+
+def clip_tiles(eyes: Eyes, clip: Path, shown: int) -> list[np.ndarray]:
+    """Tiles of the people in a clip, evenly over its time."""
+    with open_clip(clip) as opened:
+        images = [frame.image for frame in opened]
+    tiles = []
+    for person in watched(eyes, images):
+        for index in np.linspace(0, len(person.frames) - 1, shown).astype(int):
+            tiles.append(painted(images[person.frames[index]], person, index))
+    return tiles
+
+
+def _box(person: Evidence, frame: int) -> Float[np.ndarray, "4"]:
+    keypoints = person.keypoints[frame, :, :2]
+    return np.concatenate((keypoints.min(0), keypoints.max(0)))
+
+
+def main() -> None:
+    """Measure, print and paint."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("features", type=Path, help="folder that part_features fills")
+    parser.add_argument("--kits", type=Path, nargs="*", default=[])
+    parser.add_argument("--clip", type=Path)
+    parser.add_argument("--sheet", type=Path, help="PNG of what is told of real people")
+    parser.add_argument("--shown", type=int, default=32, help="people of each kit on the sheet")
+    parser.add_argument("--save", action="store_true", help="write into benchmarks/results")
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    eyes, tiles = Eyes.open("cpu", parts=True), []
+    rows = [sides(eyes, kit, chosen.shown, tiles) for kit in chosen.kits]
+    if chosen.clip:
+        tiles += clip_tiles(eyes, chosen.clip, 8)
+    if chosen.sheet and tiles:
+        sheet(tiles, chosen.sheet)
+    crops = np.stack([tile[:256] for tile in tiles[:2]]) if tiles else np.zeros((2, 256, 256, 3))
+    head = "| kit | people | right | another part | nothing | of limbs, wrong side | keypoints, wrong side |"
+    text = "\n".join(
+        (
+            "# Parts of the body\n",
+            measuring.environment(("torch", "numpy", "onnxruntime"), 1),
+            "",
+            synthetic(chosen.features, "held_out"),
+            head,
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            times(crops.astype(np.uint8)),
+        )
+    )
+    print(text)
+    if chosen.save:
+        measuring.save("parts", text)
+
+
+if __name__ == "__main__":
+    main()
