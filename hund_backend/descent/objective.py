@@ -1,17 +1,19 @@
 """The energy of a posture over the frames of a track."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hund_backend.body.camera import project
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_prior import PosePrior
 
-from . import losses
+from . import alignment, losses
 from .puppet import Figure, Posture, Puppet
+from .surface import Surface
 from .targets import NUM_KEYPOINTS, Targets
 
 TERMS = (
@@ -23,6 +25,8 @@ TERMS = (
     "motion",
     "turning",
     "dynamics",
+    "parts",
+    "silhouette",
 )
 
 
@@ -51,6 +55,12 @@ class EnergyConfig:
     turning_cutoff: float = 2.0
     dynamics: float = 1.0
     dynamics_cutoff: float = 1.0  # in units of the typical length of a surprise
+    parts: float = 0.0  # at one, each part counts as much as a keypoint or two
+    parts_noise: float = 0.008  # of the side of the person's crop: half a cell of the map
+    parts_cutoff: float = 10.0
+    silhouette: float = 0.0
+    silhouette_noise: float = 0.008  # of the side of the person's crop
+    silhouette_cutoff: float = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +77,8 @@ class Objective:
     frozen: int = 0  # so many frames at the start are given and stay as they are
     rigid: bool = False  # only the global orientation and the place are free; frames are alone
     solves_betas: bool = False
+    surface: Surface | None = None  # without it, parts and silhouette have no say
+    shown: alignment.Shown | None = None  # what the surface showed when it was last looked at
 
     def energies(self, posture: Posture) -> Float[Tensor, "frames terms"]:
         """Each term in each frame; a term in time belongs to the frame in its middle."""
@@ -81,7 +93,30 @@ class Objective:
         terms.append(self.config.limits * limit_energy)
         terms += self._smoothness_energies(posture, figure)
         terms.append(self._dynamics_energy(pose))
+        terms += self._alignment_energies(posture, figure)
         return torch.stack(terms, dim=-1)
+
+    def looking(self, posture: Posture) -> "Objective":
+        """The same, aligning what is visible in this posture; itself where there is nothing to align."""
+        if not self.aligns:
+            return self
+        vertices = self.surface.posed(self.puppet.posed(posture), posture.betas)
+        return replace(self, shown=alignment.look(self.surface, vertices, self.targets.parts))
+
+    @property
+    def aligns(self) -> bool:
+        """Whether parts or silhouette have a say."""
+        told = self.surface is not None and self.targets.parts is not None
+        return told and max(self.config.parts, self.config.silhouette) > 0
+
+    @property
+    def kernels(self) -> tuple[alignment.Kernel, alignment.Kernel]:
+        """Those of the parts and of the silhouette."""
+        config = self.config
+        return (
+            alignment.Kernel(config.parts, config.parts_noise, config.parts_cutoff),
+            alignment.Kernel(config.silhouette, config.silhouette_noise, config.silhouette_cutoff),
+        )
 
     def keypoint_residuals(self, figure: Figure) -> Float[Tensor, "frames keypoints 2"]:
         """Pixels missed, as a fraction of the crop's side."""
@@ -181,6 +216,20 @@ class Objective:
         squares = self.surprises(self.prior.latent(pose)).square().sum(-1)
         rho, _ = losses.charbonnier(squares, self.dynamics_cutoff)
         return self.config.dynamics * torch.nn.functional.pad(0.5 * rho, (1, 1))
+
+    def _alignment_energies(
+        self, posture: Posture, figure: Figure
+    ) -> list[Float[Tensor, " frames"]]:
+        if self.shown is None:
+            return [figure.joints.new_zeros(len(figure.joints))] * 2
+        points = self.surface.places(self.shown.spots, figure, posture.betas)
+        places = project(points, self.targets.parts.camera)
+        parts, silhouette = self.kernels
+        about = places, self.shown, self.targets.parts
+        return [
+            alignment.part_energy(*about, parts),
+            alignment.silhouette_energy(*about, silhouette),
+        ]
 
     def _smoothness_energies(
         self, posture: Posture, figure: Figure

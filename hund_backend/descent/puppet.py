@@ -159,27 +159,37 @@ class Puppet:
 
     def betas_jacobian(self, figure: Figure) -> Float[Tensor, "frames points 3 betas"]:
         """Derivative of the points by the betas."""
+        local = torch.einsum("fjxy,bnjy->fnxb", figure.orientations, self.anchor_basis)
+        return local + torch.einsum("nj,fjxb->fnxb", self.masses, self.joint_growth(figure))
+
+    def joint_growth(self, figure: Figure) -> Float[Tensor, "frames joints 3 betas"]:
+        """Derivative of the joints by the betas."""
         moves = [figure.joints.new_zeros(len(figure.joints), 3, len(self.offset_basis))]
         for joint, parent in enumerate(self.parents[1:], start=1):
             along = figure.orientations[:, parent] @ self.offset_basis[:, joint].T
             moves.append(moves[parent] + along)
-        moves = torch.stack(moves, 1)  # frames joints 3 betas
-        local = torch.einsum("fjxy,bnjy->fnxb", figure.orientations, self.anchor_basis)
-        return local + torch.einsum("nj,fjxb->fnxb", self.masses, moves)
+        return torch.stack(moves, 1)
+
+
+def carriers() -> list[int]:
+    """For each joint the place, in MOVED_JOINTS, of the moved joint that carries it."""
+    found = []
+    for joint, parent in enumerate(PARENTS):
+        name = JOINT_NAMES[joint]
+        found.append(MOVED_JOINTS.index(name) if name in MOVED_JOINTS else found[parent])
+    return found
 
 
 def _cut(body: BodyModel) -> Puppet:
     """Collapse resting joints and vertices onto the moved joints that carry them."""
     moved = [JOINT_INDEX[name] for name in MOVED_JOINTS]
-    carriers = []
-    for joint, parent in enumerate(PARENTS):
-        carriers.append(moved.index(joint) if joint in moved else carriers[parent])
-    parents = [-1, *(carriers[PARENTS[joint]] for joint in moved[1:])]
+    carried_by = carriers()
+    parents = [-1, *(carried_by[PARENTS[joint]] for joint in moved[1:])]
     # The build is linear, so each of its basis vectors is cut like the mean.
     vertices = torch.cat((body.template[None], body.shape_basis))
     joints = torch.cat((body.rest_template[None], body.joint_basis))
-    homes = joints[:, [moved[carrier] for carrier in carriers]]
-    shares = torch.nn.functional.one_hot(torch.tensor(carriers), len(moved)).to(vertices)
+    homes = joints[:, [moved[carrier] for carrier in carried_by]]
+    shares = torch.nn.functional.one_hot(torch.tensor(carried_by), len(moved)).to(vertices)
     skinned = body.skinning_weights @ shares  # vertices moved
     places = torch.einsum("jm,bjx->bmjx", shares, joints - homes)
     away = vertices[:, None] - joints[:, moved][:, :, None]

@@ -10,6 +10,7 @@ from torch import Tensor
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.perception.evidence import Evidence
 
+from .observed_parts import ObservedParts
 from .puppet import Posture, Puppet
 
 NUM_KEYPOINTS = len(BLAZEPOSE_NAMES)
@@ -45,6 +46,7 @@ class Targets:
     landmarks: Float[Tensor, "frames keypoints 3"]  # metres, camera axes
     landmark_scale: Float[Tensor, " frames"]  # metres of our body per metre of the landmarks
     observed: Bool[Tensor, " frames"]
+    parts: ObservedParts | None = None
 
     @classmethod
     def of(
@@ -73,7 +75,9 @@ class Targets:
 
     def at(self, frames: Int[Tensor, " chosen"]) -> "Targets":
         """The targets of some of the frames, in their order."""
-        return Targets(**{name: values[frames] for name, values in vars(self).items()})
+        parts = None if self.parts is None else self.parts.at(frames)
+        chosen = {name: values[frames] for name, values in vars(self).items() if name != "parts"}
+        return Targets(**chosen, parts=parts)
 
 
 def _shares() -> Float[Tensor, " keypoints"]:
