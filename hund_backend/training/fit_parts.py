@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
@@ -24,6 +25,7 @@ from hund_backend.perception.parts import WEIGHTS_FILE, Clues, PartHead, PartHea
 from .checkpoint import load_checkpoint, save_checkpoint
 from .part_features import Batch, FeatureSet
 from .part_scores import (
+    PARTS,
     Confusion,
     confusion,
     foreground_iou,
@@ -48,8 +50,8 @@ class PartRecipe:
     rate: float = 3e-3
     decay: float = 1e-3
     clip: float = 5.0  # of the gradient's norm
-    rarity: float = 0.5  # power of a part's share of all cells by which it counts less
-    dice: float = 0.5  # weight of Dice beside cross entropy
+    rarity: float = 0.15  # power of a part's share of all cells by which it counts less
+    dice: float = 1.0  # weight of Dice beside cross entropy
     astray: float = 0.6  # noise of the keypoints, cells
     unseen: float = 0.1  # probability that a keypoint is said to be hidden
     dropped: float = 0.1  # probability that a channel of the inner features is not given
@@ -133,7 +135,7 @@ def _thinned(
 def score(head: PartHead, pictures: Pictures, batch: int = 25) -> Confusion:
     """Cells by their true part and the one that the head tells."""
     head.eval()
-    counts = confusion(torch.zeros(0).numpy(), torch.zeros(0).numpy())
+    counts = np.zeros((PARTS, PARTS), np.int64)
     for start in range(0, len(pictures), batch):
         shown = pictures.batch(list(range(start, min(start + batch, len(pictures)))))
         told = head(shown.clues).argmax(dim=1)

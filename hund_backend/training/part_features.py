@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -45,6 +45,19 @@ class Batch:
     parts: Float32[Tensor, "pictures parts 64 64"]  # share of each cell; they sum to one
 
 
+@runtime_checkable
+class Album(Protocol):
+    """Pictures of people and their parts, as PictureSet."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> UInt8[np.ndarray, "256 256 3"]:
+        """A picture (RGB)."""
+
+    def labels(self, index: int) -> UInt8[np.ndarray, "256 256"]:
+        """Its parts, indices into PART_NAMES."""
+
+
 def coverage(labels: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "parts 64 64"]:
     """Share of each of 64 x 64 cells that shows each part."""
     step = len(labels) // SIZE
@@ -63,7 +76,7 @@ def stretched(stored: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
     return (stored.float() / 255).square() * MOST
 
 
-def extract(pictures: PictureSet, eyes: BlazePose, folder: Path, split: Split) -> None:
+def extract(pictures: Album, eyes: BlazePose, folder: Path, split: Split) -> None:
     """Write the features of a split's pictures that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(pictures), PER_FILE):
@@ -89,7 +102,7 @@ def _rows(path: Path) -> int:
 
 
 def _features(
-    pictures: PictureSet, eyes: BlazePose, indices: range, mirrored: bool
+    pictures: Album, eyes: BlazePose, indices: range, mirrored: bool
 ) -> dict[str, np.ndarray]:
     """What is kept of some pictures."""
     images = np.stack([pictures.image(index) for index in indices])

@@ -1,0 +1,251 @@
+"""Laws of the part head's training: its loss, its scores, its features on disk, and resuming."""
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
+from hund_backend.errors import BadInputError
+from hund_backend.perception.blazepose import BlazePose
+from hund_backend.perception.parts import Clues, PartHead, PartHeadConfig
+from hund_backend.training.fit_parts import (
+    PartRecipe,
+    disturbed,
+    fit_parts,
+    part_loss,
+    score,
+    train,
+)
+from hund_backend.training.part_features import (
+    MOST,
+    Batch,
+    FeatureSet,
+    coverage,
+    extract,
+    squeezed,
+    stretched,
+)
+from hund_backend.training.part_scores import (
+    confusion,
+    foreground_iou,
+    mean_part_iou,
+    part_iou,
+    side_confusion,
+)
+
+PARTS = len(PART_NAMES)
+RECIPE = PartRecipe(widths=(4, 4, 4, 4), kernel=3, steps=6, batch=2, every=2)
+
+
+class MadeUp:
+    """Pictures whose decoder's first channels are their parts, a person of stripes."""
+
+    def __init__(self, count=6, most=math.inf, seed=0):
+        rng = torch.Generator().manual_seed(seed)
+        first = torch.randint(0, PARTS, (count,), generator=rng)
+        column = torch.arange(64) // 9
+        labels = (first[:, None] + column).remainder(PARTS)[:, None].expand(-1, 64, -1)
+        self.parts = torch.nn.functional.one_hot(labels, PARTS).movedim(-1, 1).float()
+        self.left = most
+
+    def __len__(self):
+        return len(self.parts)
+
+    def batch(self, indices):
+        if self.left <= 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        parts, count = self.parts[indices], len(indices)
+        decoder = torch.zeros(count, 48, 64, 64)
+        decoder[:, :PARTS] = parts
+        clues = Clues(
+            decoder=decoder,
+            bottleneck=torch.zeros(count, 272, 8, 8),
+            trunk=torch.zeros(count, 288, 2, 2),
+            picture=torch.full((count, 3, 128, 128), 0.5),
+            mask=torch.nn.functional.interpolate(1 - parts[:, :1], (128, 128))[:, 0],
+            points=torch.zeros(count, 33, 4),
+        )
+        return Batch(clues=clues, parts=parts)
+
+
+def logits_of(parts, sureness=30.0):
+    return sureness * (parts - 0.5)
+
+
+def test_the_truth_has_the_least_loss():
+    parts = MadeUp().parts
+    best = part_loss(logits_of(parts), parts, 0.5, 0.5)
+    assert 0 <= best < 1e-3
+    for other in (parts.roll(1, 1), parts.roll(3, 3), parts[:, list(PART_MIRROR)]):
+        assert part_loss(logits_of(other), parts, 0.5, 0.5) > best + 0.5
+
+
+def test_shares_of_a_cell_are_best_told_as_they_are():
+    truth = torch.rand(1, PARTS, 4, 4, generator=torch.Generator().manual_seed(0))
+    truth /= truth.sum(1, keepdim=True)
+    logits = truth.log().requires_grad_()
+    slopes = torch.autograd.grad(part_loss(logits, truth, 0.0, 0.0), logits)[0]
+    assert slopes.abs().max() < 1e-6
+
+
+def test_a_mean_cell_counts_once():
+    parts = MadeUp().parts
+    blind = part_loss(torch.zeros_like(parts), parts, 0.5, 0.0)
+    assert float(blind) == pytest.approx(math.log(PARTS), rel=1e-4)
+
+
+@given(st.integers(0, 99))
+def test_scores_are_those_of_a_naive_count(seed):
+    rng = np.random.default_rng(seed)
+    true, told = rng.integers(0, PARTS, (2, 300))
+    counts = confusion(true, told)
+    naive = [
+        ((true == p) & (told == p)).sum() / ((true == p) | (told == p)).sum() for p in range(PARTS)
+    ]
+    np.testing.assert_allclose(part_iou(counts), naive)
+    assert mean_part_iou(counts) == pytest.approx(np.mean(naive[1:]))
+    both, either = ((true > 0) & (told > 0)).sum(), ((true > 0) | (told > 0)).sum()
+    assert foreground_iou(counts) == pytest.approx(both / either)
+
+
+def test_mirrored_sides_are_all_wrong_and_their_person_is_right():
+    true = np.arange(PARTS).repeat(3)
+    counts = confusion(true, np.array(PART_MIRROR)[true])
+    assert side_confusion(counts) == 1
+    assert foreground_iou(counts) == 1
+    assert mean_part_iou(counts) == pytest.approx(2 / 14)  # head and torso
+
+
+def test_parts_that_are_nowhere_do_not_count():
+    true = np.array([0, 1, 2, 2])
+    assert mean_part_iou(confusion(true, true)) == 1
+
+
+def test_coverage_is_the_share_of_each_cell():
+    labels = np.zeros((256, 256), np.uint8)
+    labels[:2, :4], labels[2:4, :2] = 3, 5
+    shares = coverage(labels)
+    np.testing.assert_allclose(shares.sum(axis=0), 1)
+    assert shares[[0, 3, 5], 0, 0].tolist() == [0.25, 0.5, 0.25]
+
+
+@given(st.floats(0, MOST))
+def test_a_stored_decoder_is_nearly_the_decoder(value):
+    stored = squeezed(np.array([value], np.float32))
+    again = float(stretched(torch.from_numpy(stored)))
+    assert abs(again - value) <= 2 * math.sqrt(value * MOST) / 255 + MOST / 255**2
+
+
+def test_the_same_chance_disturbs_alike_and_the_mask_never():
+    clues = MadeUp().batch([0, 1, 2]).clues
+    first, second = (disturbed(clues, RECIPE, torch.Generator().manual_seed(3)) for _ in range(2))
+    for name, values in vars(first).items():
+        assert torch.equal(values, getattr(second, name)), name
+    assert torch.equal(first.mask, clues.mask)
+    assert not torch.equal(first.points, clues.points)
+
+
+def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
+    path = tmp_path / "parts.checkpoint"
+    whole, curve = fit_parts(MadeUp(), MadeUp(2, seed=1), RECIPE)
+    with pytest.raises(KeyboardInterrupt):
+        fit_parts(MadeUp(most=6), MadeUp(2, seed=1), RECIPE, path)
+    again, continued = fit_parts(MadeUp(), MadeUp(2, seed=1), RECIPE, path)
+    assert continued == curve
+    for name, values in whole.state_dict().items():
+        torch.testing.assert_close(values, again.state_dict()[name], msg=name)
+
+
+def test_a_short_recipe_learns_what_the_features_say():
+    recipe = PartRecipe(
+        widths=(16, 4, 4, 4), kernel=3, steps=24, batch=3, every=12, rate=1e-2, dropped=0.0
+    )
+    head, curve = fit_parts(MadeUp(12), MadeUp(4, seed=1), recipe)
+    assert curve[-1]["loss"] < curve[0]["loss"]
+    assert mean_part_iou(score(head, MadeUp(4, seed=1))) > 0.6
+
+
+def test_training_leaves_the_best_weights_and_stops_when_nothing_gets_better():
+    torch.manual_seed(0)
+    head = PartHead(PartHeadConfig(widths=RECIPE.widths, kernel=RECIPE.kernel))
+    still = PartRecipe(widths=RECIPE.widths, rate=0.0, steps=400, batch=1, every=1, patience=3)
+    curve = train(head, MadeUp(2), MadeUp(1, seed=1), still)
+    assert len(curve) < 40
+    head.eval()
+    assert mean_part_iou(score(head, MadeUp(1, seed=1))) == max(p["part_iou"] for p in curve)
+
+
+class Album:
+    """Pictures as PictureSet has them."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def image(self, index):
+        return np.full((256, 256, 3), index, np.uint8)
+
+    def labels(self, index):
+        labels = np.zeros((256, 256), np.uint8)
+        labels[:, :64] = 3 + index
+        return labels
+
+
+class Blank:
+    """An engine that makes everything as bright as the picture."""
+
+    shapes: ClassVar = {
+        "landmarks": (195,),
+        "heatmaps": (39, 64, 64),
+        "presence": (1,),
+        "world_landmarks": (117,),
+        "mask": (1, 256, 256),
+        "decoder": (48, 64, 64),
+        "bottleneck": (272, 8, 8),
+        "trunk": (288, 2, 2),
+    }
+
+    def __init__(self):
+        self.looks = 0
+
+    def __call__(self, pictures, outputs):
+        self.looks += len(pictures)
+        level = 255 * pictures.mean(axis=(1, 2, 3))
+        return {
+            name: np.multiply.outer(level, np.ones(self.shapes[name])).astype(np.float32)
+            for name in outputs
+        }
+
+
+def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
+    engine = Blank()
+    eyes = BlazePose(engine)
+    extract(Album(3), eyes, tmp_path, "train")
+    extract(Album(2), eyes, tmp_path, "validation")
+    assert engine.looks == 2 * 3 + 2
+    extract(Album(3), eyes, tmp_path, "train")
+    assert engine.looks == 8
+    extract(Album(4), eyes, tmp_path, "train")
+    assert engine.looks == 16
+    features = FeatureSet(tmp_path, "train")
+    assert len(features) == 8
+    mirrored, plain = features.batch([1, 5]).parts  # the files are sorted by name
+    assert plain[4, :, :16].min() == 1
+    assert mirrored[PART_MIRROR[4], :, 48:].min() == 1
+    torch.testing.assert_close(mirrored[list(PART_MIRROR)].flip(-1), plain)
+    bright = features.batch([1]).clues
+    assert float(bright.decoder.mean()) == pytest.approx(1, abs=0.05)
+    assert bright.picture.shape == (1, 3, 128, 128)
+
+
+def test_a_folder_without_features_is_named(tmp_path):
+    with pytest.raises(BadInputError, match="extract some"):
+        FeatureSet(tmp_path, "train")
