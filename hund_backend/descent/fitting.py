@@ -25,10 +25,12 @@ from .certainty import joint_confidence
 from .keyframes import best_path, chosen_keyframes, interpolated
 from .linearization import linearized
 from .objective import TERMS, EnergyConfig, Objective
+from .observed_parts import ObservedParts
 from .puppet import Posture, Puppet
 from .solver import Descent, SolverConfig, minimized
 from .starts import kinematic_starts, placed
 from .state import State
+from .surface import Surface
 from .targets import Targets
 from .windows import windows
 
@@ -42,10 +44,18 @@ class FitConfig:
     energy: EnergyConfig = field(default_factory=EnergyConfig)
     still_noise: float = 0.001  # of keypoints in tracks too short to tell noise from motion
     still_cutoff: float = 40.0
+    still_parts_noise: float = (
+        0.001  # of parts and silhouette, so that they keep up with the keypoints
+    )
+    still_parts_cutoff: float = 80.0
+    still_silhouette_cutoff: float = 30.0
     keyframe_spacing: float = 0.3  # seconds
     max_keyframes: int = 120  # of the whole track, spread evenly
     wide_noise: float = 0.012  # of keypoints in early stages, so that starts do not lock in
     wide_cutoff: float = 15.0  # in early stages the right point may be far off
+    wide_parts_noise: float = 0.012
+    wide_parts_cutoff: float = 30.0
+    looks: int = 3  # how often each stage looks at what the body shows, if it is to be aligned
     rigid_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=6))
     start_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
     build_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
@@ -78,6 +88,7 @@ def fit(
     report: Callable[[int], None] = lambda iteration: None,
     *,
     dynamics: Dynamics | None = None,
+    skin: BodyModel | None = None,
 ) -> FitResult:
     """Fit the body to a person over all frames of a track.
 
@@ -93,9 +104,10 @@ def fit(
         config: energy and schedule.
         report: told the number of each iteration; what it raises ends the fit.
         dynamics: how the prior's latents follow each other; without them only accelerations count.
+        skin: the same body with faces ("low"); without it parts and silhouette have no say.
     """
     config = config or FitConfig()
-    fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report, dynamics)
+    fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report, dynamics, skin)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
     try:
@@ -118,6 +130,7 @@ class _Fitter:
         config: FitConfig,
         report: Callable[[int], None],
         dynamics: Dynamics | None,
+        skin: BodyModel | None,
     ) -> None:
         self.config, self.fps = config, fps
         self.home = body.template.device, body.template.dtype
@@ -128,6 +141,11 @@ class _Fitter:
             self.dynamics = self.dynamics.to("cpu", torch.float64)
         self.limits = JointLimits(torch.float64)
         self.targets = Targets.of(evidence, intrinsics, self.puppet)
+        self.surface = None
+        if skin is not None and max(config.energy.parts, config.energy.silhouette) > 0:
+            self.surface = Surface.cut_from(skin)
+            parts = ObservedParts.of(evidence, intrinsics)
+            self.targets = replace(self.targets, parts=parts)
         self.frames = len(evidence.frames)
         self.is_still = self.frames <= 2
         self.energy = _still_energy(config) if self.is_still else config.energy
@@ -210,7 +228,10 @@ class _Fitter:
             inside = torch.arange(window.start, window.stop)
             objective = self._objective(self.targets.at(inside), self.energy, fps=self.fps)
             kept = slice(window.tied, window.keep - window.start)
-            energies = [objective.energies(stage.at(inside))[kept] for stage in postures]
+            energies = [
+                objective.looking(stage.at(inside)).energies(stage.at(inside))[kept]
+                for stage in postures
+            ]
             losses.append(torch.stack(energies, dim=1))
             figure = self.puppet.posed(posture.at(inside))
             misses.append(objective.keypoint_residuals(figure).norm(dim=-1)[kept])
@@ -231,7 +252,12 @@ class _Fitter:
     def _wide_energy(self) -> EnergyConfig:
         config = self.config
         return replace(
-            self.energy, keypoint_noise=config.wide_noise, keypoint_cutoff=config.wide_cutoff
+            self.energy,
+            keypoint_noise=config.wide_noise,
+            keypoint_cutoff=config.wide_cutoff,
+            parts_noise=config.wide_parts_noise,
+            parts_cutoff=config.wide_parts_cutoff,
+            silhouette_noise=config.wide_parts_noise,
         )
 
     def _objective(
@@ -241,6 +267,7 @@ class _Fitter:
             puppet=self.puppet,
             prior=self.prior,
             dynamics=self.dynamics,
+            surface=self.surface,
             limits=self.limits,
             targets=targets,
             config=energy,
@@ -254,15 +281,21 @@ class _Fitter:
         groups: Int[Tensor, " frames"],
         steps: SolverConfig,
     ) -> Descent:
-        return minimized(
-            objective.energies,
-            lambda here: linearized(objective, here),
-            posture,
-            groups,
-            steps,
-            self._tick,
-            with_betas=objective.solves_betas,
-        )
+        looks = self.config.looks if objective.aligns else 1
+        steps = replace(steps, iterations=-(-steps.iterations // looks))
+        for _ in range(looks):
+            looking = objective.looking(posture)
+            descent = minimized(
+                looking.energies,
+                lambda here, looking=looking: linearized(looking, here),
+                posture,
+                groups,
+                steps,
+                self._tick,
+                with_betas=objective.solves_betas,
+            )
+            posture = descent.posture
+        return descent
 
     def _tick(self) -> None:
         self._iterations += 1
@@ -276,5 +309,11 @@ def _still_energy(config: FitConfig) -> EnergyConfig:
     answer it, and draws every pose towards the mean.
     """
     return replace(
-        config.energy, keypoint_noise=config.still_noise, keypoint_cutoff=config.still_cutoff
+        config.energy,
+        keypoint_noise=config.still_noise,
+        keypoint_cutoff=config.still_cutoff,
+        parts_noise=config.still_parts_noise,
+        parts_cutoff=config.still_parts_cutoff,
+        silhouette_noise=config.still_parts_noise,
+        silhouette_cutoff=config.still_silhouette_cutoff,
     )

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hund_backend.body.camera import project
 from hund_backend.prior.coordinates import log_jacobian
 
-from . import losses
+from . import alignment, losses
 from .objective import Objective
 from .puppet import Figure, Posture
 from .solver import NormalEquations
@@ -33,6 +34,8 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
     builds = objective.puppet.betas_jacobian(figure) if objective.solves_betas else None
     _add_keypoints(equations, objective, figure, points, builds)
     _add_landmarks(equations, objective, figure, points, builds)
+    if objective.shown is not None:
+        _add_alignment(equations, objective, posture, figure)
     if objective.rigid:  # terms that know nothing of place and orientation do not change
         equations.hold_pose()
         return equations
@@ -95,6 +98,38 @@ def _add_landmarks(
 
     moved = None if builds is None else centred(builds)
     equations.add(residuals / config.landmark_noise, centred(points), weights, moved)
+
+
+def _add_alignment(
+    equations: NormalEquations, objective: Objective, posture: Posture, figure: Figure
+) -> None:
+    surface, puppet, spots = objective.surface, objective.puppet, objective.shown.spots
+    seen, betas = objective.targets.parts, posture.betas
+    points = surface.places(spots, figure, betas)
+    places = project(points, seen.camera)
+    slope, stiffness = alignment.pulls(places, objective.shown, seen, *objective.kernels)
+    # Where regions overlap nothing pulls: only the others are differentiated.
+    strength = stiffness.diagonal(dim1=-2, dim2=-1).sum(-1)
+    count = int((strength > 0).sum(1).max())
+    strength, chosen = strength.topk(count, dim=1)
+    frame = torch.arange(len(points))[:, None]
+    spots, slope, stiffness = spots.at(chosen), slope[frame, chosen], stiffness[frame, chosen]
+    # ½ ‖Lᵀ dx + L⁻¹ g‖² has the slope g and the stiffness L Lᵀ.
+    softest = 1e-6 * strength + 1e-9
+    factor = torch.linalg.cholesky(
+        stiffness + torch.diag_embed(softest[..., None].expand_as(slope))
+    )
+    residuals = torch.linalg.solve_triangular(factor, slope[..., None], upper=False)[..., 0]
+    directions = factor.mT @ _projection_jacobian(points[frame, chosen], seen.camera)
+    builds = None
+    if objective.solves_betas:
+        builds = surface.betas_rows(spots, puppet, figure, directions)
+    equations.add(
+        residuals,
+        surface.rows(spots, puppet, figure, betas, directions),
+        torch.ones_like(strength),
+        builds,
+    )
 
 
 def _by_unknowns(

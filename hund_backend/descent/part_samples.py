@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from hund_backend.body.skeleton import PART_NAMES
 
-MIDDLES, BORDERS = 8, 24  # discs of each part at most: along its middle, and on its border
+MIDDLES, BORDERS = 12, 28  # discs of each part at most: along its middle, and on its border
 NUM_PARTS = len(PART_NAMES) - 1  # without the background
 _LAST = 2**20  # rank of what is not wanted
 
