@@ -44,7 +44,7 @@ PACKAGES = ("torch", "numpy", "scipy")
 AHEAD = (1, 5, 15)  # frames
 GAPS = (10, 30)  # frames
 NOISES = (5, 10)  # degrees on every axis
-CLIP = 120  # frames that are smoothed at once
+CLIP = 90  # frames that are smoothed at once
 GRAIN = DynamicsRecipe().grain
 
 Pose = Float[Tensor, "*batch joints 3 3"]
@@ -369,7 +369,7 @@ def ways(
     latents = part.prior.latent(given)
     precision = pose_precision(part.prior, given, math.radians(degrees))
     for name, model in models.items():
-        for trust in (0.05, 0.15, 0.4, 1.0, 2.5):
+        for trust in (0.1, 0.3, 1.0):
             found = smoothed(model, latents, trust * precision, roots)
             yield name, f"{trust}", part.prior.pose(found)
             if name == "learned":

@@ -27,6 +27,7 @@ from .linearization import linearized
 from .objective import TERMS, EnergyConfig, Objective
 from .observed_parts import ObservedParts
 from .puppet import Posture, Puppet
+from .remembered import RememberedSlopes
 from .solver import Descent, SolverConfig, minimized
 from .starts import kinematic_starts, placed
 from .state import State
@@ -281,13 +282,14 @@ class _Fitter:
         groups: Int[Tensor, " frames"],
         steps: SolverConfig,
     ) -> Descent:
+        slopes = RememberedSlopes(objective.prior)
         looks = self.config.looks if objective.aligns else 1
         steps = replace(steps, iterations=-(-steps.iterations // looks))
         for _ in range(looks):
             looking = objective.looking(posture)
             descent = minimized(
                 looking.energies,
-                lambda here, looking=looking: linearized(looking, here),
+                lambda here, looking=looking: linearized(looking, here, slopes),
                 posture,
                 groups,
                 steps,

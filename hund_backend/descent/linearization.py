@@ -13,18 +13,22 @@ from hund_backend.prior.coordinates import log_jacobian
 from . import alignment, losses
 from .objective import Objective
 from .puppet import Figure, Posture
+from .remembered import RememberedSlopes, pulled_back
 from .solver import NormalEquations
 from .targets import NUM_KEYPOINTS
 
 STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
 
 
-def linearized(objective: Objective, posture: Posture) -> NormalEquations:
+def linearized(
+    objective: Objective, posture: Posture, slopes: RememberedSlopes | None = None
+) -> NormalEquations:
     """Hessian (without second derivatives of residuals) and gradient of the summed energies.
 
     Args:
         objective: what is to be lowered.
         posture: where.
+        slopes: of the prior's latent, remembered over the steps of a descent.
     """
     figure = objective.puppet.posed(posture)
     points = objective.puppet.jacobian(figure)
@@ -40,9 +44,13 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
         equations.hold_pose()
         return equations
     pose = objective.puppet.pose(posture)
-    latents, slopes = objective.prior.latent(pose), objective.prior.slopes(pose)
-    moved = _by_unknowns(objective, slopes.latent)
-    _add_prior(equations, objective, latents, moved, slopes.stretch)
+    slopes = slopes or RememberedSlopes(objective.prior)
+    moved = _by_unknowns(objective, slopes.at(pose))
+    latents = objective.prior.latent(pose)
+    weights = objective.prior_weight()
+    by_latent = weights[:, None] * latents
+    rows = weights[:, None, None].sqrt() * moved
+    equations.hessian += rows.mT @ rows
     _add_limits(equations, objective, posture)
     if builds is not None:
         _add_build(equations, objective, posture)
@@ -52,7 +60,10 @@ def linearized(objective: Objective, posture: Posture) -> NormalEquations:
         if objective.turning_weight > 0:
             _add_turning(equations, objective, posture)
     if objective.follows_dynamics:
-        _add_dynamics(equations, objective, latents, moved)
+        by_latent = by_latent + _add_dynamics(equations, objective, latents, moved)
+    by_stretch = -objective.config.prior_volume * weights
+    pulled = pulled_back(objective.prior, pose, by_latent, by_stretch)
+    equations.gradient += _by_unknowns(objective, pulled)
     equations.hold_frames(objective.frozen)
     return equations
 
@@ -143,25 +154,13 @@ def _by_unknowns(
     return full
 
 
-def _add_prior(
-    equations: NormalEquations,
-    objective: Objective,
-    latents: Float[Tensor, "frames latent"],
-    moved: Float[Tensor, "frames latent unknowns"],
-    stretching: Float[Tensor, "frames moved 3"],
-) -> None:
-    weights = objective.prior_weight()[:, None]
-    equations.add(latents[..., None], moved[..., None, :], weights.expand_as(latents))
-    volume = objective.config.prior_volume * weights
-    equations.gradient -= volume * _by_unknowns(objective, stretching)
-
-
 def _add_dynamics(
     equations: NormalEquations,
     objective: Objective,
     latents: Float[Tensor, "frames latent"],
     moved: Float[Tensor, "frames latent unknowns"],
-) -> None:
+) -> Float[Tensor, "frames latent"]:
+    """Adds the dynamics' Hessian, and answers their gradient by the latents."""
     dynamics = objective.dynamics
     residuals = objective.surprises(latents)
     _, weights = losses.charbonnier(residuals.square().sum(-1), objective.dynamics_cutoff)
@@ -170,12 +169,16 @@ def _add_dynamics(
     # Single precision, as of the prior's own derivatives: large matrices, of which no digit is lost
     # that a step would miss.
     slopes = dynamics.residual_jacobians(latents, spread, None, objective.fps, torch.float32)
+    weighted, rows = (rows**2 * residuals)[:, None].float(), rows[..., None].float()
     inner, moved = len(residuals), moved.float()
+    gradient = torch.zeros_like(latents)
+    for place, by_latent in enumerate(slopes):
+        gradient[place : place + inner] += (weighted @ by_latent)[:, 0]
     shifted = [
-        (rows[..., None] * (by_latent @ moved[place : place + inner])).to(latents)
-        for place, by_latent in enumerate(slopes)
+        rows * (by_latent @ moved[place : place + inner]) for place, by_latent in enumerate(slopes)
     ]
-    equations.add_in_time(rows * residuals, shifted)
+    equations.add_in_time(torch.zeros_like(weighted[:, 0]), shifted)
+    return gradient
 
 
 def _add_limits(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
