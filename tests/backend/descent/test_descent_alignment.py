@@ -171,7 +171,7 @@ def lengths(objective, posture):
     seen, shown = looking.targets.parts, looking.shown
     points = looking.surface.places(shown.spots, looking.puppet.posed(posture), posture.betas)
     places = project(points, seen.camera)
-    gaps = [of(places, shown, seen) for of in (alignment.explained, alignment.spilled)]
+    gaps = alignment.part_gaps(places, shown, seen)
     means = [(gap.weights * gap.lengths).sum() / gap.weights.sum() for gap in gaps]
     rim, _, weights = alignment.outline(places, shown, seen)
     return 64 * torch.stack([*means, (weights * rim).sum() / weights.sum()])
@@ -245,7 +245,8 @@ def test_where_in_its_frame_and_how_large_a_picture_is_does_not_matter(
     moved = dataclasses.replace(objective, targets=targets)
     here = wronged(truth)
     energies = [each.looking(here).energies(here)[:, -2:] for each in (objective, moved)]
-    torch.testing.assert_close(*energies, rtol=1e-6, atol=0)
+    # Of pixels that are equally near, rounding may choose another.
+    torch.testing.assert_close(*energies, rtol=0.03, atol=0)
 
 
 def test_parts_pull_exchanged_limbs_back(low, surface, puppet, truth):
@@ -286,10 +287,11 @@ def test_a_part_that_is_not_seen_asks_for_nothing(objective, truth):
     figure = looking.puppet.posed(wronged(truth))
     points = looking.surface.places(looking.shown.spots, figure, truth.betas)
     places = project(points, seen.camera)
-    for of in (alignment.explained, alignment.spilled):
-        assert (of(places, looking.shown, hidden).weights[:, part] == 0).all()
-        others = [of(places, looking.shown, each).weights[:, :part] for each in (seen, hidden)]
-        torch.testing.assert_close(*others)
+    all_gaps = [alignment.part_gaps(places, looking.shown, each) for each in (seen, hidden)]
+    for with_it, without in zip(*all_gaps, strict=True):
+        assert (with_it.weights[:, part] > 0).any()
+        assert (without.weights[:, part] == 0).all()
+        torch.testing.assert_close(with_it.weights[:, :part], without.weights[:, :part])
 
 
 def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, puppet):
