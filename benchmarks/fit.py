@@ -21,6 +21,7 @@ from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
 from hund_backend.descent.fitting import FitConfig, fit
 from hund_backend.descent.puppet import MOVED_JOINTS
+from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.evidence import Evidence
 from hund_backend.prior.dynamics import Dynamics
@@ -53,6 +54,7 @@ class Scene:
     """A person's true motion and what a detector might say of it."""
 
     joints: Float[np.ndarray, "frames joints 3"]  # camera frame, metres
+    state: State
     evidence: Evidence
     intrinsics: Float[np.ndarray, "frames 3 3"]
     fps: float
@@ -142,11 +144,17 @@ def scene(body: BodyModel, poses: MotionSet, place: slice, condition: str, seed:
     middle = torch.tensor([0.0, 0.0, 1.0]) * distance
     translation = (walked - walked.mean(0)) @ camera.T + middle
     betas = 0.7 * torch.randn(16, generator=chance).expand(frames, 16)
-    posed = body(
-        rotations[:, 1:],
-        betas,
+    state = State(
+        pose=rotations[:, 1:],
+        betas=betas,
         global_orient=camera @ rotations[:, 0],
         root_translation=translation,
+    )
+    posed = body(
+        state.pose,
+        state.betas,
+        global_orient=state.global_orient,
+        root_translation=state.root_translation,
     )
     intrinsics = np.array([[FOCAL_PX, 0, SIZE_PX / 2], [0, FOCAL_PX, SIZE_PX / 2], [0, 0, 1]])
     intrinsics = np.repeat(intrinsics[None], frames, axis=0)
@@ -154,7 +162,9 @@ def scene(body: BodyModel, poses: MotionSet, place: slice, condition: str, seed:
     pixels = project(points, torch.from_numpy(intrinsics).float()).numpy().astype(float)
     evidence = _seen(pixels, points.numpy().astype(float), intrinsics, condition, seed)
     joints = posed.joints[:, JOINTS].numpy().astype(float)
-    return Scene(joints=joints, evidence=evidence, intrinsics=intrinsics, fps=poses.fps)
+    return Scene(
+        joints=joints, state=state, evidence=evidence, intrinsics=intrinsics, fps=poses.fps
+    )
 
 
 def scored(

@@ -1,0 +1,325 @@
+"""The fit with and without body parts, on synthetic pictures whose truth is known.
+
+Run as `python -m benchmarks.alignment --pictures FOLDER`. Keypoints are the true ones with a
+detector's errors, or with limbs exchanged, or with many outliers, or BlazePose's own; parts are the
+labels of the dressed person, those spoiled as a network would, or the part head's.
+"""
+
+import argparse
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import ConvexHull
+
+from benchmarks import measuring
+from hund_backend.body.camera import project
+from hund_backend.body.model import BodyModel
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, PART_MIRROR, PART_NAMES
+from hund_backend.descent.fitting import FitConfig, fit
+from hund_backend.descent.puppet import MOVED_JOINTS
+from hund_backend.descent.state import State
+from hund_backend.evaluation.metrics import mpjpe_mm, pa_mpjpe_mm
+from hund_backend.perception.blazepose import CROP_SIZE_PX, BlazePose
+from hund_backend.perception.confidence import keypoint_confidence
+from hund_backend.perception.crops import camera_from_crop, image_from_crop, move
+from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.eyes import WEIGHTS
+from hund_backend.perception.part_maps import packed
+from hund_backend.perception.parts import SIZE, PartHead
+from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.rendering.exact_parts import part_labels
+from hund_backend.training.part_features import coverage
+from hund_backend.training.pictures.scene import Picture
+from hund_backend.training.pictures.shards import PictureSet
+
+PACKAGES = ("torch", "numpy")
+KEYPOINTS = ("noisy", "swapped", "outliers", "blazepose")
+PARTS = ("none", "mask", "exact", "spoiled", "predicted")
+JOINTS = [JOINT_INDEX[name] for name in MOVED_JOINTS]
+HIPS = [BLAZEPOSE_NAMES.index(f"{side}_hip") for side in ("left", "right")]
+LIMBS = {
+    "leg": ("knee", "ankle", "heel", "foot_index"),
+    "arm": ("elbow", "wrist", "pinky", "index", "thumb"),
+}
+HEAD = """# The fit with and without body parts, on synthetic held-out pictures
+
+{environment}
+* `python -m benchmarks.alignment --pictures FOLDER --count {chosen.count} --first {chosen.first} {changes}`
+* {chosen.count} pictures, each alone; errors of {joints} joints and of the low mesh's vertices in mm, root-aligned
+  (MPJPE, PVE) or after Procrustes (PA-); build in mm, mean of the absolute errors, girths
+  scaled to the true stature; IoU of the person's and of the mean part of
+  the fitted body, naked, with the labels of the dressed one
+
+| keypoints | parts | MPJPE | PA-MPJPE | PVE | stature | chest | waist | hip | IoU | part IoU | s |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What does not change from picture to picture."""
+
+    body: BodyModel
+    low: BodyModel
+    full: BodyModel
+    prior: PoseFlow
+    eyes: BlazePose | None = None
+    head: PartHead | None = None
+
+
+def main() -> None:
+    """Fit every picture with all kinds of keypoints and parts, and print the table."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    pictures = PictureSet(chosen.pictures, chosen.split)
+    tools = Tools(
+        body=BodyModel.load("keypoints"),
+        low=BodyModel.load("low"),
+        full=BodyModel.load("full"),
+        prior=PoseFlow.load(),
+        eyes=BlazePose.open(WEIGHTS / "perception"),
+        head=PartHead.load() if "predicted" in chosen.parts else None,
+    )
+    indices = range(chosen.first, chosen.first + chosen.count)
+    rows = []
+    for keypoints, parts in itertools.product(chosen.keypoints, chosen.parts):
+        with measuring.Stopwatch() as watch:
+            scores = [
+                scored(
+                    pictures[index], index, tools, keypoints, parts, configured(parts, chosen.set)
+                )
+                for index in indices
+            ]
+        mean = " | ".join(
+            f"{value:.3f}" if value < 1 else f"{value:.1f}" for value in np.mean(scores, 0)
+        )
+        rows.append(f"| {keypoints} | {parts} | {mean} | {watch.cpu_seconds / len(indices):.2f} |")
+        print(rows[-1], flush=True)
+        if chosen.each:
+            np.save(chosen.each / f"{keypoints}-{parts}.npy", np.array(scores))
+    environment = measuring.environment(PACKAGES, chosen.cores)
+    changes = " ".join(("--set", *chosen.set)) if chosen.set else ""
+    text = HEAD.format(
+        environment=environment, chosen=chosen, changes=changes, joints=len(MOVED_JOINTS)
+    )
+    text += "\n".join(rows) + "\n"
+    if chosen.save:
+        print(measuring.save("alignment", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of the shards")
+    parser.add_argument("--split", default="held_out")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--keypoints", nargs="+", choices=KEYPOINTS, default=KEYPOINTS[:3])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:4])
+    parser.add_argument("--set", nargs="*", default=[], help="NAME=NUMBER of fit or energy")
+    parser.add_argument("--each", type=Path, help="folder for every picture's figures")
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+def configured(parts: str, changes: list[str]) -> FitConfig:
+    """The fit's configuration with the changes that were asked for."""
+    config = FitConfig()
+    for change in changes:
+        name, value = change.split("=")
+        if name in vars(config.energy):
+            config = replace(config, energy=replace(config.energy, **{name: float(value)}))
+        else:
+            kind = type(getattr(config, name))
+            config = replace(config, **{name: kind(float(value))})
+    if parts == "none":
+        return replace(config, energy=replace(config.energy, parts=0.0, silhouette=0.0))
+    return config
+
+
+def scored(
+    picture: Picture, index: int, tools: Tools, keypoints: str, parts: str, config: FitConfig
+) -> tuple[float, ...]:
+    """The figures of a row for one picture."""
+    chance = np.random.default_rng(index)
+    evidence = seen(picture, tools, keypoints, chance)
+    evidence = with_parts(evidence, picture, tools, parts, chance)
+    intrinsics = picture.intrinsics[None].astype(float)
+    state = fit(evidence, intrinsics, 30.0, tools.body, tools.prior, config, skin=tools.low).state
+    return errors(picture, state, tools)
+
+
+def errors(picture: Picture, state: State, tools: Tools) -> tuple[float, ...]:
+    """MPJPE, PA-MPJPE, PVE, build and IoU of a state."""
+    true = State(
+        pose=torch.from_numpy(picture.rotations[None, 1:]),
+        betas=torch.from_numpy(picture.betas[None]),
+        global_orient=torch.from_numpy(picture.rotations[None, 0]),
+        root_translation=torch.from_numpy(picture.root_translation[None]),
+    )
+    found, truth = posed(tools.low, state), posed(tools.low, true)
+    joints = [each.joints[:, JOINTS].numpy().astype(float) for each in (found, truth)]
+    valid = np.ones(joints[0].shape[:2], bool)
+    pve = (found.vertices - found.joints[:, :1]) - (truth.vertices - truth.joints[:, :1])
+    return (
+        float(mpjpe_mm(1000 * joints[0], 1000 * joints[1], valid, (0,)).mean()),
+        float(pa_mpjpe_mm(1000 * joints[0], 1000 * joints[1], valid).mean()),
+        1000 * float(pve.norm(dim=-1).mean()),
+        *build_errors(state.betas[0], true.betas[0], tools.full),
+        *overlap(picture, found.vertices, tools.low),
+    )
+
+
+def posed(body: BodyModel, state: State):  # noqa: ANN201
+    """The body in a state."""
+    with torch.no_grad():
+        return body(
+            state.pose,
+            state.betas,
+            global_orient=state.global_orient,
+            root_translation=state.root_translation,
+        )
+
+
+def overlap(
+    picture: Picture, vertices: Float[torch.Tensor, "1 vertices 3"], low: BodyModel
+) -> tuple[float, float]:
+    """IoU of the person, and of the mean part that is in the picture."""
+    crop = torch.from_numpy(np.linalg.inv(image_from_crop(picture.crop.astype(float))))
+    camera = (crop @ torch.from_numpy(picture.intrinsics).double()).float()[None]
+    shown = part_labels(low, vertices.float(), camera, picture.labels.shape)[0].numpy()
+    person = ((shown > 0) & (picture.labels > 0)).sum() / (
+        (shown > 0) | (picture.labels > 0)
+    ).sum()
+    there = [part for part in range(1, len(PART_NAMES)) if (picture.labels == part).sum() > 30]
+    each = [
+        ((shown == p) & (picture.labels == p)).sum() / ((shown == p) | (picture.labels == p)).sum()
+        for p in there
+    ]
+    return float(person), float(np.mean(each))
+
+
+def build_errors(
+    found: Float[torch.Tensor, "16"], true: Float[torch.Tensor, "16"], full: BodyModel
+) -> tuple[float, ...]:
+    """Of stature, and of girths after scaling to the true stature, which pictures do not show; mm."""
+    (stature, *girths), (true_stature, *true_girths) = measures(full, found), measures(full, true)
+    scaled = np.array(girths) * true_stature / stature
+    return tuple(1000 * np.abs([stature - true_stature, *(scaled - true_girths)]))
+
+
+def measures(full: BodyModel, betas: Float[torch.Tensor, "16"]) -> Float[np.ndarray, "4"]:
+    """Stature, and girths of chest, waist and hip, metres: hulls of level cuts through the torso."""
+    vertices, joints = (values.numpy().astype(float) for values in full.rest(betas.float()))
+    faces = full.faces[full.part_of_face == PART_NAMES.index("torso")].numpy()
+    shoulder, chest, waist, hip = (
+        joints[JOINT_INDEX[name], 1] for name in ("UpperarmL", "Spine03", "Spine02", "ThighL")
+    )
+    levels = (0.55 * chest + 0.45 * shoulder, (chest + waist) / 2, hip)
+    return np.array([np.ptp(vertices[:, 1]), *(girth(vertices, faces, y) for y in levels)])
+
+
+def girth(vertices: np.ndarray, faces: np.ndarray, level: float) -> float:
+    """Length of the convex hull of a level cut."""
+    points = []
+    for start, end in ((0, 1), (1, 2), (2, 0)):
+        a, b = vertices[faces[:, start]], vertices[faces[:, end]]
+        cut = (a[:, 1] < level) != (b[:, 1] < level)
+        share = (level - a[cut, 1]) / (b[cut, 1] - a[cut, 1])
+        points.append(a[cut] + share[:, None] * (b[cut] - a[cut]))
+    return float(
+        ConvexHull(np.concatenate(points)[:, [0, 2]]).area
+    )  # of a plane figure: its length
+
+
+def seen(picture: Picture, tools: Tools, keypoints: str, chance: np.random.Generator) -> Evidence:
+    """What a detector might say of a picture: keypoints and landmarks."""
+    points = picture.keypoints.astype(float)
+    intrinsics = torch.from_numpy(picture.intrinsics[None])
+    pixels = (
+        project(torch.from_numpy(picture.keypoints[None]), intrinsics)[0].numpy().astype(float)
+    )
+    spread = np.where(picture.visible, 0.007, 0.03)[:, None]
+    pixels = pixels + picture.crop[2] * spread * chance.normal(size=pixels.shape)
+    confidence = chance.uniform(0.7, 1.0, 33) * np.where(picture.visible, 1.0, 0.3)
+    outliers = chance.random((33, 1)) < (0.25 if keypoints == "outliers" else 0.03)
+    wild = picture.crop[2] * 0.15 * chance.normal(size=pixels.shape)
+    pixels = np.where(outliers, pixels + wild, pixels)
+    landmarks = points - points[HIPS].mean(axis=0)
+    landmarks = landmarks + np.array([0.04, 0.04, 0.08]) * chance.normal(size=points.shape)
+    if keypoints == "swapped":
+        limb = LIMBS[chance.choice(tuple(LIMBS))]
+        order = np.arange(33)
+        for name in limb:
+            left, right = (BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right"))
+            order[[left, right]] = right, left
+        pixels, landmarks, confidence = pixels[order], landmarks[order], confidence[order]
+    if keypoints == "blazepose":
+        look = tools.eyes.look(picture.image[None])
+        crops = picture.crop[None].astype(float)
+        pixels = move(look.keypoints[:, :33].astype(float), image_from_crop(crops))[0]
+        turn = camera_from_crop(crops, picture.intrinsics.astype(float))
+        landmarks = look.world_landmarks[0, :33] @ turn[0].T
+        quality = look.peaks[:, :33].mean(axis=1)
+        confidence = keypoint_confidence(look.peaks, look.visibility, quality)[0, :33]
+    return Evidence(
+        track_id=0,
+        frames=np.arange(1),
+        observed=np.ones(1, bool),
+        keypoints=np.concatenate((pixels, confidence[:, None]), axis=-1)[None],
+        world_landmarks=landmarks[None],
+        crops=picture.crop[None].astype(float),
+        crop_intrinsics=picture.intrinsics[None].astype(float),
+        masks=np.zeros((1, SIZE, SIZE), np.uint8),
+    )
+
+
+def with_parts(
+    evidence: Evidence, picture: Picture, tools: Tools, parts: str, chance: np.random.Generator
+) -> Evidence:
+    """The evidence with parts of that kind."""
+    if parts == "none":
+        return evidence
+    probs = coverage(picture.labels)
+    if parts == "mask":
+        masks = (255 * (1 - probs[:1])).round().astype(np.uint8)
+        return replace(evidence, masks=masks)
+    if parts == "spoiled":
+        probs = spoiled(picture.labels, chance)
+    if parts == "predicted":
+        probs = tools.head.predict(tools.eyes.look(picture.image[None], maps=True))[0]
+    return replace(evidence, parts=packed(probs.astype(np.float32))[None])
+
+
+def spoiled(
+    labels: UInt8[np.ndarray, "256 256"], chance: np.random.Generator
+) -> Float[np.ndarray, "parts 64 64"]:
+    """Labels as a network may say them: borders off by a cell, limbs on the wrong side or missed."""
+    labels = labels.copy()
+    for part in range(3, len(PART_NAMES), 2):
+        there, other = labels == part, labels == PART_MIRROR[part]
+        luck = chance.random()
+        if luck < 0.1:  # the sides exchanged
+            labels[there], labels[other] = PART_MIRROR[part], part
+        elif luck < 0.2:  # one of them not seen
+            labels[there] = 0
+    step = CROP_SIZE_PX // SIZE
+    noise = chance.normal(size=(2, *labels.shape))
+    shift = np.stack([gaussian_filter(each, 3 * step) for each in noise])
+    shift = shift / shift.std() * step
+    y, x = np.mgrid[: labels.shape[0], : labels.shape[1]]
+    warped = cv2.remap(
+        labels,
+        (x + shift[0]).astype(np.float32),
+        (y + shift[1]).astype(np.float32),
+        cv2.INTER_NEAREST,
+    )
+    return np.stack([gaussian_filter(channel, 0.7) for channel in coverage(warped)])
+
+
+if __name__ == "__main__":
+    main()
