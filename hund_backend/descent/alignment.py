@@ -96,23 +96,22 @@ def look(
     return Shown(spots, discs.radius / SIZE, discs.there, rim)
 
 
-def explained(places: Float[Tensor, "frames spots 2"], shown: Shown, seen: ObservedParts) -> Gaps:
-    """How far each disc of the evidence is from the body's visible surface of its part."""
-    apart = _distances(shown.points(places), seen.places) - shown.radii[..., None]
-    lengths, nearest = apart.masked_fill(~shown.there[..., None], FAR).min(dim=2)
+def part_gaps(
+    places: Float[Tensor, "frames spots 2"], shown: Shown, seen: ObservedParts
+) -> tuple[Gaps, Gaps]:
+    """How far the evidence's discs are from the body's visible surface of their part, and the reverse."""
+    apart = _distances(shown.points(places), seen.places)
+    lengths, nearest = (
+        (apart - shown.radii[..., None]).masked_fill(~shown.there[..., None], FAR).min(dim=2)
+    )
     total = seen.confidence.sum(-1).clamp(min=TINY)
     weights = (seen.worth / total)[..., None] * seen.confidence
-    return Gaps(lengths.clamp(min=0), nearest, weights)
-
-
-def spilled(places: Float[Tensor, "frames spots 2"], shown: Shown, seen: ObservedParts) -> Gaps:
-    """How far each disc of the body's visible surface is from the evidence of its part."""
-    apart = _distances(shown.points(places), seen.places) - seen.radii[:, :, None]
+    explained = Gaps(lengths.clamp(min=0), nearest, weights)
     empty = (seen.confidence == 0)[:, :, None]
-    lengths, nearest = apart.masked_fill(empty, FAR).min(dim=3)
+    lengths, nearest = (apart - seen.radii[:, :, None]).masked_fill(empty, FAR).min(dim=3)
     count = shown.there.sum(-1).clamp(min=1)
     weights = shown.there * (seen.worth / count)[..., None]
-    return Gaps(lengths.clamp(min=0), nearest, weights)
+    return explained, Gaps(lengths.clamp(min=0), nearest, weights)
 
 
 def outline(
@@ -138,7 +137,7 @@ def part_energy(
         kernel: a weight of one lets each part count as much as one keypoint, or two.
     """
     energy = places.new_zeros(len(places))
-    for gaps in (explained(places, shown, seen), spilled(places, shown, seen)):
+    for gaps in part_gaps(places, shown, seen):
         rho, _ = geman_mcclure((gaps.lengths / kernel.noise).square(), kernel.cutoff)
         energy = energy + 0.5 * (gaps.weights * rho).sum((-2, -1))
     return kernel.weight * energy
@@ -165,16 +164,15 @@ def pulls(
     stiffness = places.new_zeros(*places.shape, 2)
     if parts.weight > 0:
         points = shown.points(places)
-        gaps = explained(places, shown, seen)
+        gaps, spilled = part_gaps(places, shown, seen)
         nearest = gaps.nearest[..., None].expand(-1, -1, -1, 2)
         offsets = points.gather(2, nearest) - seen.places
         owner = (gaps.nearest + _first_spots(shown)).flatten(1)
         force, spring = _springs(offsets, gaps, parts)
         slope.scatter_add_(1, owner[..., None].expand(-1, -1, 2), force)
         stiffness.scatter_add_(1, owner[..., None, None].expand(-1, -1, 2, 2), spring)
-        gaps = spilled(places, shown, seen)
-        nearest = gaps.nearest[..., None].expand(-1, -1, -1, 2)
-        force, spring = _springs(points - seen.places.gather(2, nearest), gaps, parts)
+        nearest = spilled.nearest[..., None].expand(-1, -1, -1, 2)
+        force, spring = _springs(points - seen.places.gather(2, nearest), spilled, parts)
         slope, stiffness = slope + force, stiffness + spring
     if silhouette.weight > 0:
         lengths, slopes, weights = outline(places, shown, seen)
@@ -207,8 +205,8 @@ def _springs(
 def _distances(
     points: Float[Tensor, "frames parts discs 2"], places: Float[Tensor, "frames parts others 2"]
 ) -> Float[Tensor, "frames parts discs others"]:
-    offsets = points[..., :, None, :] - places[..., None, :, :]
-    return (offsets.square().sum(-1) + TINY).sqrt()
+    # The other way, by products of matrices, is too coarse for neighbours.
+    return torch.cdist(points, places, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _first_spots(shown: Shown) -> Int[Tensor, "parts 1"]:
