@@ -31,7 +31,7 @@ from .part_samples import part_discs
 from .surface import Spots, Surface
 
 FAR = 10.0  # sides of the crop: the distance from what is not there
-RIM = 0.5 / SIZE  # by which the rim lies outside of the last cells that show the body, on average
+RIM = 0.44 / SIZE  # by which the rim lies outside of the last cells that show the body, on average
 TINY = 1e-12
 
 
