@@ -29,7 +29,7 @@ from hund_backend.body.rotations import (
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.prior.dynamics import WEIGHTS_FILE, Dynamics, DynamicsConfig
 from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.prior.smoothing import filled, pose_precision, smoothed
+from hund_backend.prior.smoothing import filled, smoothed_poses
 from hund_backend.training.fit_dynamics import (
     PRIORS,
     DynamicsRecipe,
@@ -43,8 +43,8 @@ from hund_backend.training.motion_set import MotionSet, Split, motion_set
 PACKAGES = ("torch", "numpy", "scipy")
 AHEAD = (1, 5, 15)  # frames
 GAPS = (10, 30)  # frames
-NOISES = (5, 10)  # degrees on every axis
-CLIP = 90  # frames that are smoothed at once
+NOISES = (10, 5)  # degrees on every axis
+CLIP = 60  # frames that are smoothed at once
 GRAIN = DynamicsRecipe().grain
 
 Pose = Float[Tensor, "*batch joints 3 3"]
@@ -320,13 +320,13 @@ def smoothing(
     for split in ("validation", "held_out"):
         part = parts[split]
         starts = part.starts(CLIP, clips)
-        true, (_, roots) = part.stretch(starts, CLIP), part.motions.stretch(starts, CLIP)
+        true = part.stretch(starts, CLIP)
         given = shaken(true, part.prior.joints, degrees)
         trials[split] = [
             tried(part, "noisy", "", given, true),
             tried(part, "truth", "", true, true),
         ]
-        for method, setting, pose in ways(models, part, given, roots, degrees):
+        for method, setting, pose in ways(models, part, given, degrees):
             trials[split].append(tried(part, method, setting, pose, true))
             results[method, setting] = pose
     if plot is not None:
@@ -351,7 +351,6 @@ def ways(
     models: dict[str, Dynamics],
     part: Material,
     given: Pose,
-    roots: Float[Tensor, "clips frames 14"],
     degrees: float,
 ) -> Iterator[tuple[str, str, Pose]]:
     """Results of all methods with all settings."""
@@ -366,15 +365,12 @@ def ways(
                 f"{cutoff} Hz, {slope}",
                 one_euro(given, part.motions.fps, cutoff, slope),
             )
-    latents = part.prior.latent(given)
-    precision = pose_precision(part.prior, given, math.radians(degrees))
     for name, model in models.items():
-        for trust in (0.1, 0.3, 1.0):
-            found = smoothed(model, latents, trust * precision, roots)
-            yield name, f"{trust}", part.prior.pose(found)
-            if name == "learned":
-                found = smoothed(model, latents, trust * precision)
-                yield "learned, root unknown", f"{trust}", part.prior.pose(found)
+        for trust in (0.5, 1.0):
+            found = smoothed_poses(
+                model, part.prior, given, math.radians(trust * degrees), rounds=4
+            )
+            yield name, f"{trust}", found
 
 
 def compared(validation: list[Trial], held_out: list[Trial]) -> Rows:

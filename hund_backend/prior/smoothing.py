@@ -6,11 +6,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hund_backend.body.rotations import matrix_to_rotvec
+
 from .banded import SEGMENT, Bands, banded_solution
 from .dynamics import FPS, Dynamics, Latents, Roots
 from .pose_prior import PosePrior
 
 CERTAIN = 1e12  # precisions above count as this
+SLACK = (
+    0.3  # how far beside its tangent space a pose's latent may lie: poses fill a bent part of it
+)
 RIDGE = 1e-9  # pulls frames of which nothing is known at all to where they are
 
 
@@ -154,19 +159,36 @@ def _double(dynamics: Dynamics) -> Dynamics:
     return copy.deepcopy(dynamics).double().requires_grad_(False)
 
 
-def pose_precision(
-    prior: PosePrior, pose: Float[Tensor, "*batch joints 3 3"], noise: float
-) -> Float[Tensor, "*batch latent latent"]:
-    """Precision in the latent of poses whose joints are seen with so much noise on every axis.
+def smoothed_poses(
+    dynamics: Dynamics,
+    prior: PosePrior,
+    observed: Float[Tensor, "*batch frames joints 3 3"],
+    noise: float,
+    roots: Roots | None = None,
+    fps: float = FPS,
+    rounds: int = 4,
+) -> Float[Tensor, "*batch frames joints 3 3"]:
+    """Poses of greatest probability given noisy ones, joints that the prior does not look at at rest.
 
-    J⁺ᵀ J⁺ / σ², with J the latent's derivative by the joints' turns. Where poses fill only a part of
-    the latent, nothing is said about the rest of it.
+    The noise is in the joints, not in the latent: each round takes the observation to the latent from
+    where the smoothed motion is by then, not from the noisy pose, whose latent may be far off.
 
     Args:
-        prior: whose latent it is.
-        pose: observed poses.
-        noise: radians.
+        dynamics: of the prior's latents.
+        prior: of the poses.
+        observed: noisy poses.
+        noise: of every joint on every axis, radians.
+        roots: of the frames, or None.
+        fps: frames a second.
+        rounds: of linearising the prior.
     """
-    jacobian = prior.slopes(pose).latent.flatten(-2).double()
-    turns = torch.linalg.pinv(jacobian)
-    return turns.mT @ turns / noise**2
+    joints, pose = list(prior.joints), observed
+    for _ in range(rounds):
+        jacobian = prior.slopes(pose).latent.flatten(-2)
+        missed = matrix_to_rotvec(pose[..., joints, :, :].mT @ observed[..., joints, :, :])
+        target = prior.latent(pose) + (jacobian @ missed.flatten(-2)[..., None])[..., 0]
+        covariance = (noise * jacobian).double() @ (noise * jacobian).double().mT
+        covariance.diagonal(dim1=-2, dim2=-1).add_(SLACK**2)
+        precision = torch.linalg.inv(covariance)
+        pose = prior.pose(smoothed(dynamics, target, precision, roots, fps, iterations=3))
+    return pose

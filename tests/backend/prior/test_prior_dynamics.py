@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.errors import BadInputError
 from hund_backend.prior.banded import Bands, banded_solution
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
+from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
+from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.prior.root_motion import UNKNOWN, forgotten, knows, root_motion
-from hund_backend.prior.smoothing import filled, smoothed
+from hund_backend.prior.smoothing import filled, smoothed, smoothed_poses
 from hund_backend.training.fit_dynamics import (
     DynamicsRecipe,
     Motions,
@@ -308,6 +310,26 @@ def test_smoothing_brings_noisy_motions_nearer_to_the_truth(dynamics):
     precision = torch.full(given.shape[:-1], 0.3**-2, dtype=DOUBLE)
     found = smoothed(dynamics, given, precision, roots)
     assert (found - truth).square().mean() < 0.6 * (given - truth).square().mean()
+
+
+def test_smoothing_brings_noisy_poses_nearer_to_the_truth():
+    """The shipped prior and dynamics, a motion from one of their poses to another."""
+    prior, shipped = PoseFlow.load(), Dynamics.load(FLOW_FILE)
+    generator = torch.Generator().manual_seed(3)
+    ends = prior.sample(2, generator=generator)
+    phase = torch.linspace(0, 1, 40)[:, None, None]
+    turn = matrix_to_rotvec(ends[0].mT @ ends[1])
+    truth = ends[0] @ rotvec_to_matrix(phase * turn)
+    joints = list(prior.joints)
+    noise = 0.15 * torch.randn(40, len(joints), 3, generator=generator)
+    given = truth.clone()
+    given[:, joints] = truth[:, joints] @ rotvec_to_matrix(noise)
+    found = smoothed_poses(shipped, prior, given, 0.15)
+    assert _missed(found, truth, joints) < 0.6 * _missed(given, truth, joints)
+
+
+def _missed(found, truth, joints):
+    return matrix_to_rotvec(found[:, joints].mT @ truth[:, joints]).norm(dim=-1).mean()
 
 
 def test_smoothing_shifts_with_time(dynamics):
