@@ -10,7 +10,7 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench evaluate doctor clean
+.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors bench-priors evaluate doctor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -80,7 +80,7 @@ priors: setup  ## train the priors anew: make priors MOCAP=folder
 bench-priors: setup  ## compare priors, dynamics, and the fit under them: make bench-priors MOCAP=folder
 	$(RUN) -m benchmarks.priors $(MOCAP) --save
 	$(RUN) -m benchmarks.dynamics $(MOCAP) --save
-	$(RUN) -m benchmarks.fit $(MOCAP) --save
+	$(RUN) -m benchmarks.fit $(MOCAP) --dynamics --save
 
 evaluate: setup  ## score data kits: make evaluate KITS="folder folder"
 	$(RUN) -m hund_backend evaluate $(KITS) --output out/evaluation
