@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from benchmarks import measuring
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_MIRROR, PART_NAMES
 from hund_backend.evaluation.kits import KitFrame, read_kit
+from hund_backend.part_preview import tinted
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.crops import crop_from_image, cut, move
 from hund_backend.perception.evidence import Evidence
@@ -49,15 +50,6 @@ LIMBS = {
 ALONG = np.array([0.35, 0.5, 0.65])  # where on a limb's axis its part is asked for
 ERRORS = ((0, 0.03), (0.03, 0.06), (0.06, 0.15), (0.15, 10))  # of keypoints, shares of the size
 APART = 0.08  # of the person's size: limbs that are nearer than that cannot tell the side
-COLORS = np.array(
-    [
-        *([0, 0, 0], [255, 205, 150], [205, 205, 60]),
-        *([255, 0, 0], [0, 120, 255], [255, 120, 120], [110, 200, 255]),
-        *([150, 0, 0], [0, 0, 170], [255, 0, 255], [0, 255, 200]),
-        *([180, 0, 180], [0, 150, 110], [255, 150, 0], [60, 255, 0]),
-    ],
-    np.uint8,
-)
 
 
 def synthetic(features: Path, album: Path, split: Split) -> str:
@@ -175,10 +167,7 @@ def painted(
 ) -> UInt8[np.ndarray, "512 256 3"]:
     """A person's crop, and under it the same with the parts over it."""
     crop = cut(image, person.crops[frame : frame + 1])[0]
-    colors = COLORS[labels_of(person.parts[frame])]
-    colors = cv2.resize(colors, (256, 256), interpolation=cv2.INTER_NEAREST)
-    told = (colors > 0).any(axis=-1, keepdims=True)
-    return np.vstack((crop, np.where(told, 0.3 * crop + 0.7 * colors, crop).astype(np.uint8)))
+    return np.vstack((crop, tinted(crop, labels_of(person.parts[frame]))))
 
 
 def sheet(tiles: list[np.ndarray], path: Path, columns: int = 8) -> None:

@@ -51,11 +51,23 @@ def write_preview(
     """
     name = name or clip_name(Path(reconstruction.provenance["source"]["name"]))
     video, sheet = folder / f"{name}_overlay.mp4", folder / f"{name}_sheet.png"
-    aside = {path: path.with_name(f".{path.name}.part{path.suffix}") for path in (video, sheet)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with written_aside([video, sheet], folder) as aside:
         tiles = _write_video(reconstruction, clip, aside[video])
         aside[sheet].write_bytes(_as_png(_arranged(tiles)))
+    return [video, sheet]
+
+
+@contextlib.contextmanager
+def written_aside(paths: list[Path], folder: Path) -> Iterator[dict[Path, Path]]:
+    """Where to write each file, so that all of them take their places at the end, or none.
+
+    Raises:
+        BadInputError: the folder cannot be written to.
+    """
+    aside = {path: path.with_name(f".{path.name}.part{path.suffix}") for path in paths}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield aside
         for path, written in aside.items():
             written.replace(path)
     except OSError as error:
@@ -67,14 +79,13 @@ def write_preview(
         for written in aside.values():
             with contextlib.suppress(OSError):
                 written.unlink(missing_ok=True)
-    return [video, sheet]
 
 
 def _write_video(
     reconstruction: Reconstruction, clip: Path, path: Path
 ) -> list[UInt8[np.ndarray, "tile tile 3"]]:
     """Write the overlay; answers the tiles of the contact sheet, person after person."""
-    shown = _shown(reconstruction.present)
+    shown = shown_frames(reconstruction.present)
     tiles: dict[tuple[int, int], UInt8[np.ndarray, "tile tile 3"]] = {}
     count, writer = 0, None
     try:
@@ -123,14 +134,14 @@ def _overlaid(
                 continue
             if index not in posed:
                 posed = range(index, index + BATCH)
-                vertices = _posed(reconstruction, body, slice(posed.start, posed.stop))
+                vertices = posed_vertices(reconstruction, body, slice(posed.start, posed.stop))
             image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
             here = vertices[:, index - posed.start]
             meshes = _meshes(reconstruction, body, here, index, scale)
             yield index, paint(image, meshes, OPACITY)
 
 
-def _posed(
+def posed_vertices(
     reconstruction: Reconstruction, body: BodyModel, frames: slice
 ) -> Float[np.ndarray, "people batch vertices 3"]:
     """Vertices of everybody in some frames, camera frame."""
@@ -189,7 +200,7 @@ def _colors(body: BodyModel, person: int) -> Float[np.ndarray, "faces 3"]:
     return np.array(of_part)[body.part_of_face.numpy()]
 
 
-def _shown(present: Bool[np.ndarray, "people frames"]) -> set[tuple[int, int]]:
+def shown_frames(present: Bool[np.ndarray, "people frames"]) -> set[tuple[int, int]]:
     """People and frames on the contact sheet: each person's evenly, whole rows for as many."""
     people = min(len(present), SHEET_ROWS)
     each = SHEET_COLUMNS * SHEET_ROWS // people

@@ -11,6 +11,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reconstruction", type=Path, metavar="FILE.npz")
     parser.add_argument("clip", type=Path, metavar="CLIP")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--parts", action="store_true", help="also a sheet of body parts, as seen and as found"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,6 +22,14 @@ def run(options: argparse.Namespace) -> int:
     from ..reconstruction import Reconstruction
 
     result = Reconstruction.load(options.reconstruction)
-    for path in write_preview(result, options.clip, options.output, options.reconstruction.stem):
+    told = result, options.clip, options.output
+    for path in write_preview(*told, options.reconstruction.stem):
         print(path)
+    if options.parts:
+        from ..part_preview import write_part_sheet
+        from ..perception.eyes import WEIGHTS
+        from ..perception.parts import PartSight
+
+        sight = PartSight.open(WEIGHTS / "perception")
+        print(write_part_sheet(*told, sight, options.reconstruction.stem))
     return ExitCode.DONE

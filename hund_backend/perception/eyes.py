@@ -12,7 +12,7 @@ from ..video import Frame
 from .blazepose import BlazePose
 from .evidence import Evidence
 from .linking import gather
-from .parts import PartHead, PartSight
+from .parts import PartSight
 from .people import PeopleDetector
 from .pursuit import Detector, Picture, Pursuit, PursuitConfig
 from .sightings import Pose
@@ -44,9 +44,7 @@ class Eyes:
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        pose = BlazePose.open(folder, device)
-        if parts:
-            pose = PartSight(pose, PartHead.load().to(device))
+        pose = (PartSight if parts else BlazePose).open(folder, device)
         return cls(pose, PeopleDetector.open(folder, device), config)
 
     def watch(

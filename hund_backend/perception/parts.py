@@ -178,6 +178,11 @@ class PartSight:
     def __init__(self, blazepose: BlazePose, head: PartHead) -> None:
         self.blazepose, self.head = blazepose, head
 
+    @classmethod
+    def open(cls, folder: Path, device: str = "cpu") -> "PartSight":
+        """Load both, the network from the folder of networks; BadInputError if one is not there whole."""
+        return cls(BlazePose.open(folder, device), PartHead.load().to(device))
+
     def look(
         self, pictures: UInt8[np.ndarray, "crops 256 256 3"], *, features: bool = False
     ) -> Look:

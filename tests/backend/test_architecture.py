@@ -31,6 +31,7 @@ ALLOWED = {
 ROUTE = {*BODY, "video", "prior", "rendering", "perception", "descent", "motion"}
 ALLOWED |= {
     "preview": {*BODY, "video", "rendering"},
+    "part_preview": {*BODY, "video", "rendering", "perception", "preview"},
     "provenance": {*BASE, "perception"},
     "doctor": {*BODY, "prior", "perception", "provenance"},
     "pipeline": {*ROUTE, "device", "options", "provenance", "stopwatch"},

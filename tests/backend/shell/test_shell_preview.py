@@ -1,6 +1,7 @@
 """Laws of the preview: bodies lie where the file says, left is left, and nothing half-made stays."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,7 +10,10 @@ import shell_clips
 import shell_fakes
 
 from hund_backend import preview
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
 from hund_backend.errors import BadInputError
+from hund_backend.part_preview import TILE, crop_of, write_part_sheet
+from hund_backend.perception.crops import crop_from_image, move
 from hund_backend.preview import write_preview
 from hund_backend.video import open_clip
 
@@ -143,3 +147,34 @@ class FullDisk:
 
     def release(self):
         pass
+
+
+class _LeftHandEverywhere:
+    """A network that tells the same part of every cell."""
+
+    def look(self, pictures, *, features=False):
+        labels = np.full((len(pictures), 3, 64, 64), PART_NAMES.index("left_hand"), np.uint8)
+        return SimpleNamespace(parts=labels)
+
+
+def test_the_sheet_of_parts_shows_what_is_seen_beside_what_is_found(clip, tmp_path):
+    result = standing()
+    result.keypoints[..., 0, 1] = 10
+    path = write_part_sheet(result, clip, tmp_path, _LeftHandEverywhere())
+    sheet = cv2.imread(str(path))[..., ::-1].astype(int)
+    footage, seen, found = np.split(sheet[:TILE, : 3 * TILE], 3, axis=1)
+    assert (np.abs(seen - footage).sum(-1) > 30).mean() > 0.9
+    changed = np.abs(found - footage).sum(-1) > 30
+    assert 0.02 < changed.mean() < 0.6
+    assert sorted(tmp_path.glob("*_parts.png")) == [path]
+
+
+def test_crops_stand_people_upright():
+    points = np.random.default_rng(0).normal(0, 5, (33, 2))
+    names = {name: BLAZEPOSE_NAMES.index(name) for name in BLAZEPOSE_NAMES}
+    for side, x in (("left", 10), ("right", -10)):
+        points[names[f"{side}_shoulder"]], points[names[f"{side}_hip"]] = (100, x), (0, x)
+    shoulders = points[[names["left_shoulder"], names["right_shoulder"]]].mean(0, keepdims=True)
+    crop = crop_of(points)
+    middle, tip = move(np.stack((crop[:2], shoulders[0])), crop_from_image(crop))
+    assert tip[1] < middle[1]
