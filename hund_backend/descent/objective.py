@@ -46,14 +46,14 @@ class EnergyConfig:
     build: float = 1.0
     limits: float = 1.0
     limit_noise: float = 0.05  # radians beyond the range
-    motion: float = 1.0
+    motion: float = 0.3  # as the next: at one, fast motion is smoothed away (docs/log.md)
     motion_noise: float = 6.0  # m/s²: acceleration of a joint relative to the pelvis
     place_noise: float = 6.0  # m/s²: of the pelvis in the camera frame, which may move as well
     motion_cutoff: float = 2.0
     turning: float = 1.0  # where there are no dynamics, which say the same and more
     turning_noise: float = 40.0  # rad/s²: angular acceleration of a joint in its parent
     turning_cutoff: float = 2.0
-    dynamics: float = 1.0
+    dynamics: float = 0.3
     dynamics_cutoff: float = 1.0  # in units of the typical length of a surprise
     parts: float = 0.0  # at one, each part counts as much as a keypoint or two
     parts_noise: float = 0.008  # of the side of the person's crop: half a cell of the map
