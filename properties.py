@@ -45,12 +45,13 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     )
     quality: bpy.props.EnumProperty(
         name="Quality",
-        description="Choose how many frames are looked at",
+        description="Choose how carefully the clip is looked at",
         items=(
-            ("best", "Best", "Look at every frame"),
+            ("high", "High", "Also align body parts and outline, which takes longer"),
+            ("standard", "Standard", "Look at every frame"),
             ("draft", "Draft", "Look at every second frame, for a first impression"),
         ),
-        default="best",
+        default="standard",
     )
     replace: bpy.props.BoolProperty(
         name="Replace Previous",

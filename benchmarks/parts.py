@@ -112,7 +112,7 @@ def watched(eyes: Eyes, images: list[np.ndarray]) -> list[Evidence]:
     focal = max(height, width)
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
     frames = [Frame(number=i, time=i / 30, image=image) for i, image in enumerate(images)]
-    return eyes.watch(frames, intrinsics, fps=30)
+    return eyes.watch(frames, intrinsics, fps=30, parts=True)
 
 
 def told_of_limbs(frame: KitFrame, names: tuple[str, ...], person: Evidence) -> Counter:
@@ -242,7 +242,7 @@ def main() -> None:
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    eyes, tiles = Eyes.open("cpu", parts=True), []
+    eyes, tiles = Eyes.open("cpu"), []
     rows = [sides(eyes, kit, chosen.most, chosen.shown, tiles) for kit in chosen.kits]
     if chosen.clip:
         tiles += clip_tiles(eyes, chosen.clip, 8)

@@ -11,6 +11,7 @@ class Options:
     start: int | None = None  # first frame, by its number in the source
     end: int | None = None  # last frame
     stride: int = 1  # look at every so many-th frame
+    parts: bool = False  # look at body parts as well, and align the body with them
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees
     intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both

@@ -48,6 +48,7 @@ class Models:
     device: torch.device
     eyes: Eyes
     body: BodyModel  # with the vertices that keypoints need
+    skin: BodyModel  # the same body's low mesh, for parts and outlines
     prior: PosePrior
     dynamics: Dynamics | None = None  # in the prior's latents; without them motion is only smooth
 
@@ -63,6 +64,7 @@ class Models:
             device=chosen,
             eyes=Eyes.open(chosen.type),
             body=BodyModel.load("keypoints").to(chosen),
+            skin=BodyModel.load("low").to(chosen),
             prior=PoseFlow.load().to(chosen),
             dynamics=Dynamics.load(WEIGHTS_FILE).to(chosen),
         )
@@ -144,6 +146,7 @@ def perceive(
             intrinsics,
             fps=clip.info.fps / options.stride,
             max_people=options.people,
+            parts=options.parts,
             report=_telling(report, "look", total and math.ceil(total / options.stride)),
         )
     if not people:
@@ -175,6 +178,7 @@ def estimate(
                 models.prior,
                 report=_telling(report, f"descend {person}/{len(sight.people)}", None),
                 dynamics=models.dynamics,
+                skin=models.skin if options.parts else None,
             )
             for person, evidence in enumerate(sight.people, start=1)
         ]
@@ -205,11 +209,14 @@ def _undistorted(
     if not distortion:
         return evidence
     keypoints = evidence.keypoints.copy()
-    pixels = camera.undistort(
-        keypoints[..., :2].astype(np.float64), intrinsics, np.array(distortion)
-    )
+    coefficients = np.array(distortion)
+    pixels = camera.undistort(keypoints[..., :2].astype(np.float64), intrinsics, coefficients)
     keypoints[..., :2] = pixels
-    return dataclasses.replace(evidence, keypoints=keypoints)
+    crops = (
+        evidence.crops.copy()
+    )  # parts move with their crop; that they bend within it is left out
+    crops[:, :2] = camera.undistort(crops[:, :2].astype(np.float64), intrinsics, coefficients)
+    return dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
 
 
 def _grounded(

@@ -11,8 +11,11 @@ from ..sources import clip_name
 
 FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
 
-
-STRIDES = {"best": 1, "draft": 2}  # of the qualities
+QUALITIES: dict[str, dict[str, Any]] = {
+    "draft": {"stride": 2},
+    "standard": {},
+    "high": {"parts": True},
+}
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +29,9 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
     """How carefully to look."""
     parser.add_argument(
         "--quality",
-        choices=STRIDES,
-        default="best",
-        help="draft looks at every second frame only; default: best",
+        choices=QUALITIES,
+        default="standard",
+        help="draft looks at every second frame only, high also aligns body parts; default: standard",
     )
 
 
@@ -76,11 +79,11 @@ def pipeline_options(chosen: dict[str, Any]) -> Options:
         raise BadInputError(
             f"--end {values['end']} lies before --start {values['start']}: exchange them."
         )
-    quality = chosen.get("quality") or "best"
-    if quality not in STRIDES:
-        raise BadInputError(f"--quality is {quality!r}: choose {' or '.join(STRIDES)}.")
-    values |= {"stride": STRIDES[quality], "distortion": _lens(values.get("distortion", ()))}
-    return Options(**values)
+    quality = chosen.get("quality") or "standard"
+    if quality not in QUALITIES:
+        raise BadInputError(f"--quality is {quality!r}: choose {', '.join(QUALITIES)}.")
+    values["distortion"] = _lens(values.get("distortion", ()))
+    return Options(**values, **QUALITIES[quality])
 
 
 def _lens(distortion: Any) -> tuple[float, ...]:  # noqa: ANN401 - a request may hold anything

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..video import Frame
 from .blazepose import BlazePose
 from .evidence import Evidence
 from .linking import gather
-from .parts import PartSight
+from .parts import PartHead, PartSight
 from .people import PeopleDetector
 from .pursuit import Detector, Picture, Pursuit, PursuitConfig
 from .sightings import Pose
@@ -24,9 +25,19 @@ class Eyes:
     """Watches clips with two networks: one finds people, one sees a person's pose."""
 
     def __init__(
-        self, pose: Pose, detector: Detector, config: PursuitConfig | None = None
+        self,
+        pose: Pose,
+        detector: Detector,
+        config: PursuitConfig | None = None,
+        device: str = "cpu",
     ) -> None:
         self.pose, self.detector, self.config = pose, detector, config or PursuitConfig()
+        self.device = device
+
+    @cached_property
+    def part_sight(self) -> Pose:
+        """The pose network, telling parts as well; the head is loaded when it is first asked for."""
+        return PartSight(self.pose, PartHead.load().to(self.device))
 
     @classmethod
     def open(
@@ -34,18 +45,16 @@ class Eyes:
         device: str = "auto",
         folder: Path = WEIGHTS / "perception",
         config: PursuitConfig | None = None,
-        *,
-        parts: bool = False,
     ) -> "Eyes":
-        """Load the networks to a device: "auto", "cpu" or "cuda"; `parts` are told only if asked for.
+        """Load the networks to a device: "auto", "cpu" or "cuda".
 
         Raises:
             BadInputError: a network is missing or damaged.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        pose = (PartSight if parts else BlazePose).open(folder, device)
-        return cls(pose, PeopleDetector.open(folder, device), config)
+        pose = BlazePose.open(folder, device)
+        return cls(pose, PeopleDetector.open(folder, device), config, device)
 
     def watch(
         self,
@@ -54,6 +63,7 @@ class Eyes:
         *,
         fps: float,
         max_people: int | None = None,
+        parts: bool = False,
         report: Callable[[int], None] = lambda done: None,
     ) -> list[Evidence]:
         """Follow the people in a clip.
@@ -66,13 +76,17 @@ class Eyes:
             intrinsics: of the full frame.
             fps: frames a second.
             max_people: how many to keep, those who are seen most and largest; None keeps all.
+            parts: whether to tell body parts, too.
             report: told how many frames are done.
 
         Returns:
             Evidence of each person, in order of appearance; none if nobody is in view.
+
+        Raises:
+            BadInputError: parts are asked for, and their weights are missing or damaged.
         """
         pursuit = Pursuit(
-            self.pose,
+            self.part_sight if parts else self.pose,
             self.detector,
             intrinsics,
             fps=fps,

@@ -41,7 +41,7 @@ class FakeEyes:
     def __init__(self, puppet, prior):
         self._puppet, self._prior = puppet, prior
 
-    def watch(self, frames, intrinsics, *, fps, max_people, report):
+    def watch(self, frames, intrinsics, *, fps, max_people, parts, report):
         count = 0
         for count, _ in enumerate(frames, start=1):
             report(count)
@@ -58,6 +58,7 @@ def fake_models(monkeypatch):
         "device": torch.device("cpu"),
         "eyes": eyes,
         "body": body,
+        "skin": BodyModel.load("low"),
         "prior": GaussianPrior.load(),
     }.items():
         object.__setattr__(models, name, value)
