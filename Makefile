@@ -10,7 +10,7 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors bench-priors evaluate doctor clean
+.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors bench-priors parts bench-parts evaluate doctor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -81,6 +81,19 @@ bench-priors: setup  ## compare priors, dynamics, and the fit under them: make b
 	$(RUN) -m benchmarks.priors $(MOCAP) --save
 	$(RUN) -m benchmarks.dynamics $(MOCAP) --save
 	$(RUN) -m benchmarks.fit $(MOCAP) --dynamics --save
+
+parts: setup  ## make pictures and train the part head anew: make parts MOCAP=folder
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps OpenEXR==3.3.5
+	$(RUN) -m tools.fetch_scenery
+	$(RUN) -m hund_backend.training.pictures.generate $(MOCAP) --scenery $(CACHE)/scenery --output $(CACHE)/pictures
+	$(RUN) -m hund_backend.training.part_features $(CACHE)/pictures $(CACHE)/part_features
+	$(RUN) -m hund_backend.training.fit_parts $(CACHE)/part_features
+
+bench-parts: setup  ## renderer, part head, and the fit with parts: make bench-parts MOCAP=folder KITS="folder folder"
+	$(RUN) -m benchmarks.renderer $(MOCAP) --save
+	$(RUN) -m benchmarks.parts $(CACHE)/part_features $(CACHE)/pictures --kits $(KITS) --save
+	$(RUN) -m benchmarks.alignment --pictures $(CACHE)/pictures --save
+	$(RUN) -m benchmarks.alignment_clips $(MOCAP) --save
 
 evaluate: setup  ## score data kits: make evaluate KITS="folder folder"
 	$(RUN) -m hund_backend evaluate $(KITS) --output out/evaluation
