@@ -79,9 +79,9 @@ def stretched(stored: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
 def extract(pictures: Album, eyes: BlazePose, folder: Path, split: Split) -> None:
     """Write the features of a split's pictures that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    for first in range(0, len(pictures), PER_FILE):
-        indices = range(first, min(first + PER_FILE, len(pictures)))
-        for kind in KINDS if split == "train" else KINDS[:1]:
+    for kind in KINDS if split == "train" else KINDS[:1]:
+        for first in range(0, len(pictures), PER_FILE):
+            indices = range(first, min(first + PER_FILE, len(pictures)))
             path = folder / f"{split}-{first // PER_FILE:05d}-{kind}.safetensors"
             if path.exists() and _rows(path) == len(indices):
                 continue
