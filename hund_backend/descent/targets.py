@@ -62,7 +62,7 @@ class Targets:
         observed = torch.from_numpy(evidence.observed.copy())
         keypoints = torch.from_numpy(evidence.keypoints.astype(np.float64))
         landmarks = torch.from_numpy(evidence.world_landmarks.astype(np.float64))
-        confidence = keypoints[..., 2] * observed[:, None] * _shares().to(keypoints)
+        confidence = keypoints[..., 2] * observed[:, None] * keypoint_shares().to(keypoints)
         return cls(
             pixels=keypoints[..., :2],
             confidence=confidence,
@@ -80,7 +80,7 @@ class Targets:
         return Targets(**chosen, parts=parts)
 
 
-def _shares() -> Float[Tensor, " keypoints"]:
+def keypoint_shares() -> Float[Tensor, " keypoints"]:
     """Weight of each keypoint among its like."""
     shares = torch.ones(NUM_KEYPOINTS)
     for place, name in enumerate(BLAZEPOSE_NAMES):

@@ -1,0 +1,130 @@
+"""Detections: what the frozen eyes say of pictures whose people are known, kept on disk.
+
+`python -m hund_backend.training.detections PICTURES FOLDER` looks at every picture once and goes on
+where it was. Detections with their truth are what the detector's errors are learned from.
+"""
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, get_args, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from hund_backend.errors import BadInputError
+from hund_backend.perception.blazepose import BlazePose, Look
+from hund_backend.perception.confidence import keypoint_confidence
+from hund_backend.perception.crops import image_from_crop, move
+from hund_backend.perception.eyes import WEIGHTS
+from hund_backend.perception.sightings import LIMB_JOINTS, NUM_KEYPOINTS
+
+from .motion_set import Split
+from .part_features import coverage
+from .pictures.scene import Picture
+from .pictures.shards import PictureSet
+
+logger = logging.getLogger(__name__)
+
+PER_FILE = 250
+BATCH = 10  # crops at once
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Pictures of people with their truth, as PictureSet."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Picture:
+        """One of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """What was said of pictures, and what is true; frame and camera frame of each picture."""
+
+    keypoints: Float32[np.ndarray, "pictures 33 2"]  # px of the frame
+    confidence: Float32[np.ndarray, "pictures 33"]
+    landmarks: Float32[np.ndarray, "pictures 33 3"]  # metres from the mid-hip, axes of the crop
+    labels: np.ndarray  # "pictures 64 64": the part that covers most of each cell
+    rotations: Float32[np.ndarray, "pictures 63 3 3"]  # true; parent-relative, pelvis → camera
+    root_translation: Float32[np.ndarray, "pictures 3"]
+    betas: Float32[np.ndarray, "pictures 16"]
+    intrinsics: Float32[np.ndarray, "pictures 3 3"]  # of the frame
+    crop: Float32[np.ndarray, "pictures 4"]
+
+    @classmethod
+    def read(cls, folder: Path, split: Split) -> "Detections":
+        """All detections of a split; BadInputError if there are none."""
+        paths = sorted(folder.glob(f"{split}-*.safetensors"))
+        if not paths:
+            raise BadInputError(f"{folder} has no detections of the split '{split}': make some.")
+        files = [load_file(path) for path in paths]
+        return cls(**{name: np.concatenate([file[name] for file in files]) for name in files[0]})
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+def detect(pictures: Pictures, eyes: BlazePose, folder: Path, split: Split) -> None:
+    """Write the detections in a split's pictures that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(pictures), PER_FILE):
+        indices = range(first, min(first + PER_FILE, len(pictures)))
+        path = folder / f"{split}-{first // PER_FILE:05d}.safetensors"
+        if path.exists() and _rows(path) == len(indices):
+            continue
+        starts = range(0, len(indices), BATCH)
+        batches = [[pictures[i] for i in indices[start : start + BATCH]] for start in starts]
+        parts = [_detected(batch, eyes) for batch in batches]
+        aside = path.with_suffix(".part")
+        save_file({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}, aside)
+        aside.replace(path)
+        logger.info("%s: %d pictures", path.name, len(indices))
+
+
+def _rows(path: Path) -> int:
+    with safe_open(path, "np") as file:
+        return file.get_slice("crop").get_shape()[0]
+
+
+def _detected(pictures: list[Picture], eyes: BlazePose) -> dict[str, np.ndarray]:
+    """What is kept of some pictures."""
+    look = eyes.look(np.stack([picture.image for picture in pictures]))
+    crops = np.stack([picture.crop for picture in pictures]).astype(float)
+    told = {
+        "keypoints": move(look.keypoints[:, :NUM_KEYPOINTS].astype(float), image_from_crop(crops)),
+        "confidence": _confidence(look),
+        "landmarks": look.world_landmarks[:, :NUM_KEYPOINTS],
+        "crop": crops,
+    }
+    for name in ("rotations", "root_translation", "betas", "intrinsics"):
+        told[name] = np.stack([getattr(picture, name) for picture in pictures])
+    told = {name: np.ascontiguousarray(values, np.float32) for name, values in told.items()}
+    shown = [coverage(picture.labels).argmax(0).astype(np.uint8) for picture in pictures]
+    return told | {"labels": np.stack(shown)}
+
+
+def _confidence(look: Look) -> np.ndarray:
+    quality = look.peaks[:, LIMB_JOINTS].mean(axis=1)
+    return keypoint_confidence(look.peaks, look.visibility, quality)[:, :NUM_KEYPOINTS]
+
+
+def main() -> None:
+    """Look at every picture of a folder, or go on doing so."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", type=Path, help="folder of the pictures")
+    parser.add_argument("folder", type=Path, help="where the detections go")
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    eyes = BlazePose.open(WEIGHTS / "perception")
+    for split in get_args(Split):
+        detect(PictureSet(chosen.pictures, split), eyes, chosen.folder, split)
+
+
+if __name__ == "__main__":
+    main()
