@@ -118,7 +118,7 @@ def main() -> None:
         text += section
     head = f"# Dynamics over the latents of {prior_file.name}\n\n"
     head += measuring.environment(PACKAGES, chosen.cores)
-    head += f"* `python -m benchmarks.dynamics MOCAP_FOLDER --prior {chosen.prior}`\n\n"
+    head += f"\n* `python -m benchmarks.dynamics MOCAP_FOLDER --prior {chosen.prior}`\n\n"
     if chosen.save:
         print(measuring.save("dynamics", head + text))
 

@@ -18,7 +18,7 @@ from .marionette import Numbers, Posed
 from .targets import NUM_KEYPOINTS
 
 GLANCE = 16  # cells along a side of the map that the context network looks at
-STEP = 0.1  # of the last layer's values: the first steps of an untrained cell are small
+STEP = 0.5  # of the last layer's values: the first steps of an untrained cell are small
 
 
 class ContextNetwork(nn.Module):

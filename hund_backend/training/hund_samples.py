@@ -130,9 +130,9 @@ class MotionPeople:
             return mean + spread * torch.randn(count, 1, generator=generator)
 
         level = chance_of(config.level, count, generator) > 0
-        pitch = torch.where(level, normal(-6, config.tilt_deg), uniform(-70, 30)).deg2rad()
+        pitch = torch.where(level, normal(-6.0, config.tilt_deg), uniform(-70.0, 30.0)).deg2rad()
         straight = chance_of(0.9, count, generator) > 0
-        roll = torch.where(straight, normal(0, 4), uniform(-30, 30)).deg2rad()
+        roll = torch.where(straight, normal(0.0, 4.0), uniform(-30.0, 30.0)).deg2rad()
         yaw = uniform(-math.pi, math.pi)
         x, y, z = torch.eye(3)
         upright = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
@@ -140,7 +140,7 @@ class MotionPeople:
         turn = turn @ rotvec_to_matrix(yaw * y)
         tumbled = chance_of(config.tumbled, count, generator)
         axis = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-        return turn @ rotvec_to_matrix(tumbled * uniform(0, math.pi) * axis)
+        return turn @ rotvec_to_matrix(tumbled * uniform(0.0, math.pi) * axis)
 
     def _places(
         self, points: Float[Tensor, "count keypoints 3"], generator: torch.Generator
@@ -180,8 +180,8 @@ class MotionPeople:
         turn = torch.where(turned, about[:, 3], torch.zeros(count, dtype=about.dtype))
         box = _round_box(rays.double(), turn)
         crops = torch.where(boxed[:, None], box, about)
-        growth = torch.where(boxed, normal(0.1, 0.14), normal(0, 0.08))
-        crops[:, 3] += torch.where(boxed, normal(0, 0.15), normal(0, 0.1))
+        growth = torch.where(boxed, normal(0.1, 0.14), normal(0.0, 0.08))
+        crops[:, 3] += torch.where(boxed, normal(0.0, 0.15), normal(0.0, 0.1))
         crops[:, :2] += crops[:, 2:3] * 0.025 * torch.randn(count, 2, generator=generator)
         crops[:, 2] *= growth.exp()
         return crops.numpy()

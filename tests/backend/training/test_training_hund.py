@@ -1,0 +1,357 @@
+"""Laws of how HUND is trained: samples, lent errors, learning losses, resuming, and what is gained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.body.skeleton import JOINT_NAMES, KEYPOINT_MIRROR
+from hund_backend.descent.crop_evidence import CropEvidence
+from hund_backend.descent.feedback import TERMS
+from hund_backend.descent.hund import Hund, HundConfig
+from hund_backend.errors import BadInputError
+from hund_backend.perception.crops import around_points, camera_from_crop
+from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.training.augmentation import AugmentationConfig
+from hund_backend.training.detections import Detections
+from hund_backend.training.detector_errors import LIMBS, ErrorConfig, Told
+from hund_backend.training.fit_hund import (
+    HundRecipe,
+    MixedPeople,
+    UnlabelledPeople,
+    batch_loss,
+    scored,
+    train,
+)
+from hund_backend.training.hund_samples import MotionPeople, PicturedPeople
+from hund_backend.training.hund_scores import similar, stage_scores
+from hund_backend.training.learning_loss import FORMS, learning_loss
+from hund_backend.training.motion_set import MotionSet
+
+SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, glance=8)
+RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), pictured=0.25)
+NO_SPOILING = ErrorConfig(jitter=0.0, astray=0.0, exchanged=0.0, doubted=0.0, least=1.0, most=1.0)
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return PoseFlow.load()
+
+
+@pytest.fixture(scope="module")
+def body():
+    return BodyModel.load("keypoints")
+
+
+def network(body, prior, config=SMALL):
+    torch.manual_seed(0)
+    return Hund(config, body, prior)
+
+
+@pytest.fixture(scope="module")
+def marionette(body, prior):
+    return network(body, prior).marionette
+
+
+@pytest.fixture
+def chance():
+    return torch.Generator().manual_seed(0)
+
+
+def poses(frames=60, size=0.25):
+    """Made-up motion: people who stand and move every joint a little."""
+    generator = torch.Generator().manual_seed(5)
+    turns = size * torch.randn(frames, len(JOINT_NAMES), 3, generator=generator)
+    turns[:, 0] *= 0.2
+    return MotionSet(
+        rotations=rotvec_to_matrix(turns),
+        translation=torch.zeros(frames, 3),
+        contacts=torch.zeros(frames, 4, dtype=torch.bool),
+        starts=torch.tensor([0, frames // 2, frames]),
+        names=("made/up", "made/again"),
+        splits=("train", "validation"),
+        usable=torch.ones(frames, dtype=torch.bool),
+        fps=30.0,
+    )
+
+
+def detections(marionette, count=20, noise_px=2.0):
+    """What an imagined detector says of people in pictures of 500 pixels."""
+    rng = np.random.default_rng(2)
+    rotations = poses(count).rotations
+    rotations[:, 0] = torch.diag(torch.tensor([1.0, -1, -1])) @ rotations[:, 0]
+    places = torch.tensor([0.3, -0.1, 4.0]).repeat(count, 1)
+    betas = torch.zeros(count, 16)
+    points = marionette.pose(rotations[:, list(marionette.moved)], places, betas).points.numpy()
+    camera = np.array([[500.0, 0, 250], [0, 500, 250], [0, 0, 1]])
+    pixels = (points @ camera.T)[..., :2] / points[..., 2:]
+    crops = np.stack([around_points(person, 0.1) for person in pixels])
+    turn = np.stack([camera_from_crop(crop, camera) for crop in crops])
+    landmarks = (points - points[:, [23, 24]].mean(1, keepdims=True)) @ turn
+    labels = np.zeros((count, 64, 64), np.uint8)
+    labels[:, 20:50, 25:40] = 2
+    arrays = {
+        "keypoints": pixels + noise_px * rng.normal(size=pixels.shape),
+        "confidence": np.full((count, 33), 0.8),
+        "landmarks": landmarks,
+        "rotations": rotations.numpy(),
+        "root_translation": places.numpy(),
+        "betas": betas.numpy(),
+        "intrinsics": np.repeat(camera[None], count, axis=0),
+        "crop": crops,
+    }
+    arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
+    return Detections(labels=labels, **arrays)
+
+
+@pytest.fixture(scope="module")
+def pictures(marionette):
+    return PicturedPeople(detections(marionette), marionette)
+
+
+@pytest.fixture(scope="module")
+def motion(marionette, pictures):
+    return MotionPeople(
+        poses(), "train", marionette, pictures.errors(), augmentation=AugmentationConfig()
+    )
+
+
+def costs(hund, prior, sample):
+    """The terms at the truth."""
+    truth, seen = sample.truth, sample.seen
+    numbers = hund.marionette.numbers_of(truth.posed, truth.betas, seen.span, prior)
+    posed = hund.marionette(numbers, seen.span)
+    terms = hund.critic(numbers, posed, seen).terms
+    return dict(zip(TERMS, terms.T, strict=True)), posed
+
+
+def test_people_without_errors_are_seen_where_they_are(body, prior, marionette, chance):
+    hund = network(body, prior)
+    sample = MotionPeople(poses(), "train", marionette, None).draw(64, chance)
+    terms, posed = costs(hund, prior, sample)
+    assert terms["keypoints"].max() < 0.05
+    assert (posed.translation[:, 2] > 0.3).all()
+    inside = (sample.seen.keypoints.abs() < 0.55).all(-1).float().mean()
+    assert inside > 0.97
+    small = sample.seen.keypoints[..., 1]
+    assert (small.amax(1) - small.amin(1)).median() > 0.4
+
+
+def test_mirrored_pictures_tell_as_much_as_plain_ones(body, prior, pictures):
+    hund, half = network(body, prior), len(pictures) // 2
+    plain, _ = costs(hund, prior, pictures.at(torch.arange(half)))
+    mirrored, _ = costs(hund, prior, pictures.at(torch.arange(half, 2 * half)))
+    for term in ("keypoints", "landmarks", "parts"):
+        torch.testing.assert_close(plain[term], mirrored[term], atol=2e-3, rtol=1e-3)
+
+
+def test_lent_errors_are_those_of_the_pictures(marionette, pictures, chance):
+    """Without spoiling, the mean square of the errors is that of the lenders."""
+    own, errors = pictures.errors(), pictures.errors()
+    errors.config = NO_SPOILING
+    sample = MotionPeople(poses(), "train", marionette, None).draw(200, chance)
+    true = Told(sample.seen.keypoints, sample.seen.landmarks, sample.seen.confidence)
+    told = errors.applied(true, chance)
+    lent = (told.keypoints - true.keypoints).square().mean().sqrt()
+    assert 0.5 < lent / own.keypoints.square().mean().sqrt() < 2
+    assert set(told.confidence.unique().tolist()) <= set(own.confidence.unique().tolist())
+
+
+def test_people_get_the_errors_of_those_who_stand_like_them(pictures, chance):
+    own = pictures.errors()
+    errors = pictures.errors()
+    errors.config = replace(NO_SPOILING, lenders=10_000)
+    true = Told(
+        pictures.seen.keypoints - own.keypoints,
+        pictures.seen.landmarks - own.landmarks,
+        torch.ones_like(pictures.seen.confidence),
+    )
+    told = errors.applied(true, chance)
+    torch.testing.assert_close(told.keypoints, pictures.seen.keypoints, atol=1e-5, rtol=0)
+
+
+def test_exchanged_legs_are_exchanged_whole(pictures, chance):
+    errors = pictures.errors()
+    errors.config = replace(NO_SPOILING, lenders=10_000, exchanged=1.0)
+    own = pictures.errors()
+    true = Told(
+        pictures.seen.keypoints - own.keypoints,
+        pictures.seen.landmarks - own.landmarks,
+        torch.ones_like(pictures.seen.confidence),
+    )
+    told = errors.applied(true, chance)
+    limbs = [place for limb in LIMBS for place in limb]
+    mirror = torch.tensor(KEYPOINT_MIRROR["blazepose"])[limbs]
+    torch.testing.assert_close(
+        told.keypoints[:, limbs], pictures.seen.keypoints[:, mirror], atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(
+        told.keypoints[:, :11], pictures.seen.keypoints[:, :11], atol=1e-5, rtol=0
+    )
+
+
+def test_the_same_seed_draws_the_same_people(motion):
+    first, second = (motion.draw(5, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first.seen.keypoints, second.seen.keypoints)
+    assert torch.equal(first.truth.posed.joints, second.truth.posed.joints)
+
+
+def test_there_are_no_detections_where_there_are_none(tmp_path):
+    with pytest.raises(BadInputError, match="no detections"):
+        Detections.read(tmp_path, "train")
+
+
+DESCENDING = torch.tensor([[4.0, 4.0], [3.0, 2.0], [2.0, 1.0]])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_descent_that_goes_farther_costs_less(form):
+    better = DESCENDING.clone()
+    better[-1] -= 0.5
+    assert learning_loss(better, form, warmth=0.1) < learning_loss(DESCENDING, form, warmth=0.1)
+
+
+def test_the_forms_are_what_they_are_called():
+    losses = torch.tensor([[4.0], [1.0], [3.0]])
+    assert learning_loss(losses, "sum") == 2
+    assert learning_loss(losses, "last") == 3
+    assert learning_loss(losses, "min") == 1
+    assert learning_loss(losses, "improvement") == -1.5
+    assert learning_loss(losses, "sum", progress=1.0) == 3
+    assert learning_loss(losses, "sum", start=0.5) == 4
+    assert learning_loss(losses[:1], "last") == 4
+    with pytest.raises(ValueError, match="unknown form"):
+        learning_loss(losses, "none")
+
+
+def test_improvement_never_asks_for_a_worse_start():
+    losses = DESCENDING.clone().requires_grad_()
+    learning_loss(losses, "improvement").backward()
+    assert (losses.grad >= 0).all()
+    assert (losses.grad[1:] > 0).all()
+
+
+def test_similar_points_are_those_turned_scaled_and_shifted(chance):
+    points = torch.randn(4, 22, 3, generator=chance)
+    turn = rotvec_to_matrix(torch.randn(4, 3, generator=chance))
+    target = 1.7 * points @ turn.mT + torch.randn(4, 1, 3, generator=chance)
+    torch.testing.assert_close(similar(points, target), target, atol=1e-4, rtol=0)
+
+
+def test_the_truth_scores_nothing(body, prior, motion, chance):
+    hund = network(body, prior)
+    sample = motion.draw(6, chance)
+    steps = hund(sample.seen, 1)
+    at_truth = [steps[0]._replace(posed=sample.truth.posed)]
+    scores = stage_scores(at_truth, sample.truth)[0].means()
+    assert max(scores["mpjpe_mm"], scores["pa_mpjpe_mm"], scores["translation_mm"]) < 0.1
+
+
+class Stops:
+    """People who run out after so many draws."""
+
+    def __init__(self, people, most):
+        self.people, self.left = people, most
+
+    def draw(self, count, generator):
+        if self.left <= 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return self.people.draw(count, generator)
+
+
+def test_a_training_goes_on_as_if_it_had_not_been_cut_off(
+    body, prior, motion, pictures, chance, tmp_path
+):
+    people = MixedPeople(motion, pictures, RECIPE.pictured)
+    validation = {"motion": motion.draw(8, chance)}
+    path = tmp_path / "hund.checkpoint"
+    whole = network(body, prior)
+    curve = train(whole, prior, people, None, validation, RECIPE)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(body, prior), prior, Stops(people, 5), None, validation, RECIPE, path)
+    again = network(body, prior)
+    assert train(again, prior, people, None, validation, RECIPE, path) == curve
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(weights, again.state_dict()[name]), name
+
+
+class Always:
+    """The same people again and again."""
+
+    def __init__(self, sample):
+        self.sample = sample
+
+    def draw(self, count, generator):
+        return self.sample
+
+
+def test_one_batch_can_be_learned_by_heart(body, prior, motion, chance):
+    hund, sample = network(body, prior), motion.draw(16, chance)
+    before = scored(hund, sample)[-1]
+    recipe = replace(RECIPE, steps=150, every=150, rate=3e-3)
+    train(hund, prior, Always(sample), None, {}, recipe)
+    after = scored(hund, sample)
+    assert after[-1]["mpjpe_mm"] < 0.3 * before["mpjpe_mm"]
+    assert after[-1]["loss"] < after[0]["loss"]
+    assert after[-1]["loss"] < 0.5 * before["loss"]
+
+
+def test_a_short_training_helps_people_whom_it_has_not_seen(
+    body, prior, marionette, motion, chance
+):
+    others = MotionPeople(poses(), "validation", marionette, motion.errors).draw(64, chance)
+    hund = network(body, prior)
+    before = scored(hund, others)[-1]
+    train(
+        hund, prior, motion, None, {}, replace(RECIPE, steps=100, every=100, rate=3e-3, batch=32)
+    )
+    stages = scored(hund, others)
+    assert stages[-1]["mpjpe_mm"] < 0.7 * before["mpjpe_mm"]
+    assert stages[-1]["loss"] < stages[0]["loss"] < before["loss"]
+
+
+def test_without_any_truth_the_evidence_teaches(body, prior, motion, chance):
+    sample = motion.draw(32, chance)
+    hund = network(body, prior)
+    before = scored(hund, sample)[-1]["loss"]
+    recipe = replace(RECIPE, regime="self_supervised", steps=60, every=60, rate=3e-3, batch=16)
+    train(hund, prior, None, UnlabelledPeople(sample.seen), {}, recipe)
+    assert scored(hund, sample)[-1]["loss"] < 0.5 * before
+
+
+def test_mixed_training_learns_from_both(body, prior, motion, pictures, chance):
+    hund = network(body, prior)
+    unlabelled = UnlabelledPeople(motion.draw(16, chance).seen)
+    labelled, without = Stops(motion, 1000), Stops(unlabelled, 1000)
+    recipe = replace(RECIPE, regime="mixed", steps=12, every=12)
+    train(hund, prior, labelled, without, {}, recipe)
+    assert labelled.left < 1000
+    assert without.left < 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"through_flow": False},
+        {"tells_losses": False, "tells_residuals": False},
+        {"remembers": False},
+    ],
+)
+def test_every_variant_can_be_trained(body, prior, motion, pictures, chance, change):
+    hund = network(body, prior, replace(SMALL, **change))
+    sample = MixedPeople(motion, pictures, 0.5).draw(8, chance)
+    loss = batch_loss(hund, prior, sample, RECIPE, 2)
+    loss.backward()
+    assert loss.isfinite()
+    assert hund.context.first.weight.grad.abs().max() > 0
+
+
+def test_evidence_moves_between_devices_and_precisions(motion, chance):
+    seen = motion.draw(3, chance).seen.to(torch.float64)
+    assert isinstance(seen, CropEvidence)
+    assert seen.keypoints.dtype == torch.float64
+    assert seen.has_parts.dtype == torch.bool
