@@ -75,9 +75,7 @@ class DetectorErrors:
     def applied(self, true: Told, generator: torch.Generator) -> Told:
         """What the detector might have told of others."""
         config, count = self.config, len(true.keypoints)
-        lenders = torch.randint(
-            len(self.likeness), (min(config.lenders, len(self.likeness)),), generator=generator
-        )
+        lenders = torch.randperm(len(self.likeness), generator=generator)[: config.lenders]
         apart = torch.cdist(_likeness(true), self.likeness[lenders])
         lender = lenders[apart.argmin(1)]
         factor = config.least + (config.most - config.least) * torch.rand(

@@ -43,10 +43,8 @@ def learning_loss(
         value = later[-1].mean()
     elif form == "min":
         value = later.amin(0).mean()
-    elif form == "improvement":
+    else:
         best = losses.detach().cummin(0).values[:-1]
         value = (later - best).clamp(max=0).mean() + warmth * later.mean()
-    else:
-        raise ValueError(f"unknown form of the learning loss {form!r}; choose one of {FORMS}")
     spoiled = (later - losses[:-1].detach()).clamp(min=0).mean()
     return value + start * first.mean() + progress * spoiled
