@@ -6,7 +6,7 @@ computation serves training and use, so that it can learn from unlabelled pictur
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,8 @@ class HundConfig:
     tells_losses: bool = True  # the stages are told the losses
     tells_residuals: bool = True  # and what they are made of
     remembers: bool = True
+    sees_parts: bool = True  # the part map, where there is one
+    sees_landmarks: bool = True  # the detector's own 3D
     loss: LossConfig = field(default_factory=LossConfig)
 
 
@@ -101,6 +103,7 @@ class Hund(nn.Module):
     def forward(self, seen: CropEvidence, stages: int | None = None) -> list[Step]:
         """The descent: s_0 … s_M with M the number of stages, or as many as the config says."""
         config = self.config
+        seen = self._looked_at(seen)
         first, context = self.context(seen)
         flat = self.start + first
         memory = flat.new_zeros(len(flat), config.memory)
@@ -116,6 +119,15 @@ class Hund(nn.Module):
             flat = flat + step
             steps.append(self.weighed(flat, seen))
         return steps
+
+    def _looked_at(self, seen: CropEvidence) -> CropEvidence:
+        """The evidence without what the network is not to see."""
+        if not self.config.sees_parts:
+            nothing = torch.zeros_like(seen.has_parts)
+            seen = replace(seen, parts=torch.zeros_like(seen.parts), has_parts=nothing)
+        if not self.config.sees_landmarks:
+            seen = replace(seen, landmarks=torch.zeros_like(seen.landmarks))
+        return seen
 
     def weighed(self, flat: Float[Tensor, "batch numbers"], seen: CropEvidence) -> Step:
         """A state with its losses."""

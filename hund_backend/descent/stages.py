@@ -26,7 +26,7 @@ class ContextNetwork(nn.Module):
 
     def __init__(self, numbers: int, hidden: int, context: int, glance: int) -> None:
         super().__init__()
-        cells = (MAP_SIZE // (MAP_SIZE // GLANCE)) ** 2 * len(PART_NAMES)
+        cells = GLANCE**2 * len(PART_NAMES)
         self.glance = nn.Linear(cells, glance, bias=False)
         seen = NUM_KEYPOINTS * (2 + 2 + 1 + 3) + 1
         self.enter = nn.Linear(seen + glance + 1, hidden)
@@ -43,7 +43,6 @@ class ContextNetwork(nn.Module):
     ) -> tuple[Float[Tensor, "batch numbers"], Float[Tensor, "batch context"]]:
         """What to add to the mean person for s_0, and s^c."""
         known = seen.has_parts[:, None].to(seen.span)
-        cells = avg_pool2d(seen.parts, MAP_SIZE // GLANCE).flatten(1)
         values = torch.cat(
             (
                 2 * seen.keypoints.clamp(-2, 2).flatten(1),
@@ -51,7 +50,7 @@ class ContextNetwork(nn.Module):
                 seen.confidence,
                 2 * seen.landmarks.flatten(1),
                 seen.span.log()[:, None],
-                self.glance(cells),
+                self._glance(seen),
                 known,
             ),
             dim=-1,
@@ -61,6 +60,12 @@ class ContextNetwork(nn.Module):
             hidden = layer(hidden)
         hidden = self.norm(hidden)
         return self.first(hidden), self.context(hidden)
+
+    def _glance(self, seen: CropEvidence) -> Float[Tensor, "batch glance"]:
+        """What the part maps say as wholes; nothing where there are none."""
+        if not seen.has_parts.any():
+            return seen.span.new_zeros(len(seen), self.glance.out_features)
+        return self.glance(avg_pool2d(seen.parts, MAP_SIZE // GLANCE).flatten(1))
 
 
 class DescentStage(nn.Module):

@@ -32,7 +32,7 @@ from .detections import Detections
 from .hund_samples import MotionPeople, PicturedPeople, Sample, together
 from .hund_scores import stage_scores
 from .learning_loss import FORMS, Form, learning_loss
-from .motion_set import motion_set
+from .motion_set import MotionSet, motion_set
 from .supervision import SupervisionConfig, evidence_cost, supervised_cost
 from .weights import write_weights
 
@@ -285,7 +285,7 @@ def main() -> None:
 
 
 def validation_people(
-    poses: object, detections: Path, hund: Hund, count: int = 500
+    poses: MotionSet, detections: Path, hund: Hund, count: int = 500
 ) -> dict[str, Sample]:
     """People whom training does not see: of motion with lent errors, and of pictures."""
     pictures = PicturedPeople(

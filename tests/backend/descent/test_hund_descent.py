@@ -316,13 +316,14 @@ def test_a_straight_line_is_steady():
 
 
 def test_jitter_goes_and_a_jump_stays():
-    rng = np.random.default_rng(0)
-    truth = np.where(np.arange(60) < 30, 0.0, 1.0)[:, None]
+    rng, frames = np.random.default_rng(0), 200
+    truth = np.where(np.arange(frames) < 100, 0.0, 1.0)[:, None]
     noisy = truth + 0.01 * rng.normal(size=truth.shape)
-    steady = steadied(noisy, np.ones(60, bool), 0.01, 1.0, FPS)
-    away = np.abs(steady - truth)[:, 0]
-    assert away[5:25].mean() < 0.6 * np.abs(noisy - truth)[5:25].mean()
-    assert away[27:33].max() < 0.1
+    steady = steadied(noisy, np.ones(frames, bool), 0.01, 2.0, FPS)
+    away, before = np.abs(steady - truth)[:, 0], np.abs(noisy - truth)[:, 0]
+    assert away[5:95].mean() < 0.6 * before[5:95].mean()
+    assert away[98:102].max() < 0.4
+    assert np.delete(away, range(98, 102)).max() < 0.04
 
 
 def test_gaps_are_bridged_without_a_kink():

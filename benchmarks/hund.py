@@ -1,0 +1,236 @@
+"""The learned descent against gradients, stage by stage, on synthetic people held out.
+
+Run as `python -m benchmarks.hund MOCAP_FOLDER DETECTIONS`. Other subjects, takes and builds than in
+training: captured motion with the errors of the detector in held-out pictures, and those pictures
+themselves with what the detector says of them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from benchmarks import measuring
+from hund_backend.body.model import BodyModel
+from hund_backend.descent.hund import WEIGHTS_FILE, Hund, Step
+from hund_backend.descent.marionette import Posed
+from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.training.detections import Detections
+from hund_backend.training.hund_samples import MotionPeople, PicturedPeople, Sample
+from hund_backend.training.hund_scores import scores_of, similar
+from hund_backend.training.motion_set import motion_set
+
+PACKAGES = ("torch", "numpy")
+MARKS = (20, 100, 300)  # iterations of the fits that are scored
+RATES = {"the mean": 0.05, "s_0": 0.02, "s_M": 0.02}  # of Adam
+SPEED_FRAMES = 1024
+HEAD = """# The learned descent on synthetic people held out
+
+{environment}
+* `python -m benchmarks.hund MOCAP_FOLDER DETECTIONS --count {count} --lbfgs-frames {few}`; weights
+  {weights}
+* errors in mm: joints root-aligned (MPJPE) and after Procrustes (PA), vertices root-aligned (MPVPE),
+  pelvis in the camera frame; L is the loss that stages are told and that fits lower; "lower" is the
+  share of people whose L is below that of s_0; ms of processor time a person
+
+"""
+COLUMNS = ("MPJPE", "PA-MPJPE", "MPVPE", "translation", "L", "lower %", "ms")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of the table."""
+
+    name: str
+    values: tuple[float, ...]
+
+    def __str__(self) -> str:
+        numbers = [
+            f"{value:.2f}" if COLUMNS[i] in ("L", "ms") else f"{value:.0f}"
+            for i, value in enumerate(self.values)
+        ]
+        return f"| {self.name} | {' | '.join(numbers)} |"
+
+
+class Judge:
+    """Scores states of one set of people."""
+
+    def __init__(self, hund: Hund, sample: Sample) -> None:
+        self.hund, self.sample = hund, sample
+        self.skin = BodyModel.load("low")
+        self.truth = self._vertices(sample.truth.posed, sample.truth.betas)
+        with torch.no_grad():
+            self.start = hund(sample.seen, 0)[0]
+
+    @torch.no_grad()
+    def row(self, name: str, step: Step, milliseconds: float) -> Row:
+        """A state's line."""
+        loss = step.feedback.loss
+        mean = scores_of(step.posed, loss, self.sample.truth).means()
+        away = (self._vertices(step.posed, step.numbers.betas) - self.truth).norm(dim=-1).mean()
+        lower = 100 * (loss < self.start.feedback.loss).float().mean()
+        values = (mean["mpjpe_mm"], mean["pa_mpjpe_mm"], 1000 * float(away))
+        rest = (mean["translation_mm"], mean["loss"], float(lower), milliseconds)
+        return Row(name=name, values=(*values, *rest))
+
+    def _vertices(self, posed: Posed, betas: Tensor) -> Float[Tensor, "batch vertices 3"]:
+        same = torch.eye(3).expand(len(betas), 3, 3)
+        state = self.hund.marionette.state(posed, betas, same)
+        return self.skin(state.pose, state.betas, global_orient=state.global_orient).vertices
+
+
+def main() -> None:
+    """Print the tables."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    torch.set_num_threads(chosen.cores)
+    torch.manual_seed(0)
+    body, prior = BodyModel.load("keypoints"), PoseFlow.load()
+    hund = Hund.load(body, prior, chosen.weights)
+    environment = measuring.environment(PACKAGES, chosen.cores)
+    text = HEAD.format(
+        environment=environment,
+        count=chosen.count,
+        few=chosen.lbfgs_frames,
+        weights=_sha256(chosen.weights),
+    )
+    for name, sample in held_out(hund, chosen.mocap, chosen.detections, chosen.count).items():
+        text += f"## {name}\n\n" + table(hund, sample, chosen.lbfgs_frames)
+        print(text.rpartition("## ")[2], flush=True)
+    text += speeds(hund, chosen.mocap)
+    print(text)
+    if chosen.save:
+        print(measuring.save("hund", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("detections", type=Path, help="folder that training/detections.py fills")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
+    parser.add_argument("--count", type=int, default=256, help="people of each kind")
+    parser.add_argument("--lbfgs-frames", type=int, default=16, help="0 leaves L-BFGS out")
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+def held_out(hund: Hund, mocap: Path, detections: Path, count: int) -> dict[str, Sample]:
+    """People of held-out motion, and of held-out pictures."""
+    told = Detections.read(detections, "held_out")
+    pictures = PicturedPeople(told, hund.marionette, mirror=False)
+    motion = MotionPeople(motion_set(mocap), "held_out", hund.marionette, pictures.errors())
+    generator = torch.Generator().manual_seed(7)
+    chosen = torch.randperm(len(pictures), generator=generator)[:count]
+    return {"motion": motion.draw(count, generator), "pictures": pictures.at(chosen)}
+
+
+def table(hund: Hund, sample: Sample, few: int) -> str:
+    """The lines of one set of people."""
+    judge, count = Judge(hund, sample), len(sample.seen)
+    rows = [landmark_row(sample)]
+    with torch.no_grad(), measuring.Stopwatch() as watch:
+        steps = hund(sample.seen, 8)
+    each = 1000 * watch.cpu_seconds / count / len(steps)
+    rows += [judge.row(f"s_{i}", step, each * (i + 1)) for i, step in enumerate(steps)]
+    starts = {
+        "the mean": hund.start.repeat(count, 1),
+        "s_0": steps[0].numbers.flat(),
+        "s_M": steps[hund.config.stages].numbers.flat(),
+    }
+    for name, flat in starts.items():
+        for mark, milliseconds, found in adam(hund, sample, flat, RATES[name]):
+            title = f"Adam {mark} from {name}"
+            rows.append(judge.row(title, hund.weighed(found, sample.seen), milliseconds))
+    if few:
+        part = Sample(sample.seen.at(slice(0, few)), sample.truth.at(slice(0, few)))
+        some = Judge(hund, part)
+        for stage in (0, hund.config.stages):
+            reached = hund.weighed(steps[stage].numbers.flat()[:few], part.seen)
+            rows.append(some.row(f"s_{stage} (of the first {few})", reached, each * (stage + 1)))
+        for name in ("the mean", "s_M"):
+            for mark in MARKS:
+                found, milliseconds = lbfgs(hund, part, starts[name][:few], mark)
+                title = f"L-BFGS {mark} from {name} (of the first {few})"
+                rows.append(some.row(title, hund.weighed(found, part.seen), milliseconds))
+    lines = [f"| | {' | '.join(COLUMNS)} |", "|" + " --- |" * (len(COLUMNS) + 1)]
+    return "\n".join([*lines, *map(str, rows)]) + "\n\n"
+
+
+def landmark_row(sample: Sample) -> str:
+    """What the detector's own 3D is worth, of its keypoints."""
+    points = sample.truth.posed.points
+    apart = (similar(sample.seen.landmarks, points) - points).norm(dim=-1).mean()
+    return f"| detector's landmarks (its 33 points) | | {1000 * apart:.0f} | | | | | |"
+
+
+def adam(
+    hund: Hund, sample: Sample, flat: Float[Tensor, "batch numbers"], rate: float
+) -> list[tuple[int, float, Tensor]]:
+    """States after so many iterations of Adam on L, each with its processor time."""
+    flat = flat.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([flat], lr=rate)
+    found, started = [], time.process_time()
+    for iteration in range(1, max(MARKS) + 1):
+        optimizer.zero_grad()
+        hund.weighed(flat, sample.seen).feedback.loss.sum().backward()
+        optimizer.step()
+        if iteration in MARKS:
+            spent = 1000 * (time.process_time() - started) / len(flat)
+            found.append((iteration, spent, flat.detach().clone()))
+    return found
+
+
+def lbfgs(
+    hund: Hund, sample: Sample, flat: Float[Tensor, "batch numbers"], iterations: int
+) -> tuple[Float[Tensor, "batch numbers"], float]:
+    """States after so many iterations of L-BFGS on L, person by person, and the time of each."""
+    found, started = flat.detach().clone(), time.process_time()
+    for person in range(len(flat)):
+        seen = sample.seen.at(slice(person, person + 1))
+        here = flat[person : person + 1].detach().clone().requires_grad_()
+        optimizer = torch.optim.LBFGS(
+            [here], max_iter=iterations, history_size=20, line_search_fn="strong_wolfe"
+        )
+        optimizer.step(_closure(hund, here, seen, optimizer))
+        found[person] = here.detach()[0]
+    return found, 1000 * (time.process_time() - started) / len(flat)
+
+
+def _closure(
+    hund: Hund, here: Tensor, seen: object, optimizer: torch.optim.Optimizer
+) -> Callable[[], Tensor]:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = hund.weighed(here, seen).feedback.loss.sum()
+        loss.backward()
+        return loss
+
+    return closure
+
+
+@torch.no_grad()
+def speeds(hund: Hund, mocap: Path) -> str:
+    """Frames a second of the stages alone, evidence without parts."""
+    people = MotionPeople(motion_set(mocap), "held_out", hund.marionette, None)
+    seen = people.draw(SPEED_FRAMES, torch.Generator().manual_seed(0)).seen
+    best = []
+    for _ in range(5):
+        with measuring.Stopwatch() as watch:
+            hund.descend(seen)
+        best.append(watch)
+    wall, cpu = min(w.seconds for w in best), min(w.cpu_seconds for w in best)
+    told = f"{SPEED_FRAMES / wall:.0f} frames/s ({1000 * cpu / SPEED_FRAMES:.2f} ms of processor"
+    return f"{hund.config.stages} stages, states of all stages: {told} time a frame)\n"
+
+
+def _sha256(path: Path) -> str:
+    return json.loads(path.with_suffix(".json").read_text())["sha256"][:12]
+
+
+if __name__ == "__main__":
+    main()
