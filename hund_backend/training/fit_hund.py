@@ -33,7 +33,7 @@ from .hund_samples import MotionPeople, PicturedPeople, Sample, together
 from .hund_scores import stage_scores
 from .learning_loss import FORMS, Form, learning_loss
 from .motion_set import MotionSet, motion_set
-from .supervision import SupervisionConfig, evidence_cost, supervised_cost
+from .supervision import SupervisionConfig, evidence_cost, rendered_cost, supervised_cost
 from .weights import write_weights
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class HundRecipe:
     start: float = 0.2  # weight of L^0
     warmth: float = 0.3  # of the sum beside the improvement
     progress: float = 0.3
+    rendering: float = 0.0  # weight of the last state's rendered parts
     stages: tuple[int, int] = (3, 6)  # fewest and most in training, drawn for each batch
     pictured: float = 0.25  # share of people who come from pictures
     unlabelled: float = 0.5  # probability of a batch without truth, in the mixed regime
@@ -124,6 +125,7 @@ def train(
         the curve: step, mean training loss, and each validation's scores by stage.
     """
     device = hund.start.device
+    skin = BodyModel.load("low").to(device) if recipe.rendering > 0 else None
     generator = torch.Generator().manual_seed(recipe.seed)
     optimizer = torch.optim.AdamW(hund.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     progress: dict = {"step": 0, "curve": []}
@@ -137,7 +139,7 @@ def train(
         sample = on_device(people.draw(recipe.batch, generator), device)
         low, high = recipe.stages
         stages = int(torch.randint(low, high + 1, (), generator=generator))
-        loss = batch_loss(hund, prior, sample, recipe, stages)
+        loss = batch_loss(hund, prior, sample, recipe, stages, skin)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(hund.parameters(), recipe.clip)
@@ -157,9 +159,14 @@ def train(
 
 
 def batch_loss(
-    hund: Hund, prior: PoseFlow, sample: Sample, recipe: HundRecipe, stages: int
+    hund: Hund,
+    prior: PoseFlow,
+    sample: Sample,
+    recipe: HundRecipe,
+    stages: int,
+    skin: BodyModel | None = None,
 ) -> torch.Tensor:
-    """The learning loss of some people."""
+    """The learning loss of some people; the skin is what parts are rendered from, if they are."""
     steps = hund(sample.seen, stages)
     if sample.truth is None:
         losses = [evidence_cost(step) for step in steps]
@@ -168,6 +175,9 @@ def batch_loss(
         with torch.no_grad():
             wanted = hund.marionette.numbers_of(truth.posed, truth.betas, sample.seen.span, prior)
         losses = [supervised_cost(step, sample, wanted, recipe.supervision) for step in steps]
+    if skin is not None:
+        rendered = rendered_cost(steps[-1], sample.seen, hund.marionette, skin)
+        losses[-1] = losses[-1] + recipe.rendering * rendered
     return learning_loss(
         torch.stack(losses),
         recipe.form,
@@ -260,6 +270,7 @@ def main() -> None:
         rate=chosen.rate,
         seed=chosen.seed,
         pictured=chosen.pictured,
+        rendering=chosen.rendering,
     )
     if chosen.stages:
         recipe = replace(recipe, stages=tuple(chosen.stages))
@@ -312,6 +323,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=HundRecipe.batch)
     parser.add_argument("--rate", type=float, default=HundRecipe.rate)
     parser.add_argument("--pictured", type=float, default=HundRecipe.pictured)
+    parser.add_argument("--rendering", type=float, default=HundRecipe.rendering)
     parser.add_argument("--seed", type=int, default=HundRecipe.seed)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--weights", type=Path, help="to start from")

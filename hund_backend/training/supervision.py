@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hund_backend.body.model import BodyModel
+from hund_backend.descent.crop_evidence import MAP_SIZE, CropEvidence
 from hund_backend.descent.hund import Step
-from hund_backend.descent.marionette import Numbers
+from hund_backend.descent.marionette import Marionette, Numbers
+from hund_backend.descent.rendering_loss import rendering_loss
+from hund_backend.rendering.part_maps import render_parts
 
 from .hund_samples import NEAREST, Sample
 
@@ -68,3 +73,53 @@ def supervised_cost(
         + config.betas * (numbers.betas - wanted.betas).square().mean(-1)
         + config.latent * (numbers.latent - wanted.latent).square().mean(-1)
     )
+
+
+def rendered_cost(
+    step: Step, seen: CropEvidence, marionette: Marionette, skin: BodyModel
+) -> Float[Tensor, " batch"]:
+    """HUND's semantic rendering loss of a state; zero where no parts were told.
+
+    Stages are never told it: to render at every stage would cost more than the descent.
+
+    Args:
+        step: the state.
+        seen: the evidence with its part maps.
+        marionette: the body that the stages move.
+        skin: the same body's low mesh.
+    """
+    cost = seen.span.new_zeros(len(seen))
+    chosen = seen.has_parts.nonzero()[:, 0]
+    if len(chosen) == 0:
+        return cost
+    posed = type(step.posed)(*(values[chosen] for values in step.posed))
+    betas = step.numbers.betas[chosen]
+    turn, camera = cameras_of(seen.window[chosen])
+    state = marionette.state(posed, betas, turn)
+    vertices = skin(
+        state.pose,
+        state.betas,
+        global_orient=state.global_orient,
+        root_translation=state.root_translation,
+    ).vertices
+    rendered = render_parts(skin, vertices, camera, (MAP_SIZE, MAP_SIZE))
+    return cost.index_put((chosen,), rendering_loss(rendered, seen.parts[chosen]))
+
+
+def cameras_of(
+    window: Float[Tensor, "batch 3 3"],
+) -> tuple[Float[Tensor, "batch 3 3"], Float[Tensor, "batch 3 3"]]:
+    """The rotation and the intrinsics (of a part map) that make up a window together.
+
+    A window leads from the crop's camera to the crop's plane; where the crop lies off the true
+    camera's axis it is no camera matrix, but one after a rotation: W ∝ K R.
+    """
+    turned, upper = torch.linalg.qr(torch.linalg.inv(window.double()))  # W⁻¹ = Rᵀ K⁻¹
+    sign = upper.diagonal(dim1=-2, dim2=-1).sign()
+    turned, upper = turned * sign[:, None], sign[..., None] * upper
+    turned, upper = (values * turned.det().sign()[:, None, None] for values in (turned, upper))
+    camera = torch.linalg.inv(upper)
+    camera = camera / camera[:, 2:, 2:]
+    half = MAP_SIZE / 2
+    cells = camera.new_tensor([[half, 0, half], [0, half, half], [0, 0, 1]])
+    return turned.mT.to(window), (cells @ camera).to(window)

@@ -15,6 +15,7 @@ from hund_backend.descent.hund import Hund, HundConfig
 from hund_backend.errors import BadInputError
 from hund_backend.perception.crops import around_points, camera_from_crop
 from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.rendering.part_maps import render_parts
 from hund_backend.training.augmentation import AugmentationConfig
 from hund_backend.training.detections import Detections
 from hund_backend.training.detector_errors import LIMBS, ErrorConfig, Told
@@ -30,6 +31,7 @@ from hund_backend.training.hund_samples import MotionPeople, PicturedPeople
 from hund_backend.training.hund_scores import similar, stage_scores
 from hund_backend.training.learning_loss import FORMS, learning_loss
 from hund_backend.training.motion_set import MotionSet
+from hund_backend.training.supervision import cameras_of, rendered_cost
 
 SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, glance=8)
 RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), pictured=0.25)
@@ -334,6 +336,44 @@ def test_mixed_training_learns_from_both(body, prior, motion, pictures, chance):
     train(hund, prior, labelled, without, {}, recipe)
     assert labelled.left < 1000
     assert without.left < 1000
+
+
+def test_a_window_is_a_camera_after_a_rotation(pictures):
+    window = pictures.seen.window
+    turn, camera = cameras_of(window)
+    identity = torch.eye(3).expand_as(turn)
+    torch.testing.assert_close(turn.mT @ turn, identity, atol=1e-5, rtol=0)
+    assert (torch.linalg.det(turn) > 0).all()
+    assert (camera[:, [1, 2, 2], [0, 0, 1]].abs() < 1e-4).all()
+    cells = torch.tensor([[16.0, 0, 16], [0, 16, 16], [0, 0, 1]]) @ window
+    found = camera @ turn
+    scale = cells[:, 2:, 2:] / found[:, 2:, 2:]
+    torch.testing.assert_close(found * scale, cells, atol=1e-3, rtol=1e-3)
+
+
+def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
+    """The map that the truth renders costs less at the truth than aside, and pulls back to it."""
+    hund, skin = network(body, prior), BodyModel.load("low")
+    sample = pictures.at(torch.arange(3))
+    seen, true = sample.seen, sample.truth
+    wanted = hund.marionette.numbers_of(true.posed, true.betas, seen.span, prior)
+    turn, camera = cameras_of(seen.window)
+    state = hund.marionette.state(true.posed, true.betas, turn)
+    vertices = skin(
+        state.pose,
+        state.betas,
+        global_orient=state.global_orient,
+        root_translation=state.root_translation,
+    ).vertices
+    seen = replace(seen, parts=render_parts(skin, vertices, camera, (32, 32)))
+    aside = wanted.flat().clone()
+    aside[:, -3] += 0.03
+    aside.requires_grad_()
+    at_truth, away = (hund.weighed(flat, seen) for flat in (wanted.flat(), aside))
+    cost = rendered_cost(away, seen, hund.marionette, skin)
+    assert (cost > rendered_cost(at_truth, seen, hund.marionette, skin)).all()
+    cost.sum().backward()
+    assert (aside.grad[:, -3] > 0).all()
 
 
 @pytest.mark.parametrize(

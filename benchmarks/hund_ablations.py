@@ -1,0 +1,144 @@
+"""What each thing in the learned descent is worth: variants trained alike, and scored alike.
+
+Run as `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps 400`. Every variant sees
+the same people in the same order. Lines are written as they come, so that a run that is cut off
+has said what it found; those that stand in the --lines file already are not trained again.
+"""
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from benchmarks import measuring
+from hund_backend.body.model import BodyModel
+from hund_backend.descent.feedback import LossConfig
+from hund_backend.descent.hund import Hund, HundConfig
+from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.training.augmentation import AugmentationConfig
+from hund_backend.training.detections import Detections
+from hund_backend.training.fit_hund import HundRecipe, MixedPeople, train, validation_people
+from hund_backend.training.hund_samples import MotionPeople, PicturedPeople, Sample
+from hund_backend.training.hund_scores import stage_scores
+from hund_backend.training.motion_set import motion_set
+
+PACKAGES = ("torch", "numpy")
+NET, NONE = HundConfig(), (0, 0)
+VARIANTS: dict[str, HundRecipe] = {
+    "ours": HundRecipe(),
+    "no recurrence (s_0 only)": HundRecipe(stages=NONE, network=replace(NET, stages=0)),
+    "loss values only (the paper)": HundRecipe(network=replace(NET, tells_residuals=False)),
+    "no feedback": HundRecipe(network=replace(NET, tells_losses=False, tells_residuals=False)),
+    "no memory": HundRecipe(network=replace(NET, remembers=False)),
+    "M = 1": HundRecipe(stages=(1, 1), network=replace(NET, stages=1)),
+    "M = 3": HundRecipe(stages=(3, 3), network=replace(NET, stages=3)),
+    "M = 8": HundRecipe(stages=(8, 8), network=replace(NET, stages=8)),
+    "learning loss: last": HundRecipe(form="last"),
+    "learning loss: min": HundRecipe(form="min"),
+    "learning loss: improvement": HundRecipe(form="improvement"),
+    "without progress": HundRecipe(progress=0.0),
+    "6D instead of the flow": HundRecipe(network=replace(NET, through_flow=False)),
+    "without parts": HundRecipe(network=replace(NET, sees_parts=False)),
+    "without landmarks": HundRecipe(
+        network=replace(NET, sees_landmarks=False, loss=LossConfig(landmarks=0.0))
+    ),
+    "without made pictures": HundRecipe(pictured=0.0),
+}
+HEAD = """# What each thing in the learned descent is worth
+
+{environment}
+* `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps {chosen.steps} --batch {chosen.batch}`
+* validation people after a short training: PA-MPJPE in mm of s_0 and s_M (MPJPE of s_M), L of s_M; one
+  seed, so differences of 1 or 2 mm mean nothing
+
+| variant | motion: s_0 | s_M | L | pictures: s_0 | s_M | L | lower % |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class School:
+    """What all variants learn from."""
+
+    body: BodyModel
+    prior: PoseFlow
+    mocap: Path
+    detections: Path
+
+    def line(self, name: str, recipe: HundRecipe) -> str:
+        """Train a variant and score it."""
+        torch.manual_seed(recipe.seed)
+        hund = Hund(recipe.network, self.body, self.prior)
+        poses = motion_set(self.mocap)
+        told = Detections.read(self.detections, "train")
+        pictures = PicturedPeople(told, hund.marionette)
+        motion = MotionPeople(
+            poses,
+            "train",
+            hund.marionette,
+            pictures.errors(),
+            augmentation=AugmentationConfig(),
+        )
+        people = MixedPeople(motion, pictures, recipe.pictured)
+        train(hund, self.prior, people, None, {}, recipe)
+        validation = validation_people(poses, self.detections, hund)
+        cells = [cell for sample in validation.values() for cell in scored_cells(hund, sample)]
+        return f"| {name} | {' | '.join([*cells, f'{_lower(hund, validation):.0f}'])} |"
+
+
+@torch.no_grad()
+def scored_cells(hund: Hund, sample: Sample) -> list[str]:
+    """PA of s_0; PA and MPJPE of s_M; L of s_M."""
+    stages = [scores.means() for scores in stage_scores(hund(sample.seen), sample.truth)]
+    first, last = stages[0], stages[-1]
+    found = f"{last['pa_mpjpe_mm']:.1f} ({last['mpjpe_mm']:.0f})"
+    return [f"{first['pa_mpjpe_mm']:.1f}", found, f"{last['loss']:.2f}"]
+
+
+@torch.no_grad()
+def _lower(hund: Hund, validation: dict[str, Sample]) -> float:
+    """Share of all people whose L ends lower than it began, per cent."""
+    steps = [hund(sample.seen) for sample in validation.values()]
+    fell = [each[-1].feedback.loss < each[0].feedback.loss for each in steps]
+    return 100 * float(torch.cat(fell).float().mean())
+
+
+def main() -> None:
+    """Train the variants one after the other, and print the table."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    torch.set_num_threads(chosen.cores)
+    school = School(
+        body=BodyModel.load("keypoints"),
+        prior=PoseFlow.load(),
+        mocap=chosen.mocap,
+        detections=chosen.detections,
+    )
+    known = chosen.lines.read_text().splitlines() if chosen.lines.exists() else []
+    for name in chosen.variants or VARIANTS:
+        if any(line.startswith(f"| {name} |") for line in known):
+            continue
+        recipe = replace(VARIANTS[name], steps=chosen.steps, batch=chosen.batch)
+        known.append(school.line(name, replace(recipe, every=chosen.steps)))
+        print(known[-1], flush=True)
+        chosen.lines.write_text("\n".join(known) + "\n")
+    environment = measuring.environment(PACKAGES, chosen.cores)
+    text = HEAD.format(environment=environment, chosen=chosen) + "\n".join(known) + "\n"
+    if chosen.save:
+        print(measuring.save("hund-ablations", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("detections", type=Path, help="folder that training/detections.py fills")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--variants", nargs="*", choices=VARIANTS, metavar="VARIANT")
+    parser.add_argument("--lines", type=Path, required=True, help="keeps lines; goes on from it")
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+if __name__ == "__main__":
+    main()
