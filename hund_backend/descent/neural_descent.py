@@ -17,7 +17,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.perception.evidence import Evidence
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.prior.smoothing import filled, smoothed_poses
+from hund_backend.prior.smoothing import filled, smoothed
 
 from .certainty import joint_confidence
 from .crop_evidence import CropEvidence
@@ -31,19 +31,26 @@ from .state import State
 from .steadying import steadied
 from .targets import NUM_KEYPOINTS, Targets
 
+CONTEXT = 20  # frames before and after a gap by which it is filled
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackConfig:
     """How far the stages' answers are trusted, frame by frame."""
 
     stages: int | None = None  # as many as the network was made for
-    turn_noise: float = 0.08  # radians, of every joint on every axis
-    orient_noise: float = 0.05
-    orient_acceleration: float = 40.0  # rad/s²
+    turn_noise: float = 0.15  # radians, of every joint
+    turn_acceleration: float = 25.0  # rad/s²
+    orient_noise: float = 0.08
+    orient_acceleration: float = 25.0
     sideways_noise: float = 0.01  # metres
     depth_noise: float = 0.03  # of the distance
     acceleration: float = 6.0  # m/s², of the pelvis
     sight_bound: bool = True  # the place is where the keypoints are, not where the stages say
+    likely: bool = (
+        False  # poses by the dynamics in all frames, not in gaps alone: five times slower
+    )
+    latent_noise: float = 0.5  # for that
 
 
 def descend(
@@ -77,12 +84,11 @@ def descend(
     betas = _one_build(last.betas, evidence)
     observed = torch.from_numpy(evidence.observed.copy())
     moving = len(observed) > 2
-    pose = last.pose
-    if dynamics is not None and moving:
-        pose = _likely_poses(pose, observed, prior, dynamics, fps, config.turn_noise)
-    orient = last.global_orient
+    pose, orient = last.pose, last.global_orient
     if moving:
-        orient = _steady_turns(orient, evidence.observed, fps, config)
+        pose = _steady_poses(pose, observed, prior, dynamics, fps, config)
+        noise, acceleration = config.orient_noise, config.orient_acceleration
+        orient = steady_turns(orient, evidence.observed, noise, acceleration, fps)
     puppet = Puppet.cut_from(body)
     targets = Targets.of(evidence, intrinsics, puppet)
     rotations = torch.cat((orient[:, None], pose), dim=1)[:, list(puppet.moved)].double()
@@ -102,6 +108,7 @@ def descend(
             global_orient=orient,
             root_translation=place.float(),
         ),
+        stages=State(**{name: values.cpu() for name, values in vars(told.states).items()}),
         stage_losses=told.terms.cpu(),
         terms=TERMS,
         joint_confidence=joint_confidence(missed.norm(dim=-1), confidence.double()).float(),
@@ -118,32 +125,57 @@ def _one_build(
     return (weights[:, None] * betas).sum(0) / weights.sum()
 
 
-def _likely_poses(
+def _steady_poses(
     pose: Float[Tensor, "frames joints 3 3"],
     observed: Bool[Tensor, " frames"],
     prior: PoseFlow,
-    dynamics: Dynamics,
-    fps: float,
-    noise: float,
-) -> Float[Tensor, "frames joints 3 3"]:
-    """The likeliest motion of which these are noisy poses; gaps are filled first."""
-    if not observed.all():
-        latents = filled(dynamics, prior.latent(pose), ~observed, fps=fps)
-        pose = torch.where(observed[:, None, None, None], pose, prior.pose(latents))
-    return smoothed_poses(dynamics, prior, pose, noise, fps=fps, rounds=2)
-
-
-def _steady_turns(
-    orient: Float[Tensor, "frames 3 3"],
-    observed: Bool[np.ndarray, " frames"],
+    dynamics: Dynamics | None,
     fps: float,
     config: TrackConfig,
+) -> Float[Tensor, "frames joints 3 3"]:
+    """Poses that hang together; what was not seen is what the dynamics find likely."""
+    if dynamics is not None and config.likely:
+        trust = observed.float() / config.latent_noise**2
+        latents = smoothed(dynamics, prior.latent(pose), trust, fps=fps, iterations=1)
+        return prior.pose(latents)
+    pose, joints, seen = pose.clone(), list(prior.joints), observed.numpy()
+    for joint in joints:
+        pose[:, joint] = steady_turns(
+            pose[:, joint], seen, config.turn_noise, config.turn_acceleration, fps
+        )
+    if dynamics is not None:
+        for gap in _gaps(observed):
+            around = slice(max(gap.start - CONTEXT, 0), gap.stop + CONTEXT)
+            latents = prior.latent(pose[around])
+            pose[around] = prior.pose(filled(dynamics, latents, ~observed[around], fps=fps))
+    return pose
+
+
+def _gaps(observed: Bool[Tensor, " frames"]) -> list[slice]:
+    """Stretches that were not seen."""
+    ends = torch.nn.functional.pad(observed.int(), (1, 1), value=1).diff().nonzero()[:, 0]
+    return [slice(int(start), int(stop)) for start, stop in ends.unflatten(0, (-1, 2))]
+
+
+def steady_turns(
+    rotations: Float[Tensor, "frames 3 3"],
+    observed: Bool[np.ndarray, " frames"],
+    noise: float,
+    acceleration: float,
+    fps: float,
 ) -> Float[Tensor, "frames 3 3"]:
-    """Orientations without jitter: their entries steadied, and the nearest rotations to those."""
-    entries = orient.flatten(1).double().numpy()
-    steady = steadied(entries, observed, config.orient_noise, config.orient_acceleration, fps)
+    """Rotations without jitter: their entries steadied, and the nearest rotations to those.
+
+    Args:
+        rotations: of one joint.
+        observed: frames in which they were.
+        noise: radians.
+        acceleration: rad/s².
+        fps: frames a second.
+    """
+    steady = steadied(rotations.flatten(1).double().numpy(), observed, noise, acceleration, fps)
     matrices = torch.from_numpy(steady).unflatten(-1, (3, 3))
-    return roma.special_procrustes(matrices).to(orient)
+    return roma.special_procrustes(matrices).to(rotations)
 
 
 def _steady_place(

@@ -1,0 +1,139 @@
+"""The learned descent over clips: what steadying makes of the stages' answers.
+
+Run as `python -m benchmarks.hund_clips MOCAP_FOLDER`. The clips are those of `benchmarks.fit`
+(held-out motion, imagined detections that are noisy, without legs, hidden, with a gap), so the lines
+can be read beside the fit's. What the imagined detector does there, HUND has not been trained on.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import measuring
+from benchmarks.fit import JOINTS, Scene, scene, segments
+from hund_backend.body.model import BodyModel
+from hund_backend.descent.hund import WEIGHTS_FILE, Hund
+from hund_backend.descent.neural_descent import TrackConfig, descend
+from hund_backend.descent.state import State
+from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
+from hund_backend.prior.dynamics import Dynamics
+from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
+from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.training.motion_set import motion_set
+
+PACKAGES = ("torch", "numpy")
+CONDITIONS = ("plain", "truncated", "occluded", "gap")
+RAW = TrackConfig(
+    turn_noise=1e-4,
+    orient_noise=1e-5,
+    sideways_noise=1e-5,
+    depth_noise=1e-5,
+    sight_bound=False,
+)
+HEAD = """# The learned descent over clips
+
+{environment}
+* `python -m benchmarks.hund_clips MOCAP_FOLDER --clips {chosen.clips} --frames {chosen.frames}`
+* errors of {joints} joints, mm: root-aligned, after Procrustes, of the pelvis's place in the camera
+  frame; acceleration error m/s²; jerk m/s³ (that of the truth in brackets)
+
+| condition | method | MPJPE | PA-MPJPE | place | acceleration error | jerk | s / frame |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How states are made of a track's evidence."""
+
+    name: str
+    config: TrackConfig
+    dynamics: Dynamics | None
+
+
+def main() -> None:
+    """Follow every scene in every condition in every way, and print the table."""
+    chosen = measuring.parse(__doc__, arguments)
+    measuring.limit_cores(chosen.cores)
+    body, prior = BodyModel.load("keypoints"), PoseFlow.load()
+    hund = Hund.load(body, prior, chosen.weights)
+    poses = motion_set(chosen.mocap)
+    dynamics = Dynamics.load(FLOW_FILE)
+    ways = (
+        Way(name="stages alone", config=RAW, dynamics=None),
+        Way(name="steadied", config=TrackConfig(), dynamics=None),
+        Way(name="steadied, gaps by dynamics", config=TrackConfig(), dynamics=dynamics),
+        Way(name="all by dynamics", config=TrackConfig(likely=True), dynamics=dynamics),
+    )
+    places = segments(poses, chosen.clips, chosen.frames)
+    rows = []
+    for condition in CONDITIONS:
+        scenes = [scene(body, poses, place, condition, seed) for seed, place in enumerate(places)]
+        for way in ways:
+            with measuring.Stopwatch() as watch:
+                states = [_followed(each, hund, body, prior, way) for each in scenes]
+            pairs = zip(scenes, states, strict=True)
+            mean = np.mean([scored(each, state, body) for each, state in pairs], axis=0)
+            cost = watch.cpu_seconds / (chosen.clips * chosen.frames)
+            rows.append(
+                f"| {condition} | {way.name} | {mean[0]:.1f} | {mean[1]:.1f} | {mean[2]:.0f} | "
+                f"{mean[3]:.2f} | {mean[4]:.0f} ({mean[5]:.0f}) | {cost:.4f} |"
+            )
+            print(rows[-1], flush=True)
+    environment = measuring.environment(PACKAGES, chosen.cores)
+    text = HEAD.format(environment=environment, chosen=chosen, joints=len(JOINTS))
+    text += "\n".join(rows) + "\n"
+    if chosen.save:
+        print(measuring.save("hund-clips", text))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen besides the cores."""
+    parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
+    parser.add_argument("--clips", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
+
+
+def _followed(each: Scene, hund: Hund, body: BodyModel, prior: PoseFlow, way: Way) -> State:
+    found = descend(
+        each.evidence,
+        each.intrinsics,
+        each.fps,
+        hund,
+        body,
+        prior,
+        way.config,
+        dynamics=way.dynamics,
+    )
+    return found.state
+
+
+@torch.no_grad()
+def scored(each: Scene, state: State, body: BodyModel) -> tuple[float, ...]:
+    """MPJPE, PA-MPJPE, place, acceleration error, jerk and the truth's jerk."""
+    posed = body(
+        state.pose,
+        state.betas,
+        global_orient=state.global_orient,
+        root_translation=state.root_translation,
+    )
+    found = posed.joints[:, JOINTS].numpy().astype(float)
+    valid = np.ones(found.shape[:2], dtype=bool)
+    relative = found - found[:, :1], each.joints - each.joints[:, :1]
+    return (
+        float(mpjpe_mm(1000 * found, 1000 * each.joints, valid, (0,)).mean()),
+        float(pa_mpjpe_mm(1000 * found, 1000 * each.joints, valid).mean()),
+        float(1000 * np.linalg.norm(found[:, 0] - each.joints[:, 0], axis=-1).mean()),
+        acceleration(relative[0] - relative[1], each.fps),
+        jitter(relative[0], each.fps),
+        jitter(relative[1], each.fps),
+    )
+
+
+if __name__ == "__main__":
+    main()
