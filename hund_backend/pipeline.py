@@ -287,6 +287,8 @@ def _gathered(
         joint_confidence=stacked("joint_confidence"),
         contacts=contacts.astype(np.float32),
         stage_losses=stacked("stage_losses"),
+        stage_rotations=stacked("stage_rotations"),
+        stage_root_translation=stacked("stage_root_translation"),
     )
 
 

@@ -43,6 +43,11 @@ LAYOUT: dict[str, tuple[tuple[str | int, ...], type]] = {
     "contacts": (("P", "F", 4), np.float32),
     "stage_losses": (("P", "F", "S", "T"), np.float32),
 }
+# Arrays that a file may lack.
+OPTIONAL: dict[str, tuple[tuple[str | int, ...], type]] = {
+    "stage_rotations": (("P", "F", "S", "J", 4), np.float32),
+    "stage_root_translation": (("P", "F", "S", 3), np.float32),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +83,9 @@ class Reconstruction:
     joint_confidence: Float32[np.ndarray, "people frames joints"]  # 0…1
     contacts: Float32[np.ndarray, "people frames 4"]  # left heel, left toe, right heel, right toe
     stage_losses: Float32[np.ndarray, "people frames stages terms"]
+    stage_rotations: Float32[np.ndarray, "people frames stages joints 4"] | None = None
+    """As `rotations`, at every stage of the descent, frame by frame, before motion steadied them."""
+    stage_root_translation: Float32[np.ndarray, "people frames stages 3"] | None = None
 
     def validate(self) -> None:
         """Check shapes, types and meaning.
@@ -127,12 +135,17 @@ class Reconstruction:
         return cls(provenance=provenance, **_unpacked(arrays))
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: np.asarray(getattr(self, name), kind) for name, (_, kind) in LAYOUT.items()}
+        told = {name: kind for name, (_, kind) in LAYOUT.items()}
+        told |= {
+            name: kind for name, (_, kind) in OPTIONAL.items() if getattr(self, name) is not None
+        }
+        return {name: np.asarray(getattr(self, name), kind) for name, kind in told.items()}
 
 
 def _unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Arguments of a Reconstruction out of the arrays of a file."""
     values: dict[str, Any] = {name: arrays[name] for name in LAYOUT}
+    values |= {name: arrays[name] for name in OPTIONAL if name in arrays}
     values["fps"] = float(arrays["fps"])
     values["image_size"] = tuple(arrays["image_size"].tolist())
     values["joint_names"] = tuple(arrays["joint_names"].tolist())
@@ -175,14 +188,15 @@ def _provenance(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def _check(arrays: Mapping[str, np.ndarray]) -> None:
     """Raise a ValueError that names the first thing wrong."""
     _check_layout(arrays)
-    for name, (_, kind) in LAYOUT.items():
+    for name, (_, kind) in _layout_of(arrays).items():
         if np.issubdtype(kind, np.floating) and not np.isfinite(arrays[name]).all():
             raise ValueError(f"'{name}' holds values that are not finite.")
     _check_skeleton(arrays["joint_names"], arrays["parents"])
     _check_time(arrays)
-    norms = np.linalg.norm(arrays["rotations"], axis=-1)
-    if np.abs(norms - 1).max() > UNIT_TOLERANCE:
-        raise ValueError("'rotations' holds quaternions that are not of unit length.")
+    for name in ("rotations", "stage_rotations"):
+        norms = np.linalg.norm(arrays.get(name, np.ones(1)), axis=-1)
+        if np.abs(norms - 1).max(initial=0) > UNIT_TOLERANCE:
+            raise ValueError(f"'{name}' holds quaternions that are not of unit length.")
     _check_transforms(arrays["world_from_camera"])
     confidences = {
         "keypoints": arrays["keypoints"][..., 2],
@@ -196,9 +210,16 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError("'track_ids' names a person twice.")
 
 
+def _layout_of(
+    arrays: Mapping[str, np.ndarray],
+) -> dict[str, tuple[tuple[str | int, ...], type]]:
+    """What must be there, and what is there though it need not."""
+    return LAYOUT | {name: what for name, what in OPTIONAL.items() if name in arrays}
+
+
 def _check_layout(arrays: Mapping[str, np.ndarray]) -> None:
     lengths: dict[str, int] = {}
-    for name, (axes, kind) in LAYOUT.items():
+    for name, (axes, kind) in _layout_of(arrays).items():
         if name not in arrays:
             raise ValueError(f"'{name}' is missing.")
         shape, dtype = arrays[name].shape, arrays[name].dtype
@@ -244,4 +265,6 @@ def _check_transforms(transforms: np.ndarray) -> None:
         raise ValueError("'world_from_camera' should have 0 0 0 1 as its last rows.")
 
 
-assert set(LAYOUT) | {"provenance"} == {field.name for field in fields(Reconstruction)}
+assert set(LAYOUT) | set(OPTIONAL) | {"provenance"} == {
+    field.name for field in fields(Reconstruction)
+}

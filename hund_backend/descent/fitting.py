@@ -72,6 +72,7 @@ class FitResult:
     """What a fit answers."""
 
     state: State  # batch: frames
+    stages: State  # batch: frames, stages; what was believed on the way
     stage_losses: Float[Tensor, "frames stages terms"]
     """Energies of the final objective after the start, the keyframes, the coarse and fine stage."""
     terms: tuple[str, ...]
@@ -237,17 +238,23 @@ class _Fitter:
             figure = self.puppet.posed(posture.at(inside))
             misses.append(objective.keypoint_residuals(figure).norm(dim=-1)[kept])
         home = {"device": self.home[0], "dtype": self.home[1]}
+        stages = [self._state(stage) for stage in postures]
         return FitResult(
-            state=State(
-                pose=self.puppet.pose(posture).to(**home),
-                betas=posture.betas.expand(self.frames, -1).to(**home),
-                global_orient=posture.rotations[:, 0].to(**home),
-                root_translation=posture.translation.to(**home),
-            ),
+            state=stages[-1],
+            stages=State.stacked(stages, dim=1),
             stage_losses=torch.cat(losses).to(**home),
             terms=TERMS,
             joint_confidence=joint_confidence(torch.cat(misses), self.seen).to(**home),
             converged=converged,
+        )
+
+    def _state(self, posture: Posture) -> State:
+        home = {"device": self.home[0], "dtype": self.home[1]}
+        return State(
+            pose=self.puppet.pose(posture).to(**home),
+            betas=posture.betas.expand(self.frames, -1).to(**home),
+            global_orient=posture.rotations[:, 0].to(**home),
+            root_translation=posture.translation.to(**home),
         )
 
     def _wide_energy(self) -> EnergyConfig:

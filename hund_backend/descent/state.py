@@ -1,7 +1,8 @@
 """The state of a descent: everything that is estimated of a person in a frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,3 +15,9 @@ class State:
     betas: Float[Tensor, "*batch betas"]
     global_orient: Float[Tensor, "*batch 3 3"]  # root joint: body frame → camera frame
     root_translation: Float[Tensor, "*batch 3"]  # pelvis in the camera frame
+
+    @classmethod
+    def stacked(cls, states: "list[State]", dim: int) -> "State":
+        """Several states as one, along a new axis of the batch."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{n: torch.stack([getattr(s, n) for s in states], dim) for n in names})

@@ -10,6 +10,7 @@ from ..body.model import BodyModel
 from ..body.rotations import matrix_to_quaternion
 from ..body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
 from ..descent.fitting import FitResult
+from ..descent.state import State
 from ..perception.evidence import Evidence
 from .contacts import CONTACT_KEYPOINTS
 
@@ -32,6 +33,8 @@ class Performance:
     keypoints: Float32[np.ndarray, "frames 33 3"]
     joint_confidence: Float32[np.ndarray, "frames joints"]
     stage_losses: Float32[np.ndarray, "frames stages terms"]
+    stage_rotations: Float32[np.ndarray, "frames stages joints 4"]
+    stage_root_translation: Float32[np.ndarray, "frames stages 3"]
 
     @property
     def upright(self) -> Float[np.ndarray, "frames 3"]:
@@ -66,8 +69,7 @@ def perform(
             root_translation=state.root_translation,
         )
         feet = body.keypoints(posed, "blazepose")[:, FEET]
-        rotations = torch.cat((state.global_orient[:, None], state.pose), dim=1)
-        quaternions = matrix_to_quaternion(rotations)
+        quaternions, stages = (_quaternions(told) for told in (state, result.stages))
     frames = np.arange(num_frames)
     held = np.clip(np.searchsorted(evidence.frames, frames), 0, len(evidence.frames) - 1)
     inside = np.isin(frames, evidence.frames)
@@ -92,4 +94,12 @@ def perform(
         keypoints=keypoints,
         joint_confidence=only_inside(result.joint_confidence),
         stage_losses=only_inside(result.stage_losses),
+        stage_rotations=over_the_clip(stages),
+        stage_root_translation=over_the_clip(result.stages.root_translation),
     )
+
+
+def _quaternions(state: State) -> Float[torch.Tensor, "*batch joints 4"]:
+    """Rotations of all joints, the body's own first."""
+    rotations = torch.cat((state.global_orient[..., None, :, :], state.pose), dim=-3)
+    return matrix_to_quaternion(rotations)

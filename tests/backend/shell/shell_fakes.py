@@ -41,4 +41,6 @@ def build_reconstruction(people=1, frames=3, joints=5, keypoints=4, stages=2, te
         joint_confidence=uniform(people, frames, joints),
         contacts=uniform(people, frames, 4),
         stage_losses=uniform(people, frames, stages, terms),
+        stage_rotations=unit_quaternions(rng, people, frames, stages, joints),
+        stage_root_translation=normal(people, frames, stages, 3),
     )

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hund_backend.errors import BadInputError
-from hund_backend.reconstruction import LAYOUT, SCHEMA, Reconstruction
+from hund_backend.reconstruction import LAYOUT, OPTIONAL, SCHEMA, Reconstruction
 
 SIZES = st.fixed_dictionaries(
     {
@@ -43,10 +43,19 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, sizes):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
+def test_files_without_stages_are_as_good(tmp_path):
+    whole = shell_fakes.build_reconstruction()
+    plain = dataclasses.replace(whole, stage_rotations=None, stage_root_translation=None)
+    plain.save(tmp_path / "a.npz")
+    read = Reconstruction.load(tmp_path / "a.npz")
+    assert read.stage_rotations is None
+    np.testing.assert_array_equal(read.rotations, whole.rotations)
+
+
 def test_the_file_has_the_keys_of_the_schema_and_no_pickle(tmp_path):
     shell_fakes.build_reconstruction().save(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
-        assert set(file.files) == {"schema", "provenance", *LAYOUT}
+        assert set(file.files) == {"schema", "provenance", *LAYOUT, *OPTIONAL}
         assert str(file["schema"]) == SCHEMA
         assert all(file[name].dtype != object for name in file.files)
 
@@ -83,6 +92,8 @@ def with_first(value):
         (changed("fps", lambda a: a[None]), "'fps' has the shape"),
         (changed("rotations", lambda a: a.astype(np.float64)), "'rotations' is of type"),
         (changed("rotations", lambda a: a * np.float32(1.1)), "unit length"),
+        (changed("stage_rotations", lambda a: a * np.float32(1.1)), "'stage_rotations' holds"),
+        (changed("stage_root_translation", lambda a: a[:, :, 1:]), "'stage_root_translation' has"),
         (changed("joints", with_first(np.nan)), "'joints' holds values that are not finite"),
         (changed("times", with_first(np.inf)), "'times' holds values that are not finite"),
         (changed("times", lambda a: a[::-1]), "'times' should increase"),
