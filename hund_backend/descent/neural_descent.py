@@ -5,7 +5,8 @@ build, poses that are likely to follow one another (the dynamics of the prior's 
 from which the steadied body is seen where the keypoints are.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import roma
@@ -80,40 +81,64 @@ def descend(
     device = hund.start.device
     seen = CropEvidence.of(evidence, intrinsics, hund.marionette.bones).to(str(device))
     told = hund.descend(seen, config.stages)
-    last = State(**{name: values[:, -1].cpu() for name, values in vars(told.states).items()})
-    betas = _one_build(last.betas, evidence)
-    observed = torch.from_numpy(evidence.observed.copy())
-    moving = len(observed) > 2
-    pose, orient = last.pose, last.global_orient
-    if moving:
-        pose = _steady_poses(pose, observed, prior, dynamics, fps, config)
-        noise, acceleration = config.orient_noise, config.orient_acceleration
-        orient = steady_turns(orient, evidence.observed, noise, acceleration, fps)
+    stages = State(**{name: values.cpu() for name, values in vars(told.states).items()})
+    prior = copy.deepcopy(prior).to("cpu")
+    dynamics = None if dynamics is None else copy.deepcopy(dynamics).to("cpu")
+    state = _steady(stages, evidence, prior, dynamics, fps, config)
     puppet = Puppet.cut_from(body)
     targets = Targets.of(evidence, intrinsics, puppet)
-    rotations = torch.cat((orient[:, None], pose), dim=1)[:, list(puppet.moved)].double()
-    place = last.root_translation.double()
-    if config.sight_bound:
-        place = placed(rotations, targets, puppet, betas.double()).translation
-    if moving:
-        place = _steady_place(place, evidence.observed, fps, config)
-    posture = Posture(rotations, place, betas.double())
+    posture = _placed(state, targets, puppet, evidence.observed, fps, config)
     points = puppet.posed(posture).points[:, :NUM_KEYPOINTS]
     missed = keypoint_residuals(points, targets.intrinsics, targets.pixels, targets.crop_side)
     confidence = torch.from_numpy(evidence.keypoints[..., 2] * evidence.observed[:, None])
     return FitResult(
-        state=State(
-            pose=pose,
-            betas=betas.expand(len(pose), -1),
-            global_orient=orient,
-            root_translation=place.float(),
-        ),
-        stages=State(**{name: values.cpu() for name, values in vars(told.states).items()}),
+        state=replace(state, root_translation=posture.translation.float()),
+        stages=stages,
         stage_losses=told.terms.cpu(),
         terms=TERMS,
         joint_confidence=joint_confidence(missed.norm(dim=-1), confidence.double()).float(),
         converged=True,
     )
+
+
+def _steady(
+    stages: State,
+    evidence: Evidence,
+    prior: PoseFlow,
+    dynamics: Dynamics | None,
+    fps: float,
+    config: TrackConfig,
+) -> State:
+    """The last stage's states with one build and without jitter, but for the place."""
+    last = State(**{name: values[:, -1] for name, values in vars(stages).items()})
+    betas = _one_build(last.betas, evidence)
+    pose, orient = last.pose, last.global_orient
+    if len(pose) > 2:
+        observed = torch.from_numpy(evidence.observed.copy())
+        pose = _steady_poses(pose, observed, prior, dynamics, fps, config)
+        noise, acceleration = config.orient_noise, config.orient_acceleration
+        orient = steady_turns(orient, evidence.observed, noise, acceleration, fps)
+    betas = betas.expand(len(pose), -1)
+    return replace(last, pose=pose, betas=betas, global_orient=orient)
+
+
+def _placed(
+    state: State,
+    targets: Targets,
+    puppet: Puppet,
+    observed: Bool[np.ndarray, " frames"],
+    fps: float,
+    config: TrackConfig,
+) -> Posture:
+    """The body of all frames where the keypoints are, without jitter."""
+    rotations = torch.cat((state.global_orient[:, None], state.pose), dim=1)
+    rotations = rotations[:, list(puppet.moved)].double()
+    place, betas = state.root_translation.double(), state.betas[0].double()
+    if config.sight_bound:
+        place = placed(rotations, targets, puppet, betas).translation
+    if len(place) > 2:
+        place = _steady_place(place, observed, fps, config)
+    return Posture(rotations, place, betas)
 
 
 def _one_build(
