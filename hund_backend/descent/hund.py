@@ -34,7 +34,7 @@ BATCH = 512  # frames at once where nobody asks otherwise
 class HundConfig:
     """What the network is made of; the switches are for finding out what each thing is worth."""
 
-    stages: int = 5  # M
+    stages: int = 4  # M
     hidden: int = 640  # of the context network
     context: int = 256
     memory: int = 384

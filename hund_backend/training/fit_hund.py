@@ -235,6 +235,15 @@ def _told(point: dict[str, object]) -> str:
     return "  ".join(sorted(words))
 
 
+def _condensed(point: dict[str, object]) -> dict[str, object]:
+    """What the weights' description keeps of a point of the curve: lists over the stages."""
+    kept = {"step": point["step"], "train": round(point["train"], 4)}
+    for name in sorted(point.keys() - kept.keys()):
+        stages = point[name]
+        kept[name] = {key: [round(s[key], 2) for s in stages] for key in ("pa_mpjpe_mm", "loss")}
+    return kept
+
+
 def watched(clips: list[Path], bones: float) -> CropEvidence:
     """The evidence of all people in some clips.
 
@@ -291,7 +300,8 @@ def main() -> None:
     validation = validation_people(poses, chosen.detections, hund)
     hund, prior = hund.to(chosen.device), prior.to(chosen.device)
     curve = train(hund, prior, labelled, clips, validation, recipe, chosen.checkpoint)
-    description = hund.described(prior.cpu()) | {"recipe": asdict(recipe), "curve": curve}
+    told = {"recipe": asdict(recipe), "curve": [_condensed(point) for point in curve]}
+    description = hund.described(prior.cpu()) | told
     write_weights(chosen.output, hund.state_dict(), description, torch.float16)
 
 
