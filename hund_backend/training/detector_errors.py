@@ -52,8 +52,8 @@ class ErrorConfig:
     """How errors are lent and what is spoiled on top."""
 
     lenders: int = 512  # of them the likest lends
-    least: float = 0.3  # factor of the lent errors, drawn between this and the next
-    most: float = 1.2
+    least: float = 0.1  # factor of the lent errors, drawn between this and the next
+    most: float = 0.9  # made pictures are harder than most real ones
     jitter: float = 0.004  # spans: of every keypoint, independent
     astray: float = 0.06  # probability that a limb is somewhere else, and doubted
     far: float = 0.1  # spans by which it is
