@@ -280,6 +280,7 @@ def main() -> None:
         seed=chosen.seed,
         pictured=chosen.pictured,
         rendering=chosen.rendering,
+        supervision=SupervisionConfig(evidence=chosen.evidence),
     )
     if chosen.stages:
         recipe = replace(recipe, stages=tuple(chosen.stages))
@@ -333,6 +334,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=HundRecipe.batch)
     parser.add_argument("--rate", type=float, default=HundRecipe.rate)
     parser.add_argument("--pictured", type=float, default=HundRecipe.pictured)
+    parser.add_argument("--evidence", type=float, default=SupervisionConfig.evidence)
     parser.add_argument("--rendering", type=float, default=HundRecipe.rendering)
     parser.add_argument("--seed", type=int, default=HundRecipe.seed)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
