@@ -37,7 +37,7 @@ def examine() -> list[Finding]:
     findings = [Finding(what="python", state=platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
     findings.append(_device())
-    loads = (_body, _prior, _dynamics)
+    loads = (_body, _prior, _dynamics, _hund)
     findings += [_weights(name, load) for name, load in zip(OURS, loads, strict=True)]
     try:
         entries = read_manifest(PERCEPTION)
@@ -92,3 +92,11 @@ def _dynamics() -> object:
     from .prior.pose_flow import WEIGHTS_FILE
 
     return Dynamics.load(WEIGHTS_FILE)
+
+
+def _hund() -> object:
+    from .body.model import BodyModel
+    from .descent.hund import Hund
+    from .prior.pose_flow import PoseFlow
+
+    return Hund.load(BodyModel.load("keypoints"), PoseFlow.load())

@@ -1,6 +1,7 @@
 """What a user can choose for a clip."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,6 +12,8 @@ class Options:
     start: int | None = None  # first frame, by its number in the source
     end: int | None = None  # last frame
     stride: int = 1  # look at every so many-th frame
+    method: Literal["hund", "fit"] = "hund"  # learned descent, or the gradients' alone
+    polish: bool = False  # let gradients end what the learned descent began
     parts: bool = False  # look at body parts as well, and align the body with them
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees

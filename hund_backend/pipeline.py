@@ -15,6 +15,8 @@ from .body import camera
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 from .descent.fitting import FitResult, fit
+from .descent.hund import Hund
+from .descent.neural_descent import descend
 from .device import choose_device
 from .errors import NobodyFoundError
 from .motion.contacts import foot_contacts, resting
@@ -26,7 +28,6 @@ from .perception.evidence import Evidence
 from .perception.eyes import Eyes
 from .prior.dynamics import Dynamics
 from .prior.pose_flow import WEIGHTS_FILE, PoseFlow
-from .prior.pose_prior import PosePrior
 from .progress import Progress, Report, silent
 from .provenance import provenance_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
@@ -49,7 +50,8 @@ class Models:
     eyes: Eyes
     body: BodyModel  # with the vertices that keypoints need
     skin: BodyModel  # the same body's low mesh, for parts and outlines
-    prior: PosePrior
+    prior: PoseFlow
+    hund: Hund  # made for this body and this prior
     dynamics: Dynamics | None = None  # in the prior's latents; without them motion is only smooth
 
     @classmethod
@@ -60,12 +62,14 @@ class Models:
             BadInputError: weights are missing or damaged, or there is no such device.
         """
         chosen = choose_device(device)
+        body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
         return cls(
             device=chosen,
             eyes=Eyes.open(chosen.type),
-            body=BodyModel.load("keypoints").to(chosen),
+            body=body,
             skin=BodyModel.load("low").to(chosen),
-            prior=PoseFlow.load().to(chosen),
+            prior=prior,
+            hund=Hund.load(body, prior).to(chosen),
             dynamics=Dynamics.load(WEIGHTS_FILE).to(chosen),
         )
 
@@ -170,15 +174,12 @@ def estimate(
     """Descend to everybody's states, find the ground, gather the answer."""
     with watch.measure("descend"):
         fits = [
-            fit(
+            _descended(
                 _undistorted(evidence, sight.intrinsics, options.distortion),
-                np.repeat(sight.intrinsics[None], len(evidence.frames), axis=0),
-                sight.rate,
-                models.body,
-                models.prior,
-                report=_telling(report, f"descend {person}/{len(sight.people)}", None),
-                dynamics=models.dynamics,
-                skin=models.skin if options.parts else None,
+                sight,
+                options,
+                models,
+                _telling(report, f"descend {person}/{len(sight.people)}", None),
             )
             for person, evidence in enumerate(sight.people, start=1)
         ]
@@ -190,6 +191,34 @@ def estimate(
         contacts, world = _grounded(performances, np.array(sight.times))
     story = _story(sight, options, models, fits, watch)
     return _gathered(sight, performances, contacts, world, story)
+
+
+def _descended(
+    evidence: Evidence,
+    sight: Sight,
+    options: Options,
+    models: Models,
+    report: Callable[[int], None],
+) -> FitResult:
+    """A person's states by the way that the user chose."""
+    intrinsics = np.repeat(sight.intrinsics[None], len(evidence.frames), axis=0)
+    seen = evidence, intrinsics, sight.rate
+    start = None
+    if options.method == "hund":
+        told = models.hund, models.body, models.prior
+        found = descend(*seen, *told, dynamics=models.dynamics)
+        if not options.polish:
+            return found
+        start = found.state
+    return fit(
+        *seen,
+        models.body,
+        models.prior,
+        report=report,
+        dynamics=models.dynamics,
+        skin=models.skin if options.parts else None,
+        start=start,
+    )
 
 
 def _intrinsics(options: Options, info: ClipInfo) -> Float[np.ndarray, "3 3"]:
@@ -245,7 +274,7 @@ def _story(
     chosen = dataclasses.asdict(options)
     return provenance_of(sight.path, str(models.device), chosen) | {
         "truncated": sight.truncated,
-        "method": "fit",
+        "method": options.method,
         "converged": [result.converged for result in fits],
         "keypoint_names": list(BLAZEPOSE_NAMES),
         "terms": list(fits[0].terms),

@@ -15,6 +15,7 @@ OURS = (
     "body.npz",
     "pose_flow.safetensors",
     "dynamics.safetensors",
+    "hund.safetensors",
 )  # built or learned in this project
 
 

@@ -14,8 +14,9 @@ FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
 QUALITIES: dict[str, dict[str, Any]] = {
     "draft": {"stride": 2},
     "standard": {},
-    "high": {"parts": True},
+    "high": {"polish": True, "parts": True},
 }
+METHODS = ("hund", "fit")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,16 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
         choices=QUALITIES,
         default="standard",
         help="draft looks at every second frame only, high also aligns body parts; default: standard",
+    )
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """How to get from what was seen to bodies."""
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default=METHODS[0],
+        help="hund: learned descent; fit: optimisation by gradients, slower; default: hund",
     )
 
 
@@ -82,6 +93,10 @@ def pipeline_options(chosen: dict[str, Any]) -> Options:
     quality = chosen.get("quality") or "standard"
     if quality not in QUALITIES:
         raise BadInputError(f"--quality is {quality!r}: choose {', '.join(QUALITIES)}.")
+    method = chosen.get("method") or METHODS[0]
+    if method not in METHODS:
+        raise BadInputError(f"--method is {method!r}: choose {' or '.join(METHODS)}.")
+    values["method"] = method
     values["distortion"] = _lens(values.get("distortion", ()))
     return Options(**values, **QUALITIES[quality])
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import BadInputError, ExitCode
-from .choices import add_device
+from .choices import add_device, add_method, add_quality, pipeline_options
 from .telling import teller
 
 
@@ -13,6 +13,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kits", nargs="+", type=Path, metavar="KIT", help="folder with a gt.json")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write JSON and Markdown there")
     add_device(parser)
+    add_method(parser)
+    add_quality(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +28,11 @@ def run(options: argparse.Namespace) -> int:
     progress = teller("kits", as_json=False)
     try:
         tables = evaluate_kits(
-            options.kits, options.output, device=options.device, report=progress
+            options.kits,
+            options.output,
+            device=options.device,
+            options=pipeline_options(vars(options)),
+            report=progress,
         )
     finally:
         progress.close()

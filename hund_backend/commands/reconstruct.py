@@ -11,6 +11,7 @@ from ..options import Options
 from .choices import (
     add_clip_options,
     add_device,
+    add_method,
     add_quality,
     output_path,
     pipeline_options,
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     add_device(parser)
     add_quality(parser)
+    add_method(parser)
     add_clip_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="redo what is already there")
     parser.add_argument("--preview", action="store_true", help="also draw the result")

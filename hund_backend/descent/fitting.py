@@ -63,6 +63,7 @@ class FitConfig:
     coarse_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=8))
     fine_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=30))
     still_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=80))
+    polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=20))
     window: int = 300  # frames that descend together
     overlap: int = 40  # frames of the next window that a window looks ahead
 
@@ -91,6 +92,7 @@ def fit(
     *,
     dynamics: Dynamics | None = None,
     skin: BodyModel | None = None,
+    start: State | None = None,
 ) -> FitResult:
     """Fit the body to a person over all frames of a track.
 
@@ -107,6 +109,7 @@ def fit(
         report: told the number of each iteration; what it raises ends the fit.
         dynamics: how the prior's latents follow each other; without them only accelerations count.
         skin: the same body with faces ("low"); without it parts and silhouette have no say.
+        start: states of all frames to polish; without them the fit finds its own.
     """
     config = config or FitConfig()
     fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report, dynamics, skin)
@@ -114,7 +117,7 @@ def fit(
     torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
     try:
         with torch.no_grad():
-            return fitter.result()
+            return fitter.result(start)
     finally:
         torch.set_num_threads(threads)
 
@@ -155,24 +158,31 @@ class _Fitter:
         self.seen = torch.from_numpy(confidence.astype(np.float64))
         self._report, self._iterations = report, 0
 
-    def result(self) -> FitResult:
+    def result(self, start: State | None) -> FitResult:
         """Go through the stages."""
         config = self.config
         keyframes = chosen_keyframes(
             self.targets.observed, config.keyframe_spacing * self.fps, config.max_keyframes
         )
-        started, descended = self._from_starts(keyframes)
-        built = self._agreed_build(keyframes, descended)
-        postures = [interpolated(started, keyframes, self.frames)]
-        postures.append(interpolated(built.posture, keyframes, self.frames))
-        converged = bool(built.converged.all())
-        for energy, steps in (
-            (self._wide_energy(), config.coarse_steps),
-            (self.energy, config.still_steps if self.is_still else config.fine_steps),
-        ):
+        if start is None:
+            postures = self._own_beginning(keyframes)
+            fine = config.still_steps if self.is_still else config.fine_steps
+            schedule = ((self._wide_energy(), config.coarse_steps), (self.energy, fine))
+        else:
+            begun = self.puppet.posture(start)
+            built = self._agreed_build(keyframes, begun.at(keyframes)).posture
+            postures = [begun, begun._replace(betas=built.betas)]
+            schedule = ((self.energy, config.polish_steps),)
+        for energy, steps in schedule:
             posture, converged = self._together(postures[-1], energy, steps)
             postures.append(posture)
         return self._answer(postures, converged)
+
+    def _own_beginning(self, keyframes: Int[Tensor, " keyframes"]) -> list[Posture]:
+        """Where the best starts begin, and where the keyframes with one build come to."""
+        started, descended = self._from_starts(keyframes)
+        built = self._agreed_build(keyframes, descended)
+        return [interpolated(each, keyframes, self.frames) for each in (started, built.posture)]
 
     def _from_starts(self, keyframes: Int[Tensor, " keyframes"]) -> tuple[Posture, Posture]:
         """Where the best start of each keyframe began, and where it came to."""

@@ -13,6 +13,8 @@ from hund_backend.body.model import BodyModel, PosedBody
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 
+from .state import State
+
 # The joints that the evidence can move, parents first, the root leading. Fingers and face stay
 # relaxed; "Foot" is a rest-pose segment between ankle and ball that people cannot bend.
 MOVED_JOINTS = (
@@ -127,6 +129,12 @@ class Puppet:
         pose = self.relaxed.expand(len(posture.rotations), -1, -1, -1).clone()
         pose[:, [joint - 1 for joint in self.moved[1:]]] = posture.rotations[:, 1:]
         return pose
+
+    def posture(self, state: State) -> Posture:
+        """The posture of states of one person; joints that the puppet does not move are left out."""
+        rotations = torch.cat((state.global_orient[:, None], state.pose), dim=1)[:, self.moved]
+        place, betas = state.root_translation, state.betas[0]
+        return Posture(*(values.to(self.offsets) for values in (rotations, place, betas)))
 
     def posed(self, posture: Posture) -> Figure:
         """Joints and points of a posture in the camera frame."""

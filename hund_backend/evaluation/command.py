@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def evaluate_kits(
     output: Path | None = None,
     *,
     device: str = "auto",
+    options: Options | None = None,
     report: Report = silent,
 ) -> str:
     """Score kits with the pipeline as `reconstruct` runs it, and with the detector alone.
@@ -35,6 +37,7 @@ def evaluate_kits(
         folders: of the kits; all are read before the first is scored.
         output: where `evaluation.json` and `evaluation.md` go; nowhere by default.
         device: "auto", "cpu" or "cuda".
+        options: of the pipeline; frames and lens are the kits'.
         report: told of every picture and clip.
 
     Returns:
@@ -48,21 +51,23 @@ def evaluate_kits(
         _make(output)
     models = Models.load(device)
     started = time.monotonic()
-    look = _telling(report, look_with(models), kits)
+    options = options or Options()
+    look = _telling(report, look_with(models, options), kits)
     result = evaluate(kits, look, BodyModel.load("keypoints"))
     seconds = round(time.monotonic() - started, 1)
-    result["provenance"] = _provenance(kits, str(models.device)) | {"seconds": seconds}
+    result["provenance"] = _provenance(kits, str(models.device), options) | {"seconds": seconds}
     if output is not None:
         write(result, output)
     return markdown(result)
 
 
-def look_with(models: Models) -> Callable[[Request], Seen | None]:
+def look_with(models: Models, chosen: Options) -> Callable[[Request], Seen | None]:
     """The pipeline, answering a kit's requests; all people in view are reconstructed."""
 
     def look(request: Request) -> Seen | None:
         camera = request.intrinsics
-        options = Options(
+        options = replace(
+            chosen,
             start=request.start,
             end=request.end,
             intrinsics=None if camera is None else tuple(map(tuple, camera.tolist())),
@@ -95,14 +100,15 @@ def _telling(
     return told
 
 
-def _provenance(kits: list[Kit], device: str) -> dict[str, Any]:
+def _provenance(kits: list[Kit], device: str, options: Options) -> dict[str, Any]:
     """What was run with what."""
     return {
         "command": f"python -m hund_backend evaluate {' '.join(kit.folder.name for kit in kits)}",
         "hund": __version__,
         "commit": _commit(),
         "weights": weights_hashes(),
-        "method": "fit",
+        "method": options.method,
+        "quality": {"polish": options.polish, "parts": options.parts},
         "device": device,
         "python": platform.python_version(),
         "platform": sys.platform,
