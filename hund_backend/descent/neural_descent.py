@@ -32,7 +32,7 @@ from .state import State
 from .steadying import steadied
 from .targets import NUM_KEYPOINTS, Targets
 
-CONTEXT = 20  # frames before and after a gap by which it is filled
+CONTEXT = 2  # frames before and after a gap: those that its steps start from and lead to
 
 
 @dataclass(frozen=True, kw_only=True)
