@@ -25,7 +25,11 @@ class VaeConfig:
 
 
 class PoseVae(nn.Module):
-    """Encoder and decoder of two hidden layers between white 6D representations and a latent."""
+    """Encoder and decoder of two hidden layers between scaled 6D representations and a latent.
+
+    They must not be white: where all directions vary alike a latent explains none of them for less
+    than it costs, and stays empty.
+    """
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
@@ -33,44 +37,38 @@ class PoseVae(nn.Module):
         self.joints = tuple(JOINT_NAMES.index(name) - 1 for name in config.joints)
         features = 6 * len(self.joints)
         self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("whitening", torch.eye(features))
+        self.register_buffer("scale", torch.ones(features))
         self.encoder = _layers(features, config.hidden, 2 * config.latent)
         self.decoder = _layers(config.latent, config.hidden, features)
-        self.log_noise = nn.Parameter(torch.zeros(features))
+        self.log_noise = nn.Parameter(torch.full((features,), -1.0))
 
     def whiten(self, sixd: Float[Tensor, "samples features"]) -> None:
-        """Set the fixed first layer so that these samples are uncorrelated and of unit variance."""
-        samples = sixd.double()
-        mean = samples.mean(0)
-        values, vectors = torch.linalg.eigh(torch.cov((samples - mean).T))
-        self.mean.copy_(mean)
-        self.whitening.copy_((vectors / values.sqrt()).T)
+        """Set the fixed first layer so that each number of these samples is of unit variance."""
+        self.mean.copy_(sixd.mean(0))
+        self.scale.copy_(sixd.std(0))
 
     def bound(
         self, sixd: Float[Tensor, "*batch features"], draws: int = 1
     ) -> Float[Tensor, "*batch"]:
         """Importance-weighted lower bound of log p of a 6D representation (Burda et al., 2016)."""
-        white = (sixd - self.mean) @ self.whitening.T
-        mean, log_scale = self.encoder(white).chunk(2, dim=-1)
+        scaled = (sixd - self.mean) / self.scale
+        mean, log_scale = self.encoder(scaled).chunk(2, dim=-1)
         noise = torch.randn(draws, *mean.shape).to(mean)
         latent = mean + log_scale.exp() * noise
-        missed = (white - self.decoder(latent)) * (-self.log_noise).exp()
+        missed = (scaled - self.decoder(latent)) * (-self.log_noise).exp()
         seen = _log_normal(missed) - self.log_noise.sum()
         weight = seen + _log_normal(latent) - (_log_normal(noise) - log_scale.sum(-1))
-        return (
-            weight.logsumexp(0) - math.log(draws) + torch.linalg.slogdet(self.whitening).logabsdet
-        )
+        return weight.logsumexp(0) - math.log(draws) - self.scale.log().sum()
 
     def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
         """The mean of the latent that the encoder gives to a pose."""
         rotations = pose[..., self.joints, :, :]
         sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
-        return self.encoder((sixd - self.mean) @ self.whitening.T).chunk(2, dim=-1)[0]
+        return self.encoder((sixd - self.mean) / self.scale).chunk(2, dim=-1)[0]
 
     def pose(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch joints 3 3"]:
         """The pose that the decoder gives to a latent; other joints are at rest."""
-        white = self.decoder(latent)
-        sixd = torch.linalg.solve(self.whitening, white[..., None])[..., 0] + self.mean
+        sixd = self.decoder(latent) * self.scale + self.mean
         pose = torch.eye(3).to(latent).repeat(*latent.shape[:-1], len(JOINT_NAMES) - 1, 1, 1)
         pose[..., self.joints, :, :] = sixd_to_matrix(sixd.unflatten(-1, (-1, 6)))
         return pose
@@ -79,9 +77,9 @@ class PoseVae(nn.Module):
         """Minus the bound of one draw at the encoder's mean: a latent alone cannot reject a pose."""
         rotations = pose[..., self.joints, :, :]
         sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
-        white = (sixd - self.mean) @ self.whitening.T
-        latent = self.encoder(white).chunk(2, dim=-1)[0]
-        missed = (white - self.decoder(latent)) * (-self.log_noise).exp()
+        scaled = (sixd - self.mean) / self.scale
+        latent = self.encoder(scaled).chunk(2, dim=-1)[0]
+        missed = (scaled - self.decoder(latent)) * (-self.log_noise).exp()
         return 0.5 * (latent.square().sum(-1) + missed.square().sum(-1))
 
     def log_prob(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
