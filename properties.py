@@ -47,8 +47,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         name="Quality",
         description="Choose how carefully the clip is looked at",
         items=(
-            ("high", "High", "Also align body parts and outline, which takes longer"),
-            ("standard", "Standard", "Look at every frame"),
+            ("standard", "Standard", "Look at every frame, and polish what was found"),
             ("draft", "Draft", "Look at every second frame, for a first impression"),
         ),
         default="standard",

@@ -291,7 +291,8 @@ def with_parts(
     if parts == "spoiled":
         probs = spoiled(picture.labels, chance)
     if parts == "predicted":
-        probs = tools.head.predict(tools.eyes.look(picture.image[None], maps=True))[0]
+        images = picture.image[None]
+        probs = tools.head.predict(images, tools.eyes.look(images, maps=True))[0]
     return replace(evidence, parts=packed(probs.astype(np.float32))[None])
 
 

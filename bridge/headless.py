@@ -170,8 +170,8 @@ def _parser(device: str) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=device)
     parser.add_argument(
         "--quality",
-        choices=("draft", "standard", "high"),
-        help="draft looks at every second frame only, high also aligns body parts",
+        choices=("draft", "standard"),
+        help="draft looks at every second frame and leaves out the polish",
     )
     parser.add_argument("--people", type=int, metavar="N", help="follow N at a time, the largest")
     parser.add_argument("--start", type=int, metavar="F", help="first frame, from 0")

@@ -14,7 +14,6 @@ class Options:
     stride: int = 1  # look at every so many-th frame
     method: Literal["hund", "fit"] = "hund"  # learned descent, or the gradients' alone
     polish: bool = False  # let gradients end what the learned descent began
-    parts: bool = False  # look at body parts as well, and align the body with them
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees
     intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both

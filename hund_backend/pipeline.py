@@ -49,7 +49,6 @@ class Models:
     device: torch.device
     eyes: Eyes
     body: BodyModel  # with the vertices that keypoints need
-    skin: BodyModel  # the same body's low mesh, for parts and outlines
     prior: PoseFlow
     hund: Hund  # made for this body and this prior
     dynamics: Dynamics | None = None  # in the prior's latents; without them motion is only smooth
@@ -67,7 +66,6 @@ class Models:
             device=chosen,
             eyes=Eyes.open(chosen.type),
             body=body,
-            skin=BodyModel.load("low").to(chosen),
             prior=prior,
             hund=Hund.load(body, prior).to(chosen),
             dynamics=Dynamics.load(WEIGHTS_FILE).to(chosen),
@@ -150,7 +148,6 @@ def perceive(
             intrinsics,
             fps=clip.info.fps / options.stride,
             max_people=options.people,
-            parts=options.parts,
             report=_telling(report, "look", total and math.ceil(total / options.stride)),
         )
     if not people:
@@ -216,7 +213,6 @@ def _descended(
         models.prior,
         report=report,
         dynamics=models.dynamics,
-        skin=models.skin if options.parts else None,
         start=start,
     )
 

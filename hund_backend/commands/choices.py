@@ -13,8 +13,7 @@ FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
 
 QUALITIES: dict[str, dict[str, Any]] = {
     "draft": {"stride": 2},
-    "standard": {},
-    "high": {"polish": True, "parts": True},
+    "standard": {"polish": True},
 }
 METHODS = ("hund", "fit")
 
@@ -32,7 +31,7 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
         "--quality",
         choices=QUALITIES,
         default="standard",
-        help="draft looks at every second frame only, high also aligns body parts; default: standard",
+        help="draft looks at every second frame and leaves out the polish; default: standard",
     )
 
 
@@ -42,7 +41,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=METHODS,
         default=METHODS[0],
-        help="hund: learned descent; fit: optimisation by gradients, slower; default: hund",
+        help="hund: learned descent, polished; fit: gradients alone, slower; default: hund",
     )
 
 

@@ -108,7 +108,7 @@ def _provenance(kits: list[Kit], device: str, options: Options) -> dict[str, Any
         "commit": _commit(),
         "weights": weights_hashes(),
         "method": options.method,
-        "quality": {"polish": options.polish, "parts": options.parts},
+        "polish": options.polish,
         "device": device,
         "python": platform.python_version(),
         "platform": sys.platform,

@@ -43,7 +43,7 @@ class FakeEyes:
     def __init__(self, puppet, prior):
         self._puppet, self._prior = puppet, prior
 
-    def watch(self, frames, intrinsics, *, fps, max_people, parts, report):
+    def watch(self, frames, intrinsics, *, fps, max_people, report):
         count = 0
         for count, _ in enumerate(frames, start=1):
             report(count)
@@ -62,7 +62,6 @@ def fake_models(monkeypatch):
         "device": torch.device("cpu"),
         "eyes": eyes,
         "body": body,
-        "skin": BodyModel.load("low"),
         "prior": prior,
         "hund": Hund(untrained, body, prior).eval().requires_grad_(False),
     }.items():
@@ -249,13 +248,12 @@ def test_a_draft_looks_at_every_second_frame(video, tmp_path, capsys, fake_model
     assert (np.abs(result.times * result.fps - result.frame_numbers) < 0.1).all()
 
 
-def test_high_quality_ends_nearer_to_what_was_seen(video, tmp_path, capsys, fake_models):
+def test_a_polish_ends_nearer_to_what_was_seen(video, fake_models):
     """The network is untrained: only gradients bring the body to the keypoints."""
     missed = []
-    for quality in ("standard", "high"):
-        out = tmp_path / quality
-        assert run(capsys, "reconstruct", video, "--output", out, "--quality", quality)[0] == 0
-        missed.append(1 - Reconstruction.load(out / "clip.npz").joint_confidence.mean())
+    for polish in (False, True):
+        found = pipeline.reconstruct(video, Options(polish=polish), fake_models)
+        missed.append(1 - found.joint_confidence.mean())
     assert missed[1] < 0.7 * missed[0]
 
 
