@@ -13,7 +13,7 @@ class Options:
     end: int | None = None  # last frame
     stride: int = 1  # look at every so many-th frame
     method: Literal["hund", "fit"] = "hund"  # learned descent, or the gradients' alone
-    polish: bool = False  # let gradients end what the learned descent began
+    polish: bool = True  # let gradients end what the learned descent began
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees
     intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both

@@ -12,8 +12,8 @@ from ..sources import clip_name
 FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
 
 QUALITIES: dict[str, dict[str, Any]] = {
-    "draft": {"stride": 2},
-    "standard": {"polish": True},
+    "draft": {"stride": 2, "polish": False},
+    "standard": {},
 }
 METHODS = ("hund", "fit")
 
