@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from hund_backend.body.model import BodyModel
 from hund_backend.errors import BadInputError
 from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.weights_file import being_read
 
 from .crop_evidence import CropEvidence
 from .feedback import Critic, Feedback, LossConfig
@@ -76,24 +76,12 @@ class Hund(nn.Module):
         Raises:
             BadInputError: the file is missing or damaged, or belongs to another prior.
         """
-        try:
+        with being_read("HUND's weights", path):
             told = json.loads(path.with_suffix(".json").read_text())
             config = dict(told["config"])
             hund = cls(HundConfig(**config | {"loss": LossConfig(**config["loss"])}), body, prior)
             weights = load_file(path)
             hund.load_state_dict({name: values.float() for name, values in weights.items()})
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            safetensors.SafetensorError,
-        ) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInputError(
-                f"HUND's weights {path} cannot be read ({reason}); restore the file from the project."
-            ) from error
         if told["prior"] != fingerprint(prior):
             raise BadInputError(
                 f"HUND's weights {path} belong to another pose prior; train them again or restore both."

@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import torch
 from jaxtyping import Float, Float32, UInt8
 from safetensors.torch import load_file
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from ..errors import BadInputError
+from ..weights_file import being_read
 from .blazepose import CROP_SIZE_PX, BlazePose, Look
 from .part_maps import packed
 
@@ -118,22 +117,10 @@ class PartHead(nn.Module):
     @classmethod
     def load(cls, path: Path = WEIGHTS_FILE) -> "PartHead":
         """Read a trained head; BadInputError if the file is missing or damaged."""
-        try:
+        with being_read("The part head", path):
             config = json.loads(path.with_suffix(".json").read_text())["config"]
             head = cls(PartHeadConfig(**config | {"widths": tuple(config["widths"])}))
             head.load_state_dict(load_file(path))
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            safetensors.SafetensorError,
-        ) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInputError(
-                f"The part head {path} cannot be read ({reason}); restore the file from the project."
-            ) from error
         return head.eval().requires_grad_(False)
 
     def forward(self, clues: Clues) -> Float[Tensor, "crops parts 64 64"]:

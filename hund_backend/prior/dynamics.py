@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hund_backend.errors import BadInputError
+from hund_backend.weights_file import being_read
 
 from .root_motion import GROUPS, ROOT_NUMBERS, UNKNOWN, knows
 
@@ -90,23 +90,11 @@ class Dynamics(nn.Module):
         Raises:
             BadInputError: a file is missing or damaged, or the dynamics belong to another prior.
         """
-        try:
+        with being_read("The dynamics", path):
             description = json.loads(path.with_suffix(".json").read_text())
             belongs = description["prior"] == hashlib.sha256(prior.read_bytes()).hexdigest()
             dynamics = cls(DynamicsConfig(**description["config"]))
             dynamics.load_state_dict(load_file(path))
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            safetensors.SafetensorError,
-        ) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInputError(
-                f"The dynamics {path} cannot be read ({reason}); restore the file from the project."
-            ) from error
         if not belongs:
             raise BadInputError(
                 f"The dynamics {path} belong to another pose prior than {prior}; "

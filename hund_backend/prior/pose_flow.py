@@ -5,7 +5,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from hund_backend.body.rotations import sixd_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
-from hund_backend.errors import BadInputError
+from hund_backend.weights_file import being_read
 
 from .augmented_sixd import FREEDOMS, log_weight, sixd_of
 from .coordinates import cross_matrix
@@ -74,22 +73,10 @@ class PoseFlow(nn.Module):
         Raises:
             BadInputError: the file is missing or damaged, or belongs to another skeleton.
         """
-        try:
+        with being_read("The pose prior", path):
             config = json.loads(path.with_suffix(".json").read_text())["config"]
             flow = cls(FlowConfig(**config | {"joints": tuple(config["joints"])}))
             flow.load_state_dict(load_file(path))
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            safetensors.SafetensorError,
-        ) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInputError(
-                f"The pose prior {path} cannot be read ({reason}); restore the file from the project."
-            ) from error
         return flow.eval().requires_grad_(False)
 
     def whiten(self, sixd: Float[Tensor, "samples features"]) -> None:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 BACKEND = ROOT / "hund_backend"
 
 # What each part of the backend may import from the rest of it; every part may import itself.
-BASE = {"errors", "progress", "reconstruction", "sources"}
+BASE = {"errors", "progress", "reconstruction", "sources", "weights_file"}
 BODY = {"body", *BASE}
 ALLOWED = {
     "errors": set(),
@@ -18,6 +18,7 @@ ALLOWED = {
     "body": BASE,
     "picture": BASE,
     "sources": {"errors"},
+    "weights_file": {"errors"},
     "video": {*BASE, "picture"},
     "prior": BODY,
     "rendering": BODY,
