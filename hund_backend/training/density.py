@@ -1,7 +1,6 @@
 """Training of a density over the 6D representation of poses, whatever model it is."""
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from hund_backend.prior.augmented_sixd import FREEDOMS, sixd_of
 from hund_backend.prior.pose_flow import FlowConfig, PoseFlow
 
 from .checkpoint import load_checkpoint, save_checkpoint
+from .schedule import rate_factor
 
 logger = logging.getLogger(__name__)
 Pose = Float[Tensor, "batch joints 3 3"]
@@ -106,7 +106,7 @@ def train(
     total = 0.0
     while progress["step"] < recipe.steps and progress["waited"] < recipe.patience:
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _schedule(progress["step"] / recipe.steps)
+            group["lr"] = recipe.rate * rate_factor(progress["step"] / recipe.steps)
         loss = -log_density(batch(recipe.batch)).mean() / features
         optimizer.zero_grad()
         loss.backward()
@@ -139,8 +139,3 @@ def augmented(
     rotations = pose[:, joints]
     mixing = torch.randn(*rotations.shape[:2], FREEDOMS, generator=generator)
     return sixd_of(rotations, spread * mixing)
-
-
-def _schedule(share: float) -> float:
-    """Factor of the learning rate: a short rise, then a cosine down to nothing."""
-    return min(1.0, share / 0.02) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-3

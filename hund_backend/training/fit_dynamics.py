@@ -23,6 +23,7 @@ from hund_backend.prior.root_motion import GROUPS, forgotten, root_motion
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .motion_set import MotionSet, Split, motion_set
+from .schedule import rate_factor
 from .weights import write_weights
 
 logger = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ def train(
         best = load_file(checkpoint.with_suffix(".best"))
     while progress["step"] < recipe.steps and progress["waited"] < recipe.patience:
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _schedule(progress["step"] / recipe.steps)
+            group["lr"] = recipe.rate * rate_factor(progress["step"] / recipe.steps)
         likelihood, error = losses(dynamics, training, recipe, generator)
         loss = -likelihood + recipe.rolling * error
         optimizer.zero_grad()
@@ -323,11 +324,6 @@ def report(
         )
         figures[f"{split}_roll_out_error"] = rolled_error(dynamics, motions, recipe.ahead)
     return figures
-
-
-def _schedule(share: float) -> float:
-    """Factor of the learning rate: a short rise, then a cosine down to nothing."""
-    return min(1.0, share / 0.02) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-3
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ mixed (both by turns).
 import argparse
 import json
 import logging
-import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, get_args, runtime_checkable
@@ -33,6 +32,7 @@ from .hund_samples import MotionPeople, PicturedPeople, Sample, together
 from .hund_scores import stage_scores
 from .learning_loss import FORMS, Form, learning_loss
 from .motion_set import MotionSet, motion_set
+from .schedule import rate_factor
 from .supervision import SupervisionConfig, evidence_cost, rendered_cost, supervised_cost
 from .weights import write_weights
 
@@ -134,7 +134,7 @@ def train(
     total = torch.zeros((), dtype=torch.float64)
     while progress["step"] < recipe.steps:
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _schedule(progress["step"] / recipe.steps)
+            group["lr"] = recipe.rate * rate_factor(progress["step"] / recipe.steps)
         people = _chosen(labelled, unlabelled, recipe, generator)
         sample = on_device(people.draw(recipe.batch, generator), device)
         low, high = recipe.stages
@@ -217,11 +217,6 @@ def _chosen(
         return unlabelled
     turn = float(torch.rand((), generator=generator))
     return unlabelled if turn < recipe.unlabelled else labelled
-
-
-def _schedule(share: float) -> float:
-    """Factor of the learning rate: a short rise, then a cosine down to nothing."""
-    return min(1.0, share / 0.02) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-3
 
 
 def _told(point: dict[str, object]) -> str:

@@ -8,7 +8,6 @@ each cell that each part covers, rare parts counting more, and soft Dice (Millet
 import argparse
 import json
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from .part_scores import (
     part_iou,
     side_confusion,
 )
+from .schedule import rate_factor
 from .weights import write_weights
 
 logger = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def train(
     total = 0.0
     while progress["step"] < recipe.steps and progress["waited"] < recipe.patience:
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _schedule(progress["step"] / recipe.steps)
+            group["lr"] = recipe.rate * rate_factor(progress["step"] / recipe.steps, rise=0.05)
         picks = torch.randint(len(pictures), (recipe.batch,), generator=generator).tolist()
         total += _step(head, pictures.batch(picks), optimizer, recipe, generator)
         progress["step"] += 1
@@ -222,11 +222,6 @@ def _step(
 
 def _copied(head: PartHead) -> dict[str, Tensor]:
     return {name: values.clone().contiguous() for name, values in head.state_dict().items()}
-
-
-def _schedule(share: float) -> float:
-    """Factor of the learning rate: a short rise, then a cosine down to nothing."""
-    return min(1.0, share / 0.05) * 0.5 * (1 + math.cos(math.pi * share)) + 1e-3
 
 
 def fit_parts(
