@@ -183,13 +183,20 @@ def scored(
         config,
         dynamics=contender.dynamics,
     ).state
-    with torch.no_grad():
-        posed = body(
-            state.pose,
-            state.betas,
-            global_orient=state.global_orient,
-            root_translation=state.root_translation,
-        )
+    return figures(scene, state, body)
+
+
+@torch.no_grad()
+def figures(
+    scene: Scene, state: State, body: BodyModel
+) -> tuple[float, float, float, float, float]:
+    """MPJPE, PA-MPJPE, acceleration error, jerk and the truth's jerk of states."""
+    posed = body(
+        state.pose,
+        state.betas,
+        global_orient=state.global_orient,
+        root_translation=state.root_translation,
+    )
     found = posed.joints[:, JOINTS].numpy().astype(float)
     valid = np.ones(found.shape[:2], dtype=bool)
     relative = found - found[:, :1], scene.joints - scene.joints[:, :1]

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks import measuring
-from benchmarks.fit import JOINTS, Scene, scene, segments
+from benchmarks.fit import JOINTS, Scene, figures, scene, segments
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.hund import WEIGHTS_FILE, Hund
 from hund_backend.descent.neural_descent import TrackConfig, descend
 from hund_backend.descent.state import State
-from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
 from hund_backend.prior.pose_flow import PoseFlow
@@ -113,26 +111,11 @@ def _followed(each: Scene, hund: Hund, body: BodyModel, prior: PoseFlow, way: Wa
     return found.state
 
 
-@torch.no_grad()
 def scored(each: Scene, state: State, body: BodyModel) -> tuple[float, ...]:
     """MPJPE, PA-MPJPE, place, acceleration error, jerk and the truth's jerk."""
-    posed = body(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    )
-    found = posed.joints[:, JOINTS].numpy().astype(float)
-    valid = np.ones(found.shape[:2], dtype=bool)
-    relative = found - found[:, :1], each.joints - each.joints[:, :1]
-    return (
-        float(mpjpe_mm(1000 * found, 1000 * each.joints, valid, (0,)).mean()),
-        float(pa_mpjpe_mm(1000 * found, 1000 * each.joints, valid).mean()),
-        float(1000 * np.linalg.norm(found[:, 0] - each.joints[:, 0], axis=-1).mean()),
-        acceleration(relative[0] - relative[1], each.fps),
-        jitter(relative[0], each.fps),
-        jitter(relative[1], each.fps),
-    )
+    mpjpe, pa_mpjpe, *over_time = figures(each, state, body)
+    missed = state.root_translation.numpy().astype(float) - each.joints[:, 0]
+    return mpjpe, pa_mpjpe, float(1000 * np.linalg.norm(missed, axis=-1).mean()), *over_time
 
 
 if __name__ == "__main__":

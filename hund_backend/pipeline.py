@@ -237,9 +237,8 @@ def _undistorted(
     coefficients = np.array(distortion)
     pixels = camera.undistort(keypoints[..., :2].astype(np.float64), intrinsics, coefficients)
     keypoints[..., :2] = pixels
-    crops = (
-        evidence.crops.copy()
-    )  # parts move with their crop; that they bend within it is left out
+    # What stands in a crop moves with it; that the lens bends it within the crop is left out.
+    crops = evidence.crops.copy()
     crops[:, :2] = camera.undistort(crops[:, :2].astype(np.float64), intrinsics, coefficients)
     return dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
 
