@@ -14,6 +14,8 @@ from jaxtyping import Float
 from .body import camera
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
+from .descent.adaptation import NO_LESSON, AdaptConfig, Lesson, adapted
+from .descent.crop_evidence import CropEvidence
 from .descent.fitting import FitResult, fit
 from .descent.hund import Hund
 from .descent.neural_descent import descend
@@ -169,16 +171,22 @@ def estimate(
     sight: Sight, options: Options, models: Models, report: Report, watch: Stopwatch
 ) -> Reconstruction:
     """Descend to everybody's states, find the ground, gather the answer."""
+    straight = [_undistorted(e, sight.intrinsics, options.distortion) for e in sight.people]
+    with watch.measure("adapt"):
+        lessons = _learned(straight, sight, options, models, report)
     with watch.measure("descend"):
         fits = [
             _descended(
-                _undistorted(evidence, sight.intrinsics, options.distortion),
+                evidence,
                 sight,
                 options,
                 models,
+                hund,
                 _telling(report, f"descend {person}/{len(sight.people)}", None),
             )
-            for person, evidence in enumerate(sight.people, start=1)
+            for person, (evidence, (hund, _)) in enumerate(
+                zip(straight, lessons, strict=True), start=1
+            )
         ]
     with watch.measure("ground"):
         performances = [
@@ -187,7 +195,30 @@ def estimate(
         ]
         contacts, world = _grounded(performances, np.array(sight.times))
     story = _story(sight, options, models, fits, watch)
+    story["adapted"] = [lesson.told() for _, lesson in lessons] if options.adapt else None
     return _gathered(sight, performances, contacts, world, story)
+
+
+def _learned(
+    people: list[Evidence], sight: Sight, options: Options, models: Models, report: Report
+) -> list[tuple[Hund, Lesson]]:
+    """For each person the network that poses them: a copy that learned from the clip, if asked for.
+
+    The time is shared out by the number of frames.
+    """
+    if not options.adapt or options.method != "hund":
+        return [(models.hund, NO_LESSON)] * len(people)
+    frames = [int(evidence.observed.sum()) for evidence in people]
+    lessons = []
+    for person, evidence in enumerate(people):
+        config = AdaptConfig(seconds=options.adapt * frames[person] / sum(frames))
+        intrinsics = np.repeat(sight.intrinsics[None], len(evidence.frames), axis=0)
+        seen = CropEvidence.of(evidence, intrinsics, models.hund.marionette.bones)
+        seen = seen.at(torch.from_numpy(evidence.observed).nonzero()[:, 0])
+        telling = _telling(report, f"adapt {person + 1}/{len(people)}", config.steps)
+        seen = seen.to(str(models.device))
+        lessons.append(adapted(models.hund, models.prior, seen, config, telling))
+    return lessons
 
 
 def _descended(
@@ -195,25 +226,31 @@ def _descended(
     sight: Sight,
     options: Options,
     models: Models,
+    hund: Hund,
     report: Callable[[int], None],
 ) -> FitResult:
     """A person's states by the way that the user chose."""
     intrinsics = np.repeat(sight.intrinsics[None], len(evidence.frames), axis=0)
     seen = evidence, intrinsics, sight.rate
-    start = None
+    found = None
     if options.method == "hund":
-        told = models.hund, models.body, models.prior
+        told = hund, models.body, models.prior
         found = descend(*seen, *told, dynamics=models.dynamics)
         if not options.polish:
             return found
-        start = found.state
-    return fit(
+    fitted = fit(
         *seen,
         models.body,
         models.prior,
         report=report,
         dynamics=models.dynamics,
-        start=start,
+        start=found and found.state,
+    )
+    if found is None:
+        return fitted
+    # What the descent believed on its way is what people want to see; the polish is its last word.
+    return dataclasses.replace(
+        fitted, stages=found.stages, stage_losses=found.stage_losses, terms=found.terms
     )
 
 

@@ -9,7 +9,8 @@ from ..errors import BadInputError
 from ..options import Options
 from ..sources import clip_name
 
-FIELDS = ("people", "start", "end", "focal", "fov", "distortion")
+FIELDS = ("people", "start", "end", "adapt", "focal", "fov", "distortion")
+ADAPT_SECONDS = 60.0
 
 QUALITIES: dict[str, dict[str, Any]] = {
     "draft": {"stride": 2, "polish": False},
@@ -42,6 +43,19 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         choices=METHODS,
         default=METHODS[0],
         help="hund: learned descent, polished; fit: gradients alone, slower; default: hund",
+    )
+
+
+def add_adapt(parser: argparse.ArgumentParser) -> None:
+    """Whether to learn from the clip."""
+    parser.add_argument(
+        "--adapt",
+        type=float,
+        nargs="?",
+        const=ADAPT_SECONDS,
+        metavar="SECONDS",
+        help="learn from the clip itself before posing, for at most so long; kept if it helps; "
+        f"default when given alone: {ADAPT_SECONDS:.0f}",
     )
 
 
@@ -78,7 +92,7 @@ def pipeline_options(chosen: dict[str, Any]) -> Options:
     for name in ("people", "start", "end"):
         if name in values and not isinstance(values[name], int):
             raise BadInputError(f"--{name} is {values[name]!r}: give a whole number.")
-    for name in ("focal", "fov"):
+    for name in ("adapt", "focal", "fov"):
         if name in values and not isinstance(values[name], int | float):
             raise BadInputError(f"--{name} is {values[name]!r}: give a number.")
     if values.get("people", 1) < 1:
@@ -95,6 +109,10 @@ def pipeline_options(chosen: dict[str, Any]) -> Options:
     method = chosen.get("method") or METHODS[0]
     if method not in METHODS:
         raise BadInputError(f"--method is {method!r}: choose {' or '.join(METHODS)}.")
+    if not 0 <= values.get("adapt", 0) < math.inf:
+        raise BadInputError(f"--adapt is {values['adapt']}: give a number of seconds.")
+    if values.get("adapt") and method != "hund":
+        raise BadInputError(f"--adapt teaches HUND, not --method {method}: leave one of them out.")
     values["method"] = method
     values["distortion"] = _lens(values.get("distortion", ()))
     return Options(**values, **QUALITIES[quality])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import BadInputError, CancelledError, ExitCode, HundError
 from ..options import Options
 from .choices import (
+    add_adapt,
     add_clip_options,
     add_device,
     add_method,
@@ -38,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_quality(parser)
     add_method(parser)
+    add_adapt(parser)
     add_clip_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="redo what is already there")
     parser.add_argument("--preview", action="store_true", help="also draw the result")

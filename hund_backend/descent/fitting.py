@@ -21,6 +21,7 @@ from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_prior import PosePrior
 
+from .anchor import Anchor, doubts
 from .certainty import joint_confidence
 from .keyframes import best_path, chosen_keyframes, interpolated
 from .linearization import linearized
@@ -156,6 +157,7 @@ class _Fitter:
         self.energy = _still_energy(config) if self.is_still else config.energy
         confidence = evidence.keypoints[..., 2] * evidence.observed[:, None]
         self.seen = torch.from_numpy(confidence.astype(np.float64))
+        self.anchor: Anchor | None = None  # what is polished
         self._report, self._iterations = report, 0
 
     def result(self, start: State | None) -> FitResult:
@@ -170,6 +172,7 @@ class _Fitter:
             schedule = ((self._wide_energy(), config.coarse_steps), (self.energy, fine))
         else:
             begun = self.puppet.posture(start)
+            self.anchor = Anchor(rotations=begun.rotations, doubt=doubts(self.seen))
             built = self._agreed_build(keyframes, begun.at(keyframes)).posture
             postures = [begun, begun._replace(betas=built.betas)]
             schedule = ((self.energy, config.polish_steps),)
@@ -207,7 +210,7 @@ class _Fitter:
 
     def _agreed_build(self, keyframes: Int[Tensor, " keyframes"], posture: Posture) -> Descent:
         """The keyframes' postures with one build for all of them."""
-        alone = self._objective(self.targets.at(keyframes), self.energy)
+        alone = self._objective_at(keyframes, self.energy)
         alone = replace(alone, solves_betas=True)
         together = torch.zeros(len(keyframes), dtype=torch.int64)
         return self._minimized(alone, posture, together, self.config.build_steps)
@@ -220,7 +223,7 @@ class _Fitter:
         arrived = True
         for window in windows(self.frames, self.config.window, self.config.overlap):
             inside = torch.arange(window.start, window.stop)
-            objective = self._objective(self.targets.at(inside), energy, fps=self.fps)
+            objective = self._objective_at(inside, energy, fps=self.fps)
             objective = replace(objective, frozen=window.tied)
             here = Posture(rotations[inside], translation[inside], posture.betas)
             groups = torch.zeros(len(inside), dtype=torch.int64)
@@ -238,7 +241,7 @@ class _Fitter:
         losses, misses = [], []
         for window in windows(self.frames, self.config.window, self.config.overlap):
             inside = torch.arange(window.start, window.stop)
-            objective = self._objective(self.targets.at(inside), self.energy, fps=self.fps)
+            objective = self._objective_at(inside, self.energy, fps=self.fps)
             kept = slice(window.tied, window.keep - window.start)
             energies = [
                 objective.looking(stage.at(inside)).energies(stage.at(inside))[kept]
@@ -277,6 +280,13 @@ class _Fitter:
             parts_cutoff=config.wide_parts_cutoff,
             silhouette_noise=config.wide_parts_noise,
         )
+
+    def _objective_at(
+        self, frames: Int[Tensor, " chosen"], energy: EnergyConfig, fps: float | None = None
+    ) -> Objective:
+        """That of some frames, with what was believed of them."""
+        objective = self._objective(self.targets.at(frames), energy, fps)
+        return replace(objective, anchor=self.anchor and self.anchor.at(frames))
 
     def _objective(
         self, targets: Targets, energy: EnergyConfig, fps: float | None = None

@@ -52,6 +52,8 @@ def linearized(
     rows = weights[:, None, None].sqrt() * moved
     equations.hessian += rows.mT @ rows
     _add_limits(equations, objective, posture)
+    if objective.anchor is not None:
+        _add_anchor(equations, objective, posture)
     if builds is not None:
         _add_build(equations, objective, posture)
     if objective.is_coupled:
@@ -192,6 +194,15 @@ def _add_limits(equations: NormalEquations, objective: Objective, posture: Postu
         columns,
         weight * jacobian.transpose(-1, -2) @ jacobian,
         weight * (jacobian.transpose(-1, -2) @ excess[..., None])[..., 0],
+    )
+
+
+def _add_anchor(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+    strayed = objective.anchor.strayed(posture.rotations)
+    precision, jacobian = objective.anchor_precision(), log_jacobian(strayed)
+    weighted = precision[..., None, None] * jacobian.mT
+    equations.add_to_joints(
+        list(range(strayed.shape[1])), weighted @ jacobian, (weighted @ strayed[..., None])[..., 0]
     )
 
 

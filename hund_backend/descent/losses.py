@@ -87,7 +87,13 @@ def turns(
     rotations: Float[Tensor, "*batch frames joints 3 3"],
 ) -> Float[Tensor, "*batch steps joints 3"]:
     """log(R_tᵀ R_{t+1}): how each joint turns from a frame to the next, in its own axes, radians."""
-    before, after = rotations[..., :-1, :, :, :], rotations[..., 1:, :, :, :]
+    return turn(rotations[..., :-1, :, :, :], rotations[..., 1:, :, :, :])
+
+
+def turn(
+    before: Float[Tensor, "*batch 3 3"], after: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch 3"]:
+    """log(R₀ᵀ R₁): the turn from one rotation to another, in its own axes, radians."""
     return matrix_to_rotvec(before.transpose(-1, -2) @ after)
 
 
@@ -133,6 +139,13 @@ def evidence_energy(
 def build_energy(betas: Float[Tensor, "*batch betas"]) -> Float[Tensor, "*batch"]:
     """½ ‖β‖²: builds are standard normal in the body's coefficients."""
     return 0.5 * betas.square().sum(-1)
+
+
+def anchor_energy(
+    strayed: Float[Tensor, "*batch joints 3"], precision: Float[Tensor, "*batch joints"]
+) -> Float[Tensor, "*batch"]:
+    """½ Σ ‖ω / σ‖² of the joints' turns from what was believed."""
+    return 0.5 * (precision * strayed.square().sum(-1)).sum(-1)
 
 
 def limit_energy(

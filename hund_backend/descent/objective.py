@@ -12,6 +12,7 @@ from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_prior import PosePrior
 
 from . import alignment, losses
+from .anchor import Anchor
 from .puppet import Figure, Posture, Puppet
 from .surface import Surface
 from .targets import NUM_KEYPOINTS, Targets
@@ -25,6 +26,7 @@ TERMS = (
     "motion",
     "turning",
     "dynamics",
+    "anchor",
     "parts",
     "silhouette",
 )
@@ -61,6 +63,9 @@ class EnergyConfig:
     silhouette: float = 0.0
     silhouette_noise: float = 0.008  # of the side of the person's crop
     silhouette_cutoff: float = 4.0
+    anchor: float = 1.0  # where there is something to polish
+    anchor_noise: float = 0.3  # radians: of a believed turn of which all is seen
+    anchor_unseen_noise: float = 0.05  # and of one of which nothing is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,7 @@ class Objective:
     rigid: bool = False  # only the global orientation and the place are free; frames are alone
     solves_betas: bool = False
     surface: Surface | None = None  # without it, parts and silhouette have no say
+    anchor: Anchor | None = None  # what was believed before
     shown: alignment.Shown | None = None  # what the surface showed when it was last looked at
 
     def energies(self, posture: Posture) -> Float[Tensor, "frames terms"]:
@@ -93,6 +99,7 @@ class Objective:
         terms.append(self.config.limits * limit_energy)
         terms += self._smoothness_energies(posture, figure)
         terms.append(self._dynamics_energy(pose))
+        terms.append(self._anchor_energy(posture))
         terms += self._alignment_energies(posture, figure)
         return torch.stack(terms, dim=-1)
 
@@ -230,6 +237,19 @@ class Objective:
             alignment.part_energy(*about, parts),
             alignment.silhouette_energy(*about, silhouette),
         ]
+
+    def anchor_precision(self) -> Float[Tensor, "frames moved"]:
+        """Weight of the believed turns."""
+        config = self.config
+        return config.anchor * self.anchor.precision(
+            config.anchor_noise, config.anchor_unseen_noise
+        )
+
+    def _anchor_energy(self, posture: Posture) -> Float[Tensor, " frames"]:
+        if self.anchor is None:
+            return posture.translation.new_zeros(len(posture.translation))
+        strayed = self.anchor.strayed(posture.rotations)
+        return losses.anchor_energy(strayed, self.anchor_precision())
 
     def _smoothness_energies(
         self, posture: Posture, figure: Figure

@@ -20,6 +20,7 @@ from hund_backend.body.camera import default_intrinsics
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.crop_evidence import CropEvidence, joined
 from hund_backend.descent.hund import WEIGHTS_FILE, Hund, HundConfig
+from hund_backend.descent.learning_loss import FORMS, Form, learning_loss
 from hund_backend.errors import BadInputError
 from hund_backend.perception.eyes import Eyes
 from hund_backend.prior.pose_flow import PoseFlow
@@ -30,7 +31,6 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .detections import Detections
 from .hund_samples import MotionPeople, PicturedPeople, Sample, together
 from .hund_scores import stage_scores
-from .learning_loss import FORMS, Form, learning_loss
 from .motion_set import MotionSet, motion_set
 from .schedule import rate_factor
 from .supervision import SupervisionConfig, evidence_cost, rendered_cost, supervised_cost

@@ -1,5 +1,6 @@
 """Laws of the descent: derivatives, energies, and fits that come home."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -8,12 +9,15 @@ import torch
 from builders import CAMERA, evidence_of, mini_puppet, pa_mpjpe_mm, random_posture, walk
 
 from hund_backend.body.model import BodyModel
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.descent import losses
+from hund_backend.descent.anchor import Anchor, doubts
 from hund_backend.descent.fitting import FitConfig, fit
 from hund_backend.descent.linearization import linearized
 from hund_backend.descent.objective import EnergyConfig, Objective
-from hund_backend.descent.puppet import Posture, Puppet
+from hund_backend.descent.puppet import MOVED_JOINTS, Posture, Puppet
 from hund_backend.descent.solver import SolverConfig
+from hund_backend.descent.state import State
 from hund_backend.descent.targets import Targets
 from hund_backend.descent.windows import windows
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
@@ -66,9 +70,22 @@ def some_dynamics(latent):
     return dynamics.requires_grad_(False)
 
 
+def some_anchor(frames=4):
+    """Something else was believed, some of it with doubt."""
+    believed = random_posture(mini_puppet(), frames, seed=5).rotations
+    doubt = torch.linspace(0, 1, believed[..., 0, 0].numel()).double()
+    return Anchor(rotations=believed, doubt=doubt.reshape(believed.shape[:2]))
+
+
 # The build is solved while frames are independent; motion ties them once it is known.
 @pytest.mark.parametrize(
-    "changes", [{"fps": FPS}, {"solves_betas": True}, {"fps": 50.0, "dynamics": some_dynamics(63)}]
+    "changes",
+    [
+        {"fps": FPS},
+        {"solves_betas": True},
+        {"fps": 50.0, "dynamics": some_dynamics(63)},
+        {"fps": FPS, "anchor": some_anchor()},
+    ],
 )
 def test_the_written_gradient_is_autograds(changes, prior):
     objective, posture = objective_of(prior, **changes)
@@ -259,3 +276,37 @@ def test_a_step_of_nothing_moves_nothing():
     assert isinstance(still, Posture)
     for before, after in zip(posture, still, strict=True):
         torch.testing.assert_close(before, after)
+
+
+def test_what_hangs_on_hidden_keypoints_is_doubted():
+    confidence = torch.ones(2, 33)
+    confidence[:, BLAZEPOSE_NAMES.index("left_knee")] = 0
+    doubt = doubts(confidence)
+    thigh = MOVED_JOINTS.index("ThighL")
+    assert (doubt[:, thigh] == 1).all()
+    others = [i for i in range(len(MOVED_JOINTS)) if i != thigh]
+    assert doubt[:, others].abs().max() < 1e-6
+
+
+def test_a_polish_leaves_what_nobody_sees(body, prior):
+    """Legs that are never seen stay where the start had them; without the anchor they move."""
+    puppet = Puppet.cut_from(body)
+    posture = walk(puppet, copy.deepcopy(prior).double(), 12)
+    seen = evidence_of(puppet, posture, noise=0.01)
+    legs = [i for i, name in enumerate(BLAZEPOSE_NAMES) if "knee" in name or i > 26]
+    keypoints = seen.keypoints.copy()
+    keypoints[:, legs, 2] = 0
+    seen = dataclasses.replace(seen, keypoints=keypoints)
+    start = State(
+        pose=puppet.pose(posture).float(),
+        betas=posture.betas.expand(12, -1).float(),
+        global_orient=posture.rotations[:, 0].float(),
+        root_translation=posture.translation.float(),
+    )
+    shins = [puppet.moved[MOVED_JOINTS.index(f"Calf{side}")] - 1 for side in "LR"]
+    intrinsics, moved = np.repeat(CAMERA[None], 12, axis=0), []
+    for weight in (0.0, 1.0):
+        config = FitConfig(energy=EnergyConfig(anchor=weight))
+        found = fit(seen, intrinsics, FPS, body, prior, config, start=start).state
+        moved.append(float((found.pose - start.pose)[:, shins].square().mean()))
+    assert moved[1] < 0.5 * moved[0]

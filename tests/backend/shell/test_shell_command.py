@@ -1,6 +1,7 @@
 """The command line as a user meets it: answers, exit codes, and what is left on the disk."""
 
 import contextlib
+import dataclasses
 import json
 import signal
 import subprocess
@@ -255,6 +256,48 @@ def test_a_polish_ends_nearer_to_what_was_seen(video, fake_models):
         found = pipeline.reconstruct(video, Options(polish=polish), fake_models)
         missed.append(1 - found.joint_confidence.mean())
     assert missed[1] < 0.7 * missed[0]
+
+
+def test_a_file_keeps_the_stages_that_the_polish_began_with(video, fake_models):
+    found = pipeline.reconstruct(video, Options(polish=True), fake_models)
+    alone = pipeline.reconstruct(video, Options(polish=False), fake_models)
+    assert found.provenance["terms"] == alone.provenance["terms"]
+    assert found.stage_losses.shape[2] == fake_models.hund.config.stages + 1
+    np.testing.assert_array_equal(found.stage_losses, alone.stage_losses)
+    np.testing.assert_array_equal(found.stage_rotations, alone.stage_rotations)
+
+
+def test_learning_from_the_clip_is_told(video, tmp_path, capsys, fake_models, monkeypatch):
+    told = []
+    real = pipeline.adapted
+
+    def adapted(hund, prior, seen, config, report):
+        told.append((len(seen), config.seconds))
+        return real(
+            hund, prior, seen, dataclasses.replace(config, fewest=4, block=1, steps=2), report
+        )
+
+    monkeypatch.setattr(pipeline, "adapted", adapted)
+    code, *_ = run(capsys, "reconstruct", video, "--output", tmp_path, "--adapt", "7")
+    assert code == 0
+    assert told == [(8, 7.0)]
+    lesson = Reconstruction.load(tmp_path / "clip.npz").provenance["adapted"][0]
+    assert set(lesson) == {"kept", "steps", "before", "after"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--adapt", "-3"), "seconds"),
+        (("--adapt", "nan"), "seconds"),
+        (("--adapt", "--method", "fit"), "leave one of them out"),
+    ],
+)
+def test_learning_that_makes_no_sense_is_refused(arguments, reason, video, tmp_path, capsys):
+    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out", *arguments)
+    assert code == BAD_INPUT
+    assert reason in told
+    assert_one_sentence(told)
 
 
 def test_distortion_is_taken_out_before_the_fit(video, tmp_path, capsys, fake_models):

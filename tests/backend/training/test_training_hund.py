@@ -12,6 +12,7 @@ from hund_backend.body.skeleton import JOINT_NAMES, KEYPOINT_MIRROR
 from hund_backend.descent.crop_evidence import CropEvidence
 from hund_backend.descent.feedback import TERMS
 from hund_backend.descent.hund import Hund, HundConfig
+from hund_backend.descent.learning_loss import FORMS, learning_loss
 from hund_backend.errors import BadInputError
 from hund_backend.perception.crops import around_points, camera_from_crop
 from hund_backend.prior.pose_flow import PoseFlow
@@ -29,7 +30,6 @@ from hund_backend.training.fit_hund import (
 )
 from hund_backend.training.hund_samples import MotionPeople, PicturedPeople
 from hund_backend.training.hund_scores import similar, stage_scores
-from hund_backend.training.learning_loss import FORMS, learning_loss
 from hund_backend.training.motion_set import MotionSet
 from hund_backend.training.supervision import cameras_of, rendered_cost
 
