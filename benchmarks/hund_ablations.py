@@ -33,6 +33,7 @@ VARIANTS: dict[str, HundRecipe] = {
     "no memory": HundRecipe(network=replace(NET, remembers=False)),
     "M = 1": HundRecipe(stages=(1, 1), network=replace(NET, stages=1)),
     "M = 3": HundRecipe(stages=(3, 3), network=replace(NET, stages=3)),
+    "M = 5": HundRecipe(stages=(5, 5), network=replace(NET, stages=5)),
     "M = 8": HundRecipe(stages=(8, 8), network=replace(NET, stages=8)),
     "learning loss: last": HundRecipe(form="last"),
     "learning loss: min": HundRecipe(form="min"),

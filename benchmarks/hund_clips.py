@@ -1,4 +1,4 @@
-"""The learned descent over clips: what steadying makes of the stages' answers.
+"""The learned descent over clips: what steadying, learning from the clip and the polish are worth.
 
 Run as `python -m benchmarks.hund_clips MOCAP_FOLDER`. The clips are those of `benchmarks.fit`
 (held-out motion, imagined detections that are noisy, without legs, hidden, with a gap), so the lines
@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks import measuring
 from benchmarks.fit import JOINTS, Scene, figures, scene, segments
 from hund_backend.body.model import BodyModel
+from hund_backend.descent.adaptation import AdaptConfig, adapted
+from hund_backend.descent.crop_evidence import CropEvidence
+from hund_backend.descent.fitting import FitConfig, fit
 from hund_backend.descent.hund import WEIGHTS_FILE, Hund
 from hund_backend.descent.neural_descent import TrackConfig, descend
+from hund_backend.descent.objective import EnergyConfig
 from hund_backend.descent.state import State
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
@@ -31,6 +36,8 @@ RAW = TrackConfig(
     depth_noise=1e-5,
     sight_bound=False,
 )
+FREE = FitConfig(energy=EnergyConfig(anchor=0.0))  # a polish that forgets what was believed
+LESSON = AdaptConfig(seconds=1e9)  # as many steps as there may be, on any machine
 HEAD = """# The learned descent over clips
 
 {environment}
@@ -50,6 +57,8 @@ class Way:
     name: str
     config: TrackConfig
     dynamics: Dynamics | None
+    learns: bool = False
+    polish: FitConfig | None = None
 
 
 def main() -> None:
@@ -65,7 +74,18 @@ def main() -> None:
         Way(name="steadied", config=TrackConfig(), dynamics=None),
         Way(name="steadied, gaps by dynamics", config=TrackConfig(), dynamics=dynamics),
         Way(name="all by dynamics", config=TrackConfig(likely=True), dynamics=dynamics),
+        Way(name="polished, unbound", config=TrackConfig(), dynamics=dynamics, polish=FREE),
+        Way(name="polished", config=TrackConfig(), dynamics=dynamics, polish=FitConfig()),
+        Way(name="adapted", config=TrackConfig(), dynamics=dynamics, learns=True),
+        Way(
+            name="adapted, polished",
+            config=TrackConfig(),
+            dynamics=dynamics,
+            learns=True,
+            polish=FitConfig(),
+        ),
     )
+    ways = tuple(way for way in ways if not chosen.ways or way.name in chosen.ways)
     places = segments(poses, chosen.clips, chosen.frames)
     rows = []
     for condition in CONDITIONS:
@@ -94,21 +114,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--ways", nargs="*", metavar="WAY", help="only these methods")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
 def _followed(each: Scene, hund: Hund, body: BodyModel, prior: PoseFlow, way: Way) -> State:
-    found = descend(
-        each.evidence,
-        each.intrinsics,
-        each.fps,
-        hund,
-        body,
-        prior,
-        way.config,
-        dynamics=way.dynamics,
-    )
-    return found.state
+    seen = each.evidence, each.intrinsics, each.fps
+    if way.learns:
+        frames = CropEvidence.of(each.evidence, each.intrinsics, hund.marionette.bones)
+        frames = frames.at(torch.from_numpy(each.evidence.observed).nonzero()[:, 0])
+        hund, _ = adapted(hund, prior, frames, LESSON)
+    found = descend(*seen, hund, body, prior, way.config, dynamics=way.dynamics).state
+    if way.polish is None:
+        return found
+    return fit(*seen, body, prior, way.polish, dynamics=way.dynamics, start=found).state
 
 
 def scored(each: Scene, state: State, body: BodyModel) -> tuple[float, ...]:

@@ -47,7 +47,7 @@ class PartRecipe:
 
     widths: tuple[int, ...] = PartHeadConfig.widths
     kernel: int = PartHeadConfig.kernel
-    steps: int = 1500
+    steps: int = 6000
     batch: int = 32
     rate: float = 3e-3
     decay: float = 1e-3
@@ -60,8 +60,8 @@ class PartRecipe:
     tint: float = (
         0.2  # of the picture's colors: spread of their factors and half that of their shifts
     )
-    every: int = 100  # steps from one look at the validation pictures to the next
-    patience: int = 6  # looks without a better value after which the training ends
+    every: int = 250  # steps from one look at the validation pictures to the next
+    patience: int = 8  # looks without a better value after which the training ends
     seed: int = 0
 
 
