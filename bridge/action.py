@@ -6,10 +6,8 @@ import bpy
 import numpy as np
 
 from ..hund_backend.reconstruction import Reconstruction
-from . import quaternions
-from .armature import bone_frames
+from . import pose, quaternions
 from .character import Character
-from .world import ARMATURE_FROM_BODY, root_motion
 
 HAS_SLOTS = bpy.app.version >= (4, 4, 0)
 CONSTANT, LINEAR = 0, 1  # of the keyframes' enumeration, which foreach_set takes as numbers
@@ -110,31 +108,18 @@ def _write_pose(
     person: int,
     frames: np.ndarray,
 ) -> None:
-    """Key the bones.
-
-    Joints turn in frames that at rest are the body's; a bone turns in its own axes. With
-    A = armature_from_body, B_j the axes of bone j at rest and G_j the orientation of joint j in
-    the body frame, the posed bone should stand as A G_j Aᵀ B_j: at rest, B_j. Blender poses it as
-    M_j = M_p B_pᵀ B_j basis_j with M_p = A G_p Aᵀ B_p, and G_j = G_p R_j; so
-        basis_j = C_j R_j C_jᵀ  with  C_j = B_jᵀ A = bone_from_body.
-    The root has no parent, and turns from the body frame into the world, where the armature
-    stands unmoved: with W = world_from_body it should stand as W Aᵀ B_0, so
-        basis_0 = B_0ᵀ (W Aᵀ) B_0,  location_0 = B_0ᵀ (position − head_0).
-    """
-    axes, heads = bone_frames(character.armature)
-    root = root_motion(reconstruction, person)
-    turns = quaternions.in_frame(
-        reconstruction.rotations[person].astype(np.float64),
-        axes.swapaxes(1, 2) @ ARMATURE_FROM_BODY,
+    """Key the bones."""
+    posed = pose.in_bones(
+        character.armature,
+        reconstruction.rotations[person],
+        reconstruction.root_translation[person],
+        reconstruction.world_from_camera,
     )
-    body_from_armature = quaternions.from_matrices(ARMATURE_FROM_BODY.T[None])
-    from_rest = quaternions.multiply(root.rotations, body_from_armature)
-    turns[:, 0] = quaternions.in_frame(from_rest, axes[0].T)
-    turns = quaternions.continuous(turns)
+    turns = quaternions.continuous(posed.rotations)
     channels = motion.channels(character.armature)
     names = reconstruction.joint_names
     path = f'pose.bones["{names[0]}"].location'
-    write_channel(channels, path, frames, (root.positions - heads[0]) @ axes[0], group=names[0])
+    write_channel(channels, path, frames, posed.locations, group=names[0])
     for joint, bone in enumerate(names):
         path = f'pose.bones["{bone}"].rotation_quaternion'
         write_channel(channels, path, frames, turns[:, joint], group=bone)

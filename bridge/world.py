@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..hund_backend.body.file import BodyFile
-from ..hund_backend.reconstruction import Reconstruction
 from . import quaternions
 
 # Armature space: x to the person's left, y to the back, z up; Blender's front view shows the face.
@@ -42,14 +41,19 @@ def rest(body: BodyFile, betas: np.ndarray) -> Rest:
     return Rest(standing(joints), standing(body.template), standing(vertices))
 
 
-def root_motion(reconstruction: Reconstruction, person: int) -> RootMotion:
-    """A person's root, which the file gives in the camera frame, in the world."""
-    turns = reconstruction.world_from_camera[:, :3, :3]
-    shifts = reconstruction.world_from_camera[:, :3, 3]
-    in_camera = reconstruction.root_translation[person].astype(np.float64)
+def root_motion(
+    rotations: np.ndarray, translations: np.ndarray, world_from_camera: np.ndarray
+) -> RootMotion:
+    """A person's root, which the file gives in the camera frame, in the world.
+
+    Args:
+        rotations: (frames, 4), body frame → camera frame.
+        translations: (frames, 3), in the camera frame.
+        world_from_camera: (frames, 4, 4).
+    """
+    turns, shifts = world_from_camera[:, :3, :3], world_from_camera[:, :3, 3]
+    in_camera = translations.astype(np.float64)
     return RootMotion(
-        rotations=quaternions.multiply(
-            quaternions.from_matrices(turns), reconstruction.rotations[person, :, 0]
-        ),
+        rotations=quaternions.multiply(quaternions.from_matrices(turns), rotations),
         positions=(turns @ in_camera[..., None])[..., 0] + shifts,
     )
