@@ -52,6 +52,18 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         ),
         default="standard",
     )
+    adapt: bpy.props.BoolProperty(
+        name="Learn This Performer",
+        description="Let HUND learn from this clip before it poses. "
+        "What it learned is kept only if it helps; fewer than 60 frames teach too little",
+    )
+    adapt_seconds: bpy.props.IntProperty(
+        name="Seconds",
+        description="Limit how long it learns from a clip, in seconds",
+        min=5,
+        soft_max=600,
+        default=60,
+    )
     replace: bpy.props.BoolProperty(
         name="Replace Previous",
         description="Remove what an earlier run made of this clip instead of adding beside it",

@@ -19,6 +19,7 @@ from . import exports, job, scene
 log = logging.getLogger(__name__)
 
 REPORT = "hund_report.json"
+OPTIONS = ("device", "quality", "method", "adapt", "people", "start", "end", "overwrite")
 
 
 def main(arguments: list[str], settings: job.Settings, *, device: str = "auto") -> int:
@@ -73,7 +74,7 @@ class Batch:
         names = Counter(clip_name(clip) for clip in self.entries)
         options = {
             name: getattr(self.wanted, name)
-            for name in ("device", "quality", "people", "start", "end", "overwrite")
+            for name in OPTIONS
             if getattr(self.wanted, name) is not None
         }
         tasks = []
@@ -172,6 +173,19 @@ def _parser(device: str) -> argparse.ArgumentParser:
         "--quality",
         choices=("draft", "standard"),
         help="draft looks at every second frame and leaves out the polish",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("hund", "fit"),
+        help="hund: learned descent, polished; fit: gradients alone, slower",
+    )
+    parser.add_argument(
+        "--adapt",
+        type=float,
+        nargs="?",
+        const=60.0,
+        metavar="SECONDS",
+        help="learn from each clip before posing, for at most so long (60); kept if it helps",
     )
     parser.add_argument("--people", type=int, metavar="N", help="follow N at a time, the largest")
     parser.add_argument("--start", type=int, metavar="F", help="first frame, from 0")

@@ -154,7 +154,8 @@ class Job:
         while self._waiting:
             self._task = self._waiting.pop(0)
             self._position += 1
-            self._forecast, self._since = Forecast(), time.monotonic()
+            learning = float(self._task.options.get("adapt") or 0)
+            self._forecast, self._since = Forecast(learning), time.monotonic()
             try:
                 self._backend = self._backend or Backend(self.settings)
             except FailedError as error:

@@ -56,6 +56,8 @@ def tasks(context, clips: list[Path]) -> list[job.Task]:
     options = {"device": chosen.device, "quality": settings.quality, "overwrite": True}
     if settings.people:
         options["people"] = settings.people
+    if settings.adapt:
+        options["adapt"] = settings.adapt_seconds
     if settings.use_range:
         options |= {"start": settings.start, "end": settings.end}
     output = preferences.cache_folder(context)

@@ -12,6 +12,7 @@ STAGES = {
     "start": "Starting",
     "load": "Loading the networks",
     "look": "Looking",
+    "adapt": "Learning",
     "descend": "Posing",
 }
 
@@ -21,10 +22,10 @@ def words(status) -> str:
     if status.stopping:
         return iface_("Stopping")
     parts = [iface_(STAGES.get(status.stage, status.stage.capitalize()))]
-    if status.total:
-        parts.append(iface_("frame %d/%d") % (status.done, status.total))
-    elif status.person:
+    if status.person:
         parts.append(iface_("person %s") % status.person)
+    elif status.total:
+        parts.append(iface_("frame %d/%d") % (status.done, status.total))
     if status.seconds_left is not None:
         minutes, seconds = divmod(round(status.seconds_left), 60)
         parts.append(iface_("%s left") % f"{minutes}:{seconds:02d}")
@@ -47,9 +48,14 @@ class HUND_PT_solve(Place, bpy.types.Panel):
         column.use_property_decorate = False
         column.prop(preferences.of(context), "device")
         column.prop(context.scene.hund, "quality")
+        settings = context.scene.hund
         options = layout.column(align=True)
-        options.prop(context.scene.hund, "replace")
-        options.prop(context.scene.hund, "match_scene")
+        options.prop(settings, "adapt")
+        seconds = options.row(align=True)
+        seconds.active = settings.adapt
+        seconds.prop(settings, "adapt_seconds")
+        options.prop(settings, "replace")
+        options.prop(settings, "match_scene")
         row = layout.row()
         row.scale_y = 1.8
         row.operator("hund.reconstruct", icon="ARMATURE_DATA")

@@ -15,6 +15,7 @@ from moving_people import build_reconstruction, in_world
 
 HERE = Path(__file__).parent
 FAKE = HERE / "fake_backend"
+OPTIONAL = {"adapt", "method", "people"}
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,23 @@ def test_overwrite_does_it_again(hund, clips):
 def test_exit_codes_say_what_went_wrong(hund, clips, name, code):
     answer, report = hund(*clips(name))
     assert answer == code and report["clips"][0]["message"].endswith(".")
+
+
+def test_options_of_the_command_reach_the_request(hund, clips, monkeypatch):
+    asked = []
+    monkeypatch.setattr(job, "run", lambda tasks, *_: asked.extend(tasks))
+    (clip,) = clips("walk")
+    hund(clip)
+    hund(clip, "--adapt")
+    hund(clip, "--adapt", "7.5", "--method", "hund", "--people", "2")
+    hund(clip, "--method", "fit")
+    chosen = [{k: v for k, v in t.options.items() if k in OPTIONAL} for t in asked]
+    assert chosen == [
+        {},
+        {"adapt": 60.0},
+        {"adapt": 7.5, "method": "hund", "people": 2},
+        {"method": "fit"},
+    ]
 
 
 def test_a_wrong_argument_is_bad_input(hund, capsys):

@@ -92,6 +92,7 @@ assert hasattr(bpy.types, "HUND_PT_solve") and not heavy, heavy
 VERBS = {
     "Bring",
     "Choose",
+    "Let",
     "Limit",
     "Name",
     "Open",
@@ -185,6 +186,39 @@ def test_a_finished_file_is_loaded_and_loaded_again(backend, clip, tmp_path):
     (note,) = bpy.context.scene.hund.results
     assert bpy.ops.hund.load(filepath=note.filepath, clip=note.clip) == {"FINISHED"}
     assert facts_of_the_scene() == before
+
+
+def test_learning_is_asked_for_only_where_it_is_wanted(enabled, clip):
+    def asked():
+        (task,) = part("operators.reconstruct").tasks(bpy.context, [clip])
+        return task.options.get("adapt")
+
+    assert asked() is None
+    bpy.context.scene.hund.adapt = True
+    assert asked() == 60
+    bpy.context.scene.hund.adapt_seconds = 1
+    assert asked() == 5
+
+
+def test_learning_has_a_word_on_the_bar(enabled):
+    forecast, solve = part("bridge.forecast"), part("panels.solve")
+    heard = forecast.Forecast(60.0)
+    heard.hear("look", 1, 2)
+    heard.hear("adapt 1/2", 3, 300)
+    status = part("bridge.job").Status(
+        clip="walk.mp4",
+        position=1,
+        clips=1,
+        stage=heard.stage,
+        person=heard.person,
+        done=heard.done,
+        total=heard.total,
+        share=heard.share,
+        seconds_left=None,
+        stopping=False,
+        finishing=False,
+    )
+    assert solve.words(status) == "Learning, person 1/2"
 
 
 def test_a_bad_file_is_reported_and_changes_nothing(backend, tmp_path):
