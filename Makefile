@@ -10,7 +10,7 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors bench-priors hund bench-hund parts bench-parts evaluate doctor clean
+.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -86,9 +86,13 @@ hund: setup  ## train the learned descent anew, after pictures were made (make p
 	$(RUN) -m hund_backend.training.detections $(CACHE)/pictures $(CACHE)/detections
 	$(RUN) -m hund_backend.training.fit_hund $(MOCAP) $(CACHE)/detections --batch 160
 
-bench-hund: setup  ## the learned descent against gradients, and over clips: make bench-hund MOCAP=folder
+bench-hund: setup  ## the learned descent against gradients, over clips, and without its parts: make bench-hund MOCAP=folder
 	$(RUN) -m benchmarks.hund $(MOCAP) $(CACHE)/detections --save
 	$(RUN) -m benchmarks.hund_clips $(MOCAP) --save
+	$(RUN) -m benchmarks.hund_ablations $(MOCAP) $(CACHE)/detections --lines $(CACHE)/hund_ablations.lines --save
+
+bench-regimes: setup  ## what the descent learns from real people: make bench-regimes MOCAP=folder LEARN="clip clip" JUDGE="clip clip"
+	$(RUN) -m benchmarks.hund_regimes $(MOCAP) $(CACHE)/detections --learn $(LEARN) --judge $(JUDGE) --save
 
 parts: setup  ## make pictures and train the part head anew: make parts MOCAP=folder
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps OpenEXR==3.3.5

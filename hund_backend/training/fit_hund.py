@@ -240,7 +240,7 @@ def _condensed(point: dict[str, object]) -> dict[str, object]:
 
 
 def watched(clips: list[Path], bones: float) -> CropEvidence:
-    """The evidence of all people in some clips.
+    """The evidence of all people in some clips, body parts with it.
 
     Raises:
         BadInputError: a clip cannot be read, or none shows anybody.
@@ -249,7 +249,7 @@ def watched(clips: list[Path], bones: float) -> CropEvidence:
     for path in clips:
         with open_clip(path) as clip:
             intrinsics = default_intrinsics(clip.info.width, clip.info.height)
-            for evidence in eyes.watch(clip, intrinsics, fps=clip.info.fps):
+            for evidence in eyes.watch(clip, intrinsics, fps=clip.info.fps, parts=True):
                 frames = np.repeat(intrinsics[None], len(evidence.frames), axis=0)
                 people = CropEvidence.of(evidence, frames, bones)
                 seen.append(people.at(torch.from_numpy(evidence.observed).nonzero()[:, 0]))
