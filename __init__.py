@@ -7,15 +7,15 @@ on its own, can collect the bpy-free tests on a machine without Blender.
 
 def register() -> None:
     """Make everything known to Blender."""
-    from . import operators, panels, preferences, properties
+    from . import handlers, operators, panels, preferences, properties
 
-    for part in (preferences, properties, operators, panels):
+    for part in (preferences, properties, operators, panels, handlers):
         part.register()
 
 
 def unregister() -> None:
     """Take everything back, in the opposite order."""
-    from . import operators, panels, preferences, properties
+    from . import handlers, operators, panels, preferences, properties
 
-    for part in (panels, operators, properties, preferences):
+    for part in (handlers, panels, operators, properties, preferences):
         part.unregister()

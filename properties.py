@@ -1,6 +1,21 @@
 """What the scene remembers: the clip, the options and what came out of it."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import bpy
+
+from . import handlers
+
+if TYPE_CHECKING:
+    from .bridge.stages import Source
+
+
+def _show(note: "HUND_PG_result", context: bpy.types.Context) -> None:
+    if note.stages and note.stage >= note.stages:
+        note.stage = note.stages - 1  # comes here again
+    else:
+        handlers.refresh(note.id_data)
 
 
 class HUND_PG_result(bpy.types.PropertyGroup):
@@ -11,6 +26,46 @@ class HUND_PG_result(bpy.types.PropertyGroup):
     people: bpy.props.IntProperty()
     frames: bpy.props.IntProperty()
     confidence: bpy.props.FloatProperty()
+    fps: bpy.props.FloatProperty()
+    start: bpy.props.IntProperty()
+    stages: bpy.props.IntProperty()
+    fingerprint: bpy.props.StringProperty()
+    show_descent: bpy.props.BoolProperty(
+        name="Show Descent",
+        description="Show how HUND came to each pose instead of the finished motion. "
+        "No key is changed; renders and saved files hold the finished motion",
+        update=_show,
+    )
+    stage: bpy.props.IntProperty(
+        name="Stage",
+        description="Choose what is shown: 0 is the first guess, each stage betters the last, "
+        "and the finished motion is made of the last ones",
+        min=0,
+        soft_max=4,
+        update=_show,
+    )
+
+    @property
+    def characters(self) -> dict[int, bpy.types.Object]:
+        """Armatures by the person's index in the file."""
+        from .bridge import belongings
+
+        return belongings.people(self.id_data, self.name)
+
+    @property
+    def source(self) -> "Source":
+        """Where its stages are."""
+        from .bridge.stages import Source  # here: Blender starts faster without
+
+        path = Path(bpy.path.abspath(self.filepath))
+        return Source(path, self.fingerprint, self.fps, self.start)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why its stages cannot be shown."""
+        from .bridge import stages
+
+        return stages.obstacle(self.characters, self.source)
 
 
 class HUND_PG_scene(bpy.types.PropertyGroup):

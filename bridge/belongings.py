@@ -3,6 +3,7 @@
 What the user added, copied or renamed is the user's and stays.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ ASIDE = "~"  # what is being built has a name that begins so: the name wanted ma
 _CLIP = "hund_clip"  # properties of a datablock of ours: the clip it was made of,
 _PART = "hund_part"  # what it is in the clip's collection,
 _NAME = "hund_name"  # and the name it was given; a copy's name is another
+_PERSON = re.compile(r"Person (\d+)")  # an armature's part
 
 
 @contextmanager
@@ -37,6 +39,22 @@ def is_ours(datablock: bpy.types.ID, clip: str) -> bool:
     """Whether we made this datablock of the clip and nobody has copied or renamed it since."""
     is_made = datablock.get(_CLIP) == clip and datablock.get(_NAME) == datablock.name
     return is_made and datablock.library is None
+
+
+def people(scene: bpy.types.Scene, name: str) -> dict[int, bpy.types.Object]:
+    """Armatures of the collection that was made under a name, by the person's index.
+
+    Both may have been renamed since. Where there are copies, it is the one that has kept its name.
+    """
+    made = [c for c in scene.collection.children_recursive if c.get(_NAME) == name]
+    found: dict[int, bpy.types.Object] = {}
+    for collection in sorted(made, key=lambda made: made.name == name)[-1:]:
+        for obj in sorted(collection.all_objects, key=lambda obj: obj.get(_NAME) == obj.name):
+            part = _PERSON.fullmatch(obj.get(_PART, ""))
+            is_made = obj.get(_CLIP) == collection.get(_CLIP) and obj.library is None
+            if part and is_made and obj.type == "ARMATURE":
+                found[int(part[1]) - 1] = obj
+    return found
 
 
 def settle(made: Iterable[bpy.types.ID], collection: bpy.types.Collection, clip: str) -> None:

@@ -27,8 +27,13 @@ class Written:
     people: tuple[bpy.types.Object, ...]
     """Their armatures, in the order of the reconstruction; a person's mesh is the only child."""
     camera: bpy.types.Object
-    frames: int
+    timing: timeline.Timing
     confidence: float  # 0…1, mean over the people where they were seen
+
+    @property
+    def frames(self) -> int:
+        """Of the clip."""
+        return len(self.timing.frames)
 
     @property
     def name(self) -> str:
@@ -113,7 +118,7 @@ def _build(
         collection=collection,
         people=tuple(person.armature for person in people),
         camera=view,
-        frames=len(timing.frames),
+        timing=timing,
         confidence=float(confidence.mean()) if len(confidence) else 0.0,
     )
 

@@ -23,6 +23,12 @@ class Timing(NamedTuple):
         """First frame of the scene by which the last has come."""
         return math.ceil(self.frames[-1])
 
+    def nearest(self, frame: float) -> int | None:
+        """Which frame of the reconstruction the scene shows; None before it, after it, in a gap."""
+        apart = np.abs(self.frames - frame)
+        usual = np.median(np.diff(self.frames)) if len(self.frames) > 1 else 1.0
+        return int(apart.argmin()) if apart.min() <= max(usual, 1.0) / 2 else None
+
 
 def timing_of(reconstruction: Reconstruction, fps: float, start: int) -> Timing:
     """Time a reconstruction for a scene of a given rate.

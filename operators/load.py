@@ -18,7 +18,7 @@ def write(context, path: Path, clip: Path | None = None) -> str:
     Raises:
         FailedError: the file cannot be used.
     """
-    from ..bridge import scene  # here: Blender starts faster without
+    from ..bridge import scene, stages  # here: Blender starts faster without
 
     settings = context.scene.hund
     reconstruction = job.load(path)
@@ -33,6 +33,12 @@ def write(context, path: Path, clip: Path | None = None) -> str:
     note.name, note.filepath, note.clip = written.name, str(path), str(clip or "")
     note.people, note.frames = len(written.people), written.frames
     note.confidence = written.confidence
+    note.stages, note.fingerprint = (
+        stages.number(reconstruction),
+        stages.fingerprint(reconstruction),
+    )
+    note.fps, note.start = written.timing.fps, written.timing.start
+    note.show_descent, note.stage = False, 0
     told = rpt_("%s: %d people, %d frames") % (note.name, note.people, note.frames)
     return " ".join(filter(None, (f"{told}.", reconstruction.provenance.get("truncated"))))
 

@@ -30,5 +30,19 @@ class HUND_PT_result(Place, bpy.types.Panel):
             column.label(text=people, translate=False)
             confidence = iface_("Confidence %d %%") % round(100 * note.confidence)
             column.label(text=confidence, translate=False)
+            if note.stages:
+                draw_descent(box, note)
         layout.operator("hund.load", text="Load Reconstruction...", icon="IMPORT")
         layout.operator("hund.backend_log", icon="TEXT")
+
+
+def draw_descent(layout, note):
+    """The way from the first guess to the last stage."""
+    column = layout.column(align=True)
+    column.prop(note, "show_descent")
+    row = column.row(align=True)
+    row.active = note.show_descent
+    usual = note.bl_rna.properties["stage"].soft_max
+    row.prop(note, "stage", slider=note.stages - 1 == usual)
+    if note.show_descent and (obstacle := note.obstacle):
+        column.label(text=obstacle, icon="ERROR")

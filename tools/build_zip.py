@@ -20,7 +20,8 @@ from . import fetch_wheels
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("light", "full")
-FILES = ("__init__.py", "preferences.py", "properties.py", "LICENSE", "NOTICE.md", "README.md")
+SOURCES = ("__init__.py", "handlers.py", "preferences.py", "properties.py")
+FILES = (*SOURCES, "LICENSE", "NOTICE.md", "README.md")
 FOLDERS = ("bridge", "hund_backend", "operators", "panels")
 IN_BLENDER = {"jaxtyping", "wadler_lindig"}  # what reading a Reconstruction needs
 # Beside the wheels that Blender installs for all extensions: an older numpy is part of Blender's

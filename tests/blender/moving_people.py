@@ -1,5 +1,7 @@
 """People who move smoothly and at random before a camera, and a naive twin of the body model."""
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 from bl_ext.user_default.hund.hund_backend.body.file import load_body_file
@@ -124,6 +126,24 @@ def build_reconstruction(
     reconstruction = Reconstruction(**(fields | changes))
     reconstruction.validate()
     return reconstruction
+
+
+def build_descent(stages=5, **options):
+    """A Reconstruction that tells of its stages, and each stage as if it were a result of its own."""
+    finished = build_reconstruction(**options)
+    shape = {"people": len(finished.betas), "frames": len(finished.times)}
+    others = [build_reconstruction(**shape, seed=100 + stage) for stage in range(stages)]
+    told = replace(
+        finished,
+        stage_losses=np.zeros((*shape.values(), stages, 1), np.float32),
+        stage_rotations=np.stack([other.rotations for other in others], axis=2),
+        stage_root_translation=np.stack([other.root_translation for other in others], axis=2),
+    )
+    told.validate()
+    return told, [
+        replace(finished, rotations=other.rotations, root_translation=other.root_translation)
+        for other in others
+    ]
 
 
 def cameras(rng, frames, moves):
