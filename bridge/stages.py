@@ -144,19 +144,21 @@ def _give(armature: bpy.types.Object, posed: pose.Pose) -> None:
 def _take_back(armature: bpy.types.Object) -> None:
     held = _held(armature)
     before, given = (np.array(armature.pop(key)).reshape(held.shape) for key in (_BEFORE, _GIVEN))
-    for joint, name in enumerate(JOINT_NAMES):
-        for channel, span in _CHANNELS.items():
-            still_stands = (held[joint, span] == given[joint, span]).all()
-            was_another = (before[joint, span] != given[joint, span]).any()
-            if name in armature.pose.bones and still_stands and was_another:
-                setattr(armature.pose.bones[name], channel, before[joint, span])
+    for channel, span in _CHANNELS.items():
+        still_stands = (held[:, span] == given[:, span]).all(axis=1)
+        was_another = (before[:, span] != given[:, span]).any(axis=1)
+        for joint in np.flatnonzero(still_stands & was_another):
+            if bone := armature.pose.bones.get(JOINT_NAMES[joint]):
+                setattr(bone, channel, before[joint, span])
 
 
 def _held(armature: bpy.types.Object) -> np.ndarray:
     """What the joints' bones hold, (joints, channels); zeros for a bone that has gone."""
-    held = np.zeros((len(JOINT_NAMES), _WIDTH))
-    for row, name in zip(held, JOINT_NAMES, strict=True):
-        if bone := armature.pose.bones.get(name):
-            for channel, span in _CHANNELS.items():
-                row[span] = getattr(bone, channel)
-    return held
+    bones = armature.pose.bones
+    rows = {name: row for row, name in enumerate(bones.keys())}
+    held = np.zeros((len(bones) + 1, _WIDTH))  # the last row is nobody's
+    for channel, span in _CHANNELS.items():
+        numbers = np.empty((len(bones), span.stop - span.start), np.float32)
+        bones.foreach_get(channel, numbers.ravel())
+        held[:-1, span] = numbers
+    return held[[rows.get(name, -1) for name in JOINT_NAMES]]
