@@ -64,5 +64,13 @@ def test_one_undo_takes_the_result_back_and_one_redo_brings_it(facts):
     assert facts["after_redo"] == facts["people"]
 
 
+def test_the_descent_is_seen_and_leaves_the_motion_alone(facts):
+    stages = list(facts["stages"].values())
+    assert len(stages) == 5 and stages[0] != stages[-1]
+    assert facts["last_stage_after_scrubbing"] == pytest.approx(stages[-1], abs=1e-5)
+    assert facts["last_stage_after_rendering"] == pytest.approx(stages[-1], abs=1e-5)
+    assert facts["finished_hand_afterwards"] == facts["finished_hand"]
+
+
 def test_a_job_survives_opening_another_file(facts):
     assert len(facts["unclaimed"]) == 1

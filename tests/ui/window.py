@@ -16,7 +16,7 @@ import bpy
 FOLDER = Path(os.environ["HUND_UI_FOLDER"])
 FACTS = {"steps": []}
 MODULE = "bl_ext.user_default.hund"
-BUTTON = 262  # pixels from the sidebar's upper edge to the large button, looked up in a picture
+BUTTON = 306  # pixels from the sidebar's upper edge to the large button, looked up in a picture
 
 
 def note(**facts):
@@ -131,6 +131,42 @@ def look_through_the_camera():
     picture("3_result")
 
 
+def hand():
+    """Where the first person's left hand is seen."""
+    armature = bpy.data.objects[people()[0]]
+    shown = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return list(shown.matrix_world @ shown.pose.bones["HandL"].head)
+
+
+def look_at_the_descent():
+    """Through the stages and the frames, a render between, and back."""
+    window, area, region = view()
+    scene, result = bpy.context.scene, bpy.context.scene.hund.results[0]
+    finished, shown = hand(), {}
+    result.show_descent = True
+    for stage in range(result.stages):
+        result.stage = stage
+        yield 1.0
+        picture(f"3_stage_{stage}")
+        shown[stage] = hand()
+    scene.frame_set(scene.frame_current + 1)
+    scene.frame_set(scene.frame_current - 1)
+    note(stages=shown, last_stage_after_scrubbing=hand())
+    scene.render.engine, scene.render.resolution_percentage = "BLENDER_WORKBENCH", 25
+    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
+        bpy.ops.render.render("INVOKE_DEFAULT")
+    yield 2.0
+    yield from wait(lambda: not bpy.app.is_job_running("RENDER"), "the picture is rendered", 60)
+    for other in list(bpy.context.window_manager.windows)[1:]:
+        with bpy.context.temp_override(window=other):
+            bpy.ops.wm.window_close()
+    yield 1.0
+    note(last_stage_after_rendering=hand())
+    result.show_descent = False
+    yield 1.0
+    note(finished_hand=finished, finished_hand_afterwards=hand())
+
+
 def pose_somebody():
     """What an animator does next: the bones of one person, from another side."""
     window, area, region = view()
@@ -189,6 +225,7 @@ def scenario():
     yield from press_and_wait()
     yield from look_through_the_camera()
     yield from undo_and_redo()
+    yield from look_at_the_descent()
     yield from pose_somebody()
     yield from open_another_file_meanwhile()
     note(finished=True)
