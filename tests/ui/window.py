@@ -142,6 +142,7 @@ def look_at_the_descent():
     """Through the stages and the frames, a render between, and back."""
     window, area, region = view()
     scene, result = bpy.context.scene, bpy.context.scene.hund.results[0]
+    scene.frame_set((scene.frame_start + scene.frame_end) // 2)  # where undo has left
     finished, shown = hand(), {}
     result.show_descent = True
     for stage in range(result.stages):
