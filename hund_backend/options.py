@@ -14,6 +14,7 @@ class Options:
     stride: int = 1  # look at every so many-th frame
     method: Literal["hund", "fit"] = "hund"  # learned descent, or the gradients' alone
     polish: bool = True  # let gradients end what the learned descent began
+    parts: bool = False  # see body parts, too, and let the person's outline tell the build
     adapt: float | None = None  # seconds for which the learned descent learns from the clip itself
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees

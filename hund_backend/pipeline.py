@@ -16,9 +16,10 @@ from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 from .descent.adaptation import NO_LESSON, AdaptConfig, Lesson, adapted
 from .descent.crop_evidence import CropEvidence
-from .descent.fitting import FitResult, fit
+from .descent.fitting import FitConfig, FitResult, fit
 from .descent.hund import Hund
 from .descent.neural_descent import descend
+from .descent.objective import EnergyConfig
 from .device import choose_device
 from .errors import NobodyFoundError
 from .motion.contacts import foot_contacts, resting
@@ -36,6 +37,8 @@ from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
 from .stopwatch import Stopwatch
 from .video import ClipInfo, Frame, open_clip
 
+# The outline tells the build and leaves poses alone; the parts themselves err too often to pull limbs.
+OUTLINED = EnergyConfig(silhouette=2.0)
 Enough = Callable[[], bool]  # whether the user wants no more frames looked at
 
 
@@ -150,6 +153,7 @@ def perceive(
             intrinsics,
             fps=clip.info.fps / options.stride,
             max_people=options.people,
+            parts=options.parts,
             report=_telling(report, "look", total and math.ceil(total / options.stride)),
         )
     if not people:
@@ -242,8 +246,10 @@ def _descended(
         *seen,
         models.body,
         models.prior,
-        report=report,
+        FitConfig(energy=OUTLINED) if options.parts else None,
+        report,
         dynamics=models.dynamics,
+        skin=BodyModel.load("low") if options.parts else None,
         start=found and found.state,
     )
     if found is None:

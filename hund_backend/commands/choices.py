@@ -15,6 +15,7 @@ ADAPT_SECONDS = 60.0
 QUALITIES: dict[str, dict[str, Any]] = {
     "draft": {"stride": 2, "polish": False},
     "standard": {},
+    "high": {"parts": True},
 }
 METHODS = ("hund", "fit")
 
@@ -32,7 +33,8 @@ def add_quality(parser: argparse.ArgumentParser) -> None:
         "--quality",
         choices=QUALITIES,
         default="standard",
-        help="draft looks at every second frame and leaves out the polish; default: standard",
+        help="draft looks at every second frame and leaves out the polish; high also looks at body "
+        "parts, for a truer build, and takes twice as long; default: standard",
     )
 
 

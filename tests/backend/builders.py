@@ -1,5 +1,6 @@
 """What several tests build: a small body that needs no file, and people in front of a camera."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,10 +8,15 @@ import roma
 import torch
 
 from hund_backend.body.camera import project
+from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.descent.puppet import MOVED_JOINTS, Posture, Puppet
+from hund_backend.descent.surface import Surface
+from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.part_maps import packed
+from hund_backend.rendering.exact_parts import exact_parts
 
 CAMERA = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])  # intrinsics, px
 
@@ -162,3 +168,13 @@ def pa_mpjpe_mm(joints, truth):
         rotation, scale = roma.rigid_vectors_registration(found, true, compute_scaling=True)
         errors.append((scale * found @ rotation.T - true).norm(dim=-1).mean() * 1000)
     return torch.stack(errors)
+
+
+def with_parts(evidence, puppet, posture, camera=CAMERA):
+    """The evidence with exact part maps and masks of the posture, seen by a camera."""
+    low = BodyModel.load("low")
+    vertices = Surface.cut_from(low).posed(puppet.posed(posture), posture.betas).float()
+    cells = crop_from_image(evidence.crops, 64) @ np.asarray(camera)
+    maps = exact_parts(low, vertices, torch.from_numpy(cells).float(), (64, 64)).numpy()
+    masks = (255 * (1 - maps[:, 0])).astype(np.uint8)
+    return dataclasses.replace(evidence, parts=packed(maps.astype(np.float32)), masks=masks)

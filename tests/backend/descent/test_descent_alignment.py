@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from builders import CAMERA, evidence_of, pa_mpjpe_mm, random_posture
+from builders import CAMERA, evidence_of, pa_mpjpe_mm, random_posture, with_parts
 
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
@@ -26,7 +26,6 @@ from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.part_maps import packed
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
-from hund_backend.rendering.exact_parts import exact_parts
 from hund_backend.rendering.part_maps import render_parts
 
 FRAMES = 3
@@ -62,19 +61,14 @@ def truth(puppet):
     return posture
 
 
-def seen_from(low, surface, puppet, posture, turn=0.0, shift=(0.0, 0.0)):
+def seen_from(puppet, posture, turn=0.0, shift=(0.0, 0.0)):
     """Evidence of a posture with its exact part maps, in turned crops, pictures moved."""
     evidence = evidence_of(puppet, posture)
     evidence.keypoints[..., :2] += shift
     evidence.crops[:, :2] += shift
     evidence.crops[:, 3] = turn
     evidence.crops[:, 2] *= 1.2
-    camera = camera_of(shift)
-    cells = crop_from_image(evidence.crops, 64) @ camera
-    vertices = surface.posed(puppet.posed(posture), posture.betas).float()
-    maps = exact_parts(low, vertices, torch.from_numpy(cells).float(), (64, 64)).numpy()
-    masks = (255 * (1 - maps[:, 0])).astype(np.uint8)
-    return dataclasses.replace(evidence, parts=packed(maps.astype(np.float32)), masks=masks)
+    return with_parts(evidence, puppet, posture, camera_of(shift))
 
 
 def camera_of(shift=(0.0, 0.0)):
@@ -86,7 +80,7 @@ def camera_of(shift=(0.0, 0.0)):
 @pytest.fixture(scope="module")
 def objective(low, surface, puppet, truth):
     """An objective that has parts, exact ones, and nothing but parts and silhouette."""
-    evidence = seen_from(low, surface, puppet, truth, turn=0.4)
+    evidence = seen_from(puppet, truth, turn=0.4)
     targets = Targets.of(evidence, camera_of(), puppet)
     targets = dataclasses.replace(targets, parts=ObservedParts.of(evidence, camera_of()))
     return Objective(
@@ -215,7 +209,7 @@ def same(result, other):
 
 
 def test_parts_without_a_weight_change_nothing(low, surface, puppet, truth):
-    with_parts = seen_from(low, surface, puppet, truth)
+    with_parts = seen_from(puppet, truth)
     plain = dataclasses.replace(with_parts, parts=None)
     off = EnergyConfig()
     reference = fitted(low, plain, off, skin=False)
@@ -225,7 +219,7 @@ def test_parts_without_a_weight_change_nothing(low, surface, puppet, truth):
 
 
 def test_a_fit_reports_what_parts_cost(low, surface, puppet, truth):
-    result = fitted(low, seen_from(low, surface, puppet, truth), BOTH)
+    result = fitted(low, seen_from(puppet, truth), BOTH)
     assert result.terms[-2:] == ("parts", "silhouette")
     costs = result.stage_losses[..., -2:].mean(0)
     assert (costs[0] > 0).all()
@@ -237,7 +231,7 @@ def test_where_in_its_frame_and_how_large_a_picture_is_does_not_matter(
     objective, low, surface, puppet, truth, size
 ):
     shift = (12.0, -7.0)
-    evidence = seen_from(low, surface, puppet, truth, turn=0.4, shift=shift)
+    evidence = seen_from(puppet, truth, turn=0.4, shift=shift)
     crops = evidence.crops * (size, size, size, 1)
     camera = np.diag([size, size, 1.0]) @ camera_of(shift)
     parts = ObservedParts.of(dataclasses.replace(evidence, crops=crops), camera)
@@ -251,7 +245,7 @@ def test_where_in_its_frame_and_how_large_a_picture_is_does_not_matter(
 
 def test_parts_pull_exchanged_limbs_back(low, surface, puppet, truth):
     """Keypoints that call the left leg the right one are outvoted by the parts."""
-    evidence = seen_from(low, surface, puppet, truth)
+    evidence = seen_from(puppet, truth)
     order = np.arange(33)
     for name in ("knee", "ankle", "heel", "foot_index"):
         places = [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
@@ -295,7 +289,7 @@ def test_a_part_that_is_not_seen_asks_for_nothing(objective, truth):
 
 
 def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, puppet):
-    evidence = seen_from(low, surface, puppet, truth)
+    evidence = seen_from(puppet, truth)
     nobody = np.zeros((FRAMES, 15, 64, 64), np.float32)
     nobody[:, 0] = 1
     blind = dataclasses.replace(
@@ -311,7 +305,7 @@ def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, puppet):
 
 
 def test_what_lies_beyond_the_picture_pulls_nowhere(low, surface, puppet, truth):
-    evidence = seen_from(low, surface, puppet, truth)
+    evidence = seen_from(puppet, truth)
     narrow = camera_of()
     narrow[:, 0, 2] = 200  # of a picture 400 px wide: half of the person is beyond it
     seen = ObservedParts.of(evidence, narrow)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import shell_clips
 import torch
-from builders import evidence_of, walk
+from builders import CAMERA, evidence_of, walk, with_parts
 
 from hund_backend import pipeline
 from hund_backend.__main__ import main
@@ -44,12 +44,15 @@ class FakeEyes:
     def __init__(self, puppet, prior):
         self._puppet, self._prior = puppet, prior
 
-    def watch(self, frames, intrinsics, *, fps, max_people, report):
+    def watch(self, frames, intrinsics, *, fps, max_people, parts, report):
         count = 0
         for count, _ in enumerate(frames, start=1):
             report(count)
         posture = walk(self._puppet, self._prior, count)
-        return [evidence_of(self._puppet, posture)] * self.people
+        evidence = evidence_of(self._puppet, posture)
+        if parts:
+            evidence = with_parts(evidence, self._puppet, posture)
+        return [evidence] * self.people
 
 
 @pytest.fixture
@@ -247,6 +250,20 @@ def test_a_draft_looks_at_every_second_frame(video, tmp_path, capsys, fake_model
     result = Reconstruction.load(tmp_path / "clip.npz")
     assert list(result.frame_numbers) == [1, 3, 5, 7]
     assert (np.abs(result.times * result.fps - result.frame_numbers) < 0.1).all()
+
+
+def test_high_quality_lets_the_outline_tell_the_build(video, fake_models):
+    lens = tuple(map(tuple, CAMERA.tolist()))
+    plain, high = (
+        pipeline.reconstruct(
+            video, Options(method="fit", parts=parts, intrinsics=lens), fake_models
+        )
+        for parts in (False, True)
+    )
+    outline = plain.provenance["terms"].index("silhouette")
+    assert (plain.stage_losses[..., outline] == 0).all()
+    assert (high.stage_losses[..., outline] > 0).all()
+    assert np.abs(high.betas - plain.betas).max() > 1e-3
 
 
 def test_a_polish_ends_nearer_to_what_was_seen(video, fake_models):
