@@ -103,6 +103,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         description="Choose how carefully the clip is looked at",
         items=(
             ("standard", "Standard", "Look at every frame, and polish what was found"),
+            ("high", "High", "Look at body parts, too, for a truer build. Takes longer"),
             ("draft", "Draft", "Look at every second frame, for a first impression"),
         ),
         default="standard",

@@ -171,8 +171,8 @@ def _parser(device: str) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=device)
     parser.add_argument(
         "--quality",
-        choices=("draft", "standard"),
-        help="draft looks at every second frame and leaves out the polish",
+        choices=("draft", "standard", "high"),
+        help="draft looks at every second frame and leaves out the polish; high also looks at body parts",
     )
     parser.add_argument(
         "--method",
