@@ -208,14 +208,16 @@ def _learned(
 ) -> list[tuple[Hund, Lesson]]:
     """For each person the network that poses them: a copy that learned from the clip, if asked for.
 
-    The time is shared out by the number of frames.
+    The time is shared out by the number of frames, among those of whom there are enough.
     """
     if not options.adapt or options.method != "hund":
         return [(models.hund, NO_LESSON)] * len(people)
-    frames = [int(evidence.observed.sum()) for evidence in people]
+    frames = np.array([evidence.observed.sum() for evidence in people])
+    teaching = frames * (frames >= AdaptConfig.fewest)
+    shares = teaching / max(teaching.sum(), 1)
     lessons = []
     for person, evidence in enumerate(people):
-        config = AdaptConfig(seconds=options.adapt * frames[person] / sum(frames))
+        config = AdaptConfig(seconds=options.adapt * float(shares[person]))
         intrinsics = np.repeat(sight.intrinsics[None], len(evidence.frames), axis=0)
         seen = CropEvidence.of(evidence, intrinsics, models.hund.marionette.bones)
         seen = seen.at(torch.from_numpy(evidence.observed).nonzero()[:, 0])

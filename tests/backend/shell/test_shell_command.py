@@ -295,6 +295,7 @@ def test_learning_from_the_clip_is_told(video, tmp_path, capsys, fake_models, mo
         )
 
     monkeypatch.setattr(pipeline, "adapted", adapted)
+    monkeypatch.setattr(pipeline.AdaptConfig, "fewest", 4)
     code, *_ = run(capsys, "reconstruct", video, "--output", tmp_path, "--adapt", "7")
     assert code == 0
     assert told == [(8, 7.0)]
