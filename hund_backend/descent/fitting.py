@@ -64,7 +64,8 @@ class FitConfig:
     coarse_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=8))
     fine_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=30))
     still_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=80))
-    polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=20))
+    polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=4))
+    still_polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=20))
     window: int = 300  # frames that descend together
     overlap: int = 40  # frames of the next window that a window looks ahead
 
@@ -110,7 +111,8 @@ def fit(
         report: told the number of each iteration; what it raises ends the fit.
         dynamics: how the prior's latents follow each other; without them only accelerations count.
         skin: the same body with faces ("low"); without it parts and silhouette have no say.
-        start: states of all frames to polish; without them the fit finds its own.
+        start: states of all frames to polish; without them the fit finds its own. The answer of
+            a polish has one stage, its end.
     """
     config = config or FitConfig()
     fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report, dynamics, skin)
@@ -171,20 +173,22 @@ class _Fitter:
             fine = config.still_steps if self.is_still else config.fine_steps
             schedule = ((self._wide_energy(), config.coarse_steps), (self.energy, fine))
         else:
+            polish = config.still_polish_steps if self.is_still else config.polish_steps
             begun = self.puppet.posture(start)
             self.anchor = Anchor(rotations=begun.rotations, doubt=doubts(self.seen))
-            built = self._agreed_build(keyframes, begun.at(keyframes)).posture
-            postures = [begun, begun._replace(betas=built.betas)]
-            schedule = ((self.energy, config.polish_steps),)
+            built = self._agreed_build(keyframes, begun.at(keyframes), polish)
+            postures = [begun._replace(betas=built.posture.betas)]
+            schedule = ((self.energy, polish),)
         for energy, steps in schedule:
             posture, converged = self._together(postures[-1], energy, steps)
             postures.append(posture)
-        return self._answer(postures, converged)
+        # Of a polish only the end is told: the stages are those of the descent that it began with.
+        return self._answer(postures if start is None else postures[-1:], converged)
 
     def _own_beginning(self, keyframes: Int[Tensor, " keyframes"]) -> list[Posture]:
         """Where the best starts begin, and where the keyframes with one build come to."""
         started, descended = self._from_starts(keyframes)
-        built = self._agreed_build(keyframes, descended)
+        built = self._agreed_build(keyframes, descended, self.config.build_steps)
         return [interpolated(each, keyframes, self.frames) for each in (started, built.posture)]
 
     def _from_starts(self, keyframes: Int[Tensor, " keyframes"]) -> tuple[Posture, Posture]:
@@ -208,12 +212,14 @@ class _Fitter:
         chosen = path * len(keyframes) + torch.arange(len(keyframes))
         return started.at(chosen), descent.posture.at(chosen)
 
-    def _agreed_build(self, keyframes: Int[Tensor, " keyframes"], posture: Posture) -> Descent:
+    def _agreed_build(
+        self, keyframes: Int[Tensor, " keyframes"], posture: Posture, steps: SolverConfig
+    ) -> Descent:
         """The keyframes' postures with one build for all of them."""
         alone = self._objective_at(keyframes, self.energy)
         alone = replace(alone, solves_betas=True)
         together = torch.zeros(len(keyframes), dtype=torch.int64)
-        return self._minimized(alone, posture, together, self.config.build_steps)
+        return self._minimized(alone, posture, together, steps)
 
     def _together(
         self, posture: Posture, energy: EnergyConfig, steps: SolverConfig
