@@ -4,7 +4,6 @@ import json
 import math
 from pathlib import Path
 
-import safetensors
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
-from hund_backend.errors import BadInputError
+from hund_backend.weights_file import being_read
 
 from .coordinates import log_jacobian, log_round
 from .pose_prior import Slopes
@@ -45,15 +44,11 @@ class GaussianPrior(nn.Module):
         Raises:
             BadInputError: the file is missing or damaged, or belongs to another skeleton.
         """
-        try:
+        with being_read("The Gaussian pose prior", path):
             tensors = load_file(path)
             config = json.loads(path.with_suffix(".json").read_text())
             joints = tuple(JOINT_NAMES.index(name) - 1 for name in config["joints"])
             return cls(joints, tensors["centers"], tensors["whitening"])
-        except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-            raise BadInputError(
-                f"The pose prior {path} cannot be read ({error}); restore the file from the project."
-            ) from error
 
     @property
     def joint_names(self) -> tuple[str, ...]:
