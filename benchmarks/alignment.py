@@ -161,7 +161,7 @@ def errors(picture: Picture, state: State, tools: Tools) -> tuple[float, ...]:
         global_orient=torch.from_numpy(picture.rotations[None, 0]),
         root_translation=torch.from_numpy(picture.root_translation[None]),
     )
-    found, truth = posed(tools.low, state), posed(tools.low, true)
+    found, truth = state.posed(tools.low), true.posed(tools.low)
     joints = [each.joints[:, JOINTS].numpy().astype(float) for each in (found, truth)]
     valid = np.ones(joints[0].shape[:2], bool)
     pve = (found.vertices - found.joints[:, :1]) - (truth.vertices - truth.joints[:, :1])
@@ -172,17 +172,6 @@ def errors(picture: Picture, state: State, tools: Tools) -> tuple[float, ...]:
         *build_errors(state.betas[0], true.betas[0], tools.full),
         *overlap(picture, found.vertices, tools.low),
     )
-
-
-def posed(body: BodyModel, state: State):  # noqa: ANN201
-    """The body in a state."""
-    with torch.no_grad():
-        return body(
-            state.pose,
-            state.betas,
-            global_orient=state.global_orient,
-            root_translation=state.root_translation,
-        )
 
 
 def overlap(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks import measuring
-from benchmarks.alignment import LIMBS, Tools, build_errors, configured, posed, spoiled
+from benchmarks.alignment import LIMBS, Tools, build_errors, configured, spoiled
 from benchmarks.fit import JOINTS, Scene, scene, segments
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
@@ -109,7 +109,7 @@ def observed(
     if parts == "none":
         return replace(scene, evidence=evidence)
     camera = torch.from_numpy(crop_from_image(evidence.crops, LABELS_PX) @ scene.intrinsics)
-    vertices = posed(tools.low, scene.state).vertices
+    vertices = scene.state.posed(tools.low).vertices
     labels = part_labels(tools.low, vertices, camera.float(), (LABELS_PX, LABELS_PX))
     labels = labels.numpy().astype(np.uint8)
     maps = [spoiled(each, chance) if parts == "spoiled" else coverage(each) for each in labels]
@@ -122,7 +122,7 @@ def observed(
 
 def errors(scene: Scene, state: State, tools: Tools) -> tuple[float, ...]:
     """MPJPE, PA-MPJPE, PVE, build, jerk and the truth's jerk."""
-    found, truth = posed(tools.low, state), posed(tools.low, scene.state)
+    found, truth = state.posed(tools.low), scene.state.posed(tools.low)
     joints = [each.joints[:, JOINTS].numpy().astype(float) for each in (found, truth)]
     valid = np.ones(joints[0].shape[:2], bool)
     pve = (found.vertices - found.joints[:, :1]) - (truth.vertices - truth.joints[:, :1])

@@ -150,12 +150,7 @@ def scene(body: BodyModel, poses: MotionSet, place: slice, condition: str, seed:
         global_orient=camera @ rotations[:, 0],
         root_translation=translation,
     )
-    posed = body(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    )
+    posed = state.posed(body)
     intrinsics = np.array([[FOCAL_PX, 0, SIZE_PX / 2], [0, FOCAL_PX, SIZE_PX / 2], [0, 0, 1]])
     intrinsics = np.repeat(intrinsics[None], frames, axis=0)
     points = body.keypoints(posed, "blazepose")
@@ -191,12 +186,7 @@ def figures(
     scene: Scene, state: State, body: BodyModel
 ) -> tuple[float, float, float, float, float]:
     """MPJPE, PA-MPJPE, acceleration error, jerk and the truth's jerk of states."""
-    posed = body(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    )
+    posed = state.posed(body)
     found = posed.joints[:, JOINTS].numpy().astype(float)
     valid = np.ones(found.shape[:2], dtype=bool)
     relative = found - found[:, :1], scene.joints - scene.joints[:, :1]

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hund_backend.body.model import BodyModel, PosedBody
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
@@ -21,3 +23,12 @@ class State:
         """Several states as one, along a new axis of the batch."""
         names = [field.name for field in fields(cls)]
         return cls(**{n: torch.stack([getattr(s, n) for s in states], dim) for n in names})
+
+    def posed(self, body: BodyModel) -> PosedBody:
+        """A body in this state."""
+        return body(
+            self.pose,
+            self.betas,
+            global_orient=self.global_orient,
+            root_translation=self.root_translation,
+        )

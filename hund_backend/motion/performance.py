@@ -62,12 +62,7 @@ def perform(
     """
     state = result.state
     with torch.no_grad():
-        posed = body(
-            state.pose,
-            state.betas,
-            global_orient=state.global_orient,
-            root_translation=state.root_translation,
-        )
+        posed = state.posed(body)
         feet = body.keypoints(posed, "blazepose")[:, FEET]
         quaternions, stages = (_quaternions(told) for told in (state, result.stages))
     frames = np.arange(num_frames)

@@ -96,12 +96,7 @@ def rendered_cost(
     betas = step.numbers.betas[chosen]
     turn, camera = cameras_of(seen.window[chosen])
     state = marionette.state(posed, betas, turn)
-    vertices = skin(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    ).vertices
+    vertices = state.posed(skin).vertices
     rendered = render_parts(skin, vertices, camera, (MAP_SIZE, MAP_SIZE))
     return cost.index_put((chosen,), rendering_loss(rendered, seen.parts[chosen]))
 

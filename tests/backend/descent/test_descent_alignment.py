@@ -258,12 +258,7 @@ def test_parts_pull_exchanged_limbs_back(low, surface, puppet, truth):
 
     def error(energy):
         state = fitted(low, wrong, energy).state
-        posed = low(
-            state.pose,
-            state.betas,
-            global_orient=state.global_orient,
-            root_translation=state.root_translation,
-        )
+        posed = state.posed(low)
         joints = posed.joints[:, list(puppet.moved)]
         return pa_mpjpe_mm(joints, puppet.posed(truth).joints).mean()
 

@@ -145,12 +145,7 @@ def fitted(body, prior, evidence, fps=FPS, config=QUICK, **told):
 
 
 def joints_of(body, state):
-    posed = body(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    )
+    posed = state.posed(body)
     return posed.joints
 
 
