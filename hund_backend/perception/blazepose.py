@@ -24,6 +24,7 @@ MAX_BATCH = 16  # crops at once: memory grows with them
 OUTPUTS = ("landmarks", "heatmaps", "presence", "world_landmarks", "mask")
 FEATURES = ("bottleneck", "trunk")  # 8 x 8 cells of the encoder, 2 x 2 of the landmarks' head
 MAPS = ("decoder", *FEATURES)
+NUM_FEATURES = 272 + 288  # channels of FEATURES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Look:
     world_landmarks: Float32[np.ndarray, "crops 39 3"]
     """Metres from the mid-hip, in the axes of the crop: x right, y down, z away."""
     masks: Float32[np.ndarray, "crops 256 256"]  # probability of the person
-    features: Float32[np.ndarray, "crops features"] | None = None  # inner features, averaged
+    features: Float32[np.ndarray, "crops 560"]  # inner features, averaged over their cells
     maps: Maps | None = None
     parts: UInt8[np.ndarray, "crops 3 64 64"] | None = None  # packed, see part_maps.py
 
@@ -69,35 +70,26 @@ class BlazePose:
         self,
         pictures: UInt8[np.ndarray, "crops 256 256 3"],
         *,
-        features: bool = False,
         maps: bool = False,
     ) -> Look:
         """Look at crops (RGB).
 
         Args:
             pictures: square crops, the person upright and filling most of the square.
-            features: whether to hand out inner features as well, averaged.
-            maps: whether to hand them out cell by cell.
+            maps: whether to hand out inner features cell by cell as well.
         """
         starts = range(0, max(len(pictures), 1), MAX_BATCH)
         batches = [pictures[start : start + MAX_BATCH] for start in starts]
-        looks = [self._look(batch, features, maps) for batch in batches]
+        looks = [self._look(batch, maps) for batch in batches]
         return looks[0] if len(looks) == 1 else joined(looks)
 
-    def _look(
-        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], features: bool, maps: bool
-    ) -> Look:
+    def _look(self, pictures: UInt8[np.ndarray, "crops 256 256 3"], maps: bool) -> Look:
         planes = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)
         planes /= 255
         # What is not asked for is not made.
-        inner = MAPS if maps else FEATURES if features else ()
-        outputs = self.engine(planes, OUTPUTS + inner)
-        pooled = [outputs[name].mean(axis=(2, 3)) for name in FEATURES if features]
-        return replace(
-            _decode(outputs),
-            features=np.concatenate(pooled, axis=1) if features else None,
-            maps=Maps(**{name: outputs[name] for name in MAPS}) if maps else None,
-        )
+        outputs = self.engine(planes, OUTPUTS + (MAPS if maps else FEATURES))
+        look = _decode(outputs)
+        return replace(look, maps=Maps(**{name: outputs[name] for name in MAPS})) if maps else look
 
 
 def _decode(outputs: dict[str, np.ndarray]) -> Look:
@@ -112,6 +104,7 @@ def _decode(outputs: dict[str, np.ndarray]) -> Look:
         person=outputs["presence"][:, 0],
         world_landmarks=outputs["world_landmarks"].reshape(-1, NUM_POINTS, 3),
         masks=expit(outputs["mask"][:, 0]),
+        features=np.concatenate([outputs[name].mean(axis=(2, 3)) for name in FEATURES], axis=1),
     )
 
 

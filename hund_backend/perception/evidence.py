@@ -25,7 +25,9 @@ class Evidence:
     """Square round the person: centre x, centre y, side in px; turn in radians, clockwise on screen."""
     crop_intrinsics: Float[np.ndarray, "frames 3 3"]  # camera of the crop, in px of a 256-px crop
     masks: UInt8[np.ndarray, "frames 64 64"]  # silhouette probability of the crop times 255
-    features: Float[np.ndarray, "frames features"] | None = None  # pooled, if asked for
+    features: Float[np.ndarray, "frames 560"] | None = None
+    """What the keypoint network thought, averaged over its cells; none if no sighting is trusted in
+    which side is left."""
     parts: UInt8[np.ndarray, "frames 3 64 64"] | None = None
     """Parts in the crop, if asked for; `part_maps.unpacked` makes probabilities of them.
 

@@ -90,6 +90,7 @@ def _exchanged(
         parts = exchanged(parts, tuple(names))
     return replace(
         sighting,
+        features=None,
         parts=parts,
         points=np.concatenate((sighting.points[order], sighting.points[len(order) :])),
         confidence=sighting.confidence[order] * np.where(flipped, config.doubt, 1.0),

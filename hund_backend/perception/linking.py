@@ -175,8 +175,10 @@ def bridge(
     confidence = np.zeros((len(frames), NUM_KEYPOINTS))
     confidence[observed] = np.stack([s.confidence for s in sightings])
     features = parts = None
-    if sightings[0].features is not None:
-        features = _interpolated(np.stack([s.features for s in sightings]), seen, frames)
+    told = [i for i, sighting in enumerate(sightings) if sighting.features is not None]
+    if told:
+        thoughts = np.stack([sightings[i].features for i in told])
+        features = _interpolated(thoughts, seen[told], frames)
     if sightings[0].parts is not None:
         parts = np.stack([s.parts for s in sightings])[nearest]
     return Evidence(

@@ -170,11 +170,9 @@ class PartSight:
         """Load both, the network from the folder of networks; BadInputError if one is not there whole."""
         return cls(BlazePose.open(folder, device), PartHead.load().to(device))
 
-    def look(
-        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], *, features: bool = False
-    ) -> Look:
+    def look(self, pictures: UInt8[np.ndarray, "crops 256 256 3"]) -> Look:
         """Look at square crops (RGB), as BlazePose does."""
-        look = self.blazepose.look(pictures, features=features, maps=True)
+        look = self.blazepose.look(pictures, maps=True)
         return replace(look, maps=None, parts=packed(self.head.predict(pictures, look)))
 
 

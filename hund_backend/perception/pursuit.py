@@ -31,7 +31,6 @@ class Detector(Protocol):
 class PursuitConfig:
     """How closely to watch."""
 
-    features: bool = False  # whether sightings hold inner features
     detect_every: float = 0.4  # seconds between looks at the whole frame for new people
     detect_when_full: float = 1.6  # the same where everybody asked for is being followed
     patience: float = 0.5  # seconds for which somebody out of sight is looked for
@@ -145,7 +144,7 @@ class Pursuit:
         return [seen]
 
     def _sight(self, image: Picture) -> Sight:
-        return Sight(image, self.pose, self.intrinsics, features=self.config.features)
+        return Sight(image, self.pose, self.intrinsics)
 
     def _find(self, image: Picture) -> People:
         return self.detector.find([image])[0]

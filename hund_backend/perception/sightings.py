@@ -27,9 +27,7 @@ SAMPLES = np.linspace(0.2, 0.8, 5)  # where along a segment its color is read
 class Pose(Protocol):
     """A landmark network, as BlazePose."""
 
-    def look(
-        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], *, features: bool = False
-    ) -> Look:
+    def look(self, pictures: UInt8[np.ndarray, "crops 256 256 3"]) -> Look:
         """Look at square crops (RGB)."""
 
 
@@ -44,7 +42,8 @@ class Sighting:
     quality: float  # mean heat-map peak of the limbs' joints: 0.9 well seen, below 0.75 doubtful
     colors: Float[np.ndarray, "segments 3"]  # CIELAB along trunk and limbs, to tell people apart
     mask: UInt8[np.ndarray, "64 64"]  # silhouette probability of the crop times 255
-    features: Float[np.ndarray, " features"] | None = None
+    features: Float[np.ndarray, "560"] | None = None
+    """What the network thought, averaged; none of it where left and right have been exchanged."""
     parts: UInt8[np.ndarray, "3 64 64"] | None = None  # of the crop, see part_maps.py
 
     @property
@@ -74,11 +73,8 @@ class Sight:
         image: UInt8[np.ndarray, "height width 3"],
         pose: Pose,
         intrinsics: Float[np.ndarray, "3 3"],
-        *,
-        features: bool = False,
     ) -> None:
         self.image, self.pose, self.intrinsics = image, pose, intrinsics
-        self.features = features
 
     def __call__(
         self, crops: Float[np.ndarray, "crops 4"], *, mirrored: bool = False
@@ -106,7 +102,7 @@ class Sight:
     ) -> list[Sighting]:
         """What the network says of crops that are cut."""
         shown = np.ascontiguousarray(pictures[:, :, ::-1]) if mirrored else pictures
-        look = self.pose.look(shown, features=self.features)
+        look = self.pose.look(shown)
         order = OTHER_SIDE if mirrored else slice(len(OTHER_SIDE))
         keypoints, peaks = look.keypoints[:, order].astype(float), look.peaks[:, order]
         world, masks = look.world_landmarks[:, order].astype(float), look.masks
@@ -128,7 +124,7 @@ class Sight:
                 quality=float(quality[index]),
                 colors=_colors(pictures[index], keypoints[index]),
                 mask=_small(masks[index]),
-                features=None if look.features is None else look.features[index],
+                features=None if mirrored else look.features[index],
                 parts=None if parts is None else parts[index],
             )
             for index in range(len(crops))

@@ -59,17 +59,12 @@ def test_crop_intrinsics_project_into_the_crop():
 
 def test_everything_has_a_value_and_its_shape():
     stage = Stage([walker(first=0, last=20), walker(y=60, first=5)], num_frames=40)
-    for evidence in watch(stage, features=True):
+    for evidence in watch(stage):
         count = len(evidence.frames)
         for name in ("keypoints", "world_landmarks", "crops", "crop_intrinsics", "features"):
             values = getattr(evidence, name)
             assert len(values) == count and np.isfinite(values).all(), name
         assert evidence.masks.shape == (count, 64, 64)
-
-
-def test_features_are_made_only_when_asked_for():
-    (evidence,) = watch(Stage([walker()], num_frames=3))
-    assert evidence.features is None
 
 
 def test_people_who_cross_keep_their_tracks():

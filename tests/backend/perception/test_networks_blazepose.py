@@ -65,7 +65,7 @@ def test_a_flat_heat_map_moves_nothing():
 @needs_weights
 def test_probabilities_are_probabilities_and_no_crop_is_no_look():
     blazepose = BlazePose.open(FOLDER)
-    look = blazepose.look(pictures(2), features=True)
+    look = blazepose.look(pictures(2))
     for name in ("peaks", "visibility", "presence", "person", "masks"):
         values = getattr(look, name)
         assert (values >= 0).all() and (values <= 1).all()

@@ -65,6 +65,7 @@ def made_up_look(count=2, seed=0):
         person=some(),
         world_landmarks=some(39, 3),
         masks=some(256, 256),
+        features=some(560),
         maps=maps,
     )
 
@@ -229,7 +230,7 @@ def test_parts_are_told_only_where_they_are_asked_for(head):
     told = Sight(image, PartSight(network, head), np.eye(3))(crops)
     assert [one.parts for one in plain] == [None, None]
     assert [one.parts.shape for one in told] == [(3, 64, 64)] * 2
-    assert engine.asked[1] - engine.asked[0] == {"decoder", "bottleneck", "trunk"}
+    assert engine.asked[1] - engine.asked[0] == {"decoder"}
     assert "decoder" not in engine.asked[0]
 
 
@@ -274,7 +275,7 @@ def test_evidence_holds_the_parts_of_the_nearest_frame():
 
 def test_legs_that_are_turned_back_take_their_parts_along():
     parts = packed(likely())[0]
-    frames = [sighting(parts) for _ in range(7)]
+    frames = [replace(sighting(parts), features=np.ones(560)) for _ in range(7)]
     order = np.arange(35)
     legs = np.arange(23, 33)
     order[legs] = legs + np.where(legs % 2, 1, -1)
@@ -284,6 +285,10 @@ def test_legs_that_are_turned_back_take_their_parts_along():
     names = tuple(n for n in PART_NAMES if n.endswith(("thigh", "calf", "foot")))
     np.testing.assert_array_equal(told[3].parts, exchanged(parts, names))
     np.testing.assert_array_equal(told[2].parts, parts)
+    # What the network thought was of the other leg: it is taken from the frames around.
+    assert told[3].features is None
+    person = bridge(dict(enumerate(told)), np.eye(3), track_id=0)
+    np.testing.assert_allclose(person.features, 1)
 
 
 @pytest.mark.weights
