@@ -41,6 +41,7 @@ VARIANTS: dict[str, HundRecipe] = {
     "without progress": HundRecipe(progress=0.0),
     "6D instead of the flow": HundRecipe(network=replace(NET, through_flow=False)),
     "without parts": HundRecipe(network=replace(NET, sees_parts=False)),
+    "without features": HundRecipe(network=replace(NET, sees_features=False)),
     "without landmarks": HundRecipe(
         network=replace(NET, sees_landmarks=False, loss=LossConfig(landmarks=0.0))
     ),

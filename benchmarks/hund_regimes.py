@@ -87,7 +87,7 @@ def main() -> None:
     )
     rows = [judge.row("before", hund)]
     print(rows[-1], flush=True)
-    for regime in REGIMES:
+    for regime in chosen.regimes:
         pupil = Hund.load(body, prior, chosen.weights).train().requires_grad_(True)
         pictures = PicturedPeople(Detections.read(chosen.detections, "train"), pupil.marionette)
         motion = MotionPeople(
@@ -100,13 +100,14 @@ def main() -> None:
         recipe = HundRecipe(
             regime=regime,
             network=hund.config,
-            pictured=0.2,
+            pictured=0.3,
+            unlabelled=chosen.unlabelled,
             steps=chosen.steps,
             batch=chosen.batch,
             rate=chosen.rate,
             every=chosen.steps,
         )
-        recipe = replace(recipe, supervision=replace(recipe.supervision, evidence=0.25))
+        recipe = replace(recipe, supervision=replace(recipe.supervision, evidence=0.35))
         labelled = MixedPeople(motion, pictures, recipe.pictured)
         train(pupil, prior, labelled, UnlabelledPeople(judge.learned), {}, recipe)
         rows.append(judge.row(regime.replace("_", "-"), pupil.eval()))
@@ -131,6 +132,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--unlabelled", type=float, default=HundRecipe.unlabelled)
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=REGIMES)
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 

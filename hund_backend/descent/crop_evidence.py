@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from hund_backend.body.skeleton import PART_NAMES
+from hund_backend.perception.blazepose import NUM_FEATURES
 from hund_backend.perception.crops import camera_from_crop, crop_from_image, image_from_crop, move
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.part_maps import unpacked
@@ -42,6 +43,8 @@ class CropEvidence:
     has_parts: Bool[Tensor, " batch"]  # where it is False, parts are zeros
     window: Float[Tensor, "batch 3 3"]
     """From directions in the crop's camera to places in the crop, −1 … 1 from edge to edge."""
+    features: Float[Tensor, "batch 560"]  # the keypoint network's inner ones
+    has_features: Bool[Tensor, " batch"]  # where it is False, features are zeros
 
     @classmethod
     def of(
@@ -63,19 +66,20 @@ class CropEvidence:
         lengths = bone_length(torch.from_numpy(evidence.world_landmarks.astype(np.float64)))
         usual = lengths[seen & (lengths > 0).numpy()]
         scale = float((bones / usual.median()).clamp(*SCALES)) if len(usual) else 1.0
-        parts = evidence.parts
-        probs = torch.zeros(len(seen), len(PART_NAMES), MAP_SIZE, MAP_SIZE)
-        if parts is not None:
-            probs = pooled(torch.from_numpy(unpacked(parts)))
-        return cls.seen_by(
+        told = cls.seen_by(
             evidence.keypoints[..., :2],
             evidence.keypoints[..., 2] * seen[:, None],
             scale * evidence.world_landmarks,
             evidence.crops,
             intrinsics,
-            probs,
-            torch.full((len(seen),), parts is not None),
-        ).to(dtype)
+        )
+        if evidence.parts is not None:
+            told = told.with_parts(torch.from_numpy(unpacked(evidence.parts)))
+        if evidence.features is not None:
+            known = torch.from_numpy(seen.copy())
+            features = torch.from_numpy(evidence.features) * known[:, None]
+            told = replace(told, features=features, has_features=known)
+        return told.to(dtype)
 
     @classmethod
     def seen_by(
@@ -85,10 +89,8 @@ class CropEvidence:
         landmarks: Float[np.ndarray, "batch keypoints 3"],
         crops: Float[np.ndarray, "batch 4"],
         intrinsics: Float[np.ndarray, "batch 3 3"],
-        parts: Float[Tensor, "batch parts rows columns"],
-        has_parts: Bool[Tensor, " batch"],
     ) -> "CropEvidence":
-        """The evidence in crops of some cameras; landmarks have the axes of those cameras."""
+        """Keypoints in crops of some cameras, without parts and features; landmarks have those cameras' axes."""
         crops, intrinsics = crops.astype(np.float64), np.asarray(intrinsics, np.float64)
         turn = _turns(crops, intrinsics)
         crop_from_camera = turn.swapaxes(-1, -2)
@@ -103,10 +105,17 @@ class CropEvidence:
             landmarks=torch.from_numpy(landmarks @ crop_from_camera.swapaxes(-1, -2)),
             span=torch.from_numpy(span),
             camera_from_crop=torch.from_numpy(turn),
-            parts=parts,
-            has_parts=has_parts,
+            parts=torch.zeros(len(crops), len(PART_NAMES), MAP_SIZE, MAP_SIZE),
+            has_parts=torch.zeros(len(crops), dtype=torch.bool),
             window=torch.from_numpy(window),
+            features=torch.zeros(len(crops), NUM_FEATURES),
+            has_features=torch.zeros(len(crops), dtype=torch.bool),
         )
+
+    def with_parts(self, probs: Float[Tensor, "batch parts height width"]) -> "CropEvidence":
+        """The same with part maps of all the batch, of any size that is a multiple of the cells'."""
+        cells = avg_pool2d(probs, probs.shape[-1] // MAP_SIZE)
+        return replace(self, parts=cells, has_parts=torch.ones(len(self), dtype=torch.bool))
 
     def __len__(self) -> int:
         return len(self.span)
@@ -133,22 +142,6 @@ def joined(batches: list[CropEvidence]) -> CropEvidence:
     return CropEvidence(
         **{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(CropEvidence)}
     )
-
-
-def without_parts(count: int) -> dict[str, Tensor]:
-    """The fields that say of so many that no parts were told, and of crops that face the camera."""
-    return {
-        "parts": torch.zeros(count, len(PART_NAMES), MAP_SIZE, MAP_SIZE),
-        "has_parts": torch.zeros(count, dtype=torch.bool),
-        "camera_from_crop": torch.eye(3).repeat(count, 1, 1),
-    }
-
-
-def pooled(
-    parts: Float[Tensor, "batch parts height width"],
-) -> Float[Tensor, "batch parts rows columns"]:
-    """Part maps in the cells that the network looks at."""
-    return avg_pool2d(parts, parts.shape[-1] // MAP_SIZE)
 
 
 def bone_length(places: Float[Tensor, "*batch keypoints 3"]) -> Float[Tensor, "*batch"]:

@@ -39,12 +39,14 @@ class HundConfig:
     context: int = 256
     memory: int = 384
     glance: int = 96  # numbers that the context network makes of the part map
+    recall: int = 96  # and of the keypoint network's inner features
     through_flow: bool = True  # the pose as the flow's latent, else as white 6D rotations
     tells_losses: bool = True  # the stages are told the losses
     tells_residuals: bool = True  # and what they are made of
     remembers: bool = True
     sees_parts: bool = True  # the part map, where there is one
     sees_landmarks: bool = True  # the detector's own 3D
+    sees_features: bool = True  # what the detector thought, where it looked at a picture
     loss: LossConfig = field(default_factory=LossConfig)
 
 
@@ -65,7 +67,9 @@ class Hund(nn.Module):
         self.marionette = Marionette(body, prior, through_flow=config.through_flow)
         self.critic = Critic(config.loss)
         numbers = self.marionette.numbers
-        self.context = ContextNetwork(numbers, config.hidden, config.context, config.glance)
+        self.context = ContextNetwork(
+            numbers, config.hidden, config.context, config.glance, config.recall
+        )
         self.stage = DescentStage(numbers, self.critic.size, config.context, config.memory)
         self.register_buffer("start", self.marionette.start(), persistent=False)
 
@@ -115,6 +119,9 @@ class Hund(nn.Module):
             seen = replace(seen, parts=torch.zeros_like(seen.parts), has_parts=nothing)
         if not self.config.sees_landmarks:
             seen = replace(seen, landmarks=torch.zeros_like(seen.landmarks))
+        if not self.config.sees_features:
+            nothing = torch.zeros_like(seen.has_features)
+            seen = replace(seen, features=torch.zeros_like(seen.features), has_features=nothing)
         return seen
 
     def weighed(self, flat: Float[Tensor, "batch numbers"], seen: CropEvidence) -> Step:

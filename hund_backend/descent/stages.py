@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from hund_backend.body.skeleton import PART_NAMES
+from hund_backend.perception.blazepose import NUM_FEATURES
 
 from .crop_evidence import MAP_SIZE, CropEvidence
 from .feedback import TERMS, Feedback
@@ -24,12 +25,13 @@ STEP = 0.5  # of the last layer's values: the first steps of an untrained cell a
 class ContextNetwork(nn.Module):
     """From evidence to the initial state and the context code."""
 
-    def __init__(self, numbers: int, hidden: int, context: int, glance: int) -> None:
+    def __init__(self, numbers: int, hidden: int, context: int, glance: int, recall: int) -> None:
         super().__init__()
         cells = GLANCE**2 * len(PART_NAMES)
         self.glance = nn.Linear(cells, glance, bias=False)
+        self.recall = nn.Linear(NUM_FEATURES, recall, bias=False)
         seen = NUM_KEYPOINTS * (2 + 2 + 1 + 3) + 1
-        self.enter = nn.Linear(seen + glance + 1, hidden)
+        self.enter = nn.Linear(seen + glance + 1 + recall + 1, hidden)
         self.think = nn.ModuleList(_Residual(hidden) for _ in range(2))
         self.norm = nn.LayerNorm(hidden)
         self.first = nn.Linear(hidden, numbers)
@@ -42,7 +44,6 @@ class ContextNetwork(nn.Module):
         self, seen: CropEvidence
     ) -> tuple[Float[Tensor, "batch numbers"], Float[Tensor, "batch context"]]:
         """What to add to the mean person for s_0, and s^c."""
-        known = seen.has_parts[:, None].to(seen.span)
         values = torch.cat(
             (
                 2 * seen.keypoints.clamp(-2, 2).flatten(1),
@@ -51,7 +52,10 @@ class ContextNetwork(nn.Module):
                 2 * seen.landmarks.flatten(1),
                 seen.span.log()[:, None],
                 self._glance(seen),
-                known,
+                seen.has_parts[:, None].to(seen.span),
+                # Some channels end at 6, others reach 30: the squashing makes them comparable.
+                self.recall(seen.features.asinh()),
+                seen.has_features[:, None].to(seen.span),
             ),
             dim=-1,
         )

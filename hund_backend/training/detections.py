@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float16, Float32, UInt8
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from hund_backend.errors import BadInputError
-from hund_backend.perception.blazepose import BlazePose, Look
+from hund_backend.perception.blazepose import Look
 from hund_backend.perception.confidence import keypoint_confidence
 from hund_backend.perception.crops import image_from_crop, move
 from hund_backend.perception.eyes import WEIGHTS
-from hund_backend.perception.sightings import LIMB_JOINTS, NUM_KEYPOINTS
+from hund_backend.perception.parts import PartSight
+from hund_backend.perception.sightings import LIMB_JOINTS, NUM_KEYPOINTS, Pose
 
 from .motion_set import Split
-from .part_features import coverage
 from .pictures.scene import Picture
 from .pictures.shards import PictureSet
 
@@ -50,7 +50,8 @@ class Detections:
     keypoints: Float32[np.ndarray, "pictures 33 2"]  # px of the frame
     confidence: Float32[np.ndarray, "pictures 33"]
     landmarks: Float32[np.ndarray, "pictures 33 3"]  # metres from the mid-hip, axes of the crop
-    labels: np.ndarray  # "pictures 64 64": the part that covers most of each cell
+    features: Float16[np.ndarray, "pictures features"]  # the network's inner ones, averaged
+    parts: UInt8[np.ndarray, "pictures 3 64 64"]  # as the part head tells them, packed
     rotations: Float32[np.ndarray, "pictures 63 3 3"]  # true; parent-relative, pelvis → camera
     root_translation: Float32[np.ndarray, "pictures 3"]
     betas: Float32[np.ndarray, "pictures 16"]
@@ -70,7 +71,7 @@ class Detections:
         return len(self.keypoints)
 
 
-def detect(pictures: Pictures, eyes: BlazePose, folder: Path, split: Split) -> None:
+def detect(pictures: Pictures, eyes: Pose, folder: Path, split: Split) -> None:
     """Write the detections in a split's pictures that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(pictures), PER_FILE):
@@ -92,7 +93,7 @@ def _rows(path: Path) -> int:
         return file.get_slice("crop").get_shape()[0]
 
 
-def _detected(pictures: list[Picture], eyes: BlazePose) -> dict[str, np.ndarray]:
+def _detected(pictures: list[Picture], eyes: Pose) -> dict[str, np.ndarray]:
     """What is kept of some pictures."""
     look = eyes.look(np.stack([picture.image for picture in pictures]))
     crops = np.stack([picture.crop for picture in pictures]).astype(float)
@@ -105,8 +106,7 @@ def _detected(pictures: list[Picture], eyes: BlazePose) -> dict[str, np.ndarray]
     for name in ("rotations", "root_translation", "betas", "intrinsics"):
         told[name] = np.stack([getattr(picture, name) for picture in pictures])
     told = {name: np.ascontiguousarray(values, np.float32) for name, values in told.items()}
-    shown = [coverage(picture.labels).argmax(0).astype(np.uint8) for picture in pictures]
-    return told | {"labels": np.stack(shown)}
+    return told | {"features": look.features.astype(np.float16), "parts": look.parts}
 
 
 def _confidence(look: Look) -> np.ndarray:
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the detections go")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    eyes = BlazePose.open(WEIGHTS / "perception")
+    eyes = PartSight.open(WEIGHTS / "perception")
     for split in get_args(Split):
         detect(PictureSet(chosen.pictures, split), eyes, chosen.folder, split)
 

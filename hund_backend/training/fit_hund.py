@@ -54,8 +54,8 @@ class HundRecipe:
     progress: float = 0.3
     rendering: float = 0.0  # weight of the last state's rendered parts
     stages: tuple[int, int] = (3, 6)  # fewest and most in training, drawn for each batch
-    pictured: float = 0.25  # share of people who come from pictures
-    unlabelled: float = 0.5  # probability of a batch without truth, in the mixed regime
+    pictured: float = 0.3  # share of people who come from pictures
+    unlabelled: float = 0.25  # probability of a batch without truth, in the mixed regime
     steps: int = 4000
     batch: int = 192
     rate: float = 8e-4
@@ -274,6 +274,7 @@ def main() -> None:
         rate=chosen.rate,
         seed=chosen.seed,
         pictured=chosen.pictured,
+        unlabelled=chosen.unlabelled,
         rendering=chosen.rendering,
         supervision=SupervisionConfig(evidence=chosen.evidence),
     )
@@ -331,6 +332,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pictured", type=float, default=HundRecipe.pictured)
     parser.add_argument("--evidence", type=float, default=SupervisionConfig.evidence)
     parser.add_argument("--rendering", type=float, default=HundRecipe.rendering)
+    parser.add_argument("--unlabelled", type=float, default=HundRecipe.unlabelled)
     parser.add_argument("--seed", type=int, default=HundRecipe.seed)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--weights", type=Path, help="to start from")

@@ -10,21 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, one_hot
 
 from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR, PART_MIRROR, PART_NAMES
-from hund_backend.descent.crop_evidence import (
-    MAP_SIZE,
-    CropEvidence,
-    bone_length,
-    centred,
-    joined,
-    without_parts,
-)
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
+from hund_backend.descent.crop_evidence import CropEvidence, bone_length, centred, joined
 from hund_backend.descent.marionette import Marionette, Posed
+from hund_backend.perception import part_maps
 from hund_backend.perception.crops import MARGIN, around_axis
 
 from .augmentation import Augmentation, AugmentationConfig
@@ -39,6 +32,7 @@ HIPS, SHOULDERS = (
     for name in ("hip", "shoulder")
 )
 NEAREST = 0.1  # metres
+KNOWN = {"parts": 0.7, "features": 0.8}  # how often they are told of pictures in training
 SIDES = list(KEYPOINT_MIRROR["blazepose"])
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
 
@@ -197,15 +191,12 @@ class MotionPeople:
     ) -> Sample:
         """What is seen in crops, and the truth turned into the crops' cameras."""
         count = len(betas)
-        nothing = without_parts(count)
         exact = CropEvidence.seen_by(
             rays.double().numpy(),
             np.ones((count, len(SIDES))),
             np.zeros((count, len(SIDES), 3)),
             crops,
             np.repeat(np.eye(3)[None], count, axis=0),
-            nothing["parts"],
-            nothing["has_parts"],
         ).to(torch.float32)
         truth = turned(self.marionette, rotations, place, betas, exact.camera_from_crop)
         told = Told(
@@ -215,7 +206,7 @@ class MotionPeople:
             told = self.errors.applied(told, generator)
             landmarks = as_long(told.landmarks, self.marionette.bones)
             told = told._replace(landmarks=landmarks)
-        seen = replace(exact, **told._asdict(), camera_from_crop=nothing["camera_from_crop"])
+        seen = replace(exact, **told._asdict(), camera_from_crop=torch.eye(3).repeat(count, 1, 1))
         return Sample(seen, truth)
 
 
@@ -225,30 +216,43 @@ class PicturedPeople:
     def __init__(
         self, detections: Detections, marionette: Marionette, *, mirror: bool = True
     ) -> None:
-        """Take all detections; mirrored pictures are no news to the detector's errors, but to poses."""
-        self.seen, self.truth, self.labels = _sampled(detections, marionette, flipped=False)
+        """Take all detections; mirrored pictures are no news to the detector's errors, but to poses.
+
+        The detector never saw the mirrored ones: their parts are mirrored, features have none.
+        """
+        self.seen, self.truth = _sampled(detections, marionette, flipped=False)
         if mirror:
-            seen, truth, labels = _sampled(detections, marionette, flipped=True)
+            seen, truth = _sampled(detections, marionette, flipped=True)
             self.seen = joined([self.seen, seen])
             self.truth = together([self.truth, truth])
-            self.labels = torch.cat((self.labels, labels))
+        self.parts = detections.parts
         self.bones = marionette.bones
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.seen)
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
         """So many of them, by chance."""
         return self.at(torch.randint(len(self), (count,), generator=generator), generator)
 
     def at(self, chosen: Tensor, generator: torch.Generator | None = None) -> Sample:
-        """Those of the given places; with a generator their part maps are spoiled."""
-        seen, truth = self.seen.at(chosen), self.truth.at(chosen)
-        parts = part_probs(self.labels[chosen])
-        has_parts = torch.ones(len(parts), dtype=torch.bool)
+        """Those of the given places; with a generator some are without parts or features."""
+        places = chosen.numpy()
+        flipped, rows = places >= len(self.parts), places % len(self.parts)
+        parts = self.parts[rows]
+        parts[flipped] = part_maps.mirrored(parts[flipped])
+        seen = self.seen.at(chosen).with_parts(torch.from_numpy(part_maps.unpacked(parts)))
         if generator is not None:
-            parts, has_parts = _spoiled(parts, generator)
-        return Sample(replace(seen, parts=parts, has_parts=has_parts), truth)
+            has_parts = _drawn(KNOWN["parts"], len(seen), generator)
+            has_features = seen.has_features & _drawn(KNOWN["features"], len(seen), generator)
+            seen = replace(
+                seen,
+                parts=seen.parts * has_parts[:, None, None, None],
+                has_parts=has_parts,
+                features=seen.features * has_features[:, None],
+                has_features=has_features,
+            )
+        return Sample(seen, self.truth.at(chosen))
 
     def errors(self) -> DetectorErrors:
         """The detector's errors in these pictures."""
@@ -298,26 +302,9 @@ def as_long(
     return landmarks * bones / lengths.clamp(min=0.2 * bones)
 
 
-def part_probs(
-    labels: Tensor,
-) -> Float[Tensor, "count parts rows columns"]:
-    """Part maps of labels."""
-    shown = one_hot(labels.long(), len(PART_NAMES)).movedim(-1, -3).float()
-    return avg_pool2d(shown, shown.shape[-1] // MAP_SIZE)
-
-
-def _spoiled(
-    parts: Float[Tensor, "count parts rows columns"], generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Part maps as a network might tell them: blurred, sides exchanged, or none at all."""
-    count = len(parts)
-    blurred = avg_pool2d(parts, 3, 1, 1)
-    share = torch.rand(count, 1, 1, 1, generator=generator)
-    parts = share * blurred + (1 - share) * parts
-    exchanged = chance_of(0.05, count, generator)[..., None, None] > 0
-    parts = torch.where(exchanged, parts[:, list(PART_MIRROR)], parts)
-    known = chance_of(0.7, count, generator)[:, 0] > 0
-    return parts * known[:, None, None, None], known
+def _drawn(share: float, count: int, generator: torch.Generator) -> Bool[Tensor, " count"]:
+    """Whether something is told, for each."""
+    return chance_of(share, count, generator)[:, 0] > 0
 
 
 def _round_box(
@@ -335,28 +322,31 @@ def _round_box(
 
 def _sampled(
     detections: Detections, marionette: Marionette, *, flipped: bool
-) -> tuple[CropEvidence, Truth, Tensor]:
-    """Evidence (without parts), truth and labels of all detections."""
+) -> tuple[CropEvidence, Truth]:
+    """Evidence (parts are added when it is drawn) and truth of all detections."""
     count = len(detections)
-    nothing = without_parts(count)
     seen = CropEvidence.seen_by(
         detections.keypoints,
         detections.confidence,
         detections.landmarks,
         detections.crop,
         detections.intrinsics,
-        nothing["parts"][:, :, :1, :1],  # they are made when they are drawn
-        nothing["has_parts"],
     ).to(torch.float32)
     tensors = (detections.rotations, detections.root_translation, detections.betas)
     rotations, place, betas = (torch.from_numpy(values) for values in tensors)
     moved = list(marionette.moved)
-    turn = seen.camera_from_crop
+    turn, same = seen.camera_from_crop, torch.eye(3).repeat(count, 1, 1)
     landmarks = as_long(torch.from_numpy(detections.landmarks), marionette.bones)
-    seen = replace(seen, landmarks=landmarks, camera_from_crop=nothing["camera_from_crop"])
-    labels = torch.from_numpy(detections.labels)
+    seen = replace(
+        seen,
+        landmarks=landmarks,
+        camera_from_crop=same,
+        parts=seen.parts[:, :, :1, :1].clone(),  # whole ones of everybody would fill the memory
+    )
     if not flipped:
-        return seen, turned(marionette, rotations[:, moved], place, betas, turn), labels
+        features = torch.from_numpy(detections.features).float()
+        seen = replace(seen, features=features, has_features=torch.ones(count, dtype=torch.bool))
+        return seen, turned(marionette, rotations[:, moved], place, betas, turn)
     rotations = rotations.clone()
     rotations[:, 0] = turn.mT @ rotations[:, 0]
     place = FLIP * (turn.mT @ place[..., None])[..., 0]
@@ -369,6 +359,4 @@ def _sampled(
         landmarks=seen.landmarks[:, SIDES] * FLIP,
         window=mirror @ seen.window @ mirror,
     )
-    labels = torch.tensor(PART_MIRROR, dtype=torch.uint8)[labels.flip(-1).long()]
-    same = torch.eye(3).expand(count, 3, 3)
-    return seen, turned(marionette, rotations, place, betas, same), labels
+    return seen, turned(marionette, rotations, place, betas, same)

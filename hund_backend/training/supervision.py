@@ -20,7 +20,7 @@ from .hund_samples import NEAREST, Sample
 class SupervisionConfig:
     """Weights of the terms."""
 
-    evidence: float = 0.1  # L(s), the loss that the stages are told
+    evidence: float = 0.35  # L(s), the loss that the stages are told
     joints: float = 4.0  # metres from the pelvis
     points: float = 4.0  # metres, keypoints from the pelvis
     picture: float = 8.0  # spans between projected keypoints and the true ones

@@ -18,6 +18,7 @@ from hund_backend.descent.neural_descent import descend
 from hund_backend.descent.puppet import Posture, Puppet
 from hund_backend.descent.steadying import steadied
 from hund_backend.errors import BadInputError
+from hund_backend.perception.blazepose import NUM_FEATURES
 from hund_backend.perception.part_maps import packed
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
@@ -80,12 +81,7 @@ def test_the_marionette_is_the_body(marionette, body, prior):
     numbers, span = random_numbers(marionette, 5), torch.linspace(0.3, 1, 5)
     posed = marionette(numbers, span)
     state = marionette.state(posed, numbers.betas, torch.eye(3).repeat(5, 1, 1))
-    whole = body(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    )
+    whole = state.posed(body)
     torch.testing.assert_close(posed.joints, whole.joints[:, marionette.moved], atol=1e-5, rtol=0)
     points = body.keypoints(whole, "blazepose")
     torch.testing.assert_close(posed.points, points, atol=1e-4, rtol=0)
@@ -198,6 +194,8 @@ def exact_evidence(marionette, numbers, span):
         parts=torch.zeros(count, 15, 32, 32),
         has_parts=torch.zeros(count, dtype=torch.bool),
         window=torch.diag_embed(torch.stack((2 / span, 2 / span, torch.ones(count)), -1)),
+        features=torch.zeros(count, NUM_FEATURES),
+        has_features=torch.zeros(count, dtype=torch.bool),
     )
 
 
@@ -229,12 +227,7 @@ def test_the_map_shows_a_limb_where_it_is(marionette, prior):
     numbers = Numbers(latent, start.betas, start.orient, start.place)
     posed, seen = exact_evidence(marionette, numbers, torch.tensor([0.5]))
     state = marionette.state(posed, numbers.betas, torch.eye(3)[None])
-    vertices = skin(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    ).vertices
+    vertices = state.posed(skin).vertices
     camera = torch.tensor([[64 / 0.5, 0, 32], [0, 64 / 0.5, 32], [0, 0, 1]])
     parts = torch.nn.functional.avg_pool2d(render_parts(skin, vertices, camera[None], (64, 64)), 2)
     shown = dataclasses.replace(seen, parts=parts, has_parts=torch.ones(1, dtype=torch.bool))
@@ -251,6 +244,19 @@ def test_parts_of_evidence_are_looked_at(evidence):
     seen = seen_in(dataclasses.replace(evidence, parts=packed(probs)))
     assert seen.has_parts.all()
     torch.testing.assert_close(seen.parts[:, 2], torch.ones(8, 32, 32))
+
+
+def test_what_the_keypoint_network_thought_is_told_where_it_looked(hund, evidence):
+    thoughts = np.random.default_rng(0).normal(size=(8, NUM_FEATURES)).astype(np.float32)
+    observed = evidence.observed.copy()
+    observed[3] = False
+    plain = seen_in(dataclasses.replace(evidence, observed=observed))
+    told = seen_in(dataclasses.replace(evidence, observed=observed, features=thoughts))
+    assert not plain.has_features.any()
+    assert told.has_features.tolist() == observed.tolist()
+    start, thought = (hund.descend(seen, 0).latents[:, 0] for seen in (plain, told))
+    torch.testing.assert_close(start[3], thought[3])
+    assert (start[observed] - thought[observed]).abs().amax(1).min() > 1e-6
 
 
 def test_feedback_reaches_the_steps(hund, evidence):
@@ -272,6 +278,8 @@ def test_every_weight_learns(hund, evidence):
         seen,
         parts=torch.rand(seen.parts.shape, generator=torch.Generator().manual_seed(0)),
         has_parts=torch.ones_like(seen.has_parts),
+        features=torch.ones_like(seen.features),
+        has_features=torch.ones_like(seen.has_features),
     )
     hund.zero_grad()
     sum(step.feedback.loss.mean() for step in hund(seen)).backward()

@@ -15,6 +15,7 @@ from hund_backend.descent.hund import Hund, HundConfig
 from hund_backend.descent.learning_loss import FORMS, learning_loss
 from hund_backend.errors import BadInputError
 from hund_backend.perception.crops import around_points, camera_from_crop
+from hund_backend.perception.part_maps import packed
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.part_maps import render_parts
 from hund_backend.training.augmentation import AugmentationConfig
@@ -31,7 +32,7 @@ from hund_backend.training.fit_hund import (
 from hund_backend.training.hund_samples import MotionPeople, PicturedPeople
 from hund_backend.training.hund_scores import similar, stage_scores
 from hund_backend.training.motion_set import MotionSet
-from hund_backend.training.supervision import cameras_of, rendered_cost
+from hund_backend.training.supervision import SupervisionConfig, cameras_of, rendered_cost
 
 SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, glance=8)
 RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), pictured=0.25)
@@ -93,8 +94,9 @@ def detections(marionette, count=20, noise_px=2.0):
     crops = np.stack([around_points(person, 0.1) for person in pixels])
     turn = np.stack([camera_from_crop(crop, camera) for crop in crops])
     landmarks = (points - points[:, [23, 24]].mean(1, keepdims=True)) @ turn
-    labels = np.zeros((count, 64, 64), np.uint8)
-    labels[:, 20:50, 25:40] = 2
+    probs = np.full((count, 15, 64, 64), 0.02, np.float32)
+    probs[:, 2, 20:50, 25:40] = 0.7
+    probs[:, 0] = 1 - probs[:, 1:].sum(1)
     arrays = {
         "keypoints": pixels + noise_px * rng.normal(size=pixels.shape),
         "confidence": np.full((count, 33), 0.8),
@@ -106,7 +108,8 @@ def detections(marionette, count=20, noise_px=2.0):
         "crop": crops,
     }
     arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
-    return Detections(labels=labels, **arrays)
+    features = rng.normal(size=(count, 560)).astype(np.float16)
+    return Detections(parts=packed(probs), features=features, **arrays)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,18 @@ def test_mirrored_pictures_tell_as_much_as_plain_ones(body, prior, pictures):
     mirrored, _ = costs(hund, prior, pictures.at(torch.arange(half, 2 * half)))
     for term in ("keypoints", "landmarks", "parts"):
         torch.testing.assert_close(plain[term], mirrored[term], atol=2e-3, rtol=1e-3)
+
+
+def test_features_belong_to_pictures_that_were_looked_at(pictures, motion, chance):
+    half = len(pictures) // 2
+    seen = pictures.at(torch.arange(2 * half)).seen
+    assert seen.has_features[:half].all() and not seen.has_features[half:].any()
+    assert (seen.features[:half] != 0).any(1).all()
+    for drawn in (seen, motion.draw(4, chance).seen, pictures.draw(200, chance).seen):
+        assert (drawn.features[~drawn.has_features] == 0).all()
+    learned = pictures.draw(200, chance).seen
+    assert 0.2 < learned.has_features.float().mean() < 0.6
+    assert 0.5 < learned.has_parts.float().mean() < 0.9
 
 
 def test_lent_errors_are_those_of_the_pictures(marionette, pictures, chance):
@@ -293,7 +308,8 @@ def test_one_batch_can_be_learned_by_heart(body, prior, motion, chance):
     hund, sample = network(body, prior), motion.draw(8, chance)
     before = scored(hund, sample)[-1]
     recipe = replace(RECIPE, steps=90, every=90, rate=6e-3, stages=(2, 2))
-    train(hund, prior, Always(sample), None, {}, recipe)
+    truth = SupervisionConfig(evidence=0.1)  # what is seen has errors, and draws away from it
+    train(hund, prior, Always(sample), None, {}, replace(recipe, supervision=truth))
     after = scored(hund, sample)
     assert after[-1]["mpjpe_mm"] < 0.35 * before["mpjpe_mm"]
     assert after[-1]["loss"] < after[0]["loss"]
@@ -359,12 +375,7 @@ def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
     wanted = hund.marionette.numbers_of(true.posed, true.betas, seen.span, prior)
     turn, camera = cameras_of(seen.window)
     state = hund.marionette.state(true.posed, true.betas, turn)
-    vertices = skin(
-        state.pose,
-        state.betas,
-        global_orient=state.global_orient,
-        root_translation=state.root_translation,
-    ).vertices
+    vertices = state.posed(skin).vertices
     seen = replace(seen, parts=render_parts(skin, vertices, camera, (32, 32)))
     aside = wanted.flat().clone()
     aside[:, -3] += 0.03
