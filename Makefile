@@ -106,6 +106,7 @@ bench-parts: setup  ## renderer, part head, and the fit with parts: make bench-p
 	$(RUN) -m benchmarks.parts $(CACHE)/part_features $(CACHE)/pictures --kits $(KITS) --save
 	$(RUN) -m benchmarks.alignment --pictures $(CACHE)/pictures --save
 	$(RUN) -m benchmarks.alignment_clips $(MOCAP) --save
+	$(RUN) -m benchmarks.kits $(KITS) --save
 
 evaluate: setup  ## score data kits: make evaluate KITS="folder folder"
 	$(RUN) -m hund_backend evaluate $(KITS) --output out/evaluation

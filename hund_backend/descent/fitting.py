@@ -64,7 +64,7 @@ class FitConfig:
     coarse_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=8))
     fine_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=30))
     still_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=80))
-    polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=4))
+    polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=3))
     still_polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=20))
     window: int = 300  # frames that descend together
     overlap: int = 40  # frames of the next window that a window looks ahead
