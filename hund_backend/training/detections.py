@@ -6,7 +6,7 @@ where it was. Detections with their truth are what the detector's errors are lea
 
 import argparse
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
@@ -60,12 +60,14 @@ class Detections:
 
     @classmethod
     def read(cls, folder: Path, split: Split) -> "Detections":
-        """All detections of a split; BadInputError if there are none."""
+        """All detections of a split; BadInputError if there are none, or some of another make."""
         paths = sorted(folder.glob(f"{split}-*.safetensors"))
         if not paths:
             raise BadInputError(f"{folder} has no detections of the split '{split}': make some.")
-        files = [load_file(path) for path in paths]
-        return cls(**{name: np.concatenate([file[name] for file in files]) for name in files[0]})
+        files, names = [load_file(path) for path in paths], [field.name for field in fields(cls)]
+        if any(file.keys() != set(names) for file in files):
+            raise BadInputError(f"{folder} has detections of an older make: make them anew.")
+        return cls(**{name: np.concatenate([file[name] for file in files]) for name in names})
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -90,6 +92,8 @@ def detect(pictures: Pictures, eyes: Pose, folder: Path, split: Split) -> None:
 
 def _rows(path: Path) -> int:
     with safe_open(path, "np") as file:
+        if set(file.keys()) != {field.name for field in fields(Detections)}:
+            return 0  # of an older make
         return file.get_slice("crop").get_shape()[0]
 
 

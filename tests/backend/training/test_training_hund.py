@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
@@ -218,6 +219,20 @@ def test_the_same_seed_draws_the_same_people(motion):
 
 def test_there_are_no_detections_where_there_are_none(tmp_path):
     with pytest.raises(BadInputError, match="no detections"):
+        Detections.read(tmp_path, "train")
+
+
+def test_detections_are_kept_and_those_of_an_older_make_are_refused(tmp_path, marionette):
+    made = detections(marionette, count=4)
+    arrays = dict(vars(made))
+    for number in range(2):
+        save_file(arrays, tmp_path / f"train-0000{number}.safetensors")
+    again = Detections.read(tmp_path, "train")
+    assert len(again) == 8
+    np.testing.assert_array_equal(again.parts[4:], made.parts)
+    del arrays["features"]
+    save_file(arrays, tmp_path / "train-00001.safetensors")
+    with pytest.raises(BadInputError, match="older make"):
         Detections.read(tmp_path, "train")
 
 
