@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from .perception.crops import around_points, crop_from_image, cut
+from .perception.crops import BEYOND, around_axis, crop_from_image, cut
 from .perception.part_maps import labels_of
 from .perception.sightings import Pose
 from .preview import posed_vertices, shown_frames, written_aside
@@ -89,17 +89,21 @@ def _triples(
 
 
 def crop_of(points: Float[np.ndarray, "33 2"]) -> Float[np.ndarray, "4"]:
-    """The square round a person's keypoints, turned so that the trunk is upright."""
+    """The square about a person's hips that shows all of him, turned so that the trunk is upright.
+
+    As the eyes cut it: the network was trained so, and a bent back lies beyond the keypoints' box.
+    """
     middle = {
         name: points[[BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]].mean(
             0
         )
         for name in ("shoulder", "hip")
     }
-    across, down = middle["shoulder"] - middle["hip"]
-    crop = around_points(points.astype(float), float(np.arctan2(across, -down)))
+    hip, trunk = middle["hip"], middle["shoulder"] - middle["hip"]
+    radius = BEYOND * np.linalg.norm(points - hip, axis=-1).max()
+    crop = around_axis(hip, hip + radius * trunk / max(np.linalg.norm(trunk), 1e-6))
     crop[2] = max(crop[2], SMALLEST)
-    return crop
+    return crop.astype(float)
 
 
 def tinted(

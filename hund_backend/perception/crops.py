@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from .blazepose import CROP_SIZE_PX
 
 MARGIN = 1.25  # side of a crop over the extent of the person, as BlazePose was trained
+BEYOND = 1.08  # radius of the whole body over that of BlazePose's keypoints
 
 
 def image_from_crop(

@@ -18,14 +18,13 @@ from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
 from hund_backend.descent.crop_evidence import CropEvidence, bone_length, centred, joined
 from hund_backend.descent.marionette import Marionette, Posed
 from hund_backend.perception import part_maps
-from hund_backend.perception.crops import MARGIN, around_axis
+from hund_backend.perception.crops import BEYOND, MARGIN, around_axis
 
 from .augmentation import Augmentation, AugmentationConfig
 from .detections import Detections
 from .detector_errors import DetectorErrors, Told, chance_of
 from .motion import mirrored
 from .motion_set import MotionSet, Split
-from .pictures.views import BEYOND
 
 HIPS, SHOULDERS = (
     [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]

@@ -6,10 +6,15 @@ import numpy as np
 from jaxtyping import Float
 
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
-from hund_backend.perception.crops import MARGIN, around_axis, around_points, crop_from_image
+from hund_backend.perception.crops import (
+    BEYOND,
+    MARGIN,
+    around_axis,
+    around_points,
+    crop_from_image,
+)
 
 FRAMES = ((1920, 1080), (1280, 720), (1080, 1920), (1440, 1080), (720, 1280), (1024, 1024))
-BEYOND = 1.08  # radius of the whole body over that of the keypoints
 _HIPS, _SHOULDERS = (
     [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
     for name in ("hip", "shoulder")
