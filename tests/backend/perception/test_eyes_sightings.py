@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from stage import INTRINSICS, Pose, Stage, picture
+from synthetic_scene import INTRINSICS, Pose, Stage, picture
 
 from hund_backend.perception.search import THOROUGH, average, mean, search, starts
 from hund_backend.perception.sightings import Sight

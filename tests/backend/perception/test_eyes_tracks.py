@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import INTRINSICS, Pose, Stage, picture
+from synthetic_scene import INTRINSICS, Pose, Stage, picture
 
 from hund_backend.perception.flips import FlipConfig, unflip
 from hund_backend.perception.linking import LinkConfig, bridge, gather, link

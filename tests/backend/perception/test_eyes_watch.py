@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
-from stage import INTRINSICS, Pose, Stage
+from synthetic_scene import INTRINSICS, Pose, Stage
 
 from hund_backend.perception.crops import image_from_crop, move
 from hund_backend.perception.eyes import Eyes

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 import pytest
-import shell_fakes
+import cli_fakes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ SIZES = st.fixed_dictionaries(
 )
 @given(SIZES)
 def test_what_is_saved_is_what_is_loaded(tmp_path, sizes):
-    written = shell_fakes.build_reconstruction(**sizes)
+    written = cli_fakes.build_reconstruction(**sizes)
     written.save(tmp_path / "a.npz")
     read = Reconstruction.load(tmp_path / "a.npz")
     for field in dataclasses.fields(Reconstruction):
@@ -44,7 +44,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, sizes):
 
 
 def test_files_without_stages_are_as_good(tmp_path):
-    whole = shell_fakes.build_reconstruction()
+    whole = cli_fakes.build_reconstruction()
     plain = dataclasses.replace(whole, stage_rotations=None, stage_root_translation=None)
     plain.save(tmp_path / "a.npz")
     read = Reconstruction.load(tmp_path / "a.npz")
@@ -53,7 +53,7 @@ def test_files_without_stages_are_as_good(tmp_path):
 
 
 def test_the_file_has_the_keys_of_the_schema_and_no_pickle(tmp_path):
-    shell_fakes.build_reconstruction().save(tmp_path / "a.npz")
+    cli_fakes.build_reconstruction().save(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
         assert set(file.files) == {"schema", "provenance", *LAYOUT, *OPTIONAL}
         assert str(file["schema"]) == SCHEMA
@@ -109,7 +109,7 @@ def with_first(value):
 )
 def test_a_wrong_file_is_named_in_one_sentence(tmp_path, break_it, words):
     path = tmp_path / "a.npz"
-    shell_fakes.build_reconstruction().save(path)
+    cli_fakes.build_reconstruction().save(path)
     with np.load(path) as file:
         arrays = break_it({name: file[name] for name in file.files})
     np.savez(path, **arrays)
@@ -141,7 +141,7 @@ def damaged(content):
 )
 def test_a_damaged_file_is_bad_input(tmp_path, damage):
     path = tmp_path / "a.npz"
-    shell_fakes.build_reconstruction().save(path)
+    cli_fakes.build_reconstruction().save(path)
     damage(path)
     with pytest.raises(BadInputError) as caught:
         Reconstruction.load(path)
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_bad_input(tmp_path, damage):
 
 
 def test_an_invalid_reconstruction_is_not_saved(tmp_path):
-    good = shell_fakes.build_reconstruction()
+    good = cli_fakes.build_reconstruction()
     bad = dataclasses.replace(good, joints=np.full_like(good.joints, np.nan))
     with pytest.raises(ValueError, match="'joints'"):
         bad.save(tmp_path / "a.npz")
@@ -159,14 +159,14 @@ def test_an_invalid_reconstruction_is_not_saved(tmp_path):
 def test_an_unwritable_folder_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BadInputError, match="cannot be written"):
-        shell_fakes.build_reconstruction().save(tmp_path / "file" / "a.npz")
+        cli_fakes.build_reconstruction().save(tmp_path / "file" / "a.npz")
     with pytest.raises(BadInputError, match="cannot be written"):
-        shell_fakes.build_reconstruction().save(pathlib.Path("/proc/none/a.npz"))
+        cli_fakes.build_reconstruction().save(pathlib.Path("/proc/none/a.npz"))
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
-    shell_fakes.build_reconstruction().save(path)
+    cli_fakes.build_reconstruction().save(path)
     before = path.read_bytes()
 
     def full(descriptor):
@@ -174,6 +174,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BadInputError, match="No space left"):
-        shell_fakes.build_reconstruction(seed=1).save(path)
+        cli_fakes.build_reconstruction(seed=1).save(path)
     assert path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]

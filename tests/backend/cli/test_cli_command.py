@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import shell_clips
+import cli_clips
 import torch
 from builders import CAMERA, evidence_of, walk, with_parts
 
@@ -76,7 +76,7 @@ def fake_models(monkeypatch):
 
 @pytest.fixture
 def video(tmp_path):
-    return shell_clips.write_video(tmp_path / "clip.mp4", num_frames=8, size=(320, 240))
+    return cli_clips.write_video(tmp_path / "clip.mp4", num_frames=8, size=(320, 240))
 
 
 def run(capsys, *arguments):
@@ -103,7 +103,7 @@ def bad_clips(folder):
     """Name → a clip that cannot be reconstructed, and a word of the sentence."""
     (folder / "text.mp4").write_text("this is no video")
     (folder / "empty.mp4").write_bytes(b"")
-    shell_clips.write_video(folder / "zero.mp4", num_frames=0)
+    cli_clips.write_video(folder / "zero.mp4", num_frames=0)
     (folder / "pictures").mkdir()
     return {
         "missing": (folder / "missing.mp4", "does not exist"),
@@ -196,7 +196,7 @@ def test_a_clip_becomes_a_valid_file(method, video, tmp_path, capsys, fake_model
 def test_a_batch_goes_on_past_a_bad_clip_and_skips_what_is_done(
     video, tmp_path, capsys, fake_models
 ):
-    second = shell_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
+    second = cli_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
     out = tmp_path / "out"
     clips = [video, tmp_path / "missing.mp4", second]
     code, told, complaint = run(capsys, "reconstruct", *clips, "--output", out)
@@ -220,7 +220,7 @@ def test_json_lines_tell_progress_and_the_end(video, tmp_path, capsys, fake_mode
 
 
 def test_what_was_finished_is_kept_when_cancelled(video, tmp_path, capsys, fake_models):
-    second = shell_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
+    second = cli_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
     watch = fake_models.eyes.watch
 
     def cancelled_at_the_second(frames, intrinsics, **options):

@@ -5,7 +5,7 @@ import socket
 import cv2
 import numpy as np
 import pytest
-import shell_clips
+import cli_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,13 +23,13 @@ def frames_of(path, **choice):
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    return shell_clips.write_video(tmp_path_factory.mktemp("clip") / "walk.mp4", num_frames=20)
+    return cli_clips.write_video(tmp_path_factory.mktemp("clip") / "walk.mp4", num_frames=20)
 
 
 @pytest.fixture
 def numbered(tmp_path):
     for number in range(12):
-        picture = shell_clips.numbered_image(number)
+        picture = cli_clips.numbered_image(number)
         cv2.imwrite(str(tmp_path / f"shot_{number + 1}.png"), picture)
     return tmp_path
 
@@ -37,7 +37,7 @@ def numbered(tmp_path):
 def test_every_frame_comes_once_in_order_with_its_time(video):
     frames, clip = frames_of(video)
     assert [frame.number for frame in frames] == list(range(20))
-    assert [shell_clips.number_of(frame.image) for frame in frames] == list(range(20))
+    assert [cli_clips.number_of(frame.image) for frame in frames] == list(range(20))
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(20) / 30, atol=1e-6)
     assert (clip.info.width, clip.info.height, clip.info.num_frames) == (64, 48, 20)
     assert clip.info.fps == 30
@@ -51,7 +51,7 @@ def test_a_choice_of_frames_is_that_part_of_the_whole(video, data):
     end = data.draw(st.integers(start, 19))
     frames, clip = frames_of(video, start=start, end=end)
     assert [frame.number for frame in frames] == list(range(start, end + 1))
-    assert [shell_clips.number_of(frame.image) for frame in frames] == list(range(start, end + 1))
+    assert [cli_clips.number_of(frame.image) for frame in frames] == list(range(start, end + 1))
     assert clip.info.num_frames == len(frames)
     assert clip.truncated is None
 
@@ -76,8 +76,8 @@ def test_an_end_beyond_the_end_gives_all_there_is_and_says_so(video):
 
 
 def test_a_rotation_flag_is_honored(tmp_path):
-    path = shell_clips.write_video(tmp_path / "phone.mp4")
-    shell_clips.turn_right(path)
+    path = cli_clips.write_video(tmp_path / "phone.mp4")
+    cli_clips.turn_right(path)
     frames, clip = frames_of(path)
     assert (clip.info.width, clip.info.height) == (48, 64)
     assert frames[0].image.shape == (64, 48, 3)
@@ -86,17 +86,17 @@ def test_a_rotation_flag_is_honored(tmp_path):
 
 
 def test_varying_frame_rates_keep_their_true_times(tmp_path):
-    path = shell_clips.write_video(tmp_path / "vfr.mp4", num_frames=20)
+    path = cli_clips.write_video(tmp_path / "vfr.mp4", num_frames=20)
     durations = [256, 768] * 10
-    ticks = shell_clips.vary_frame_rate(path, durations)
+    ticks = cli_clips.vary_frame_rate(path, durations)
     frames, _ = frames_of(path)
     expected = np.concatenate([[0], np.cumsum(durations)[:-1]]) / ticks
     np.testing.assert_allclose([frame.time for frame in frames], expected, atol=2e-4)
 
 
 def test_a_cut_off_video_keeps_what_decodes_and_says_how_much(tmp_path):
-    path = shell_clips.write_video(tmp_path / "cut.mp4", num_frames=40, size=(320, 240))
-    shell_clips.cut_off(path, kept=0.5)
+    path = cli_clips.write_video(tmp_path / "cut.mp4", num_frames=40, size=(320, 240))
+    cli_clips.cut_off(path, kept=0.5)
     frames, clip = frames_of(path)
     assert 5 < len(frames) < 35
     assert f"{len(frames)} of 40 frames" in clip.truncated
@@ -123,7 +123,7 @@ def test_closing_early_stops_the_reading(video):
 
 
 def test_4k_is_read(tmp_path):
-    path = shell_clips.write_video(tmp_path / "4k.mp4", num_frames=2, size=(3840, 2160))
+    path = cli_clips.write_video(tmp_path / "4k.mp4", num_frames=2, size=(3840, 2160))
     frames, _ = frames_of(path)
     assert [frame.image.shape for frame in frames] == [(2160, 3840, 3)] * 2
 
@@ -131,7 +131,7 @@ def test_4k_is_read(tmp_path):
 @pytest.mark.parametrize("name", ["dot.avi", "dot.png"])
 def test_one_pixel_is_a_frame(tmp_path, name):
     if name == "dot.avi":
-        shell_clips.write_video(tmp_path / name, num_frames=1, size=(1, 1), codec="MJPG")
+        cli_clips.write_video(tmp_path / name, num_frames=1, size=(1, 1), codec="MJPG")
     else:
         cv2.imwrite(str(tmp_path / name), np.zeros((1, 1, 3), np.uint8))
     (frame,), clip = frames_of(tmp_path / name)
@@ -143,9 +143,9 @@ def test_names_hold_any_characters(tmp_path):
     for name in ("Tänzerin 舞.mp4", "Tänzerin 舞.png"):
         path = tmp_path / name
         if path.suffix == ".mp4":
-            shell_clips.write_video(path, num_frames=1)
+            cli_clips.write_video(path, num_frames=1)
         else:
-            path.write_bytes(cv2.imencode(".png", shell_clips.numbered_image(0))[1].tobytes())
+            path.write_bytes(cv2.imencode(".png", cli_clips.numbered_image(0))[1].tobytes())
         (frame,), _ = frames_of(path)
         assert frame.image.shape == (48, 64, 3)
 
@@ -169,7 +169,7 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, words):
 
 
 def test_a_video_without_frames_is_named(tmp_path):
-    path = shell_clips.write_video(tmp_path / "zero.mp4", num_frames=0)
+    path = cli_clips.write_video(tmp_path / "zero.mp4", num_frames=0)
     with pytest.raises(BadInputError, match="holds no frames"):
         open_clip(path)
 
@@ -185,14 +185,14 @@ def test_an_empty_folder_is_named(tmp_path):
 def test_a_sequence_is_read_in_the_order_of_its_numbers(numbered, pattern):
     frames, clip = frames_of(numbered / pattern if pattern else numbered)
     expected = list(range(9, 12)) if "2d" in pattern or "##" in pattern else list(range(12))
-    assert [shell_clips.number_of(frame.image) for frame in frames] == expected
+    assert [cli_clips.number_of(frame.image) for frame in frames] == expected
     assert [frame.number for frame in frames] == list(range(len(expected)))
     assert clip.info.num_frames == len(expected)
 
 
 def test_a_picture_stays_one_picture_also_where_it_is_numbered(numbered):
     frames, _ = frames_of(numbered / "shot_3.png")
-    assert [shell_clips.number_of(frame.image) for frame in frames] == [2]
+    assert [cli_clips.number_of(frame.image) for frame in frames] == [2]
 
 
 def test_an_unreadable_picture_of_a_sequence_is_passed_over_and_told(numbered):
@@ -258,7 +258,7 @@ def test_palettes_and_cmyk_become_rgb(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_the_orientation_of_the_camera_is_applied(tmp_path, suffix):
-    picture = Image.fromarray(shell_clips.numbered_image(0))
+    picture = Image.fromarray(cli_clips.numbered_image(0))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to view
     picture.save(tmp_path / f"phone.{suffix}", exif=exif)

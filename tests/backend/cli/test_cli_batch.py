@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import shell_clips
-import shell_fakes
+import cli_clips
+import cli_fakes
 
 from hund_backend import pipeline
 from hund_backend.__main__ import main, parser
@@ -26,7 +26,7 @@ def stage(tmp_path, monkeypatch):
     def reconstruct(clip, options, models, report):
         if clip.stem == "trouble":
             raise ZeroDivisionError("unforeseen")
-        result = shell_fakes.build_reconstruction()
+        result = cli_fakes.build_reconstruction()
         result.provenance["truncated"] = None
         result.provenance["options"] = {"distortion": options.distortion}
         return result
@@ -37,7 +37,7 @@ def stage(tmp_path, monkeypatch):
     def clip(name):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        return shell_clips.write_video(path, num_frames=2)
+        return cli_clips.write_video(path, num_frames=2)
 
     return clip
 

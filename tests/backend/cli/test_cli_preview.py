@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import shell_clips
-import shell_fakes
+import cli_clips
+import cli_fakes
 
 from hund_backend import preview
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
@@ -22,7 +22,7 @@ WIDTH, HEIGHT, FRAMES = 160, 120, 7
 
 def standing(distortion=()):
     """Somebody who faces the camera in the rest pose, 3 m away, a step to the right each frame."""
-    made = shell_fakes.build_reconstruction(frames=FRAMES, joints=63, keypoints=33)
+    made = cli_fakes.build_reconstruction(frames=FRAMES, joints=63, keypoints=33)
     rotations = np.zeros_like(made.rotations)
     rotations[..., 0] = 1
     rotations[..., 0, :] = (0, 1, 0, 0)  # half a turn about x: upright, face to the camera
@@ -52,7 +52,7 @@ def standing(distortion=()):
 
 @pytest.fixture
 def clip(tmp_path):
-    return shell_clips.write_video(tmp_path / "clip.mp4", num_frames=12, size=(WIDTH, HEIGHT))
+    return cli_clips.write_video(tmp_path / "clip.mp4", num_frames=12, size=(WIDTH, HEIGHT))
 
 
 def painted(result, clip):
@@ -108,7 +108,7 @@ def test_the_overlay_plays_back_whole_and_the_sheet_shows_the_frames(clip, tmp_p
 
 
 def test_large_footage_is_scaled_down(tmp_path):
-    clip = shell_clips.write_video(tmp_path / "big.mp4", num_frames=2, size=(2560, 1440))
+    clip = cli_clips.write_video(tmp_path / "big.mp4", num_frames=2, size=(2560, 1440))
     one = standing()
     result = dataclasses.replace(
         one, image_size=(2560, 1440), frame_numbers=np.arange(FRAMES), intrinsics=one.intrinsics
@@ -118,7 +118,7 @@ def test_large_footage_is_scaled_down(tmp_path):
 
 
 def test_another_clip_is_refused(tmp_path):
-    small = shell_clips.write_video(tmp_path / "small.mp4", num_frames=12)
+    small = cli_clips.write_video(tmp_path / "small.mp4", num_frames=12)
     with pytest.raises(BadInputError, match="another size"):
         write_preview(standing(), small, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())

@@ -5,8 +5,8 @@ import json
 import threading
 
 import pytest
-import shell_clips
-import shell_fakes
+import cli_clips
+import cli_fakes
 
 from hund_backend import pipeline
 from hund_backend.commands import serve
@@ -63,7 +63,7 @@ def work_with(monkeypatch, work, *, takes_enough=False):
     def reconstruct(clip, options, models, report, enough):
         work(clip, report, *([enough] if takes_enough else []))
         report(Progress(stage="descend", done=1, total=1))
-        result = shell_fakes.build_reconstruction()
+        result = cli_fakes.build_reconstruction()
         result.provenance["truncated"] = None
         return result
 
@@ -72,7 +72,7 @@ def work_with(monkeypatch, work, *, takes_enough=False):
 
 @pytest.fixture
 def clips(tmp_path):
-    return [shell_clips.write_video(tmp_path / f"{name}.mp4", num_frames=2) for name in "abc"]
+    return [cli_clips.write_video(tmp_path / f"{name}.mp4", num_frames=2) for name in "abc"]
 
 
 def request(number, clip):
