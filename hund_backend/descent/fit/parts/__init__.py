@@ -1,0 +1,1 @@
+"""Body-part and silhouette alignment: what the fit compares with predicted part maps."""

@@ -1,0 +1,1 @@
+"""Learned descent: HUND's network, its inputs and losses, and its use over a whole track."""

@@ -1,0 +1,133 @@
+"""Detections: what the frozen eyes say of pictures whose people are known, kept on disk.
+
+`python -m hund_backend.training.hund.detections PICTURES FOLDER` looks at every picture once and goes on
+where it was. Detections with their truth are what the detector's errors are learned from.
+"""
+
+import argparse
+import logging
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Protocol, get_args, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float16, Float32, UInt8
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from hund_backend.errors import BadInputError
+from hund_backend.perception.blazepose import Look
+from hund_backend.perception.confidence import keypoint_confidence
+from hund_backend.perception.crops import image_from_crop, move
+from hund_backend.perception.eyes import WEIGHTS
+from hund_backend.perception.parts import PartSight
+from hund_backend.perception.sightings import LIMB_JOINTS, NUM_KEYPOINTS, Pose
+from hund_backend.training.motion.motion_set import Split
+from hund_backend.training.pictures.scene import Picture
+from hund_backend.training.pictures.shards import PictureSet
+
+logger = logging.getLogger(__name__)
+
+PER_FILE = 250
+BATCH = 10  # crops at once
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Pictures of people with their truth, as PictureSet."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Picture:
+        """One of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """What was said of pictures, and what is true; frame and camera frame of each picture."""
+
+    keypoints: Float32[np.ndarray, "pictures 33 2"]  # px of the frame
+    confidence: Float32[np.ndarray, "pictures 33"]
+    landmarks: Float32[np.ndarray, "pictures 33 3"]  # metres from the mid-hip, axes of the crop
+    features: Float16[np.ndarray, "pictures features"]  # the network's inner ones, averaged
+    parts: UInt8[np.ndarray, "pictures 3 64 64"]  # as the part head tells them, packed
+    rotations: Float32[np.ndarray, "pictures 63 3 3"]  # true; parent-relative, pelvis → camera
+    root_translation: Float32[np.ndarray, "pictures 3"]
+    betas: Float32[np.ndarray, "pictures 16"]
+    intrinsics: Float32[np.ndarray, "pictures 3 3"]  # of the frame
+    crop: Float32[np.ndarray, "pictures 4"]
+
+    @classmethod
+    def read(cls, folder: Path, split: Split) -> "Detections":
+        """All detections of a split; BadInputError if there are none, or some of another make."""
+        paths = sorted(folder.glob(f"{split}-*.safetensors"))
+        if not paths:
+            raise BadInputError(f"{folder} has no detections of the split '{split}': make some.")
+        files, names = [load_file(path) for path in paths], [field.name for field in fields(cls)]
+        if any(file.keys() != set(names) for file in files):
+            raise BadInputError(f"{folder} has detections of an older make: make them anew.")
+        return cls(**{name: np.concatenate([file[name] for file in files]) for name in names})
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+def detect(pictures: Pictures, eyes: Pose, folder: Path, split: Split) -> None:
+    """Write the detections in a split's pictures that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(pictures), PER_FILE):
+        indices = range(first, min(first + PER_FILE, len(pictures)))
+        path = folder / f"{split}-{first // PER_FILE:05d}.safetensors"
+        if path.exists() and _rows(path) == len(indices):
+            continue
+        starts = range(0, len(indices), BATCH)
+        batches = [[pictures[i] for i in indices[start : start + BATCH]] for start in starts]
+        parts = [_detected(batch, eyes) for batch in batches]
+        aside = path.with_suffix(".part")
+        save_file({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}, aside)
+        aside.replace(path)
+        logger.info("%s: %d pictures", path.name, len(indices))
+
+
+def _rows(path: Path) -> int:
+    with safe_open(path, "np") as file:
+        if set(file.keys()) != {field.name for field in fields(Detections)}:
+            return 0  # of an older make
+        return file.get_slice("crop").get_shape()[0]
+
+
+def _detected(pictures: list[Picture], eyes: Pose) -> dict[str, np.ndarray]:
+    """What is kept of some pictures."""
+    look = eyes.look(np.stack([picture.image for picture in pictures]))
+    crops = np.stack([picture.crop for picture in pictures]).astype(float)
+    told = {
+        "keypoints": move(look.keypoints[:, :NUM_KEYPOINTS].astype(float), image_from_crop(crops)),
+        "confidence": _confidence(look),
+        "landmarks": look.world_landmarks[:, :NUM_KEYPOINTS],
+        "crop": crops,
+    }
+    for name in ("rotations", "root_translation", "betas", "intrinsics"):
+        told[name] = np.stack([getattr(picture, name) for picture in pictures])
+    told = {name: np.ascontiguousarray(values, np.float32) for name, values in told.items()}
+    return told | {"features": look.features.astype(np.float16), "parts": look.parts}
+
+
+def _confidence(look: Look) -> np.ndarray:
+    quality = look.peaks[:, LIMB_JOINTS].mean(axis=1)
+    return keypoint_confidence(look.peaks, look.visibility, quality)[:, :NUM_KEYPOINTS]
+
+
+def main() -> None:
+    """Look at every picture of a folder, or go on doing so."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", type=Path, help="folder of the pictures")
+    parser.add_argument("folder", type=Path, help="where the detections go")
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    eyes = PartSight.open(WEIGHTS / "perception")
+    for split in get_args(Split):
+        detect(PictureSet(chosen.pictures, split), eyes, chosen.folder, split)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""The set of motions that priors and networks learn from: clips of our body, split and checked."""
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hund_backend.body.file import BODY_FILE
+from hund_backend.body.kinematics import forward_kinematics
+from hund_backend.body.model import BodyModel
+from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
+from hund_backend.errors import BadInputError
+from hund_backend.training.motion.artifacts import ArtefactRules
+from hund_backend.training.motion.contacts import Soles, contacts, floor_height
+from hund_backend.training.motion.depenetration import Untangling
+from hund_backend.training.motion.duplicates import STRIDE, takes
+from hund_backend.training.motion.foot_repair import Feet
+from hund_backend.training.motion.packs import CORRESPONDENCES, read_pack
+from hund_backend.training.motion.retargeting import heading, mirrored, motions
+
+logger = logging.getLogger(__name__)
+
+Split = Literal["train", "validation", "held_out"]
+
+# Of takes that several packs have, the first pack's copy stays: CMU's own skeleton has toes.
+PACKS = (
+    "cmu_eval8",
+    "bvh11_cmu131",
+    "cmu_subset",
+    "deepmimic",
+    "animdraw_fair",
+    "isaacgym_cmu",
+)
+FPS = 30.0
+HELD_OUT = (
+    "cmu_subset/05",
+    "cmu_subset/12",
+    "deepmimic/humanoid3d_cartwheel",
+    "deepmimic/humanoid3d_spinkick",
+)
+VALIDATION_SHARE = 0.1  # of the frames that are not held out
+SAME_LENGTH = 3  # frames by which cuts of one take differ
+COMPARED = ("Calf", "Ankle", "Lowerarm", "Hand")  # joints by whose places takes are compared
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionSet:
+    """Clips of our mean body in a row, in a world with y up and the floor at 0."""
+
+    rotations: Float[Tensor, "frames 63 3 3"]  # parent-relative; the pelvis in the world
+    translation: Float[Tensor, "frames 3"]  # of the pelvis, metres
+    contacts: Bool[Tensor, "frames 4"]  # left heel, left toe, right heel, right toe on the floor
+    starts: Int[Tensor, " boundaries"]  # first frame of each clip, and the number of frames
+    names: tuple[str, ...]  # of the clips, with their pack: "cmu_subset/05_02"
+    splits: tuple[Split, ...]  # of the clips
+    usable: Bool[Tensor, " frames"]  # passes the rules for artefacts
+    fps: float
+
+    @property
+    def clips(self) -> Int[Tensor, " frames"]:
+        """The clip of each frame."""
+        return torch.repeat_interleave(torch.arange(len(self.names)), self.starts.diff())
+
+    def frames_of(self, split: Split) -> Bool[Tensor, " frames"]:
+        """Usable frames of a split."""
+        inside = torch.tensor([name == split for name in self.splits])
+        return inside[self.clips] & self.usable
+
+    def weights(self) -> Float[Tensor, " frames"]:
+        """Weight of each usable frame: a clip weighs as the square root of its usable length.
+
+        So minutes of walking do not drown the rest. Frames that are not usable weigh nothing.
+        """
+        counts = torch.zeros(len(self.names)).index_add(0, self.clips, self.usable.float())
+        return self.usable * counts.clamp(min=1).rsqrt()[self.clips]
+
+    def mirrored(self) -> "MotionSet":
+        """The same clips seen in a mirror across x = 0."""
+        return replace(
+            self,
+            rotations=mirrored(self.rotations),
+            translation=self.translation * torch.tensor([-1.0, 1.0, 1.0]),
+            contacts=self.contacts[:, [2, 3, 0, 1]],
+        )
+
+
+def motion_set(folder: Path, cache: Path | None = None) -> MotionSet:
+    """The motions of a folder of packs (`<name>_30fps.npz`), made once and then read back.
+
+    Args:
+        folder: where the packs are.
+        cache: where to keep what was made of them; none is $HUND_CACHE, else `hund` in the user's
+            cache folder. Delete it at will.
+    """
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = cache or Path(os.environ.get("HUND_CACHE") or user / "hund")
+    path = cache / "motion" / f"{_key(folder)}.safetensors"
+    if not path.exists():
+        _write(_made(folder), path)
+    return _read(path)
+
+
+def _made(folder: Path) -> MotionSet:
+    clips = _clips(folder)
+    features = [_features(clip.rotations) for clip in clips]
+    take = takes(features, [clip.pack for clip in clips])
+    held_out = {take[i] for i, clip in enumerate(clips) if clip.name.startswith(HELD_OUT)}
+    kept = sorted(_kept(clips, take))
+    for i, clip in enumerate(clips):
+        if i not in kept:
+            logger.info("%s is the same take as %s", clip.name, _shown(clips, take, kept, i))
+    rules = ArtefactRules()
+    faults = [rules.faults(clips[i].rotations, clips[i].fps) for i in kept]
+    chosen = [clips[i] for i in kept]
+    lengths = torch.tensor([0, *(len(clip.rotations) for clip in chosen)])
+    return MotionSet(
+        rotations=torch.cat([clip.rotations.float() for clip in chosen]),
+        translation=torch.cat([clip.translation.float() for clip in chosen]),
+        contacts=torch.cat([clip.contacts for clip in chosen]),
+        starts=lengths.cumsum(0),
+        names=tuple(clip.name for clip in chosen),
+        splits=_splits([take[i] in held_out for i in kept], lengths[1:].tolist()),
+        usable=torch.cat([~torch.stack(list(rules.values())).any(0) for rules in faults]),
+        fps=FPS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clip:
+    pack: str
+    name: str
+    rotations: Float[Tensor, "frames 63 3 3"]
+    translation: Float[Tensor, "frames 3"]
+    contacts: Bool[Tensor, "frames 4"]
+    fps: float
+
+
+def _clips(folder: Path) -> list[_Clip]:
+    """All clips of all packs on our mean body, with repaired feet and the floor at 0."""
+    rest = BodyModel.load("keypoints").rest_template
+    soles, feet, untangling = Soles(), Feet(), Untangling()
+    leg = _leg_length(rest)
+    clips = []
+    for path in _packs(folder):
+        pack = read_pack(path)
+        for motion in motions(pack, rest):
+            assert motion.fps == FPS
+            places = motion.translation * leg
+            rotations = untangling.freed(feet.repaired(motion.rotations, motion.fps))
+            if CORRESPONDENCES[pack.name].toes is None:
+                rotations = feet.with_toes(rotations, places[:, 1])
+            under = soles.places(rotations, places)
+            places[:, 1] -= floor_height(under)
+            clips.append(
+                _Clip(
+                    pack=pack.name,
+                    name=motion.name,
+                    rotations=rotations,
+                    translation=places,
+                    contacts=contacts(under, motion.fps),
+                    fps=motion.fps,
+                )
+            )
+    return clips
+
+
+def _features(rotations: Float[Tensor, "frames 63 3 3"]) -> Float[np.ndarray, "poses places"]:
+    """Places of hands, feet, elbows, knees and head against the pelvis, turned to the front."""
+    rotations = rotations[::STRIDE].clone()
+    rotations[:, 0] = heading(rotations[:, 0]).mT @ rotations[:, 0]
+    rest = BodyModel.load("keypoints").rest_template.double().expand(len(rotations), -1, -1)
+    _, joints = forward_kinematics(rotations, rest, PARENTS)
+    ends = [JOINT_INDEX[f"{name}{side}"] for name in COMPARED for side in "LR"]
+    ends.append(JOINT_INDEX["Head01"])
+    return (joints[:, ends] - joints[:, :1]).flatten(1).numpy()
+
+
+def _kept(clips: list[_Clip], take: Int[np.ndarray, " clips"]) -> list[int]:
+    """The clip that stands for each take: the longest, of equal ones that of the first pack."""
+    kept: dict[int, int] = {}
+    for clip, of in enumerate(take):
+        best = kept.setdefault(of, clip)
+        more = len(clips[clip].rotations) - len(clips[best].rotations)
+        earlier = PACKS.index(clips[clip].pack) < PACKS.index(clips[best].pack)
+        if more > SAME_LENGTH or (earlier and more >= -SAME_LENGTH):
+            kept[of] = clip
+    return list(kept.values())
+
+
+def _shown(clips: list[_Clip], take: np.ndarray, kept: list[int], clip: int) -> str:
+    return next(clips[i].name for i in kept if take[i] == take[clip])
+
+
+def _splits(held_out: list[bool], lengths: list[int]) -> tuple[Split, ...]:
+    """Splits of clips: in their order, a clip validates whenever too few frames do so far.
+
+    Clips of an activity follow one another, so that all kinds are among what validates.
+    """
+    splits: list[Split] = []
+    seen = validating = 0
+    for held, length in zip(held_out, lengths, strict=True):
+        if held:
+            splits.append("held_out")
+            continue
+        seen += length
+        if validating + length / 2 < VALIDATION_SHARE * seen:
+            validating += length
+            splits.append("validation")
+        else:
+            splits.append("train")
+    return tuple(splits)
+
+
+def _leg_length(rest: Float[Tensor, "63 3"]) -> float:
+    hip, knee, ankle = (rest[JOINT_INDEX[f"{name}L"]] for name in ("Thigh", "Calf", "Ankle"))
+    return float((hip - knee).norm() + (knee - ankle).norm())
+
+
+def _packs(folder: Path) -> list[Path]:
+    paths = [folder / f"{name}_30fps.npz" for name in PACKS]
+    paths = [path for path in paths if path.exists()]
+    if not paths:
+        raise BadInputError(f"{folder} has no pack of motions (<name>_30fps.npz): name another.")
+    return paths
+
+
+def _key(folder: Path) -> str:
+    """Changes with the packs, with our body and with the code that brings them together."""
+    here = Path(__file__).parent
+    sources = [here / f"{name}.py" for name in SOURCES]
+    sources += [here.parent / "prior" / "limits.py", BODY_FILE]
+    content = hashlib.sha256()
+    for path in (*_packs(folder), *sources):
+        content.update(hashlib.sha256(path.read_bytes()).digest())
+    return content.hexdigest()[:16]
+
+
+# Code that the cached set depends on.
+SOURCES = (
+    *("artefacts", "capsules", "contacts", "duplicates", "feet", "inverse_kinematics"),
+    *("limb_roll", "motion", "motion_set", "packs", "rotation_transfer", "untangling"),
+)
+TENSORS = ("rotations", "translation", "contacts", "starts", "usable")
+
+
+def _write(motions: MotionSet, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    described = {"names": motions.names, "splits": motions.splits, "fps": motions.fps}
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    tensors = {name: getattr(motions, name).contiguous() for name in TENSORS}
+    save_file(tensors, aside, {"clips": json.dumps(described)})
+    aside.replace(path)
+
+
+def _read(path: Path) -> MotionSet:
+    with safe_open(path, "pt") as file:
+        described = json.loads(file.metadata()["clips"])
+        assert set(described["splits"]) <= set(get_args(Split))
+        return MotionSet(
+            **{name: file.get_tensor(name) for name in TENSORS},
+            names=tuple(described["names"]),
+            splits=tuple(described["splits"]),
+            fps=described["fps"],
+        )
