@@ -21,8 +21,8 @@ from benchmarks import measuring
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, PART_MIRROR, PART_NAMES
-from hund_backend.descent.fitting import FitConfig, fit
-from hund_backend.descent.puppet import MOVED_JOINTS
+from hund_backend.descent.fit.fit import FitConfig, fit
+from hund_backend.descent.reduced_body import REDUCED_JOINTS
 from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.blazepose import CROP_SIZE_PX, BlazePose
@@ -34,14 +34,14 @@ from hund_backend.perception.part_maps import packed
 from hund_backend.perception.parts import SIZE, PartHead
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.exact_parts import part_labels
-from hund_backend.training.part_features import coverage
+from hund_backend.training.parts.features import coverage
 from hund_backend.training.pictures.scene import Picture
 from hund_backend.training.pictures.shards import PictureSet
 
 PACKAGES = ("torch", "numpy")
 KEYPOINTS = ("noisy", "swapped", "outliers", "blazepose")
 PARTS = ("none", "mask", "exact", "spoiled", "predicted")
-JOINTS = [JOINT_INDEX[name] for name in MOVED_JOINTS]
+JOINTS = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
 HIPS = [BLAZEPOSE_NAMES.index(f"{side}_hip") for side in ("left", "right")]
 LIMBS = {
     "leg": ("knee", "ankle", "heel", "foot_index"),
@@ -106,7 +106,7 @@ def main() -> None:
     environment = measuring.environment(PACKAGES, chosen.cores)
     changes = " ".join(("--set", *chosen.set)) if chosen.set else ""
     text = HEAD.format(
-        environment=environment, chosen=chosen, changes=changes, joints=len(MOVED_JOINTS)
+        environment=environment, chosen=chosen, changes=changes, joints=len(REDUCED_JOINTS)
     )
     text += "\n".join(rows) + "\n"
     if chosen.save:

@@ -18,7 +18,7 @@ from benchmarks.alignment import LIMBS, Tools, build_errors, configured, spoiled
 from benchmarks.fit import JOINTS, Scene, scene, segments
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
-from hund_backend.descent.fitting import fit
+from hund_backend.descent.fit.fit import fit
 from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.crops import crop_from_image
@@ -26,8 +26,8 @@ from hund_backend.perception.part_maps import packed
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from hund_backend.rendering.exact_parts import part_labels
-from hund_backend.training.motion_set import motion_set
-from hund_backend.training.part_features import coverage
+from hund_backend.training.motion.motion_set import motion_set
+from hund_backend.training.parts.features import coverage
 
 PACKAGES = ("torch", "numpy")
 KEYPOINTS = ("noisy", "swapped")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from matplotlib.figure import Figure
+from matplotlib.figure import PosedReducedBody
 from scipy.signal import savgol_filter
 from torch import Tensor
 
@@ -30,7 +30,8 @@ from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.prior.dynamics import WEIGHTS_FILE, Dynamics, DynamicsConfig
 from hund_backend.prior.pose_prior import PosePrior
 from hund_backend.prior.smoothing import filled, smoothed_poses
-from hund_backend.training.fit_dynamics import (
+from hund_backend.training.motion.motion_set import MotionSet, Split, motion_set
+from hund_backend.training.priors.train_dynamics import (
     PRIORS,
     DynamicsRecipe,
     Motions,
@@ -38,7 +39,6 @@ from hund_backend.training.fit_dynamics import (
     motions_of,
     set_scales,
 )
-from hund_backend.training.motion_set import MotionSet, Split, motion_set
 
 PACKAGES = ("torch", "numpy", "scipy")
 AHEAD = (1, 5, 15)  # frames
@@ -459,7 +459,7 @@ def drawn(
     for method in dict.fromkeys(method for method, _ in results):
         trial = min((t for t in validation if t.method == method), key=lambda t: t.error)
         lines[method] = results[method, trial.setting]
-    figure = Figure(figsize=(14, 10))
+    figure = PosedReducedBody(figsize=(14, 10))
     axes = figure.subplots(2, 1)
     for axis, joint in zip(axes, ("LowerarmL", "AnkleR"), strict=True):
         place = part.prior.joints.index(JOINT_INDEX[joint] - 1)

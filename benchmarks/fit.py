@@ -19,8 +19,8 @@ from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
-from hund_backend.descent.fitting import FitConfig, fit
-from hund_backend.descent.puppet import MOVED_JOINTS
+from hund_backend.descent.fit.fit import FitConfig, fit
+from hund_backend.descent.reduced_body import REDUCED_JOINTS
 from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.evidence import Evidence
@@ -28,7 +28,7 @@ from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.training.motion_set import MotionSet, motion_set
+from hund_backend.training.motion.motion_set import MotionSet, motion_set
 
 PACKAGES = ("torch", "numpy")
 CONDITIONS = ("plain", "ambiguous", "truncated", "occluded", "gap")
@@ -36,7 +36,7 @@ FOCAL_PX, SIZE_PX = 1000.0, 1000
 HIPS = tuple(BLAZEPOSE_NAMES.index(f"{side}_hip") for side in ("left", "right"))
 LEG = ("knee", "ankle", "heel", "foot")
 ARM = ("elbow", "wrist", "pinky", "index", "thumb")
-JOINTS = [JOINT_INDEX[name] for name in MOVED_JOINTS]
+JOINTS = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
 HEAD = """# The fit on synthetic held-out motion
 
 {environment}
@@ -97,7 +97,7 @@ def main() -> None:
         )
         print(rows[-1], flush=True)
     environment = measuring.environment(PACKAGES, chosen.cores)
-    text = HEAD.format(environment=environment, chosen=chosen, joints=len(MOVED_JOINTS))
+    text = HEAD.format(environment=environment, chosen=chosen, joints=len(REDUCED_JOINTS))
     text += "\n".join(rows) + "\n"
     print(text)
     if chosen.save:

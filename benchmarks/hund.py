@@ -18,13 +18,13 @@ from torch import Tensor
 
 from benchmarks import measuring
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.hund import WEIGHTS_FILE, Hund, Step
-from hund_backend.descent.marionette import Posed
+from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, Step
+from hund_backend.descent.learned.state_decoder import Posed
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.training.detections import Detections
-from hund_backend.training.hund_samples import MotionPeople, PicturedPeople, Sample
-from hund_backend.training.hund_scores import scores_of, similar
-from hund_backend.training.motion_set import motion_set
+from hund_backend.training.hund.detections import Detections
+from hund_backend.training.hund.metrics import scores_of, similar
+from hund_backend.training.hund.samples import MotionPeople, PicturedPeople, Sample
+from hund_backend.training.motion.motion_set import motion_set
 
 PACKAGES = ("torch", "numpy")
 MARKS = (20, 100, 300)  # iterations of the fits that are scored
@@ -81,7 +81,7 @@ class Judge:
 
     def _vertices(self, posed: Posed, betas: Tensor) -> Float[Tensor, "batch vertices 3"]:
         same = torch.eye(3).expand(len(betas), 3, 3)
-        state = self.hund.marionette.state(posed, betas, same)
+        state = self.hund.decoder.state(posed, betas, same)
         return self.skin(state.pose, state.betas, global_orient=state.global_orient).vertices
 
 
@@ -112,7 +112,9 @@ def main() -> None:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen besides the cores."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
-    parser.add_argument("detections", type=Path, help="folder that training/detections.py fills")
+    parser.add_argument(
+        "detections", type=Path, help="folder that training/hund/detections.py fills"
+    )
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
     parser.add_argument("--count", type=int, default=256, help="people of each kind")
     parser.add_argument("--lbfgs-frames", type=int, default=16, help="0 leaves L-BFGS out")
@@ -122,8 +124,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def held_out(hund: Hund, mocap: Path, detections: Path, count: int) -> dict[str, Sample]:
     """People of held-out motion, and of held-out pictures."""
     told = Detections.read(detections, "held_out")
-    pictures = PicturedPeople(told, hund.marionette, mirror=False)
-    motion = MotionPeople(motion_set(mocap), "held_out", hund.marionette, pictures.errors())
+    pictures = PicturedPeople(told, hund.decoder, mirror=False)
+    motion = MotionPeople(motion_set(mocap), "held_out", hund.decoder, pictures.errors())
     generator = torch.Generator().manual_seed(7)
     chosen = torch.randperm(len(pictures), generator=generator)[:count]
     return {"motion": motion.draw(count, generator), "pictures": pictures.at(chosen)}
@@ -216,7 +218,7 @@ def _closure(
 @torch.no_grad()
 def speeds(hund: Hund, mocap: Path) -> str:
     """Frames a second of the stages alone, evidence without parts."""
-    people = MotionPeople(motion_set(mocap), "held_out", hund.marionette, None)
+    people = MotionPeople(motion_set(mocap), "held_out", hund.decoder, None)
     seen = people.draw(SPEED_FRAMES, torch.Generator().manual_seed(0)).seen
     best = []
     for _ in range(5):

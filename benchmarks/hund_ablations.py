@@ -13,15 +13,15 @@ import torch
 
 from benchmarks import measuring
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.feedback import LossConfig
-from hund_backend.descent.hund import Hund, HundConfig
+from hund_backend.descent.learned.evidence_loss import LossConfig
+from hund_backend.descent.learned.hund import Hund, HundConfig
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.training.augmentation import AugmentationConfig
-from hund_backend.training.detections import Detections
-from hund_backend.training.fit_hund import HundRecipe, MixedPeople, train, validation_people
-from hund_backend.training.hund_samples import MotionPeople, PicturedPeople, Sample
-from hund_backend.training.hund_scores import stage_scores
-from hund_backend.training.motion_set import motion_set
+from hund_backend.training.hund.detections import Detections
+from hund_backend.training.hund.metrics import stage_scores
+from hund_backend.training.hund.samples import MotionPeople, PicturedPeople, Sample
+from hund_backend.training.hund.train_hund import HundRecipe, MixedPeople, train, validation_people
+from hund_backend.training.motion.motion_set import motion_set
+from hund_backend.training.priors.augmentation import AugmentationConfig
 
 PACKAGES = ("torch", "numpy")
 NET, NONE = HundConfig(), (0, 0)
@@ -74,11 +74,11 @@ class School:
         hund = Hund(recipe.network, self.body, self.prior)
         poses = motion_set(self.mocap)
         told = Detections.read(self.detections, "train")
-        pictures = PicturedPeople(told, hund.marionette)
+        pictures = PicturedPeople(told, hund.decoder)
         motion = MotionPeople(
             poses,
             "train",
-            hund.marionette,
+            hund.decoder,
             pictures.errors(),
             augmentation=AugmentationConfig(),
         )
@@ -134,7 +134,9 @@ def main() -> None:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen besides the cores."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
-    parser.add_argument("detections", type=Path, help="folder that training/detections.py fills")
+    parser.add_argument(
+        "detections", type=Path, help="folder that training/hund/detections.py fills"
+    )
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, metavar="VARIANT")

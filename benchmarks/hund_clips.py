@@ -15,17 +15,17 @@ import torch
 from benchmarks import measuring
 from benchmarks.fit import JOINTS, Scene, figures, scene, segments
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.adaptation import AdaptConfig, adapted
-from hund_backend.descent.crop_evidence import CropEvidence
-from hund_backend.descent.fitting import FitConfig, fit
-from hund_backend.descent.hund import WEIGHTS_FILE, Hund
-from hund_backend.descent.neural_descent import TrackConfig, descend
-from hund_backend.descent.objective import EnergyConfig
+from hund_backend.descent.fit.energy import EnergyConfig
+from hund_backend.descent.fit.fit import FitConfig, fit
+from hund_backend.descent.learned.adaptation import AdaptConfig, adapted
+from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund
+from hund_backend.descent.learned.inputs import NetworkInputs
+from hund_backend.descent.learned.track import TrackConfig, descend
 from hund_backend.descent.state import State
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.training.motion_set import motion_set
+from hund_backend.training.motion.motion_set import motion_set
 
 PACKAGES = ("torch", "numpy")
 CONDITIONS = ("plain", "truncated", "occluded", "gap")
@@ -121,7 +121,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def _followed(each: Scene, hund: Hund, body: BodyModel, prior: PoseFlow, way: Way) -> State:
     seen = each.evidence, each.intrinsics, each.fps
     if way.learns:
-        frames = CropEvidence.of(each.evidence, each.intrinsics, hund.marionette.bones)
+        frames = NetworkInputs.of(each.evidence, each.intrinsics, hund.decoder.bones)
         frames = frames.at(torch.from_numpy(each.evidence.observed).nonzero()[:, 0])
         hund, _ = adapted(hund, prior, frames, LESSON)
     found = descend(*seen, hund, body, prior, way.config, dynamics=way.dynamics).state

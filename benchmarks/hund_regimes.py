@@ -13,13 +13,14 @@ import torch
 
 from benchmarks import measuring
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.crop_evidence import CropEvidence
-from hund_backend.descent.feedback import NEAR, TERMS
-from hund_backend.descent.hund import WEIGHTS_FILE, Hund
+from hund_backend.descent.learned.evidence_loss import NEAR, TERMS
+from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund
+from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.training.augmentation import AugmentationConfig
-from hund_backend.training.detections import Detections
-from hund_backend.training.fit_hund import (
+from hund_backend.training.hund.detections import Detections
+from hund_backend.training.hund.metrics import stage_scores
+from hund_backend.training.hund.samples import MotionPeople, PicturedPeople, Sample
+from hund_backend.training.hund.train_hund import (
     HundRecipe,
     MixedPeople,
     UnlabelledPeople,
@@ -27,9 +28,8 @@ from hund_backend.training.fit_hund import (
     validation_people,
     watched,
 )
-from hund_backend.training.hund_samples import MotionPeople, PicturedPeople, Sample
-from hund_backend.training.hund_scores import stage_scores
-from hund_backend.training.motion_set import motion_set
+from hund_backend.training.motion.motion_set import motion_set
+from hund_backend.training.priors.augmentation import AugmentationConfig
 
 PACKAGES = ("torch", "numpy")
 REGIMES = ("supervised", "self_supervised", "mixed")
@@ -51,8 +51,8 @@ HEAD = """# What the learned descent learns from unlabelled people
 class Judge:
     """What networks are scored by."""
 
-    learned: CropEvidence
-    judged: CropEvidence
+    learned: NetworkInputs
+    judged: NetworkInputs
     synthetic: dict[str, Sample]
 
     @torch.no_grad()
@@ -79,7 +79,7 @@ def main() -> None:
     torch.set_num_threads(chosen.cores)
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
     hund = Hund.load(body, prior, chosen.weights)
-    bones = hund.marionette.bones
+    bones = hund.decoder.bones
     judge = Judge(
         learned=watched(chosen.learn, bones),
         judged=watched(chosen.judge, bones),
@@ -89,11 +89,11 @@ def main() -> None:
     print(rows[-1], flush=True)
     for regime in chosen.regimes:
         pupil = Hund.load(body, prior, chosen.weights).train().requires_grad_(True)
-        pictures = PicturedPeople(Detections.read(chosen.detections, "train"), pupil.marionette)
+        pictures = PicturedPeople(Detections.read(chosen.detections, "train"), pupil.decoder)
         motion = MotionPeople(
             motion_set(chosen.mocap),
             "train",
-            pupil.marionette,
+            pupil.decoder,
             pictures.errors(),
             augmentation=AugmentationConfig(),
         )
@@ -125,7 +125,9 @@ def main() -> None:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen besides the cores."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
-    parser.add_argument("detections", type=Path, help="folder that training/detections.py fills")
+    parser.add_argument(
+        "detections", type=Path, help="folder that training/hund/detections.py fills"
+    )
     parser.add_argument("--learn", type=Path, nargs="+", required=True, metavar="CLIP")
     parser.add_argument("--judge", type=Path, nargs="+", required=True, metavar="CLIP")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)

@@ -28,16 +28,16 @@ from hund_backend.perception.part_maps import labels_of
 from hund_backend.perception.parts import SIZE, PartHead, PartSight
 from hund_backend.perception.tracks import box_overlap
 from hund_backend.picture import read_picture
-from hund_backend.training.fit_parts import told_labels
-from hund_backend.training.motion_set import Split
-from hund_backend.training.part_features import FeatureSet, coverage
-from hund_backend.training.part_scores import (
+from hund_backend.training.motion.motion_set import Split
+from hund_backend.training.parts.features import FeatureSet, coverage
+from hund_backend.training.parts.metrics import (
     confusion,
     foreground_iou,
     mean_part_iou,
     part_iou,
     side_confusion,
 )
+from hund_backend.training.parts.train_parts import told_labels
 from hund_backend.training.pictures.shards import PictureSet
 from hund_backend.video import Frame, open_clip
 

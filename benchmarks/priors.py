@@ -21,25 +21,25 @@ from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES, PARENTS
-from hund_backend.descent.objective import EnergyConfig
+from hund_backend.descent.fit.energy import EnergyConfig
 from hund_backend.prior.coordinates import log_jacobian
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.training.artefacts import DEEPEST
-from hund_backend.training.augmentation import ARM
-from hund_backend.training.capsules import CapsuleBody
-from hund_backend.training.density import train
-from hund_backend.training.fit_flow import (
+from hund_backend.training.motion.artifacts import DEEPEST
+from hund_backend.training.motion.capsules import CapsuleBody
+from hund_backend.training.motion.motion_set import MotionSet, motion_set
+from hund_backend.training.priors.augmentation import ARM
+from hund_backend.training.priors.density import train
+from hund_backend.training.priors.pose_vae import PoseVae, VaeConfig
+from hund_backend.training.priors.train_pose_flow import (
     PoseRecipe,
     PoseStream,
     dequantized,
     fit_poses,
     validation_poses,
 )
-from hund_backend.training.motion_set import MotionSet, motion_set
-from hund_backend.training.pose_vae import PoseVae, VaeConfig
 from hund_backend.training.weights import write_weights
 
 PACKAGES = ("torch", "zuko", "numpy")

@@ -28,7 +28,7 @@ from hund_backend.rendering.exact_parts import exact_parts, part_labels
 from hund_backend.rendering.part_maps import render_parts
 from hund_backend.rendering.part_splats import PartSplats
 from hund_backend.rendering.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
-from hund_backend.training.motion_set import motion_set
+from hund_backend.training.motion.motion_set import motion_set
 
 sys.path.insert(0, str(measuring.ROOT / "tests" / "backend" / "rendering"))
 from rendering_people import crop_round, enlarged, foreground_iou, part_iou, random_people

@@ -1,1 +1,1 @@
-"""State, losses and the ways down: gradient-based fitting."""
+"""Descent: the learned way (HUND), the gradient-based fit, and the body and state that both share."""

@@ -16,7 +16,7 @@ from hund_backend.descent.state import State
 
 # The joints that the evidence can move, parents first, the root leading. Fingers and face stay
 # relaxed; "Foot" is a rest-pose segment between ankle and ball that people cannot bend.
-MOVED_JOINTS = (
+REDUCED_JOINTS = (
     "Pelvis",
     "Spine01",
     "Spine02",
@@ -42,7 +42,7 @@ MOVED_JOINTS = (
 )
 
 
-class Posture(NamedTuple):
+class FitVariables(NamedTuple):
     """What the descent changes: rotations of the moved joints, place, build."""
 
     rotations: Float[
@@ -53,7 +53,7 @@ class Posture(NamedTuple):
 
     def at(self, frames: Int[Tensor, " chosen"]) -> "Posture":
         """The posture in some of the frames, in their order."""
-        return Posture(self.rotations[frames], self.translation[frames], self.betas)
+        return FitVariables(self.rotations[frames], self.translation[frames], self.betas)
 
     def moved(
         self, step: Float[Tensor, "frames unknowns"], betas_step: Float[Tensor, " betas"]
@@ -69,14 +69,14 @@ class Posture(NamedTuple):
         # The logarithm keeps the person in front of the camera whatever the step.
         depth = self.translation[:, 2:] * step[:, -1:].exp()
         slopes = self.translation[:, :2] / self.translation[:, 2:] + step[:, -3:-1]
-        return Posture(
+        return FitVariables(
             self.rotations @ turns,
             torch.cat((slopes * depth, depth), dim=-1),
             self.betas + betas_step,
         )
 
 
-class Figure(NamedTuple):
+class PosedReducedBody(NamedTuple):
     """A posed puppet in the camera frame, metres."""
 
     points: Float[Tensor, "frames points 3"]  # keypoints, then the moved joints
@@ -87,7 +87,7 @@ class Figure(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Puppet:
+class ReducedBody:
     """Rigid pieces on the moved joints, and points that are blends of places on the pieces.
 
     A point of a linearly blended mesh is Σ_j G_j a_j + m_j p_j with the orientation G_j and the
@@ -105,7 +105,7 @@ class Puppet:
     masses: Float[Tensor, "points joints"]
 
     @classmethod
-    def cut_from(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "Puppet":
+    def from_body(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "Puppet":
         """The puppet of a body model, on the CPU.
 
         Args:
@@ -123,19 +123,19 @@ class Puppet:
                 table[joint] += table[parent]
         return table
 
-    def pose(self, posture: Posture) -> Float[Tensor, "frames others 3 3"]:
+    def pose(self, posture: FitVariables) -> Float[Tensor, "frames others 3 3"]:
         """The pose of all non-root joints."""
         pose = self.relaxed.expand(len(posture.rotations), -1, -1, -1).clone()
         pose[:, [joint - 1 for joint in self.moved[1:]]] = posture.rotations[:, 1:]
         return pose
 
-    def posture(self, state: State) -> Posture:
+    def posture(self, state: State) -> FitVariables:
         """The posture of states of one person; joints that the puppet does not move are left out."""
         rotations = torch.cat((state.global_orient[:, None], state.pose), dim=1)[:, self.moved]
         place, betas = state.root_translation, state.betas[0]
-        return Posture(*(values.to(self.offsets) for values in (rotations, place, betas)))
+        return FitVariables(*(values.to(self.offsets) for values in (rotations, place, betas)))
 
-    def posed(self, posture: Posture) -> Figure:
+    def posed(self, posture: FitVariables) -> PosedReducedBody:
         """Joints and points of a posture in the camera frame."""
         offsets = self.offsets + torch.einsum("b,bjx->jx", posture.betas, self.offset_basis)
         anchors = self.anchors + torch.einsum("b,bnjx->njx", posture.betas, self.anchor_basis)
@@ -150,10 +150,10 @@ class Puppet:
         depth = posture.translation[:, 2]
         scaling = torch.diag_embed(depth[:, None].expand(-1, 3)).clone()
         scaling[:, :2, 2] = posture.translation[:, :2]
-        return Figure(carried.sum(2), orientations, positions, carried, scaling)
+        return PosedReducedBody(carried.sum(2), orientations, positions, carried, scaling)
 
-    def jacobian(self, figure: Figure) -> Float[Tensor, "frames points 3 unknowns"]:
-        """Derivative of the points by the step of `Posture.moved`, at a zero step."""
+    def jacobian(self, figure: PosedReducedBody) -> Float[Tensor, "frames points 3 unknowns"]:
+        """Derivative of the points by the step of `FitVariables.moved`, at a zero step."""
         swung = torch.einsum("fnjx,ja->fnax", figure.carried, self.descends)
         masses = self.masses @ self.descends
         arms = swung - masses[..., None] * figure.joints[:, None]
@@ -164,12 +164,12 @@ class Puppet:
         shifted = figure.scaling[:, None].expand(-1, turned.shape[1], -1, -1)
         return torch.cat((turned, shifted), dim=-1)
 
-    def betas_jacobian(self, figure: Figure) -> Float[Tensor, "frames points 3 betas"]:
+    def betas_jacobian(self, figure: PosedReducedBody) -> Float[Tensor, "frames points 3 betas"]:
         """Derivative of the points by the betas."""
         local = torch.einsum("fjxy,bnjy->fnxb", figure.orientations, self.anchor_basis)
-        return local + torch.einsum("nj,fjxb->fnxb", self.masses, self.joint_growth(figure))
+        return local + torch.einsum("nj,fjxb->fnxb", self.masses, self.joints_betas_jacobian(figure))
 
-    def joint_growth(self, figure: Figure) -> Float[Tensor, "frames joints 3 betas"]:
+    def joints_betas_jacobian(self, figure: PosedReducedBody) -> Float[Tensor, "frames joints 3 betas"]:
         """Derivative of the joints by the betas."""
         moves = [figure.joints.new_zeros(len(figure.joints), 3, len(self.offset_basis))]
         for joint, parent in enumerate(self.parents[1:], start=1):
@@ -183,13 +183,13 @@ def carriers() -> list[int]:
     found = []
     for joint, parent in enumerate(PARENTS):
         name = JOINT_NAMES[joint]
-        found.append(MOVED_JOINTS.index(name) if name in MOVED_JOINTS else found[parent])
+        found.append(REDUCED_JOINTS.index(name) if name in REDUCED_JOINTS else found[parent])
     return found
 
 
-def _cut(body: BodyModel) -> Puppet:
+def _cut(body: BodyModel) -> ReducedBody:
     """Collapse resting joints and vertices onto the moved joints that carry them."""
-    moved = [JOINT_INDEX[name] for name in MOVED_JOINTS]
+    moved = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
     carried_by = carriers()
     parents = [-1, *(carried_by[PARENTS[joint]] for joint in moved[1:])]
     # The build is linear, so each of its basis vectors is cut like the mean.
@@ -213,7 +213,7 @@ def _cut(body: BodyModel) -> Puppet:
     anchors = torch.cat((anchors, anchors.new_zeros(len(anchors), len(moved), len(moved), 3)), 1)
     masses = torch.cat((keypoints(masses)[..., 0].T, torch.eye(len(moved)).to(masses)))
     offsets = joints[:, moved] - joints[:, [moved[max(parent, 0)] for parent in parents]]
-    return Puppet(
+    return ReducedBody(
         moved=tuple(moved),
         relaxed=torch.eye(3).to(vertices).repeat(len(JOINT_NAMES) - 1, 1, 1),
         parents=tuple(parents),

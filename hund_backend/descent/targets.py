@@ -8,10 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
+from hund_backend.descent.fit.parts.observed_parts import ObservedParts
+from hund_backend.descent.reduced_body import FitVariables, ReducedBody
 from hund_backend.perception.evidence import Evidence
-
-from .observed_parts import ObservedParts
-from .puppet import Posture, Puppet
 
 NUM_KEYPOINTS = len(BLAZEPOSE_NAMES)
 
@@ -50,7 +49,7 @@ class Targets:
 
     @classmethod
     def of(
-        cls, evidence: Evidence, intrinsics: Float[np.ndarray, "frames 3 3"], puppet: Puppet
+        cls, evidence: Evidence, intrinsics: Float[np.ndarray, "frames 3 3"], puppet: ReducedBody
     ) -> "Targets":
         """The evidence as tensors in double precision.
 
@@ -92,12 +91,12 @@ def keypoint_shares() -> Float[Tensor, " keypoints"]:
 
 
 def _landmark_scale(
-    landmarks: Float[Tensor, "frames keypoints 3"], puppet: Puppet
+    landmarks: Float[Tensor, "frames keypoints 3"], puppet: ReducedBody
 ) -> Float[Tensor, ""]:
     """Length of our average bones over those of the landmarks, the median of the frames."""
     rest = torch.eye(3).to(puppet.offsets).repeat(1, len(puppet.moved), 1, 1)
     betas = puppet.offsets.new_zeros(len(puppet.offset_basis))
-    points = puppet.posed(Posture(rest, puppet.offsets.new_tensor([[0.0, 0, 1]]), betas)).points
+    points = puppet.posed(FitVariables(rest, puppet.offsets.new_tensor([[0.0, 0, 1]]), betas)).points
 
     def length(places: Tensor) -> Tensor:
         return sum((places[:, start] - places[:, end]).norm(dim=-1) for start, end in BONES)

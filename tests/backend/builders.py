@@ -11,8 +11,8 @@ from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, JOINT_NAMES, PARENTS
-from hund_backend.descent.puppet import MOVED_JOINTS, Posture, Puppet
-from hund_backend.descent.surface import Surface
+from hund_backend.descent.fit.parts.surface import Surface
+from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
 from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.part_maps import packed
@@ -64,7 +64,7 @@ def _mirrored(place):
 
 def mini_puppet(dtype=torch.float64):
     """A puppet of plain numbers: 22 joints, 33 keypoints, two betas (size and length of limbs)."""
-    moved = tuple(JOINT_INDEX[name] for name in MOVED_JOINTS)
+    moved = tuple(JOINT_INDEX[name] for name in REDUCED_JOINTS)
     parents = [-1]
     for joint in moved[1:]:
         parent = PARENTS[joint]
@@ -73,7 +73,7 @@ def mini_puppet(dtype=torch.float64):
         parents.append(moved.index(parent))
     rest = dict(_REST)
     rest |= {f"{name[:-1]}R": _mirrored(at) for name, at in _REST.items() if name[-1] == "L"}
-    places = torch.tensor([rest[name] for name in MOVED_JOINTS], dtype=dtype)
+    places = torch.tensor([rest[name] for name in REDUCED_JOINTS], dtype=dtype)
     offsets = places - torch.stack([places[max(parent, 0)] for parent in parents])
     carried = dict(_POINTS)
     for name, (joint, at) in _POINTS.items():
@@ -85,14 +85,14 @@ def mini_puppet(dtype=torch.float64):
     masses = torch.zeros(count, len(moved), dtype=dtype)
     for point, name in enumerate(BLAZEPOSE_NAMES):
         joint, at = carried[name]
-        column = MOVED_JOINTS.index(joint)
+        column = REDUCED_JOINTS.index(joint)
         masses[point, column] = 1
         anchors[point, column] = torch.tensor(at, dtype=dtype)
     masses[len(BLAZEPOSE_NAMES) :] = torch.eye(len(moved), dtype=dtype)
     limbs = torch.tensor(
-        [[float(n[-1] in "LR" and n[:-1] != "Clavicle")] for n in MOVED_JOINTS], dtype=dtype
+        [[float(n[-1] in "LR" and n[:-1] != "Clavicle")] for n in REDUCED_JOINTS], dtype=dtype
     )
-    return Puppet(
+    return ReducedBody(
         moved=moved,
         relaxed=torch.eye(3, dtype=dtype).repeat(len(JOINT_NAMES) - 1, 1, 1),
         parents=tuple(parents),
@@ -111,7 +111,7 @@ def random_posture(puppet, frames, seed=0, spread=0.4):
     places = torch.tensor([0.1, 0.2, 3.0]) + 0.1 * torch.randn(frames, 3, generator=generator)
     betas = torch.randn(len(puppet.offset_basis), generator=generator)
     rotations = rotvec_to_matrix(turns.double())
-    return Posture(rotations, places.double(), betas.double())
+    return FitVariables(rotations, places.double(), betas.double())
 
 
 def walk(puppet, prior, frames, fps=30.0, yaw=0.7):
@@ -129,13 +129,13 @@ def walk(puppet, prior, frames, fps=30.0, yaw=0.7):
     }
     for name, angle in swings.items():
         turn = torch.nn.functional.pad(angle[:, None], (0, 2))
-        joint = MOVED_JOINTS.index(name)
+        joint = REDUCED_JOINTS.index(name)
         rotations[:, joint] = rotations[:, joint] @ rotvec_to_matrix(turn)
     facing = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
     turned = rotvec_to_matrix(torch.tensor([0.0, yaw, 0.0], dtype=torch.float64))
     rotations[:, 0] = facing @ turned
     place = torch.stack((seconds - seconds.mean(), 0.1 + 0 * seconds, 4 + 0.2 * seconds), dim=-1)
-    return Posture(rotations, place, torch.zeros(len(puppet.offset_basis), dtype=torch.float64))
+    return FitVariables(rotations, place, torch.zeros(len(puppet.offset_basis), dtype=torch.float64))
 
 
 def evidence_of(puppet, posture, noise=0.0, seed=0):
@@ -173,7 +173,7 @@ def pa_mpjpe_mm(joints, truth):
 def with_parts(evidence, puppet, posture, camera=CAMERA):
     """The evidence with exact part maps and masks of the posture, seen by a camera."""
     low = BodyModel.load("low")
-    vertices = Surface.cut_from(low).posed(puppet.posed(posture), posture.betas).float()
+    vertices = Surface.from_body(low).posed(puppet.posed(posture), posture.betas).float()
     cells = crop_from_image(evidence.crops, 64) @ np.asarray(camera)
     maps = exact_parts(low, vertices, torch.from_numpy(cells).float(), (64, 64)).numpy()
     masks = (255 * (1 - maps[:, 0])).astype(np.uint8)

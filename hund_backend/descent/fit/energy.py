@@ -10,8 +10,8 @@ from hund_backend.body.camera import project
 from hund_backend.descent import losses
 from hund_backend.descent.fit.parts import alignment
 from hund_backend.descent.fit.parts.surface import Surface
-from hund_backend.descent.fit.pose_anchor import Anchor
-from hund_backend.descent.reduced_body import Figure, Posture, Puppet
+from hund_backend.descent.fit.pose_anchor import PoseAnchor
+from hund_backend.descent.reduced_body import PosedReducedBody, FitVariables, ReducedBody
 from hund_backend.descent.targets import NUM_KEYPOINTS, Targets
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.limits import JointLimits
@@ -69,10 +69,10 @@ class EnergyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class Energy:
     """What the descent lowers."""
 
-    puppet: Puppet
+    puppet: ReducedBody
     prior: PosePrior
     limits: JointLimits
     targets: Targets
@@ -83,10 +83,10 @@ class Objective:
     rigid: bool = False  # only the global orientation and the place are free; frames are alone
     solves_betas: bool = False
     surface: Surface | None = None  # without it, parts and silhouette have no say
-    anchor: Anchor | None = None  # what was believed before
+    anchor: PoseAnchor | None = None  # what was believed before
     shown: alignment.Shown | None = None  # what the surface showed when it was last looked at
 
-    def energies(self, posture: Posture) -> Float[Tensor, "frames terms"]:
+    def energies(self, posture: FitVariables) -> Float[Tensor, "frames terms"]:
         """Each term in each frame; a term in time belongs to the frame in its middle."""
         figure = self.puppet.posed(posture)
         pose = self.puppet.pose(posture)
@@ -103,7 +103,7 @@ class Objective:
         terms += self._alignment_energies(posture, figure)
         return torch.stack(terms, dim=-1)
 
-    def looking(self, posture: Posture) -> "Objective":
+    def looking(self, posture: FitVariables) -> "Objective":
         """The same, aligning what is visible in this posture; itself where there is nothing to align."""
         if not self.aligns:
             return self
@@ -125,19 +125,19 @@ class Objective:
             alignment.Kernel(config.silhouette, config.silhouette_noise, config.silhouette_cutoff),
         )
 
-    def keypoint_residuals(self, figure: Figure) -> Float[Tensor, "frames keypoints 2"]:
+    def keypoint_residuals(self, figure: PosedReducedBody) -> Float[Tensor, "frames keypoints 2"]:
         """Pixels missed, as a fraction of the crop's side."""
         seen = self.targets
         points = figure.points[:, :NUM_KEYPOINTS]
         return losses.keypoint_residuals(points, seen.intrinsics, seen.pixels, seen.crop_side)
 
-    def landmark_residuals(self, figure: Figure) -> Float[Tensor, "frames keypoints 3"]:
+    def landmark_residuals(self, figure: PosedReducedBody) -> Float[Tensor, "frames keypoints 3"]:
         """Metres between the points and the scaled landmarks."""
         seen = self.targets
         points = figure.points[:, :NUM_KEYPOINTS]
         return losses.landmark_residuals(points, seen.landmarks, seen.landmark_scale)
 
-    def accelerations(self, figure: Figure) -> Float[Tensor, "inner joints 3"]:
+    def accelerations(self, figure: PosedReducedBody) -> Float[Tensor, "inner joints 3"]:
         """Of the pelvis, and of the other joints relative to it, each in units of its noise.
 
         Relative, because a jerk of the camera moves all joints alike and should cost only once.
@@ -182,7 +182,7 @@ class Objective:
         """Whether neighbouring frames share terms."""
         return self.fps is not None and len(self.targets.pixels) > 2
 
-    def _keypoint_energy(self, figure: Figure) -> Float[Tensor, " frames"]:
+    def _keypoint_energy(self, figure: PosedReducedBody) -> Float[Tensor, " frames"]:
         config = self.config
         return config.keypoints * losses.evidence_energy(
             self.keypoint_residuals(figure),
@@ -191,7 +191,7 @@ class Objective:
             config.keypoint_cutoff,
         )
 
-    def _landmark_energy(self, figure: Figure) -> Float[Tensor, " frames"]:
+    def _landmark_energy(self, figure: PosedReducedBody) -> Float[Tensor, " frames"]:
         config = self.config
         return config.landmarks * losses.evidence_energy(
             self.landmark_residuals(figure),
@@ -225,7 +225,7 @@ class Objective:
         return self.config.dynamics * torch.nn.functional.pad(0.5 * rho, (1, 1))
 
     def _alignment_energies(
-        self, posture: Posture, figure: Figure
+        self, posture: FitVariables, figure: PosedReducedBody
     ) -> list[Float[Tensor, " frames"]]:
         if self.shown is None:
             return [figure.joints.new_zeros(len(figure.joints))] * 2
@@ -245,14 +245,14 @@ class Objective:
             config.anchor_noise, config.anchor_unseen_noise
         )
 
-    def _anchor_energy(self, posture: Posture) -> Float[Tensor, " frames"]:
+    def _anchor_energy(self, posture: FitVariables) -> Float[Tensor, " frames"]:
         if self.anchor is None:
             return posture.translation.new_zeros(len(posture.translation))
         strayed = self.anchor.strayed(posture.rotations)
         return losses.anchor_energy(strayed, self.anchor_precision())
 
     def _smoothness_energies(
-        self, posture: Posture, figure: Figure
+        self, posture: FitVariables, figure: PosedReducedBody
     ) -> list[Float[Tensor, " frames"]]:
         if not self.is_coupled:
             return [figure.joints.new_zeros(len(figure.joints))] * 2

@@ -16,18 +16,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.fit.energy import TERMS, EnergyConfig, Objective
-from hund_backend.descent.fit.initialization import kinematic_starts, placed
-from hund_backend.descent.fit.jacobian_cache import RememberedSlopes
+from hund_backend.descent.fit.energy import TERMS, EnergyConfig, Energy
+from hund_backend.descent.fit.initialization import initial_poses, placed
+from hund_backend.descent.fit.jacobian_cache import JacobianCache
 from hund_backend.descent.fit.keyframes import best_path, chosen_keyframes, interpolated
-from hund_backend.descent.fit.linearization import linearized
+from hund_backend.descent.fit.linearization import linearize
 from hund_backend.descent.fit.parts.observed_parts import ObservedParts
 from hund_backend.descent.fit.parts.surface import Surface
-from hund_backend.descent.fit.pose_anchor import Anchor, doubts
-from hund_backend.descent.fit.solver import Descent, SolverConfig, minimized
+from hund_backend.descent.fit.pose_anchor import PoseAnchor, doubts
+from hund_backend.descent.fit.solver import Descent, SolverConfig, minimize
 from hund_backend.descent.fit.windows import windows
 from hund_backend.descent.joint_confidence import joint_confidence
-from hund_backend.descent.reduced_body import Posture, Puppet
+from hund_backend.descent.reduced_body import FitVariables, ReducedBody
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import Targets
 from hund_backend.perception.evidence import Evidence
@@ -70,7 +70,7 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
-class FitResult:
+class DescentResult:
     """What a fit answers."""
 
     state: State  # batch: frames
@@ -94,7 +94,7 @@ def fit(
     dynamics: Dynamics | None = None,
     skin: BodyModel | None = None,
     start: State | None = None,
-) -> FitResult:
+) -> DescentResult:
     """Fit the body to a person over all frames of a track.
 
     Deterministic. Works on the CPU in double precision whatever the body's device: the problem is
@@ -141,7 +141,7 @@ class _Fitter:
     ) -> None:
         self.config, self.fps = config, fps
         self.home = body.template.device, body.template.dtype
-        self.puppet = Puppet.cut_from(body)
+        self.puppet = ReducedBody.from_body(body)
         self.prior = copy.deepcopy(prior).to("cpu", torch.float64)
         self.dynamics = copy.deepcopy(dynamics)
         if self.dynamics is not None:
@@ -150,7 +150,7 @@ class _Fitter:
         self.targets = Targets.of(evidence, intrinsics, self.puppet)
         self.surface = None
         if skin is not None and max(config.energy.parts, config.energy.silhouette) > 0:
-            self.surface = Surface.cut_from(skin)
+            self.surface = Surface.from_body(skin)
             parts = ObservedParts.of(evidence, intrinsics)
             self.targets = replace(self.targets, parts=parts)
         self.frames = len(evidence.frames)
@@ -158,10 +158,10 @@ class _Fitter:
         self.energy = _still_energy(config) if self.is_still else config.energy
         confidence = evidence.keypoints[..., 2] * evidence.observed[:, None]
         self.seen = torch.from_numpy(confidence.astype(np.float64))
-        self.anchor: Anchor | None = None  # what is polished
+        self.anchor: PoseAnchor | None = None  # what is polished
         self._report, self._iterations = report, 0
 
-    def result(self, start: State | None) -> FitResult:
+    def result(self, start: State | None) -> DescentResult:
         """Go through the stages."""
         config = self.config
         keyframes = chosen_keyframes(
@@ -174,7 +174,7 @@ class _Fitter:
         else:
             polish = config.still_polish_steps if self.is_still else config.polish_steps
             begun = self.puppet.posture(start)
-            self.anchor = Anchor(rotations=begun.rotations, doubt=doubts(self.seen))
+            self.anchor = PoseAnchor(rotations=begun.rotations, doubt=doubts(self.seen))
             built = self._agreed_build(keyframes, begun.at(keyframes), polish)
             postures = [begun._replace(betas=built.posture.betas)]
             schedule = ((self.energy, polish),)
@@ -184,16 +184,16 @@ class _Fitter:
         # Of a polish only the end is told: the stages are those of the descent that it began with.
         return self._answer(postures if start is None else postures[-1:], converged)
 
-    def _own_beginning(self, keyframes: Int[Tensor, " keyframes"]) -> list[Posture]:
+    def _own_beginning(self, keyframes: Int[Tensor, " keyframes"]) -> list[FitVariables]:
         """Where the best starts begin, and where the keyframes with one build come to."""
         started, descended = self._from_starts(keyframes)
         built = self._agreed_build(keyframes, descended, self.config.build_steps)
         return [interpolated(each, keyframes, self.frames) for each in (started, built.posture)]
 
-    def _from_starts(self, keyframes: Int[Tensor, " keyframes"]) -> tuple[Posture, Posture]:
+    def _from_starts(self, keyframes: Int[Tensor, " keyframes"]) -> tuple[FitVariables, FitVariables]:
         """Where the best start of each keyframe began, and where it came to."""
         targets = self.targets.at(keyframes)
-        starts = kinematic_starts(targets, self.puppet, self.prior)
+        starts = initial_poses(targets, self.puppet, self.prior)
         betas = self.puppet.offsets.new_zeros(len(self.puppet.offset_basis))
         everywhere = torch.arange(len(keyframes)).repeat(len(starts))
         targets = targets.at(everywhere)
@@ -212,7 +212,7 @@ class _Fitter:
         return started.at(chosen), descent.posture.at(chosen)
 
     def _agreed_build(
-        self, keyframes: Int[Tensor, " keyframes"], posture: Posture, steps: SolverConfig
+        self, keyframes: Int[Tensor, " keyframes"], posture: FitVariables, steps: SolverConfig
     ) -> Descent:
         """The keyframes' postures with one build for all of them."""
         alone = self._objective_at(keyframes, self.energy)
@@ -221,8 +221,8 @@ class _Fitter:
         return self._minimized(alone, posture, together, steps)
 
     def _together(
-        self, posture: Posture, energy: EnergyConfig, steps: SolverConfig
-    ) -> tuple[Posture, bool]:
+        self, posture: FitVariables, energy: EnergyConfig, steps: SolverConfig
+    ) -> tuple[FitVariables, bool]:
         """All frames descended, tied by motion, window by window; and whether all arrived."""
         rotations, translation = posture.rotations.clone(), posture.translation.clone()
         arrived = True
@@ -230,16 +230,16 @@ class _Fitter:
             inside = torch.arange(window.start, window.stop)
             objective = self._objective_at(inside, energy, fps=self.fps)
             objective = replace(objective, frozen=window.tied)
-            here = Posture(rotations[inside], translation[inside], posture.betas)
+            here = FitVariables(rotations[inside], translation[inside], posture.betas)
             groups = torch.zeros(len(inside), dtype=torch.int64)
             descent = self._minimized(objective, here, groups, steps)
             kept = slice(window.start, window.keep)
             rotations[kept] = descent.posture.rotations[: window.keep - window.start]
             translation[kept] = descent.posture.translation[: window.keep - window.start]
             arrived = arrived and bool(descent.converged.all())
-        return Posture(rotations, translation, posture.betas), arrived
+        return FitVariables(rotations, translation, posture.betas), arrived
 
-    def _answer(self, postures: list[Posture], converged: bool) -> FitResult:
+    def _answer(self, postures: list[FitVariables], converged: bool) -> DescentResult:
         posture = postures[-1]
         # Chunks, so that a long track needs no more memory than a window; two frames more on
         # either side let the terms in time see their neighbours.
@@ -257,7 +257,7 @@ class _Fitter:
             misses.append(objective.keypoint_residuals(figure).norm(dim=-1)[kept])
         home = {"device": self.home[0], "dtype": self.home[1]}
         stages = [self._state(stage) for stage in postures]
-        return FitResult(
+        return DescentResult(
             state=stages[-1],
             stages=State.stacked(stages, dim=1),
             stage_losses=torch.cat(losses).to(**home),
@@ -266,7 +266,7 @@ class _Fitter:
             converged=converged,
         )
 
-    def _state(self, posture: Posture) -> State:
+    def _state(self, posture: FitVariables) -> State:
         home = {"device": self.home[0], "dtype": self.home[1]}
         return State(
             pose=self.puppet.pose(posture).to(**home),
@@ -288,15 +288,15 @@ class _Fitter:
 
     def _objective_at(
         self, frames: Int[Tensor, " chosen"], energy: EnergyConfig, fps: float | None = None
-    ) -> Objective:
+    ) -> Energy:
         """That of some frames, with what was believed of them."""
         objective = self._objective(self.targets.at(frames), energy, fps)
         return replace(objective, anchor=self.anchor and self.anchor.at(frames))
 
     def _objective(
         self, targets: Targets, energy: EnergyConfig, fps: float | None = None
-    ) -> Objective:
-        return Objective(
+    ) -> Energy:
+        return Energy(
             puppet=self.puppet,
             prior=self.prior,
             dynamics=self.dynamics,
@@ -309,19 +309,19 @@ class _Fitter:
 
     def _minimized(
         self,
-        objective: Objective,
-        posture: Posture,
+        objective: Energy,
+        posture: FitVariables,
         groups: Int[Tensor, " frames"],
         steps: SolverConfig,
     ) -> Descent:
-        slopes = RememberedSlopes(objective.prior)
+        slopes = JacobianCache(objective.prior)
         looks = self.config.looks if objective.aligns else 1
         steps = replace(steps, iterations=-(-steps.iterations // looks))
         for _ in range(looks):
             looking = objective.looking(posture)
-            descent = minimized(
+            descent = minimize(
                 looking.energies,
-                lambda here, looking=looking: linearized(looking, here, slopes),
+                lambda here, looking=looking: linearize(looking, here, slopes),
                 posture,
                 groups,
                 steps,

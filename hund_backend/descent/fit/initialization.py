@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
-from hund_backend.descent.reduced_body import Posture, Puppet
+from hund_backend.descent.reduced_body import FitVariables, ReducedBody
 from hund_backend.descent.targets import NUM_KEYPOINTS, Targets
 from hund_backend.prior.pose_prior import PosePrior
 
@@ -44,8 +44,8 @@ STARTS = (
 )
 
 
-def kinematic_starts(
-    targets: Targets, puppet: Puppet, prior: PosePrior
+def initial_poses(
+    targets: Targets, puppet: ReducedBody, prior: PosePrior
 ) -> Float[Tensor, "starts frames joints 3 3"]:
     """Rotations of the moved joints for each start of each frame.
 
@@ -62,9 +62,9 @@ def kinematic_starts(
 def placed(
     rotations: Float[Tensor, "frames joints 3 3"],
     targets: Targets,
-    puppet: Puppet,
+    puppet: ReducedBody,
     betas: Float[Tensor, " betas"],
-) -> Posture:
+) -> FitVariables:
     """A posture with the place that brings its keypoints nearest to the evidence.
 
     The place is the solution of linear equations in which every keypoint says "on my ray",
@@ -72,7 +72,7 @@ def placed(
     """
     there = rotations.new_tensor([0.0, 0.0, 1.0]).expand(len(rotations), 3)
     points = (
-        puppet.posed(Posture(rotations, there, betas)).points[:, :NUM_KEYPOINTS] - there[:, None]
+        puppet.posed(FitVariables(rotations, there, betas)).points[:, :NUM_KEYPOINTS] - there[:, None]
     )
     homogeneous = torch.nn.functional.pad(targets.pixels, (0, 1), value=1.0)
     rays = torch.linalg.solve(targets.intrinsics[:, None], homogeneous[..., None])[..., :2, 0]
@@ -95,17 +95,17 @@ def placed(
         misses = (equations @ place[:, None, :, None] - right)[..., 0].norm(dim=-1)
         misses = misses / (place[:, 2:] * side[:, None] * OUTLIER)
         weights = targets.confidence / (1 + misses.square()).square()
-    return Posture(rotations, place, betas)
+    return FitVariables(rotations, place, betas)
 
 
 def _start(
-    start: Start, targets: Targets, puppet: Puppet, typical: Float[Tensor, "joints 3 3"]
+    start: Start, targets: Targets, puppet: ReducedBody, typical: Float[Tensor, "joints 3 3"]
 ) -> Float[Tensor, "frames joints 3 3"]:
     pose = _crouched(typical, puppet) if start.crouched else typical
     frames = len(targets.pixels)
     rotations = pose.expand(frames, -1, -1, -1).clone()
     average = pose.new_zeros(len(puppet.offset_basis))
-    still = Posture(pose[None], pose.new_tensor([[0.0, 0.0, 1.0]]), average)
+    still = FitVariables(pose[None], pose.new_tensor([[0.0, 0.0, 1.0]]), average)
     torso = puppet.posed(still).points[0, TORSO, :]
     seen = targets.landmarks[:, TORSO, :]
     if start.mirrored:
@@ -115,7 +115,9 @@ def _start(
     return rotations
 
 
-def _crouched(pose: Float[Tensor, "joints 3 3"], puppet: Puppet) -> Float[Tensor, "joints 3 3"]:
+def _crouched(
+    pose: Float[Tensor, "joints 3 3"], puppet: ReducedBody
+) -> Float[Tensor, "joints 3 3"]:
     """The pose with hips and knees at right angles."""
     pose = pose.clone()
     for side in "LR":

@@ -10,7 +10,7 @@ from hund_backend.prior.pose_prior import PosePrior
 FAR = 0.1  # radians that a joint may turn before the derivatives are computed anew
 
 
-class RememberedSlopes:
+class JacobianCache:
     """The latent's derivatives at poses of a descent, which mostly moves little.
 
     They make up a Gauss-Newton Hessian, which may be a little old; a gradient may not: `pulled_back` has

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
-from hund_backend.descent.reduced_body import Posture
+from hund_backend.descent.reduced_body import FitVariables
 
 SPEED = 2.0  # m/s at which a joint commonly moves between keyframes
 SLACK = 0.1  # metres by which two fits of the same pose differ
@@ -54,7 +54,7 @@ def best_path(
     return torch.stack(path[::-1])
 
 
-def interpolated(posture: Posture, keyframes: Int[Tensor, " keyframes"], frames: int) -> Posture:
+def interpolated(posture: FitVariables, keyframes: Int[Tensor, " keyframes"], frames: int) -> FitVariables:
     """A posture for every frame from those of the keyframes; the ends are held.
 
     Rotations turn evenly from one to the next; the place moves evenly in the picture and in the
@@ -71,7 +71,7 @@ def interpolated(posture: Posture, keyframes: Int[Tensor, " keyframes"], frames:
     screen = torch.cat((posture.translation[:, :2] / posture.translation[:, 2:], depth), dim=-1)
     place = torch.lerp(screen[before], screen[after], share[:, None])
     depth = place[:, 2:].exp()
-    return Posture(
+    return FitVariables(
         start @ rotvec_to_matrix(share[:, None, None] * turn),
         torch.cat((place[:, :2] * depth, depth), dim=-1),
         posture.betas,

@@ -1,6 +1,6 @@
 """Gauss–Newton equations of the objective: its residuals' derivatives, multiplied out.
 
-A test holds that the gradient here is autograd's gradient of `Objective.energies`.
+A test holds that the gradient here is autograd's gradient of `Energy.energies`.
 """
 
 import torch
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from hund_backend.body.camera import project
 from hund_backend.descent import losses
-from hund_backend.descent.fit.energy import Objective
-from hund_backend.descent.fit.jacobian_cache import RememberedSlopes, pulled_back
+from hund_backend.descent.fit.energy import Energy
+from hund_backend.descent.fit.jacobian_cache import JacobianCache, pulled_back
 from hund_backend.descent.fit.parts import alignment
 from hund_backend.descent.fit.solver import NormalEquations
-from hund_backend.descent.reduced_body import Figure, Posture
+from hund_backend.descent.reduced_body import PosedReducedBody, FitVariables
 from hund_backend.descent.targets import NUM_KEYPOINTS
 from hund_backend.prior.coordinates import log_jacobian
 
 STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
 
 
-def linearized(
-    objective: Objective, posture: Posture, slopes: RememberedSlopes | None = None
+def linearize(
+    objective: Energy, posture: FitVariables, slopes: JacobianCache | None = None
 ) -> NormalEquations:
     """Hessian (without second derivatives of residuals) and gradient of the summed energies.
 
@@ -44,7 +44,7 @@ def linearized(
         equations.hold_pose()
         return equations
     pose = objective.puppet.pose(posture)
-    slopes = slopes or RememberedSlopes(objective.prior)
+    slopes = slopes or JacobianCache(objective.prior)
     moved = _by_unknowns(objective, slopes.at(pose))
     latents = objective.prior.latent(pose)
     weights = objective.prior_weight()
@@ -72,8 +72,8 @@ def linearized(
 
 def _add_keypoints(
     equations: NormalEquations,
-    objective: Objective,
-    figure: Figure,
+    objective: Energy,
+    figure: PosedReducedBody,
     points: Float[Tensor, "frames points 3 unknowns"],
     builds: Float[Tensor, "frames points 3 betas"] | None,
 ) -> None:
@@ -94,8 +94,8 @@ def _add_keypoints(
 
 def _add_landmarks(
     equations: NormalEquations,
-    objective: Objective,
-    figure: Figure,
+    objective: Energy,
+    figure: PosedReducedBody,
     points: Float[Tensor, "frames points 3 unknowns"],
     builds: Float[Tensor, "frames points 3 betas"] | None,
 ) -> None:
@@ -114,7 +114,7 @@ def _add_landmarks(
 
 
 def _add_alignment(
-    equations: NormalEquations, objective: Objective, posture: Posture, figure: Figure
+    equations: NormalEquations, objective: Energy, posture: FitVariables, figure: PosedReducedBody
 ) -> None:
     surface, puppet, spots = objective.surface, objective.puppet, objective.shown.spots
     seen, betas = objective.targets.parts, posture.betas
@@ -146,7 +146,7 @@ def _add_alignment(
 
 
 def _by_unknowns(
-    objective: Objective, slopes: Float[Tensor, "*batch moved 3"]
+    objective: Energy, slopes: Float[Tensor, "*batch moved 3"]
 ) -> Float[Tensor, "*batch unknowns"]:
     """Derivatives by the prior's joints among those by all unknowns."""
     prior, puppet = objective.prior, objective.puppet
@@ -158,7 +158,7 @@ def _by_unknowns(
 
 def _add_dynamics(
     equations: NormalEquations,
-    objective: Objective,
+    objective: Energy,
     latents: Float[Tensor, "frames latent"],
     moved: Float[Tensor, "frames latent unknowns"],
 ) -> Float[Tensor, "frames latent"]:
@@ -183,7 +183,7 @@ def _add_dynamics(
     return gradient
 
 
-def _add_limits(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+def _add_limits(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
     limits, puppet = objective.limits, objective.puppet
     pose = puppet.pose(posture)
     excess = limits.excess(pose) / objective.config.limit_noise
@@ -197,7 +197,7 @@ def _add_limits(equations: NormalEquations, objective: Objective, posture: Postu
     )
 
 
-def _add_anchor(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+def _add_anchor(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
     strayed = objective.anchor.strayed(posture.rotations)
     precision, jacobian = objective.anchor_precision(), log_jacobian(strayed)
     weighted = precision[..., None, None] * jacobian.mT
@@ -206,7 +206,7 @@ def _add_anchor(equations: NormalEquations, objective: Objective, posture: Postu
     )
 
 
-def _add_build(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+def _add_build(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
     weight = objective.config.build * len(posture.rotations)
     equations.betas_hessian.diagonal().add_(weight)
     equations.betas_gradient.add_(weight * posture.betas)
@@ -214,8 +214,8 @@ def _add_build(equations: NormalEquations, objective: Objective, posture: Postur
 
 def _add_motion(
     equations: NormalEquations,
-    objective: Objective,
-    figure: Figure,
+    objective: Energy,
+    figure: PosedReducedBody,
     points: Float[Tensor, "frames points 3 unknowns"],
 ) -> None:
     config, fps = objective.config, objective.fps
@@ -234,7 +234,7 @@ def _add_motion(
     equations.add_in_time(residuals, shifted)
 
 
-def _add_turning(equations: NormalEquations, objective: Objective, posture: Posture) -> None:
+def _add_turning(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
     config, fps = objective.config, objective.fps
     scale = fps**2 / config.turning_noise
     steps = losses.turns(posture.rotations)

@@ -13,11 +13,11 @@ from torch import Tensor
 from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
 from hund_backend.descent import losses
 from hund_backend.descent.joint_confidence import witnesses
-from hund_backend.descent.reduced_body import MOVED_JOINTS
+from hund_backend.descent.reduced_body import REDUCED_JOINTS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anchor:
+class PoseAnchor:
     """Turns that were believed, and how little is seen of each."""
 
     rotations: Float[Tensor, "frames moved 3 3"]
@@ -25,7 +25,7 @@ class Anchor:
 
     def at(self, frames: Int[Tensor, " chosen"]) -> "Anchor":
         """That of some frames, in their order."""
-        return Anchor(rotations=self.rotations[frames], doubt=self.doubt[frames])
+        return PoseAnchor(rotations=self.rotations[frames], doubt=self.doubt[frames])
 
     def strayed(
         self, rotations: Float[Tensor, "frames moved 3 3"]
@@ -44,7 +44,7 @@ def doubts(confidence: Float[Tensor, "frames 33"]) -> Float[Tensor, "frames move
     Args:
         confidence: of BlazePose's keypoints, 0…1.
     """
-    rows, moved = witnesses(), [JOINT_INDEX[name] for name in MOVED_JOINTS]
+    rows, moved = witnesses(), [JOINT_INDEX[name] for name in REDUCED_JOINTS]
     turned = [[j for j in moved if PARENTS[j] == joint] or [joint] for joint in moved]
     table = torch.stack([rows[joints].mean(0) for joints in turned])
     return 1 - confidence @ table.to(confidence).T

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from hund_backend.descent.reduced_body import Posture
+from hund_backend.descent.reduced_body import FitVariables
 
 
 @dataclass(kw_only=True)
@@ -208,15 +208,15 @@ def _banded_solution(
 class Descent:
     """The outcome of a minimisation."""
 
-    posture: Posture
+    posture: FitVariables
     energies: Float[Tensor, "frames terms"]
     converged: Bool[Tensor, " groups"]
 
 
-def minimized(
-    energies_of: Callable[[Posture], Float[Tensor, "frames terms"]],
-    equations_of: Callable[[Posture], NormalEquations],
-    posture: Posture,
+def minimize(
+    energies_of: Callable[[FitVariables], Float[Tensor, "frames terms"]],
+    equations_of: Callable[[FitVariables], NormalEquations],
+    posture: FitVariables,
     groups: Int[Tensor, " frames"],
     config: SolverConfig,
     report: Callable[[], None],
@@ -274,10 +274,10 @@ def _group_sums(
 
 
 def _chosen(
-    chosen: Bool[Tensor, " frames"], candidate: Posture, posture: Posture, *, with_betas: bool
-) -> Posture:
+    chosen: Bool[Tensor, " frames"], candidate: FitVariables, posture: FitVariables, *, with_betas: bool
+) -> FitVariables:
     """The candidate in the chosen frames, the posture elsewhere."""
-    return Posture(
+    return FitVariables(
         torch.where(chosen[:, None, None, None], candidate.rotations, posture.rotations),
         torch.where(chosen[:, None], candidate.translation, posture.translation),
         candidate.betas if with_betas else posture.betas,

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from hund_backend.descent.fit.pose_anchor import doubts
 from hund_backend.descent.learned.hund import BATCH, Hund, Step
-from hund_backend.descent.learned.inputs import CropEvidence
-from hund_backend.descent.learned.meta_loss import learning_loss
+from hund_backend.descent.learned.inputs import NetworkInputs
+from hund_backend.descent.learned.meta_loss import meta_loss
 from hund_backend.prior.pose_flow import PoseFlow
 
 
@@ -82,7 +82,7 @@ NO_LESSON = Lesson(kept=False, steps=0, before=None, after=None)
 def adapted(
     hund: Hund,
     prior: PoseFlow,
-    seen: CropEvidence,
+    seen: NetworkInputs,
     config: AdaptConfig,
     report: Callable[[int], None] = lambda step: None,
 ) -> tuple[Hund, Lesson]:
@@ -136,7 +136,7 @@ def held_out(frames: int, config: AdaptConfig) -> Bool[Tensor, " frames"]:
 
 
 @torch.no_grad()
-def looked(hund: Hund, prior: PoseFlow, seen: CropEvidence) -> Look:
+def looked(hund: Hund, prior: PoseFlow, seen: NetworkInputs) -> Look:
     """How low the loss ends in some frames, and how likely the poses are there."""
     told = hund.descend(seen)
     loss, poses = told.terms[:, -1].sum(-1), told.states.pose[:, -1]
@@ -144,7 +144,7 @@ def looked(hund: Hund, prior: PoseFlow, seen: CropEvidence) -> Look:
 
 
 @torch.no_grad()
-def believed(hund: Hund, seen: CropEvidence) -> Float[Tensor, "frames joints 3 3"]:
+def believed(hund: Hund, seen: NetworkInputs) -> Float[Tensor, "frames joints 3 3"]:
     """Rotations of the moved joints at s_M, the pelvis left out."""
     starts = range(0, len(seen), BATCH)
     steps = [hund(seen.at(slice(start, start + BATCH)))[-1] for start in starts]
@@ -153,7 +153,7 @@ def believed(hund: Hund, seen: CropEvidence) -> Float[Tensor, "frames joints 3 3
 
 def lesson_loss(
     hund: Hund,
-    seen: CropEvidence,
+    seen: NetworkInputs,
     known: Float[Tensor, "batch joints 3 3"],
     config: AdaptConfig,
     generator: torch.Generator,
@@ -173,18 +173,18 @@ def lesson_loss(
     apart = (last.numbers.betas - last.numbers.betas.mean(0)).square().mean()
     moved = (last.posed.rotations[:, 1:] - known).square().mean((-1, -2))
     strayed = (doubts(seen.confidence)[:, 1:] * moved).mean()
-    learned = learning_loss(losses, "sum", start=config.start, progress=config.progress)
+    learned = meta_loss(losses, "sum", start=config.start, progress=config.progress)
     return learned + config.build * apart + config.anchor * strayed
 
 
-def _full_loss(hund: Hund, step: Step, seen: CropEvidence) -> Float[Tensor, " batch"]:
+def _full_loss(hund: Hund, step: Step, seen: NetworkInputs) -> Float[Tensor, " batch"]:
     """L(s) of all that was seen, that which the network was not shown, too."""
-    return hund.critic(step.numbers, step.posed, seen).loss
+    return hund.evidence_loss(step.numbers, step.posed, seen).loss
 
 
 def _with_hidden_keypoints(
-    seen: CropEvidence, probability: float, generator: torch.Generator
-) -> CropEvidence:
+    seen: NetworkInputs, probability: float, generator: torch.Generator
+) -> NetworkInputs:
     """The evidence as if some keypoints had not been found."""
     shown = torch.rand(seen.confidence.shape, generator=generator) >= probability
     return replace(seen, confidence=seen.confidence * shown.to(seen.confidence))

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
-from hund_backend.descent.learned.inputs import CropEvidence, centred
-from hund_backend.descent.learned.state_decoder import Numbers, Posed
-from hund_backend.descent.reduced_body import MOVED_JOINTS
+from hund_backend.descent.learned.inputs import NetworkInputs, centred
+from hund_backend.descent.learned.state_decoder import StateVector, Posed
+from hund_backend.descent.reduced_body import REDUCED_JOINTS
 from hund_backend.descent.targets import keypoint_shares
 
 TERMS = ("keypoints", "landmarks", "prior", "build", "parts")
@@ -56,7 +56,7 @@ class LossConfig:
     parts: float = 1.0  # share of the limbs' middles where the map shows something else
 
 
-class Feedback(NamedTuple):
+class LossValues(NamedTuple):
     """The losses of a state, and their residuals."""
 
     terms: Float[Tensor, "batch terms"]  # weighted, in the order of TERMS
@@ -68,14 +68,14 @@ class Feedback(NamedTuple):
         return self.terms.sum(-1)
 
 
-class Critic(nn.Module):
+class EvidenceLoss(nn.Module):
     """Compares a state with the evidence."""
 
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
         self.config = config
-        place = {name: i for i, name in enumerate(MOVED_JOINTS)}
-        mixing = torch.zeros(len(_AXES), len(MOVED_JOINTS))
+        place = {name: i for i, name in enumerate(REDUCED_JOINTS)}
+        mixing = torch.zeros(len(_AXES), len(REDUCED_JOINTS))
         for row, (_, start, end, share) in enumerate(_AXES):
             mixing[row, place[start]] += 1 - share
             mixing[row, place[end]] += share
@@ -90,7 +90,7 @@ class Critic(nn.Module):
         """How many residuals there are."""
         return 5 * len(self.shares) + 3 * len(_AXES)
 
-    def forward(self, numbers: Numbers, posed: Posed, seen: CropEvidence) -> Feedback:
+    def forward(self, numbers: StateVector, posed: Posed, seen: NetworkInputs) -> LossValues:
         """The losses of a state."""
         config = self.config
         depth = posed.points[..., 2:].clamp(min=NEAR)
@@ -115,9 +115,9 @@ class Critic(nn.Module):
             _squashed(apart, 0.1).flatten(1),
             shown.flatten(1) * seen.has_parts[:, None],
         )
-        return Feedback(torch.stack(terms, dim=-1), torch.cat(residuals, dim=-1))
+        return LossValues(torch.stack(terms, dim=-1), torch.cat(residuals, dim=-1))
 
-    def _shown(self, posed: Posed, seen: CropEvidence) -> Float[Tensor, "batch places 3"]:
+    def _shown(self, posed: Posed, seen: NetworkInputs) -> Float[Tensor, "batch places 3"]:
         """What the map shows at the limbs' middles: that part, the other side's, nobody."""
         if not seen.has_parts.any():
             return seen.span.new_zeros(len(seen), len(self.own), 3)

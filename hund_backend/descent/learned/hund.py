@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.evidence_loss import Critic, Feedback, LossConfig
-from hund_backend.descent.learned.inputs import CropEvidence
+from hund_backend.descent.learned.evidence_loss import EvidenceLoss, LossValues, LossConfig
+from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.stages import ContextNetwork, DescentStage
-from hund_backend.descent.learned.state_decoder import Marionette, Numbers, Posed
+from hund_backend.descent.learned.state_decoder import StateDecoder, StateVector, Posed
 from hund_backend.descent.state import State
 from hund_backend.errors import BadInputError
 from hund_backend.prior.pose_flow import PoseFlow
@@ -52,9 +52,9 @@ class HundConfig:
 class Step(NamedTuple):
     """A state of the descent, s_0 … s_M, and what it costs."""
 
-    numbers: Numbers
+    numbers: StateVector
     posed: Posed
-    feedback: Feedback
+    feedback: LossValues
 
 
 class Hund(nn.Module):
@@ -63,14 +63,14 @@ class Hund(nn.Module):
     def __init__(self, config: HundConfig, body: BodyModel, prior: PoseFlow) -> None:
         super().__init__()
         self.config = config
-        self.marionette = Marionette(body, prior, through_flow=config.through_flow)
-        self.critic = Critic(config.loss)
-        numbers = self.marionette.numbers
+        self.decoder = StateDecoder(body, prior, through_flow=config.through_flow)
+        self.evidence_loss = EvidenceLoss(config.loss)
+        numbers = self.decoder.numbers
         self.context = ContextNetwork(
             numbers, config.hidden, config.context, config.glance, config.recall
         )
-        self.stage = DescentStage(numbers, self.critic.size, config.context, config.memory)
-        self.register_buffer("start", self.marionette.start(), persistent=False)
+        self.stage = DescentStage(numbers, self.evidence_loss.size, config.context, config.memory)
+        self.register_buffer("start", self.decoder.start(), persistent=False)
 
     @classmethod
     def load(cls, body: BodyModel, prior: PoseFlow, path: Path = WEIGHTS_FILE) -> "Hund":
@@ -91,7 +91,7 @@ class Hund(nn.Module):
             )
         return hund.eval().requires_grad_(False)
 
-    def forward(self, seen: CropEvidence, stages: int | None = None) -> list[Step]:
+    def forward(self, seen: NetworkInputs, stages: int | None = None) -> list[Step]:
         """The descent: s_0 … s_M with M the number of stages, or as many as the config says."""
         config = self.config
         seen = self._looked_at(seen)
@@ -101,7 +101,7 @@ class Hund(nn.Module):
         steps = [self.weighed(flat, seen)]
         for _ in range(config.stages if stages is None else stages):
             numbers, posed, feedback = steps[-1]
-            told = Feedback(
+            told = LossValues(
                 feedback.terms * config.tells_losses,
                 feedback.residuals * config.tells_residuals,
             )
@@ -111,7 +111,7 @@ class Hund(nn.Module):
             steps.append(self.weighed(flat, seen))
         return steps
 
-    def _looked_at(self, seen: CropEvidence) -> CropEvidence:
+    def _looked_at(self, seen: NetworkInputs) -> NetworkInputs:
         """The evidence without what the network is not to see."""
         if not self.config.sees_parts:
             nothing = torch.zeros_like(seen.has_parts)
@@ -123,23 +123,23 @@ class Hund(nn.Module):
             seen = replace(seen, features=torch.zeros_like(seen.features), has_features=nothing)
         return seen
 
-    def weighed(self, flat: Float[Tensor, "batch numbers"], seen: CropEvidence) -> Step:
+    def weighed(self, flat: Float[Tensor, "batch numbers"], seen: NetworkInputs) -> Step:
         """A state with its losses."""
-        numbers = self.marionette.split(flat)
-        posed = self.marionette(numbers, seen.span)
-        return Step(numbers, posed, self.critic(numbers, posed, seen))
+        numbers = self.decoder.split(flat)
+        posed = self.decoder(numbers, seen.span)
+        return Step(numbers, posed, self.evidence_loss(numbers, posed, seen))
 
     @torch.no_grad()
-    def descend(self, seen: CropEvidence, stages: int | None = None) -> "Descended":
+    def descend(self, seen: NetworkInputs, stages: int | None = None) -> "Descended":
         """States of all stages in the full frame's camera, some hundred frames at a time."""
         starts = range(0, len(seen), BATCH)
         batches = [self._descended(seen.at(slice(i, i + BATCH)), stages) for i in starts]
         return batches[0] if len(batches) == 1 else _in_a_row(batches)
 
-    def _descended(self, seen: CropEvidence, stages: int | None) -> "Descended":
+    def _descended(self, seen: NetworkInputs, stages: int | None) -> "Descended":
         steps = self(seen, stages)
         turn = seen.camera_from_crop
-        states = [self.marionette.state(s.posed, s.numbers.betas, turn) for s in steps]
+        states = [self.decoder.state(s.posed, s.numbers.betas, turn) for s in steps]
         return Descended(
             State(**{name: torch.stack([vars(s)[name] for s in states], 1) for name in _STATE}),
             torch.stack([step.numbers.latent for step in steps], 1),

@@ -28,7 +28,7 @@ NEAREST_RAY = 0.05  # cosine: keypoints farther than this from the crop's axis a
 
 
 @dataclass(frozen=True, kw_only=True)
-class CropEvidence:
+class NetworkInputs:
     """What is seen of people, in the camera of each crop."""
 
     keypoints: Float[Tensor, "batch keypoints 2"]
@@ -136,10 +136,10 @@ class CropEvidence:
         return replace(self, **{f.name: moved(getattr(self, f.name)) for f in fields(self)})
 
 
-def joined(batches: list[CropEvidence]) -> CropEvidence:
+def joined(batches: list[NetworkInputs]) -> NetworkInputs:
     """Batches in a row."""
-    return CropEvidence(
-        **{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(CropEvidence)}
+    return NetworkInputs(
+        **{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(NetworkInputs)}
     )
 
 

@@ -14,7 +14,7 @@ Form = Literal["sum", "last", "min", "improvement"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 
-def learning_loss(
+def meta_loss(
     losses: Float[Tensor, "stages batch"],
     form: Form,
     *,

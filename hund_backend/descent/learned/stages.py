@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from hund_backend.body.skeleton import PART_NAMES
-from hund_backend.descent.learned.evidence_loss import TERMS, Feedback
-from hund_backend.descent.learned.inputs import MAP_SIZE, CropEvidence
-from hund_backend.descent.learned.state_decoder import Numbers, Posed
+from hund_backend.descent.learned.evidence_loss import TERMS, LossValues
+from hund_backend.descent.learned.inputs import MAP_SIZE, NetworkInputs
+from hund_backend.descent.learned.state_decoder import StateVector, Posed
 from hund_backend.descent.targets import NUM_KEYPOINTS
 from hund_backend.perception.blazepose import NUM_FEATURES
 
@@ -40,7 +40,7 @@ class ContextNetwork(nn.Module):
             self.first.bias.zero_()
 
     def forward(
-        self, seen: CropEvidence
+        self, seen: NetworkInputs
     ) -> tuple[Float[Tensor, "batch numbers"], Float[Tensor, "batch context"]]:
         """What to add to the mean person for s_0, and s^c."""
         values = torch.cat(
@@ -64,7 +64,7 @@ class ContextNetwork(nn.Module):
         hidden = self.norm(hidden)
         return self.first(hidden), self.context(hidden)
 
-    def _glance(self, seen: CropEvidence) -> Float[Tensor, "batch glance"]:
+    def _glance(self, seen: NetworkInputs) -> Float[Tensor, "batch glance"]:
         """What the part maps say as wholes; nothing where there are none."""
         if not seen.has_parts.any():
             return seen.span.new_zeros(len(seen), self.glance.out_features)
@@ -87,10 +87,10 @@ class DescentStage(nn.Module):
 
     def forward(
         self,
-        numbers: Numbers,
+        numbers: StateVector,
         posed: Posed,
-        feedback: Feedback,
-        seen: CropEvidence,
+        feedback: LossValues,
+        seen: NetworkInputs,
         context: Float[Tensor, "batch context"],
         memory: Float[Tensor, "batch memory"],
     ) -> tuple[Float[Tensor, "batch numbers"], Float[Tensor, "batch memory"]]:

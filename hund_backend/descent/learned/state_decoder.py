@@ -15,7 +15,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_sixd, sixd_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from hund_backend.descent.learned.inputs import bone_length
-from hund_backend.descent.reduced_body import MOVED_JOINTS, Puppet
+from hund_backend.descent.reduced_body import REDUCED_JOINTS, ReducedBody
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import NUM_KEYPOINTS
 from hund_backend.prior.augmented_sixd import sixd_of
@@ -28,7 +28,7 @@ HEIGHT = 2.0  # metres: how large one is taken to be who fills the crop
 NEAREST_LOG, FARTHEST_LOG = -2.5, 2.5  # of the depth over that of one who fills the crop
 
 
-class Numbers(NamedTuple):
+class StateVector(NamedTuple):
     """The state as the stages see it; the crop's camera."""
 
     latent: Float[Tensor, "batch latent"]  # of the body's pose
@@ -55,7 +55,7 @@ class Posed(NamedTuple):
         return self.joints[:, 0]
 
 
-class Marionette(nn.Module):
+class StateDecoder(nn.Module):
     """Poses the body; it has no parameters.
 
     Attributes:
@@ -73,9 +73,9 @@ class Marionette(nn.Module):
             through_flow: or else latents are the white 6D numbers before the flow.
         """
         super().__init__()
-        puppet = Puppet.cut_from(body)
+        puppet = ReducedBody.from_body(body)
         assert isinstance(prior.flow, LightFlow)
-        assert prior.joints == tuple(JOINT_INDEX[name] - 1 for name in MOVED_JOINTS[1:])
+        assert prior.joints == tuple(JOINT_INDEX[name] - 1 for name in REDUCED_JOINTS[1:])
         self.parents, self.moved = puppet.parents, puppet.moved
         self.latent = prior.config.features
         self.numbers = self.latent + BETAS + 6 + 3
@@ -110,7 +110,7 @@ class Marionette(nn.Module):
             "bends", flow.steepest * torch.tanh(flow.bends) if layers else self.mean[None, :0]
         )
 
-    def forward(self, numbers: Numbers, span: Float[Tensor, " batch"]) -> Posed:
+    def forward(self, numbers: StateVector, span: Float[Tensor, " batch"]) -> Posed:
         """The body of a state."""
         rotations = sixd_to_matrix(self.sixd(numbers.latent).unflatten(-1, (-1, 6)))
         root = sixd_to_matrix(numbers.orient)
@@ -158,15 +158,15 @@ class Marionette(nn.Module):
         betas: Float[Tensor, "batch betas"],
         span: Float[Tensor, " batch"],
         prior: PoseFlow,
-    ) -> Numbers:
+    ) -> StateVector:
         """The numbers of a posed body: the inverse of `forward`."""
         latent = self.latent_of(posed.rotations, prior)
         orient = matrix_to_sixd(posed.rotations[:, 0])
-        return Numbers(latent, betas, orient, place_of(posed.translation, span))
+        return StateVector(latent, betas, orient, place_of(posed.translation, span))
 
-    def split(self, flat: Float[Tensor, "batch numbers"]) -> Numbers:
+    def split(self, flat: Float[Tensor, "batch numbers"]) -> StateVector:
         """The groups of numbers that stand in a row."""
-        return Numbers(*flat.split([self.latent, BETAS, 6, 3], dim=-1))
+        return StateVector(*flat.split([self.latent, BETAS, 6, 3], dim=-1))
 
     def start(self) -> Float[Tensor, " numbers"]:
         """The mean person, facing the camera and filling the crop."""

@@ -15,15 +15,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.fit.fit import FitResult
+from hund_backend.descent.fit.fit import DescentResult
 from hund_backend.descent.fit.initialization import placed
 from hund_backend.descent.joint_confidence import joint_confidence
 from hund_backend.descent.learned.evidence_loss import TERMS
 from hund_backend.descent.learned.hund import Hund
-from hund_backend.descent.learned.inputs import CropEvidence
+from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.smoothing import steadied
 from hund_backend.descent.losses import keypoint_residuals
-from hund_backend.descent.reduced_body import Posture, Puppet
+from hund_backend.descent.reduced_body import FitVariables, ReducedBody
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import NUM_KEYPOINTS, Targets
 from hund_backend.perception.evidence import Evidence
@@ -63,7 +63,7 @@ def descend(
     config: TrackConfig | None = None,
     *,
     dynamics: Dynamics | None = None,
-) -> FitResult:
+) -> DescentResult:
     """States of a person over all frames of a track, by the learned descent.
 
     Args:
@@ -78,19 +78,19 @@ def descend(
     """
     config = config or TrackConfig()
     device = hund.start.device
-    seen = CropEvidence.of(evidence, intrinsics, hund.marionette.bones).to(str(device))
+    seen = NetworkInputs.of(evidence, intrinsics, hund.decoder.bones).to(str(device))
     told = hund.descend(seen, config.stages)
     stages = State(**{name: values.cpu() for name, values in vars(told.states).items()})
     prior = copy.deepcopy(prior).to("cpu")
     dynamics = None if dynamics is None else copy.deepcopy(dynamics).to("cpu")
     state = _steady(stages, evidence, prior, dynamics, fps, config)
-    puppet = Puppet.cut_from(body)
+    puppet = ReducedBody.from_body(body)
     targets = Targets.of(evidence, intrinsics, puppet)
     posture = _placed(state, targets, puppet, evidence.observed, fps, config)
     points = puppet.posed(posture).points[:, :NUM_KEYPOINTS]
     missed = keypoint_residuals(points, targets.intrinsics, targets.pixels, targets.crop_side)
     confidence = torch.from_numpy(evidence.keypoints[..., 2] * evidence.observed[:, None])
-    return FitResult(
+    return DescentResult(
         state=replace(state, root_translation=posture.translation.float()),
         stages=stages,
         stage_losses=told.terms.cpu(),
@@ -124,11 +124,11 @@ def _steady(
 def _placed(
     state: State,
     targets: Targets,
-    puppet: Puppet,
+    puppet: ReducedBody,
     observed: Bool[np.ndarray, " frames"],
     fps: float,
     config: TrackConfig,
-) -> Posture:
+) -> FitVariables:
     """The body of all frames where the keypoints are, without jitter."""
     rotations = torch.cat((state.global_orient[:, None], state.pose), dim=1)
     rotations = rotations[:, list(puppet.moved)].double()
@@ -137,7 +137,7 @@ def _placed(
         place = placed(rotations, targets, puppet, betas).translation
     if len(place) > 2:
         place = _steady_place(place, observed, fps, config)
-    return Posture(rotations, place, betas)
+    return FitVariables(rotations, place, betas)
 
 
 def _one_build(

@@ -11,22 +11,22 @@ from builders import CAMERA, evidence_of, pa_mpjpe_mm, random_posture, with_part
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from hund_backend.descent import alignment
-from hund_backend.descent.fitting import FitConfig, fit
-from hund_backend.descent.linearization import linearized
-from hund_backend.descent.objective import EnergyConfig, Objective
-from hund_backend.descent.observed_parts import ObservedParts
-from hund_backend.descent.part_samples import part_discs
-from hund_backend.descent.puppet import Puppet
-from hund_backend.descent.rendering_loss import rendering_loss, silhouette_loss
-from hund_backend.descent.solver import SolverConfig, minimized
-from hund_backend.descent.surface import Surface
+from hund_backend.descent.fit.energy import EnergyConfig, Energy
+from hund_backend.descent.fit.fit import FitConfig, fit
+from hund_backend.descent.fit.linearization import linearize
+from hund_backend.descent.fit.parts import alignment
+from hund_backend.descent.fit.parts.observed_parts import ObservedParts
+from hund_backend.descent.fit.parts.part_samples import part_discs
+from hund_backend.descent.fit.parts.surface import Surface
+from hund_backend.descent.fit.solver import SolverConfig, minimize
+from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.descent.targets import Targets
 from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.part_maps import packed
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
 from hund_backend.rendering.part_maps import render_parts
+from hund_backend.training.rendering_loss import rendering_loss, silhouette_loss
 
 FRAMES = 3
 BOTH = EnergyConfig(parts=2.0, silhouette=3.0)
@@ -46,12 +46,12 @@ def low():
 
 @pytest.fixture(scope="module")
 def puppet():
-    return Puppet.cut_from(BodyModel.load("keypoints"))
+    return ReducedBody.from_body(BodyModel.load("keypoints"))
 
 
 @pytest.fixture(scope="module")
 def surface(low):
-    return Surface.cut_from(low)
+    return Surface.from_body(low)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def objective(low, surface, puppet, truth):
     evidence = seen_from(puppet, truth, turn=0.4)
     targets = Targets.of(evidence, camera_of(), puppet)
     targets = dataclasses.replace(targets, parts=ObservedParts.of(evidence, camera_of()))
-    return Objective(
+    return Energy(
         puppet=puppet,
         prior=GaussianPrior.load().double(),
         limits=JointLimits(torch.float64),
@@ -127,7 +127,7 @@ def test_the_written_gradient_is_autograds(objective, truth, changes):
     step = torch.zeros(FRAMES, 69, dtype=torch.float64, requires_grad=True)
     betas = torch.zeros_like(here.betas).requires_grad_()
     objective.energies(here.moved(step, betas))[:, -2:].sum().backward()
-    equations = linearized(objective, here)
+    equations = linearize(objective, here)
     assert step.grad.abs().max() > 1
     assert (equations.gradient - step.grad).abs().max() < 1e-4 * step.grad.abs().max()
     if objective.solves_betas:
@@ -141,7 +141,7 @@ def test_the_gradient_is_that_of_differences(objective, truth):
         here
     )  # at cells' middles, where distances have kinks: so move on
     here = wronged(here, by=0.01, seed=1)
-    gradient = linearized(objective, here).gradient
+    gradient = linearize(objective, here).gradient
     generator = torch.Generator().manual_seed(5)
     still = torch.zeros_like(here.betas)
     for _ in range(4):
@@ -155,7 +155,7 @@ def test_the_gradient_is_that_of_differences(objective, truth):
 
 def test_the_hessian_has_no_negative_directions(objective, truth):
     here = wronged(truth)
-    hessian = linearized(objective.looking(here), here).hessian
+    hessian = linearize(objective.looking(here), here).hessian
     assert torch.linalg.eigvalsh(hessian).min() > -1e-6 * hessian.abs().max()
 
 
@@ -185,9 +185,9 @@ def test_descending_on_parts_alone_brings_the_body_home(objective, truth):
     start = lengths(objective, here)[:2].sum()
     for _ in range(5):
         looking = objective.looking(here)
-        here = minimized(
+        here = minimize(
             looking.energies,
-            lambda posture, looking=looking: linearized(looking, posture),
+            lambda posture, looking=looking: linearize(looking, posture),
             here,
             groups,
             SolverConfig(iterations=5),
@@ -295,7 +295,7 @@ def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, puppet):
     targets = dataclasses.replace(objective.targets, parts=ObservedParts.of(blind, camera_of()))
     blind = dataclasses.replace(objective, targets=targets)
     here = wronged(truth)
-    assert (linearized(blind.looking(here), here).gradient == 0).all()
+    assert (linearize(blind.looking(here), here).gradient == 0).all()
     assert (blind.looking(here).energies(here)[:, -2:] == 0).all()
 
 

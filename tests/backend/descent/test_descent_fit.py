@@ -11,15 +11,15 @@ from builders import CAMERA, evidence_of, mini_puppet, pa_mpjpe_mm, random_postu
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.descent import losses
-from hund_backend.descent.anchor import Anchor, doubts
-from hund_backend.descent.fitting import FitConfig, fit
-from hund_backend.descent.linearization import linearized
-from hund_backend.descent.objective import EnergyConfig, Objective
-from hund_backend.descent.puppet import MOVED_JOINTS, Posture, Puppet
-from hund_backend.descent.solver import SolverConfig
+from hund_backend.descent.fit.energy import EnergyConfig, Energy
+from hund_backend.descent.fit.fit import FitConfig, fit
+from hund_backend.descent.fit.linearization import linearize
+from hund_backend.descent.fit.pose_anchor import PoseAnchor, doubts
+from hund_backend.descent.fit.solver import SolverConfig
+from hund_backend.descent.fit.windows import windows
+from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import Targets
-from hund_backend.descent.windows import windows
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
@@ -50,7 +50,7 @@ def objective_of(prior, frames=4, noise=0.01, **changes):
     truth = random_posture(puppet, frames, seed=1)
     evidence = evidence_of(puppet, truth, noise=noise)
     targets = Targets.of(evidence, np.repeat(CAMERA[None], frames, axis=0), puppet)
-    objective = Objective(
+    objective = Energy(
         puppet=puppet,
         prior=prior,
         limits=JointLimits(torch.float64),
@@ -74,7 +74,7 @@ def some_anchor(frames=4):
     """Something else was believed, some of it with doubt."""
     believed = random_posture(mini_puppet(), frames, seed=5).rotations
     doubt = torch.linspace(0, 1, believed[..., 0, 0].numel()).double()
-    return Anchor(rotations=believed, doubt=doubt.reshape(believed.shape[:2]))
+    return PoseAnchor(rotations=believed, doubt=doubt.reshape(believed.shape[:2]))
 
 
 # The build is solved while frames are independent; motion ties them once it is known.
@@ -93,7 +93,7 @@ def test_the_written_gradient_is_autograds(changes, prior):
     step = torch.zeros(4, unknowns, dtype=torch.float64, requires_grad=True)
     betas = torch.zeros_like(posture.betas).requires_grad_()
     objective.energies(posture.moved(step, betas)).sum().backward()
-    equations = linearized(objective, posture)
+    equations = linearize(objective, posture)
     assert (equations.gradient - step.grad).abs().max() < 1e-5 * step.grad.abs().max()
     if objective.solves_betas:
         gap = (equations.betas_gradient - betas.grad).abs().max()
@@ -102,7 +102,7 @@ def test_the_written_gradient_is_autograds(changes, prior):
 
 def test_the_puppet_is_the_body(body):
     """Points and joints of the puppet are those of the full model, for any build and pose."""
-    puppet = Puppet.cut_from(body)
+    puppet = ReducedBody.from_body(body)
     posture = random_posture(puppet, 3)
     figure = puppet.posed(posture)
     double = BodyModel.load("keypoints").double()
@@ -151,7 +151,7 @@ def joints_of(body, state):
 
 @pytest.fixture(scope="module")
 def walk_and_fit(body, prior):
-    puppet = Puppet.cut_from(body)
+    puppet = ReducedBody.from_body(body)
     truth = walk(puppet, prior, 12)
     return puppet, truth, fitted(body, prior, evidence_of(puppet, truth, noise=0.005))
 
@@ -182,7 +182,7 @@ def test_a_fit_is_deterministic(walk_and_fit, body, prior):
 
 
 def test_nothing_seen_gives_no_nan(body, prior):
-    puppet = Puppet.cut_from(body)
+    puppet = ReducedBody.from_body(body)
     evidence = evidence_of(puppet, walk(puppet, prior, 5))
     keypoints = evidence.keypoints.copy()
     keypoints[..., 2] = 0
@@ -192,7 +192,7 @@ def test_nothing_seen_gives_no_nan(body, prior):
 
 
 def test_a_bridged_gap_lies_between_its_ends(body, prior):
-    puppet = Puppet.cut_from(body)
+    puppet = ReducedBody.from_body(body)
     truth = walk(puppet, prior, 12)
     evidence = evidence_of(puppet, truth)
     observed, keypoints = np.ones(12, bool), evidence.keypoints.copy()
@@ -206,7 +206,7 @@ def test_a_bridged_gap_lies_between_its_ends(body, prior):
 
 def test_dynamics_fill_a_gap_with_what_they_expect(body):
     flow, dynamics = PoseFlow.load().double(), Dynamics.load(WEIGHTS_FILE).double()
-    puppet = Puppet.cut_from(body)
+    puppet = ReducedBody.from_body(body)
     evidence = evidence_of(puppet, walk(puppet, GaussianPrior.load().double(), 12))
     observed, keypoints = np.ones(12, bool), evidence.keypoints.copy()
     observed[5:8] = False
@@ -268,7 +268,7 @@ def test_a_step_of_nothing_moves_nothing():
     puppet = mini_puppet()
     posture = random_posture(puppet, 2)
     still = posture.moved(torch.zeros(2, 69, dtype=torch.float64), torch.zeros(2).double())
-    assert isinstance(still, Posture)
+    assert isinstance(still, FitVariables)
     for before, after in zip(posture, still, strict=True):
         torch.testing.assert_close(before, after)
 
@@ -277,15 +277,15 @@ def test_what_hangs_on_hidden_keypoints_is_doubted():
     confidence = torch.ones(2, 33)
     confidence[:, BLAZEPOSE_NAMES.index("left_knee")] = 0
     doubt = doubts(confidence)
-    thigh = MOVED_JOINTS.index("ThighL")
+    thigh = REDUCED_JOINTS.index("ThighL")
     assert (doubt[:, thigh] == 1).all()
-    others = [i for i in range(len(MOVED_JOINTS)) if i != thigh]
+    others = [i for i in range(len(REDUCED_JOINTS)) if i != thigh]
     assert doubt[:, others].abs().max() < 1e-6
 
 
 def test_a_polish_leaves_what_nobody_sees(body, prior):
     """Legs that are never seen stay where the start had them; without the anchor they move."""
-    puppet = Puppet.cut_from(body)
+    puppet = ReducedBody.from_body(body)
     posture = walk(puppet, copy.deepcopy(prior).double(), 12)
     seen = evidence_of(puppet, posture, noise=0.01)
     legs = [i for i, name in enumerate(BLAZEPOSE_NAMES) if "knee" in name or i > 26]
@@ -298,7 +298,7 @@ def test_a_polish_leaves_what_nobody_sees(body, prior):
         global_orient=posture.rotations[:, 0].float(),
         root_translation=posture.translation.float(),
     )
-    shins = [puppet.moved[MOVED_JOINTS.index(f"Calf{side}")] - 1 for side in "LR"]
+    shins = [puppet.moved[REDUCED_JOINTS.index(f"Calf{side}")] - 1 for side in "LR"]
     intrinsics, moved = np.repeat(CAMERA[None], 12, axis=0), []
     for weight in (0.0, 1.0):
         config = FitConfig(energy=EnergyConfig(anchor=weight))

@@ -8,11 +8,11 @@ from builders import CAMERA, evidence_of, walk
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
-from hund_backend.descent import adaptation
-from hund_backend.descent.adaptation import AdaptConfig, Look, adapted, held_out, looked
-from hund_backend.descent.crop_evidence import CropEvidence
-from hund_backend.descent.hund import Hund, HundConfig
-from hund_backend.descent.puppet import MOVED_JOINTS, Puppet
+from hund_backend.descent.learned import adaptation
+from hund_backend.descent.learned.adaptation import AdaptConfig, Look, adapted, held_out, looked
+from hund_backend.descent.learned.hund import Hund, HundConfig
+from hund_backend.descent.learned.inputs import NetworkInputs
+from hund_backend.descent.reduced_body import REDUCED_JOINTS, ReducedBody
 from hund_backend.prior.pose_flow import PoseFlow
 
 SMALL = HundConfig(stages=2, hidden=32, context=16, memory=24, glance=8)
@@ -34,10 +34,10 @@ def hund(prior):
 
 @pytest.fixture(scope="module")
 def seen(hund, prior):
-    puppet = Puppet.cut_from(BodyModel.load("keypoints"))
+    puppet = ReducedBody.from_body(BodyModel.load("keypoints"))
     posture = walk(puppet, prior, FRAMES)
     intrinsics = CAMERA[None].repeat(FRAMES, axis=0)
-    return CropEvidence.of(evidence_of(puppet, posture), intrinsics, hund.marionette.bones)
+    return NetworkInputs.of(evidence_of(puppet, posture), intrinsics, hund.decoder.bones)
 
 
 def weights_of(hund):
@@ -124,7 +124,7 @@ def test_what_nobody_sees_stays_as_it_was(hund, prior, seen):
     confidence = seen.confidence.clone()
     confidence[:, legs] = 0
     half = dataclasses.replace(seen, confidence=confidence)
-    shins = [MOVED_JOINTS.index(f"Calf{side}") - 1 for side in "LR"]
+    shins = [REDUCED_JOINTS.index(f"Calf{side}") - 1 for side in "LR"]
     believed = adaptation.believed(hund, half)[:, shins]
     moved = []
     for anchor in (0.0, 1000.0):

@@ -10,13 +10,13 @@ from builders import CAMERA, evidence_of, walk
 
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.crop_evidence import CropEvidence, centred
-from hund_backend.descent.feedback import TERMS, Critic, LossConfig
-from hund_backend.descent.hund import Hund, HundConfig
-from hund_backend.descent.marionette import Marionette, Numbers
-from hund_backend.descent.neural_descent import descend
-from hund_backend.descent.puppet import Posture, Puppet
-from hund_backend.descent.steadying import steadied
+from hund_backend.descent.learned.evidence_loss import TERMS, EvidenceLoss, LossConfig
+from hund_backend.descent.learned.hund import Hund, HundConfig
+from hund_backend.descent.learned.inputs import NetworkInputs, centred
+from hund_backend.descent.learned.smoothing import steadied
+from hund_backend.descent.learned.state_decoder import StateDecoder, StateVector
+from hund_backend.descent.learned.track import descend
+from hund_backend.descent.reduced_body import FitVariables, ReducedBody
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import NUM_FEATURES
 from hund_backend.perception.part_maps import packed
@@ -40,13 +40,13 @@ def prior():
 
 
 @pytest.fixture(scope="module")
-def marionette(body, prior):
-    return Marionette(body, prior)
+def decoder(body, prior):
+    return StateDecoder(body, prior)
 
 
 @pytest.fixture(scope="module")
 def puppet(body):
-    return Puppet.cut_from(body)
+    return ReducedBody.from_body(body)
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +68,21 @@ def cameras(count, camera=CAMERA):
 
 
 def seen_in(evidence, bones=5.0, camera=CAMERA):
-    return CropEvidence.of(evidence, cameras(len(evidence.frames), camera), bones)
+    return NetworkInputs.of(evidence, cameras(len(evidence.frames), camera), bones)
 
 
-def random_numbers(marionette, count, seed=0):
+def random_numbers(decoder, count, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    flat = 0.4 * torch.randn(count, marionette.numbers, generator=generator)
-    return marionette.split(flat + marionette.start())
+    flat = 0.4 * torch.randn(count, decoder.numbers, generator=generator)
+    return decoder.split(flat + decoder.start())
 
 
-def test_the_marionette_is_the_body(marionette, body, prior):
-    numbers, span = random_numbers(marionette, 5), torch.linspace(0.3, 1, 5)
-    posed = marionette(numbers, span)
-    state = marionette.state(posed, numbers.betas, torch.eye(3).repeat(5, 1, 1))
+def test_the_marionette_is_the_body(decoder, body, prior):
+    numbers, span = random_numbers(decoder, 5), torch.linspace(0.3, 1, 5)
+    posed = decoder(numbers, span)
+    state = decoder.state(posed, numbers.betas, torch.eye(3).repeat(5, 1, 1))
     whole = state.posed(body)
-    torch.testing.assert_close(posed.joints, whole.joints[:, marionette.moved], atol=1e-5, rtol=0)
+    torch.testing.assert_close(posed.joints, whole.joints[:, decoder.moved], atol=1e-5, rtol=0)
     points = body.keypoints(whole, "blazepose")
     torch.testing.assert_close(posed.points, points, atol=1e-4, rtol=0)
     torch.testing.assert_close(prior.pose(numbers.latent), state.pose, atol=1e-4, rtol=0)
@@ -90,11 +90,11 @@ def test_the_marionette_is_the_body(marionette, body, prior):
 
 @pytest.mark.parametrize("through_flow", [True, False])
 def test_a_posed_body_has_the_numbers_that_posed_it(body, prior, through_flow):
-    marionette = Marionette(body, prior, through_flow=through_flow)
-    posed = marionette(random_numbers(marionette, 4), torch.full((4,), 0.5))
-    numbers = marionette.numbers_of(posed, torch.zeros(4, 16), torch.full((4,), 0.5), prior)
-    again = marionette(
-        numbers._replace(betas=random_numbers(marionette, 4).betas), torch.full((4,), 0.5)
+    decoder = StateDecoder(body, prior, through_flow=through_flow)
+    posed = decoder(random_numbers(decoder, 4), torch.full((4,), 0.5))
+    numbers = decoder.numbers_of(posed, torch.zeros(4, 16), torch.full((4,), 0.5), prior)
+    again = decoder(
+        numbers._replace(betas=random_numbers(decoder, 4).betas), torch.full((4,), 0.5)
     )
     torch.testing.assert_close(again.points, posed.points, atol=1e-4, rtol=0)
 
@@ -182,10 +182,10 @@ def test_frames_that_bridge_a_gap_have_no_say(evidence):
     assert (seen.confidence[[2, 4]] > 0).all()
 
 
-def exact_evidence(marionette, numbers, span):
-    posed = marionette(numbers, span)
+def exact_evidence(decoder, numbers, span):
+    posed = decoder(numbers, span)
     count = len(span)
-    return posed, CropEvidence(
+    return posed, NetworkInputs(
         keypoints=posed.points[..., :2] / posed.points[..., 2:] / span[:, None, None],
         confidence=torch.ones(count, 33),
         landmarks=centred(posed.points),
@@ -199,10 +199,10 @@ def exact_evidence(marionette, numbers, span):
     )
 
 
-def test_what_is_exact_costs_nothing_but_the_priors(marionette):
-    numbers = random_numbers(marionette, 4)
-    posed, seen = exact_evidence(marionette, numbers, torch.full((4,), 0.5))
-    feedback = Critic(LossConfig())(numbers, posed, seen)
+def test_what_is_exact_costs_nothing_but_the_priors(decoder):
+    numbers = random_numbers(decoder, 4)
+    posed, seen = exact_evidence(decoder, numbers, torch.full((4,), 0.5))
+    feedback = EvidenceLoss(LossConfig())(numbers, posed, seen)
     terms = dict(zip(TERMS, feedback.terms.T, strict=True))
     assert terms["keypoints"].max() < 1e-3
     assert terms["landmarks"].max() < 1e-3
@@ -210,32 +210,32 @@ def test_what_is_exact_costs_nothing_but_the_priors(marionette):
     assert feedback.residuals.abs().max() < 1e-3
 
 
-def test_what_is_not_believed_costs_nothing(marionette):
-    numbers = random_numbers(marionette, 3)
-    posed, seen = exact_evidence(marionette, numbers, torch.full((3,), 0.5))
+def test_what_is_not_believed_costs_nothing(decoder):
+    numbers = random_numbers(decoder, 3)
+    posed, seen = exact_evidence(decoder, numbers, torch.full((3,), 0.5))
     seen = dataclasses.replace(
         seen, keypoints=seen.keypoints + 1, confidence=torch.zeros_like(seen.confidence)
     )
-    assert Critic(LossConfig())(numbers, posed, seen).terms[:, :2].abs().max() == 0
+    assert EvidenceLoss(LossConfig())(numbers, posed, seen).terms[:, :2].abs().max() == 0
 
 
-def test_the_map_shows_a_limb_where_it_is(marionette, prior):
+def test_the_map_shows_a_limb_where_it_is(decoder, prior):
     """Of one who stands before the camera most limbs' middles show themselves."""
     skin = BodyModel.load("low")
-    start = marionette.split(marionette.start()[None])
+    start = decoder.split(decoder.start()[None])
     latent = prior.latent(torch.eye(3).repeat(1, 62, 1, 1))
-    numbers = Numbers(latent, start.betas, start.orient, start.place)
-    posed, seen = exact_evidence(marionette, numbers, torch.tensor([0.5]))
-    state = marionette.state(posed, numbers.betas, torch.eye(3)[None])
+    numbers = StateVector(latent, start.betas, start.orient, start.place)
+    posed, seen = exact_evidence(decoder, numbers, torch.tensor([0.5]))
+    state = decoder.state(posed, numbers.betas, torch.eye(3)[None])
     vertices = state.posed(skin).vertices
     camera = torch.tensor([[64 / 0.5, 0, 32], [0, 64 / 0.5, 32], [0, 0, 1]])
     parts = torch.nn.functional.avg_pool2d(render_parts(skin, vertices, camera[None], (64, 64)), 2)
     shown = dataclasses.replace(seen, parts=parts, has_parts=torch.ones(1, dtype=torch.bool))
-    critic = Critic(LossConfig())
-    cost = critic(numbers, posed, shown).terms[0, TERMS.index("parts")]
+    evidence_loss = EvidenceLoss(LossConfig())
+    cost = evidence_loss(numbers, posed, shown).terms[0, TERMS.index("parts")]
     away = dataclasses.replace(shown, parts=parts.flip(-1))
     assert cost < 0.35
-    assert critic(numbers, posed, away).terms[0, TERMS.index("parts")] > 1.5 * cost
+    assert evidence_loss(numbers, posed, away).terms[0, TERMS.index("parts")] > 1.5 * cost
 
 
 def test_parts_of_evidence_are_looked_at(evidence):
@@ -369,7 +369,7 @@ def test_the_place_is_where_the_keypoints_are(hund, body, prior, puppet):
     evidence = evidence_of(puppet, posture)
     state = descend(evidence, cameras(10), FPS, hund, body, prior).state
     rotations = torch.cat((state.global_orient[:, None], state.pose), 1)[:, list(puppet.moved)]
-    found = Posture(rotations.double(), state.root_translation.double(), state.betas[0].double())
+    found = FitVariables(rotations.double(), state.root_translation.double(), state.betas[0].double())
     points = puppet.posed(found).points[:, :33]
     middles = project(points, torch.tensor(CAMERA)).mean(1)
     truth = torch.from_numpy(evidence.keypoints[..., :2]).mean(1)

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import JOINT_INDEX
-from hund_backend.descent.reduced_body import MOVED_JOINTS, Figure, Puppet, carriers
+from hund_backend.descent.reduced_body import REDUCED_JOINTS, PosedReducedBody, ReducedBody, carriers
 
 
 class Spots(NamedTuple):
@@ -44,7 +44,7 @@ class Surface:
     part_of_face: Int[Tensor, " faces"]  # indices into PART_NAMES
 
     @classmethod
-    def cut_from(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "Surface":
+    def from_body(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "Surface":
         """The surface of a body with faces ("low" or "full"), on the CPU.
 
         Args:
@@ -52,7 +52,7 @@ class Surface:
             dtype: the descent's precision.
         """
         body = copy.deepcopy(body).to("cpu", dtype)  # `to` would change the caller's
-        moved = [JOINT_INDEX[name] for name in MOVED_JOINTS]
+        moved = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
         collapse = one_hot(torch.tensor(carriers()), len(moved)).to(dtype)
         return cls(
             vertices=body.template,
@@ -65,7 +65,7 @@ class Surface:
         )
 
     def posed(
-        self, figure: Figure, betas: Float[Tensor, " betas"]
+        self, figure: PosedReducedBody, betas: Float[Tensor, " betas"]
     ) -> Float[Tensor, "frames vertices 3"]:
         """All vertices in the camera frame."""
         rest = self.vertices + torch.einsum("b,bvx->vx", betas, self.vertex_basis)
@@ -85,7 +85,7 @@ class Surface:
         return Spots(blended(self.vertices), basis.unflatten(-1, (-1, 3)), blended(self.shares))
 
     def places(
-        self, spots: Spots, figure: Figure, betas: Float[Tensor, " betas"]
+        self, spots: Spots, figure: PosedReducedBody, betas: Float[Tensor, " betas"]
     ) -> Float[Tensor, "frames spots 3"]:
         """The spots in the camera frame."""
         return _skinned(figure, self._shifts(figure, betas), spots.shares, _built(spots, betas))
@@ -93,12 +93,12 @@ class Surface:
     def rows(
         self,
         spots: Spots,
-        puppet: Puppet,
-        figure: Figure,
+        puppet: ReducedBody,
+        figure: PosedReducedBody,
         betas: Float[Tensor, " betas"],
         directions: Float[Tensor, "frames spots rows 3"],
     ) -> Float[Tensor, "frames spots rows unknowns"]:
-        """Derivatives of directionᵀ x' by the step of `Posture.moved`, at a zero step."""
+        """Derivatives of directionᵀ x' by the step of `FitVariables.moved`, at a zero step."""
         turned = torch.einsum("fjxy,fny->fnjx", figure.orientations, _built(spots, betas))
         carried = spots.shares[..., None] * (turned + self._shifts(figure, betas)[:, None])
         swung = puppet.descends.T @ carried
@@ -112,20 +112,20 @@ class Surface:
     def betas_rows(
         self,
         spots: Spots,
-        puppet: Puppet,
-        figure: Figure,
+        puppet: ReducedBody,
+        figure: PosedReducedBody,
         directions: Float[Tensor, "frames spots rows 3"],
     ) -> Float[Tensor, "frames spots rows betas"]:
         """Derivatives of directionᵀ x' by the betas."""
         blended = torch.einsum("fnj,fjxy->fnxy", spots.shares, figure.orientations)
         local = blended @ spots.rest_basis.transpose(-1, -2)
         homes = torch.einsum("fjxy,bjy->fjxb", figure.orientations, self.home_basis)
-        carried = puppet.joint_growth(figure) - homes
+        carried = puppet.joints_betas_jacobian(figure) - homes
         local = local + torch.einsum("fnj,fjxb->fnxb", spots.shares, carried)
         return directions @ local
 
     def _shifts(
-        self, figure: Figure, betas: Float[Tensor, " betas"]
+        self, figure: PosedReducedBody, betas: Float[Tensor, " betas"]
     ) -> Float[Tensor, "frames joints 3"]:
         """p_j − G_j c_j of each joint."""
         homes = self.homes + torch.einsum("b,bjx->jx", betas, self.home_basis)
@@ -138,7 +138,7 @@ def _built(spots: Spots, betas: Float[Tensor, " betas"]) -> Float[Tensor, "frame
 
 
 def _skinned(
-    figure: Figure,
+    figure: PosedReducedBody,
     shifts: Float[Tensor, "frames joints 3"],
     shares: Float[Tensor, "*#frames places joints"],
     rest: Float[Tensor, "*#frames places 3"],
