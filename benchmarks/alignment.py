@@ -29,9 +29,9 @@ from hund_backend.perception.blazepose import CROP_SIZE_PX, BlazePose
 from hund_backend.perception.confidence import keypoint_confidence
 from hund_backend.perception.crops import camera_from_crop, image_from_crop, move
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.eyes import WEIGHTS
-from hund_backend.perception.part_maps import packed
-from hund_backend.perception.parts import SIZE, PartHead
+from hund_backend.perception.packed_part_maps import packed
+from hund_backend.perception.part_head import SIZE, PartHead
+from hund_backend.perception.run import WEIGHTS
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.exact_parts import part_labels
 from hund_backend.training.parts.features import coverage

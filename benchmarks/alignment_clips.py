@@ -22,7 +22,7 @@ from hund_backend.descent.fit.fit import fit
 from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.crops import crop_from_image
-from hund_backend.perception.part_maps import packed
+from hund_backend.perception.packed_part_maps import packed
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from hund_backend.rendering.exact_parts import part_labels

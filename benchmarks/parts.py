@@ -19,15 +19,15 @@ from jaxtyping import Float, UInt8
 from benchmarks import measuring
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_MIRROR, PART_NAMES
 from hund_backend.evaluation.kits import KitFrame, read_kit
+from hund_backend.image_file import read_picture
 from hund_backend.part_preview import tinted
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.crops import crop_from_image, cut, move
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.eyes import WEIGHTS, Eyes
-from hund_backend.perception.part_maps import labels_of
-from hund_backend.perception.parts import SIZE, PartHead, PartSight
+from hund_backend.perception.packed_part_maps import labels_of
+from hund_backend.perception.part_head import SIZE, PartHead, PartSight
+from hund_backend.perception.run import WEIGHTS, Eyes
 from hund_backend.perception.tracks import box_overlap
-from hund_backend.picture import read_picture
 from hund_backend.training.motion.motion_set import Split
 from hund_backend.training.parts.features import FeatureSet, coverage
 from hund_backend.training.parts.metrics import (

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from hund_backend.perception.crop_detector import Pose
+from hund_backend.perception.packed_part_maps import labels_of
+
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
 from .perception.crops import BEYOND, around_axis, crop_from_image, cut
-from .perception.part_maps import labels_of
-from .perception.sightings import Pose
-from .preview import posed_vertices, shown_frames, written_aside
+from .preview import posed_vertices, shown_frames
 from .reconstruction import Reconstruction
 from .rendering.exact_parts import part_labels
 from .sources import clip_name
@@ -56,12 +57,12 @@ def write_part_sheet(
     """
     name = name or clip_name(Path(reconstruction.provenance["source"]["name"]))
     path = folder / f"{name}_parts.png"
-    with written_aside([path], folder) as aside:
+    with atomic_write(path) as [part]:
         tiles = _triples(reconstruction, clip, sight)
         blank = [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
         rows = np.array([*tiles, *blank]).reshape(-1, COLUMNS, *tiles[0].shape)
         sheet = np.vstack([np.hstack(row) for row in rows])
-        aside[path].write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+        part.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
     return path
 
 

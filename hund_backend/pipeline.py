@@ -1,4 +1,4 @@
-"""The whole route: video → evidence → states → motion → Reconstruction."""
+"""Pipeline: clip → tracked people → states → motion and ground → Reconstruction."""
 
 import dataclasses
 import math
@@ -11,24 +11,25 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from hund_backend.descent.fit.energy import EnergyConfig
+from hund_backend.descent.fit.fit import DescentResult, FitConfig, fit
+from hund_backend.descent.learned.adaptation import NO_LESSON, AdaptConfig, Lesson, adapted
+from hund_backend.descent.learned.hund import Hund
+from hund_backend.descent.learned.inputs import NetworkInputs
+from hund_backend.descent.learned.track import descend
+from hund_backend.perception.run import Eyes
+
 from .body import camera
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
-from .descent.adaptation import NO_LESSON, AdaptConfig, Lesson, adapted
-from .descent.crop_evidence import CropEvidence
-from .descent.fitting import FitConfig, FitResult, fit
-from .descent.hund import Hund
-from .descent.neural_descent import descend
-from .descent.objective import EnergyConfig
 from .device import choose_device
 from .errors import NobodyFoundError
-from .motion.contacts import foot_contacts, resting
+from .motion.contacts import foot_contacts, rest_confidence
 from .motion.ground import estimate_ground
-from .motion.performance import Performance, perform
+from hund_backend.motion.posed_track import PosedTrack, pose_track
 from .motion.world import world_from_camera
-from .options import Options
+from .options import DEFAULT_DEVICE, Options, ProgressStage
 from .perception.evidence import Evidence
-from .perception.eyes import Eyes
 from .prior.dynamics import Dynamics
 from .prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from .progress import Progress, Report, silent
@@ -37,30 +38,25 @@ from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
 from .stopwatch import Stopwatch
 from .video import ClipInfo, Frame, open_clip
 
-# The outline tells the build and leaves poses alone; the parts themselves err too often to pull limbs.
-OUTLINED = EnergyConfig(silhouette=2.0)
-Enough = Callable[[], bool]  # whether the user wants no more frames looked at
-
-
-def never() -> bool:
-    """Look at the whole clip."""
-    return False
+# The silhouette fits the body shape and leaves poses alone: the parts themselves err too often to
+# pull limbs.
+SILHOUETTE_ENERGY = EnergyConfig(silhouette=2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """Everything that is loaded once and used for many clips."""
+    """Networks, body, prior and dynamics, loaded once and used for many clips."""
 
     device: torch.device
-    eyes: Eyes
+    perception: Eyes
     body: BodyModel  # with the vertices that keypoints need
     prior: PoseFlow
     hund: Hund  # made for this body and this prior
-    dynamics: Dynamics | None = None  # in the prior's latents; without them motion is only smooth
+    dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
 
     @classmethod
-    def load(cls, device: str = "auto") -> "Models":
-        """Load networks, body and prior to a device: "auto", "cpu" or "cuda".
+    def load(cls, device: str = DEFAULT_DEVICE) -> "Models":
+        """Load all models to a device: "auto", "cpu" or "cuda".
 
         Raises:
             BadInputError: weights are missing or damaged, or there is no such device.
@@ -69,7 +65,7 @@ class Models:
         body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
         return cls(
             device=chosen,
-            eyes=Eyes.open(chosen.type),
+            perception=Eyes.open(chosen.type),
             body=body,
             prior=prior,
             hund=Hund.load(body, prior).to(chosen),
@@ -78,22 +74,26 @@ class Models:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """A clip as the eyes leave it."""
+class TrackedClip:
+    """Result of perception: a clip and the evidence of the people in it."""
 
     path: Path
     info: ClipInfo
-    truncated: str | None  # a sentence if the clip, or looking at it, was cut off
-    numbers: tuple[int, ...]  # of the frames, in the source
+    truncated: str | None  # one sentence if the clip, or reading it, was cut off
+    frame_numbers: tuple[int, ...]  # in the source
     times: tuple[float, ...]  # seconds
     intrinsics: Float[np.ndarray, "3 3"]  # of the full frame, px
     people: tuple[Evidence, ...]  # in order of appearance
 
     @property
-    def rate(self) -> float:
-        """Frames per second as they were stamped."""
+    def fps(self) -> float:
+        """Frames per second by the frames' time stamps."""
         steps = np.diff(self.times)
         return float(1 / np.median(steps)) if len(steps) else self.info.fps
+
+    def intrinsics_of(self, evidence: Evidence) -> Float[np.ndarray, "frames 3 3"]:
+        """Intrinsics of the full frame in each frame of a person."""
+        return np.repeat(self.intrinsics[None], len(evidence.frames), axis=0)
 
 
 def reconstruct(
@@ -101,24 +101,25 @@ def reconstruct(
     options: Options,
     models: Models,
     report: Report = silent,
-    enough: Enough = never,
+    stop_early: Callable[[], bool] = lambda: False,
 ) -> Reconstruction:
-    """People in a clip, posed.
+    """Reconstruct the people in a clip.
 
     Args:
         path: a video, a picture, a folder of pictures or a pattern.
-        options: what the user chose.
+        options: of the pipeline.
         models: loaded once.
-        report: told of every frame and step; what it raises ends the work.
-        enough: asked before every frame; from True on, the frames seen so far are the clip.
+        report: called for every frame and step; an exception from it ends the work.
+        stop_early: called before every frame; once it returns True, no more frames are read and
+            those processed are taken for the clip.
 
     Raises:
         BadInputError: the clip or an option cannot be used.
-        NobodyFoundError: nobody is in view.
+        NobodyFoundError: no person was found.
     """
-    watch = Stopwatch()
-    sight = perceive(path, options, models, report, watch, enough)
-    return estimate(sight, options, models, report, watch)
+    stopwatch = Stopwatch()
+    clip = perceive(path, options, models, report, stopwatch, stop_early)
+    return estimate(clip, options, models, report, stopwatch)
 
 
 def perceive(
@@ -126,45 +127,56 @@ def perceive(
     options: Options,
     models: Models,
     report: Report,
-    watch: Stopwatch,
-    enough: Enough = never,
-) -> Sight:
-    """Read a clip and follow the people in it; frames are let go as soon as they were seen."""
-    numbers: list[int] = []
+    stopwatch: Stopwatch,
+    stop_early: Callable[[], bool] = lambda: False,
+) -> TrackedClip:
+    """Read a clip, detect and track the people in it; frames are not kept in memory.
+
+    Raises:
+        BadInputError: the clip or an option cannot be used.
+        NobodyFoundError: no person was found.
+    """
+    frame_numbers: list[int] = []
     times: list[float] = []
     stopped: str | None = None
 
-    def noted(frames: Iterable[Frame]) -> Iterator[Frame]:
+    def chosen(frames: Iterable[Frame]) -> Iterator[Frame]:
         nonlocal stopped
         for frame in frames:
             if (frame.number - (options.start or 0)) % options.stride:
                 continue
-            if enough():
-                stopped = f"{path.name} was looked at up to frame {frame.number - 1}, as asked."
+            if stop_early():
+                stopped = (
+                    f"{path.name} was processed up to frame {frame.number - 1}, as requested."
+                )
                 return
-            numbers.append(frame.number)
+            frame_numbers.append(frame.number)
             times.append(frame.time)
             yield frame
 
-    with watch.measure("look"), open_clip(path, start=options.start, end=options.end) as clip:
+    with (
+        stopwatch.measure(ProgressStage.DETECT),
+        open_clip(path, start=options.start, end=options.end) as clip,
+    ):
         intrinsics, total = _intrinsics(options, clip.info), clip.info.num_frames
-        people = models.eyes.watch(
-            noted(clip),
+        total = total and math.ceil(total / options.stride)
+        people = models.perception.watch(
+            chosen(clip),
             intrinsics,
             fps=clip.info.fps / options.stride,
             max_people=options.people,
             parts=options.parts,
-            report=_telling(report, "look", total and math.ceil(total / options.stride)),
+            report=_step_report(report, ProgressStage.DETECT, total),
         )
     if not people:
         raise NobodyFoundError(
             f"Nobody was found in {path.name}: choose frames in which a person is well in view."
         )
-    return Sight(
+    return TrackedClip(
         path=path,
         info=clip.info,
         truncated=stopped or clip.truncated,
-        numbers=tuple(numbers),
+        frame_numbers=tuple(frame_numbers),
         times=tuple(times),
         intrinsics=intrinsics,
         people=tuple(people),
@@ -172,97 +184,96 @@ def perceive(
 
 
 def estimate(
-    sight: Sight, options: Options, models: Models, report: Report, watch: Stopwatch
+    clip: TrackedClip, options: Options, models: Models, report: Report, stopwatch: Stopwatch
 ) -> Reconstruction:
-    """Descend to everybody's states, find the ground, gather the answer."""
-    straight = [_undistorted(e, sight.intrinsics, options.distortion) for e in sight.people]
-    with watch.measure("adapt"):
-        lessons = _learned(straight, sight, options, models, report)
-    with watch.measure("descend"):
-        fits = [
-            _descended(
-                evidence,
-                sight,
-                options,
-                models,
-                hund,
-                _telling(report, f"descend {person}/{len(sight.people)}", None),
-            )
-            for person, (evidence, (hund, _)) in enumerate(
-                zip(straight, lessons, strict=True), start=1
-            )
+    """Estimate everybody's states, motion and contacts, and the ground."""
+    undistorted = [
+        _undistort(evidence, clip.intrinsics, options.distortion) for evidence in clip.people
+    ]
+    with stopwatch.measure(ProgressStage.ADAPT):
+        adaptations = _adapt(undistorted, clip, options, models, report)
+    with stopwatch.measure(ProgressStage.POSE):
+        results = []
+        for person, (evidence, (hund, _)) in enumerate(
+            zip(undistorted, adaptations, strict=True), start=1
+        ):
+            stage = f"{ProgressStage.POSE} {person}/{len(clip.people)}"
+            step_report = _step_report(report, stage, None)
+            results.append(_pose(evidence, clip, options, models, hund, step_report))
+    with stopwatch.measure(ProgressStage.GROUND):
+        posed_tracks = [
+            pose_track(evidence, result, models.body, len(clip.frame_numbers))
+            for evidence, result in zip(clip.people, results, strict=True)
         ]
-    with watch.measure("ground"):
-        performances = [
-            perform(evidence, result, models.body, len(sight.numbers))
-            for evidence, result in zip(sight.people, fits, strict=True)
-        ]
-        contacts, world = _grounded(performances, np.array(sight.times))
-    story = _story(sight, options, models, fits, watch)
-    story["adapted"] = [lesson.told() for _, lesson in lessons] if options.adapt else None
-    return _gathered(sight, performances, contacts, world, story)
+        contacts, world = _ground(posed_tracks, np.array(clip.times))
+    lessons = [lesson for _, lesson in adaptations]
+    provenance = _provenance(clip, options, models, results, lessons, stopwatch)
+    return _assemble(clip, posed_tracks, contacts, world, provenance)
 
 
-def _learned(
-    people: list[Evidence], sight: Sight, options: Options, models: Models, report: Report
+def _adapt(
+    people: list[Evidence], clip: TrackedClip, options: Options, models: Models, report: Report
 ) -> list[tuple[Hund, Lesson]]:
-    """For each person the network that poses them: a copy that learned from the clip, if asked for.
+    """Adapt the network to each person where the options say so, else take it as it is.
 
-    The time is shared out by the number of frames, among those of whom there are enough.
+    The time is divided by the number of frames, among the people who have enough of them.
     """
     if not options.adapt or options.method != "hund":
         return [(models.hund, NO_LESSON)] * len(people)
     frames = np.array([evidence.observed.sum() for evidence in people])
-    teaching = frames * (frames >= AdaptConfig.fewest)
-    shares = teaching / max(teaching.sum(), 1)
-    lessons = []
+    usable = frames * (frames >= AdaptConfig.fewest)
+    shares = usable / max(usable.sum(), 1)
+    adaptations = []
     for person, evidence in enumerate(people):
         config = AdaptConfig(seconds=options.adapt * float(shares[person]))
-        intrinsics = np.repeat(sight.intrinsics[None], len(evidence.frames), axis=0)
-        seen = CropEvidence.of(evidence, intrinsics, models.hund.marionette.bones)
-        seen = seen.at(torch.from_numpy(evidence.observed).nonzero()[:, 0])
-        telling = _telling(report, f"adapt {person + 1}/{len(people)}", config.steps)
-        seen = seen.to(str(models.device))
-        lessons.append(adapted(models.hund, models.prior, seen, config, telling))
-    return lessons
+        intrinsics = clip.intrinsics_of(evidence)
+        inputs = NetworkInputs.of(evidence, intrinsics, models.hund.decoder.bones)
+        inputs = inputs.at(torch.from_numpy(evidence.observed).nonzero()[:, 0])
+        inputs = inputs.to(str(models.device))
+        stage = f"{ProgressStage.ADAPT} {person + 1}/{len(people)}"
+        step_report = _step_report(report, stage, config.steps)
+        adaptations.append(adapted(models.hund, models.prior, inputs, config, step_report))
+    return adaptations
 
 
-def _descended(
+def _pose(
     evidence: Evidence,
-    sight: Sight,
+    clip: TrackedClip,
     options: Options,
     models: Models,
     hund: Hund,
     report: Callable[[int], None],
-) -> FitResult:
-    """A person's states by the way that the user chose."""
-    intrinsics = np.repeat(sight.intrinsics[None], len(evidence.frames), axis=0)
-    seen = evidence, intrinsics, sight.rate
-    found = None
+) -> DescentResult:
+    """Estimate a person's states by the learned descent, by the fit, or by one after the other."""
+    track = evidence, clip.intrinsics_of(evidence), clip.fps
+    descended = None
     if options.method == "hund":
-        told = hund, models.body, models.prior
-        found = descend(*seen, *told, dynamics=models.dynamics)
+        descended = descend(*track, hund, models.body, models.prior, dynamics=models.dynamics)
         if not options.polish:
-            return found
+            return descended
     fitted = fit(
-        *seen,
+        *track,
         models.body,
         models.prior,
-        FitConfig(energy=OUTLINED) if options.parts else None,
+        FitConfig(energy=SILHOUETTE_ENERGY) if options.parts else None,
         report,
         dynamics=models.dynamics,
         skin=BodyModel.load("low") if options.parts else None,
-        start=found and found.state,
+        start=descended and descended.state,
     )
-    if found is None:
+    if descended is None:
         return fitted
-    # What the descent believed on its way is what people want to see; the polish is its last word.
+    # The stages that Blender shows are the learned descent's; the polish adds none.
     return dataclasses.replace(
-        fitted, stages=found.stages, stage_losses=found.stage_losses, terms=found.terms
+        fitted,
+        stages=descended.stages,
+        stage_losses=descended.stage_losses,
+        terms=descended.terms,
     )
 
 
 def _intrinsics(options: Options, info: ClipInfo) -> Float[np.ndarray, "3 3"]:
+    """Return the full frame's intrinsics by the options, else by default; px."""
     if options.intrinsics is not None:
         return np.array(options.intrinsics, dtype=np.float64)
     if options.focal is not None:
@@ -272,79 +283,86 @@ def _intrinsics(options: Options, info: ClipInfo) -> Float[np.ndarray, "3 3"]:
     return camera.default_intrinsics(info.width, info.height)
 
 
-def _undistorted(
+def _undistort(
     evidence: Evidence, intrinsics: Float[np.ndarray, "3 3"], distortion: tuple[float, ...]
 ) -> Evidence:
-    """The evidence as a camera without distortion would have seen it."""
+    """Move keypoints and crops to where a lens without distortion would have shown them."""
     if not distortion:
         return evidence
     keypoints = evidence.keypoints.copy()
     coefficients = np.array(distortion)
     pixels = camera.undistort(keypoints[..., :2].astype(np.float64), intrinsics, coefficients)
     keypoints[..., :2] = pixels
-    # What stands in a crop moves with it; that the lens bends it within the crop is left out.
+    # A crop is moved as a whole; distortion within it is neglected.
     crops = evidence.crops.copy()
     crops[:, :2] = camera.undistort(crops[:, :2].astype(np.float64), intrinsics, coefficients)
     return dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
 
 
-def _grounded(
-    performances: list[Performance], times: Float[np.ndarray, " frames"]
+def _ground(
+    posed_tracks: list[PosedTrack], times: Float[np.ndarray, " frames"]
 ) -> tuple[Float[np.ndarray, "people frames 4"], Float[np.ndarray, "4 4"]]:
-    """Contacts of everybody's feet, and the world."""
-    rest = [resting(person.feet, times) * person.present[:, None] for person in performances]
+    """Estimate the contacts of everybody's feet, and world_from_camera from the ground."""
+    rest = [rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks]
     ground = estimate_ground(
-        [person.feet for person in performances],
+        [person.feet for person in posed_tracks],
         rest,
-        [person.upright for person in performances],
+        [person.standing_directions for person in posed_tracks],
     )
     contacts = [
         foot_contacts(person.feet, times, ground.up, height) * person.present[:, None]
-        for person, height in zip(performances, ground.heights, strict=True)
+        for person, height in zip(posed_tracks, ground.heights, strict=True)
     ]
-    first = performances[0]
+    first = posed_tracks[0]
     origin = first.joints[first.present.argmax(), 0].astype(np.float64)
     return np.stack(contacts), world_from_camera(ground, origin)
 
 
-def _story(
-    sight: Sight, options: Options, models: Models, fits: list[FitResult], watch: Stopwatch
+def _provenance(
+    clip: TrackedClip,
+    options: Options,
+    models: Models,
+    results: list[DescentResult],
+    lessons: list[Lesson],
+    stopwatch: Stopwatch,
 ) -> dict[str, Any]:
-    """The provenance: made from what, with what, how long it took, how well it went."""
-    chosen = dataclasses.asdict(options)
-    return provenance_of(sight.path, str(models.device), chosen) | {
-        "truncated": sight.truncated,
+    """Return the provenance: source, models, options, time spent, convergence."""
+    settings = dataclasses.asdict(options)
+    return provenance_of(clip.path, str(models.device), settings) | {
+        "truncated": clip.truncated,
         "method": options.method,
-        "converged": [result.converged for result in fits],
+        "converged": [result.converged for result in results],
         "keypoint_names": list(BLAZEPOSE_NAMES),
-        "terms": list(fits[0].terms),
-        "seconds": watch.seconds,
+        "terms": list(results[0].terms),
+        "seconds": stopwatch.seconds,
+        "adapted": [lesson.told() for lesson in lessons] if options.adapt else None,
     }
 
 
-def _gathered(
-    sight: Sight,
-    performances: list[Performance],
+def _assemble(
+    clip: TrackedClip,
+    posed_tracks: list[PosedTrack],
     contacts: Float[np.ndarray, "people frames 4"],
     world: Float[np.ndarray, "4 4"],
-    story: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> Reconstruction:
-    people, frames = len(performances), len(sight.numbers)
+    """Assemble the Reconstruction."""
+    people, frames = len(posed_tracks), len(clip.frame_numbers)
 
     def stacked(name: str) -> np.ndarray:
-        return np.stack([getattr(person, name) for person in performances])
+        return np.stack([getattr(person, name) for person in posed_tracks])
 
     return Reconstruction(
-        provenance=story,
-        fps=sight.info.fps,
-        frame_numbers=np.array(sight.numbers, np.int64),
-        times=np.array(sight.times, np.float64),
-        image_size=(sight.info.width, sight.info.height),
-        intrinsics=np.repeat(sight.intrinsics[None], frames, axis=0),
+        provenance=provenance,
+        fps=clip.info.fps,
+        frame_numbers=np.array(clip.frame_numbers, np.int64),
+        times=np.array(clip.times, np.float64),
+        image_size=(clip.info.width, clip.info.height),
+        intrinsics=np.repeat(clip.intrinsics[None], frames, axis=0),
         world_from_camera=np.repeat(world[None], frames, axis=0),
         joint_names=JOINT_NAMES,
         parents=np.array(PARENTS, np.int64),
-        track_ids=np.array([person.track_id for person in performances], np.int64),
+        track_ids=np.array([person.track_id for person in posed_tracks], np.int64),
         present=stacked("present"),
         rotations=stacked("rotations"),
         root_translation=stacked("joints")[:, :, 0],
@@ -361,5 +379,6 @@ def _gathered(
     )
 
 
-def _telling(report: Report, stage: str, total: int | None) -> Callable[[int], None]:
+def _step_report(report: Report, stage: str, total: int | None) -> Callable[[int], None]:
+    """Return a function that reports the number of steps done in a stage."""
     return lambda done: report(Progress(stage=stage, done=done, total=total))

@@ -1,6 +1,5 @@
 """The preview: bodies over the footage, as a video and as a contact sheet."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +8,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
+from .atomic_write import atomic_write
 from .body.camera import distort
 from .body.model import BodyModel
 from .body.rotations import quaternion_to_matrix
 from .body.skeleton import PART_NAMES
 from .errors import BadInputError
 from .reconstruction import Reconstruction
-from .rendering.painter import Mesh, paint
+from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
 from .sources import clip_name
 from .video import open_clip
 
@@ -51,34 +51,10 @@ def write_preview(
     """
     name = name or clip_name(Path(reconstruction.provenance["source"]["name"]))
     video, sheet = folder / f"{name}_overlay.mp4", folder / f"{name}_sheet.png"
-    with written_aside([video, sheet], folder) as aside:
-        tiles = _write_video(reconstruction, clip, aside[video])
-        aside[sheet].write_bytes(_as_png(_arranged(tiles)))
+    with atomic_write(video, sheet) as [video_part, sheet_part]:
+        tiles = _write_video(reconstruction, clip, video_part)
+        sheet_part.write_bytes(_as_png(_arranged(tiles)))
     return [video, sheet]
-
-
-@contextlib.contextmanager
-def written_aside(paths: list[Path], folder: Path) -> Iterator[dict[Path, Path]]:
-    """Where to write each file, so that all of them take their places at the end, or none.
-
-    Raises:
-        BadInputError: the folder cannot be written to.
-    """
-    aside = {path: path.with_name(f".{path.name}.part{path.suffix}") for path in paths}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield aside
-        for path, written in aside.items():
-            written.replace(path)
-    except OSError as error:
-        raise BadInputError(
-            f"The preview cannot be written to {folder} ({error.strerror or error}): choose "
-            "another --output folder or make room."
-        ) from error
-    finally:
-        for written in aside.values():
-            with contextlib.suppress(OSError):
-                written.unlink(missing_ok=True)
 
 
 def _write_video(
@@ -138,7 +114,7 @@ def _overlaid(
             image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
             here = vertices[:, index - posed.start]
             meshes = _meshes(reconstruction, body, here, index, scale)
-            yield index, paint(image, meshes, OPACITY)
+            yield index, draw_meshes(image, meshes, OPACITY)
 
 
 def posed_vertices(
@@ -259,7 +235,7 @@ def _writer(path: Path, image: UInt8[np.ndarray, "height width 3"], fps: float) 
     height, width = image.shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
     if not writer.isOpened():
-        raise BadInputError(f"{path.parent} cannot be written to: choose another --output folder.")
+        raise OSError("no video can be opened there")
     return writer
 
 

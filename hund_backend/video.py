@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from . import picture
+from hund_backend import image_file as picture
+
 from .errors import BadInputError
 from .sources import PICTURE_SUFFIXES, source_files
 

@@ -15,10 +15,10 @@ from scipy.special import expit
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.confidence import log_odds
+from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, Sight
 from hund_backend.perception.crops import cut, image_from_crop, move
-from hund_backend.perception.eyes import WEIGHTS, Eyes
+from hund_backend.perception.run import WEIGHTS, Eyes
 from hund_backend.perception.search import average
-from hund_backend.perception.sightings import LIMB_JOINTS, NUM_KEYPOINTS, Sight
 from hund_backend.video import open_clip
 from tools.get_demo_clip import get_demo_clip
 

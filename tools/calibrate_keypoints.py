@@ -22,10 +22,10 @@ from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, PART_NAMES
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.crops import around_axis, around_boxes, cut, image_from_crop, move
-from hund_backend.perception.eyes import WEIGHTS
-from hund_backend.rendering.painter import Mesh, paint
-from hund_backend.training.motion import motions
-from hund_backend.training.packs import read_pack
+from hund_backend.perception.run import WEIGHTS
+from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
+from hund_backend.training.motion.packs import read_pack
+from hund_backend.training.motion.retargeting import motions
 
 SIZE, FOCAL, DISTANCE = 640, 900.0, 4.0  # pixels, pixels, metres
 BUILD_SPREAD = 0.8  # of the betas
@@ -82,7 +82,7 @@ def seen_from_a_random_side(
     mesh = Mesh(vertices=vertices, pixels=pixels, faces=faces, colors=clothes(body, rng))
     blobs = rng.integers(60, 220, (5, 5, 3)).astype(np.uint8)
     background = cv2.resize(blobs, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-    image = cv2.GaussianBlur(paint(background, [mesh], 1.0), (3, 3), 0)
+    image = cv2.GaussianBlur(draw_meshes(background, [mesh], 1.0), (3, 3), 0)
     crop = around_boxes(np.array([[*pixels.min(0), *pixels.max(0)]]))
     for _ in range(2):
         look, matrix = network.look(cut(image, crop)), image_from_crop(crop, 256)

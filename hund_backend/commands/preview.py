@@ -6,30 +6,31 @@ from pathlib import Path
 from ..errors import ExitCode
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument("reconstruction", type=Path, metavar="FILE.npz")
     parser.add_argument("clip", type=Path, metavar="CLIP")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
-        "--parts", action="store_true", help="also a sheet of body parts, as seen and as found"
+        "--parts",
+        action="store_true",
+        help="also a sheet of body parts, as detected and as reconstructed",
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    """Draw."""
+def run(arguments: argparse.Namespace) -> int:
+    """Draw, and print the files written."""
     from ..preview import write_preview
     from ..reconstruction import Reconstruction
 
-    result = Reconstruction.load(options.reconstruction)
-    told = result, options.clip, options.output
-    for path in write_preview(*told, options.reconstruction.stem):
+    result, stem = Reconstruction.load(arguments.reconstruction), arguments.reconstruction.stem
+    for path in write_preview(result, arguments.clip, arguments.output, stem):
         print(path)
-    if options.parts:
+    if arguments.parts:
         from ..part_preview import write_part_sheet
-        from ..perception.eyes import WEIGHTS
-        from ..perception.parts import PartSight
+        from ..perception.part_head import PartSight
+        from ..perception.run import WEIGHTS
 
-        sight = PartSight.open(WEIGHTS / "perception")
-        print(write_part_sheet(*told, sight, options.reconstruction.stem))
+        network = PartSight.open(WEIGHTS / "perception")
+        print(write_part_sheet(result, arguments.clip, arguments.output, network, stem))
     return ExitCode.DONE

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
+from hund_backend.perception.crop_detector import Sighting
+from hund_backend.perception.packed_part_maps import exchanged
+
 from ..body.skeleton import KEYPOINT_MIRROR, PART_NAMES
-from .part_maps import exchanged
-from .sightings import Sighting
 
 MIRROR = np.array(KEYPOINT_MIRROR["blazepose"])
 GROUPS = (np.arange(11), np.arange(11, 23), np.arange(23, 33))  # face, arms, legs: each may flip

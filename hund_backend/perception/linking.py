@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
+from hund_backend.perception.crop_detector import NUM_KEYPOINTS, Sighting
+
 from .crops import crop_from_image
 from .evidence import Evidence
 from .flips import FlipConfig, unflip
-from .sightings import NUM_KEYPOINTS, Sighting
 from .tracks import box_overlap
 
 UNLIKELY = 1e3  # cost of a link that cannot be

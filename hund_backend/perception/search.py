@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from hund_backend.perception.crop_detector import NUM_KEYPOINTS, Sight, Sighting
+from hund_backend.perception.person_detector import People
+
 from .crops import MARGIN, around_boxes
-from .people import People
-from .sightings import NUM_KEYPOINTS, Sight, Sighting
 
 DETECTED_HIPS = [11, 12]  # among COCO's keypoints
 BEYOND = 1.15  # radius of the whole body over that of COCO's keypoints: crown, hands, toes

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from .sightings import HIP, NUM_KEYPOINTS, Sighting
+from hund_backend.perception.crop_detector import HIP, NUM_KEYPOINTS, Sighting
 
 COLOR_BLEND = 0.1  # share of a new sighting in the running mean of a track's colors
 

@@ -15,7 +15,7 @@ from hund_backend.descent.fit.parts.surface import Surface
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
 from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.part_maps import packed
+from hund_backend.perception.packed_part_maps import packed
 from hund_backend.rendering.exact_parts import exact_parts
 
 CAMERA = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])  # intrinsics, px
@@ -135,7 +135,9 @@ def walk(puppet, prior, frames, fps=30.0, yaw=0.7):
     turned = rotvec_to_matrix(torch.tensor([0.0, yaw, 0.0], dtype=torch.float64))
     rotations[:, 0] = facing @ turned
     place = torch.stack((seconds - seconds.mean(), 0.1 + 0 * seconds, 4 + 0.2 * seconds), dim=-1)
-    return FitVariables(rotations, place, torch.zeros(len(puppet.offset_basis), dtype=torch.float64))
+    return FitVariables(
+        rotations, place, torch.zeros(len(puppet.offset_basis), dtype=torch.float64)
+    )
 
 
 def evidence_of(puppet, posture, noise=0.0, seed=0):

@@ -12,7 +12,7 @@ import numpy as np
 
 from hund_backend.body.skeleton import KEYPOINT_MIRROR
 from hund_backend.perception.blazepose import Look
-from hund_backend.perception.people import People
+from hund_backend.perception.person_detector import People
 from hund_backend.video import Frame
 
 SIZE = 256

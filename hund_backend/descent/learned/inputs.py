@@ -21,7 +21,7 @@ from hund_backend.descent.targets import BONES, SCALES
 from hund_backend.perception.blazepose import NUM_FEATURES
 from hund_backend.perception.crops import camera_from_crop, crop_from_image, image_from_crop, move
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.part_maps import unpacked
+from hund_backend.perception.packed_part_maps import unpacked
 
 MAP_SIZE = 32  # cells along a side of the part maps
 NEAREST_RAY = 0.05  # cosine: keypoints farther than this from the crop's axis are drawn in

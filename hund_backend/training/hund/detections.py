@@ -13,18 +13,20 @@ from typing import Protocol, get_args, runtime_checkable
 import numpy as np
 from jaxtyping import Float16, Float32, UInt8
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
+from hund_backend.atomic_write import write_file
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import Look
 from hund_backend.perception.confidence import keypoint_confidence
+from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, Pose
 from hund_backend.perception.crops import image_from_crop, move
-from hund_backend.perception.eyes import WEIGHTS
-from hund_backend.perception.parts import PartSight
-from hund_backend.perception.sightings import LIMB_JOINTS, NUM_KEYPOINTS, Pose
-from hund_backend.training.motion.motion_set import Split
-from hund_backend.training.pictures.scene import Picture
-from hund_backend.training.pictures.shards import PictureSet
+from hund_backend.perception.part_head import PartSight
+from hund_backend.perception.run import WEIGHTS
+
+from ..motion.motion_set import Split
+from ..pictures.scene import Picture
+from ..pictures.shards import PictureSet
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +85,7 @@ def detect(pictures: Pictures, eyes: Pose, folder: Path, split: Split) -> None:
         starts = range(0, len(indices), BATCH)
         batches = [[pictures[i] for i in indices[start : start + BATCH]] for start in starts]
         parts = [_detected(batch, eyes) for batch in batches]
-        aside = path.with_suffix(".part")
-        save_file({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}, aside)
-        aside.replace(path)
+        write_file(path, save({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}))
         logger.info("%s: %d pictures", path.name, len(indices))
 
 

@@ -19,26 +19,27 @@ from torch import nn
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, HundConfig
-from hund_backend.descent.learned.inputs import CropEvidence, joined
-from hund_backend.descent.learned.meta_loss import FORMS, Form, learning_loss
+from hund_backend.descent.learned.inputs import NetworkInputs, joined
+from hund_backend.descent.learned.meta_loss import FORMS, Form, meta_loss
 from hund_backend.errors import BadInputError
-from hund_backend.perception.eyes import Eyes
+from hund_backend.perception.run import Eyes
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.training.checkpoint import load_checkpoint, save_checkpoint
-from hund_backend.training.hund.detections import Detections
-from hund_backend.training.hund.metrics import stage_scores
-from hund_backend.training.hund.samples import MotionPeople, PicturedPeople, Sample, together
-from hund_backend.training.hund.supervision import (
+from hund_backend.video import open_clip
+
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..motion.motion_set import MotionSet, motion_set
+from ..priors.augmentation import AugmentationConfig
+from ..schedule import rate_factor
+from ..weights import write_weights
+from .detections import Detections
+from .metrics import stage_scores
+from .samples import MotionPeople, PicturedPeople, Sample, together
+from .supervision import (
     SupervisionConfig,
     evidence_cost,
     rendered_cost,
     supervised_cost,
 )
-from hund_backend.training.motion.motion_set import MotionSet, motion_set
-from hund_backend.training.priors.augmentation import AugmentationConfig
-from hund_backend.training.schedule import rate_factor
-from hund_backend.training.weights import write_weights
-from hund_backend.video import open_clip
 
 logger = logging.getLogger(__name__)
 Regime = Literal["supervised", "self_supervised", "mixed"]
@@ -80,7 +81,7 @@ class People(Protocol):
 class UnlabelledPeople:
     """Frames of real people, of whom nothing is known but what the detector says."""
 
-    def __init__(self, seen: CropEvidence) -> None:
+    def __init__(self, seen: NetworkInputs) -> None:
         self.seen = seen
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
@@ -177,12 +178,12 @@ def batch_loss(
     else:
         truth = sample.truth
         with torch.no_grad():
-            wanted = hund.marionette.numbers_of(truth.posed, truth.betas, sample.seen.span, prior)
+            wanted = hund.decoder.numbers_of(truth.posed, truth.betas, sample.seen.span, prior)
         losses = [supervised_cost(step, sample, wanted, recipe.supervision) for step in steps]
     if skin is not None:
-        rendered = rendered_cost(steps[-1], sample.seen, hund.marionette, skin)
+        rendered = rendered_cost(steps[-1], sample.seen, hund.decoder, skin)
         losses[-1] = losses[-1] + recipe.rendering * rendered
-    return learning_loss(
+    return meta_loss(
         torch.stack(losses),
         recipe.form,
         start=recipe.start,
@@ -243,7 +244,7 @@ def _condensed(point: dict[str, object]) -> dict[str, object]:
     return kept
 
 
-def watched(clips: list[Path], bones: float) -> CropEvidence:
+def watched(clips: list[Path], bones: float) -> NetworkInputs:
     """The evidence of all people in some clips, body parts with it.
 
     Raises:
@@ -255,7 +256,7 @@ def watched(clips: list[Path], bones: float) -> CropEvidence:
             intrinsics = default_intrinsics(clip.info.width, clip.info.height)
             for evidence in eyes.watch(clip, intrinsics, fps=clip.info.fps, parts=True):
                 frames = np.repeat(intrinsics[None], len(evidence.frames), axis=0)
-                people = CropEvidence.of(evidence, frames, bones)
+                people = NetworkInputs.of(evidence, frames, bones)
                 seen.append(people.at(torch.from_numpy(evidence.observed).nonzero()[:, 0]))
     if not seen:
         raise BadInputError("The clips to learn from show nobody: name clips of people.")
@@ -290,12 +291,12 @@ def main() -> None:
     hund = Hund(network, body, prior)
     if chosen.weights is not None:
         hund.load_state_dict(Hund.load(body, prior, chosen.weights).state_dict())
-    marionette, poses = hund.marionette, motion_set(chosen.mocap)
-    pictures = PicturedPeople(Detections.read(chosen.detections, "train"), marionette)
+    decoder, poses = hund.decoder, motion_set(chosen.mocap)
+    pictures = PicturedPeople(Detections.read(chosen.detections, "train"), decoder)
     errors = pictures.errors()
-    motion = MotionPeople(poses, "train", marionette, errors, augmentation=AugmentationConfig())
+    motion = MotionPeople(poses, "train", decoder, errors, augmentation=AugmentationConfig())
     labelled = MixedPeople(motion, pictures, recipe.pictured)
-    clips = UnlabelledPeople(watched(chosen.clips, marionette.bones)) if chosen.clips else None
+    clips = UnlabelledPeople(watched(chosen.clips, decoder.bones)) if chosen.clips else None
     if clips is None and recipe.regime != "supervised":
         raise BadInputError("This regime learns from real clips: name some with --clips.")
     validation = validation_people(poses, chosen.detections, hund)
@@ -311,9 +312,9 @@ def validation_people(
 ) -> dict[str, Sample]:
     """People whom training does not see: of motion with lent errors, and of pictures."""
     pictures = PicturedPeople(
-        Detections.read(detections, "validation"), hund.marionette, mirror=False
+        Detections.read(detections, "validation"), hund.decoder, mirror=False
     )
-    motion = MotionPeople(poses, "validation", hund.marionette, pictures.errors())
+    motion = MotionPeople(poses, "validation", hund.decoder, pictures.errors())
     generator = torch.Generator().manual_seed(1)
     return {
         "motion": motion.draw(count, generator),

@@ -16,17 +16,18 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor
 
 from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.eyes import WEIGHTS
-from hund_backend.perception.part_maps import packed, unpacked
-from hund_backend.perception.parts import SIZE, Clues, clues_of
-from hund_backend.training.motion.motion_set import Split
-from hund_backend.training.pictures.shards import PictureSet
+from hund_backend.perception.packed_part_maps import packed, unpacked
+from hund_backend.perception.part_head import SIZE, Clues, clues_of
+from hund_backend.perception.run import WEIGHTS
+
+from ..motion.motion_set import Split
+from ..pictures.shards import PictureSet
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +86,8 @@ def extract(pictures: Album, eyes: BlazePose, folder: Path, split: Split) -> Non
             if path.exists() and _rows(path) == len(indices):
                 continue
             parts = [_features(pictures, eyes, i, kind == "mirrored") for i in _batches(indices)]
-            aside = path.with_suffix(".part")
-            save_file({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}, aside)
-            aside.replace(path)
+            tensors = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+            write_file(path, save(tensors))
             logger.info("%s: %d pictures", path.name, len(indices))
 
 

@@ -16,14 +16,17 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hund_backend.body.skeleton import PART_NAMES
-from hund_backend.perception.parts import WEIGHTS_FILE, Clues, PartHead, PartHeadConfig
-from hund_backend.training.checkpoint import load_checkpoint, save_checkpoint
-from hund_backend.training.parts.features import Batch, FeatureSet
-from hund_backend.training.parts.metrics import (
+from hund_backend.perception.part_head import WEIGHTS_FILE, Clues, PartHead, PartHeadConfig
+
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..schedule import rate_factor
+from ..weights import write_weights
+from .features import Batch, FeatureSet
+from .metrics import (
     PARTS,
     Confusion,
     confusion,
@@ -32,8 +35,6 @@ from hund_backend.training.parts.metrics import (
     part_iou,
     side_confusion,
 )
-from hund_backend.training.schedule import rate_factor
-from hund_backend.training.weights import write_weights
 
 logger = logging.getLogger(__name__)
 Curve = list[dict[str, int | float]]
@@ -196,7 +197,7 @@ def train(
             progress |= {"best": value, "waited": 0}
             best = _copied(head)
         if checkpoint is not None:
-            save_file(best, checkpoint.with_suffix(".best"))
+            write_file(checkpoint.with_suffix(".best"), save(best))
             save_checkpoint(checkpoint, head, optimizer, generator, progress)
     head.load_state_dict(best)
     return progress["curve"]

@@ -9,21 +9,21 @@ import sys
 import time
 from pathlib import Path
 
+import cli_clips
 import cv2
 import numpy as np
 import pytest
-import cli_clips
 import torch
 from builders import CAMERA, evidence_of, walk, with_parts
 
 from hund_backend import pipeline
 from hund_backend.__main__ import main
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.hund import Hund, HundConfig
-from hund_backend.descent.puppet import Puppet
+from hund_backend.descent.learned.hund import Hund, HundConfig
+from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.errors import CancelledError
 from hund_backend.options import Options
-from hund_backend.perception.eyes import Eyes
+from hund_backend.perception.run import Eyes
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.reconstruction import Reconstruction
@@ -58,7 +58,7 @@ class FakeEyes:
 @pytest.fixture
 def fake_models(monkeypatch):
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
-    eyes = FakeEyes(Puppet.cut_from(body), GaussianPrior.load().double())
+    eyes = FakeEyes(ReducedBody.from_body(body), GaussianPrior.load().double())
     torch.manual_seed(0)
     untrained = HundConfig(stages=2, hidden=32, context=16, memory=24, glance=8)
     models = pipeline.Models.__new__(pipeline.Models)

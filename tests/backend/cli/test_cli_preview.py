@@ -3,11 +3,11 @@
 import dataclasses
 from types import SimpleNamespace
 
+import cli_clips
+import cli_fakes
 import cv2
 import numpy as np
 import pytest
-import cli_clips
-import cli_fakes
 
 from hund_backend import preview
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES

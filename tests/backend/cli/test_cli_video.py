@@ -2,16 +2,16 @@
 
 import socket
 
+import cli_clips
 import cv2
 import numpy as np
 import pytest
-import cli_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from hund_backend.errors import BadInputError
-from hund_backend.picture import BEHIND_TRANSPARENCY, read_picture
+from hund_backend.image_file import BEHIND_TRANSPARENCY, read_picture
 from hund_backend.sources import clip_name
 from hund_backend.video import open_clip
 

@@ -11,7 +11,7 @@ from builders import CAMERA, evidence_of, pa_mpjpe_mm, random_posture, with_part
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from hund_backend.descent.fit.energy import EnergyConfig, Energy
+from hund_backend.descent.fit.energy import Energy, EnergyConfig
 from hund_backend.descent.fit.fit import FitConfig, fit
 from hund_backend.descent.fit.linearization import linearize
 from hund_backend.descent.fit.parts import alignment
@@ -22,11 +22,11 @@ from hund_backend.descent.fit.solver import SolverConfig, minimize
 from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.descent.targets import Targets
 from hund_backend.perception.crops import crop_from_image
-from hund_backend.perception.part_maps import packed
+from hund_backend.perception.packed_part_maps import packed
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
-from hund_backend.rendering.part_maps import render_parts
-from hund_backend.training.rendering_loss import rendering_loss, silhouette_loss
+from hund_backend.rendering.part_renderer import render_parts
+from hund_backend.training.hund.rendering_loss import rendering_loss, silhouette_loss
 
 FRAMES = 3
 BOTH = EnergyConfig(parts=2.0, silhouette=3.0)

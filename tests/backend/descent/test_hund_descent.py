@@ -19,10 +19,10 @@ from hund_backend.descent.learned.track import descend
 from hund_backend.descent.reduced_body import FitVariables, ReducedBody
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import NUM_FEATURES
-from hund_backend.perception.part_maps import packed
+from hund_backend.perception.packed_part_maps import packed
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
-from hund_backend.rendering.part_maps import render_parts
+from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.weights import write_weights
 
 SMALL = HundConfig(stages=3, hidden=32, context=16, memory=24, glance=8)
@@ -369,7 +369,9 @@ def test_the_place_is_where_the_keypoints_are(hund, body, prior, puppet):
     evidence = evidence_of(puppet, posture)
     state = descend(evidence, cameras(10), FPS, hund, body, prior).state
     rotations = torch.cat((state.global_orient[:, None], state.pose), 1)[:, list(puppet.moved)]
-    found = FitVariables(rotations.double(), state.root_translation.double(), state.betas[0].double())
+    found = FitVariables(
+        rotations.double(), state.root_translation.double(), state.betas[0].double()
+    )
     points = puppet.posed(found).points[:, :33]
     middles = project(points, torch.tensor(CAMERA)).mean(1)
     truth = torch.from_numpy(evidence.keypoints[..., :2]).mean(1)

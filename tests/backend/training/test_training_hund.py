@@ -10,19 +10,21 @@ from safetensors.numpy import save_file
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES, KEYPOINT_MIRROR
-from hund_backend.descent.crop_evidence import CropEvidence
-from hund_backend.descent.feedback import TERMS
-from hund_backend.descent.hund import Hund, HundConfig
-from hund_backend.descent.learning_loss import FORMS, learning_loss
+from hund_backend.descent.learned.evidence_loss import TERMS
+from hund_backend.descent.learned.hund import Hund, HundConfig
+from hund_backend.descent.learned.inputs import NetworkInputs
+from hund_backend.descent.learned.meta_loss import FORMS, meta_loss
 from hund_backend.errors import BadInputError
 from hund_backend.perception.crops import around_points, camera_from_crop
-from hund_backend.perception.part_maps import packed
+from hund_backend.perception.packed_part_maps import packed
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.rendering.part_maps import render_parts
-from hund_backend.training.augmentation import AugmentationConfig
-from hund_backend.training.detections import Detections
-from hund_backend.training.detector_errors import LIMBS, ErrorConfig, Told
-from hund_backend.training.fit_hund import (
+from hund_backend.rendering.part_renderer import render_parts
+from hund_backend.training.hund.detections import Detections
+from hund_backend.training.hund.detector_errors import LIMBS, ErrorConfig, Told
+from hund_backend.training.hund.metrics import similar, stage_scores
+from hund_backend.training.hund.samples import MotionPeople, PicturedPeople
+from hund_backend.training.hund.supervision import SupervisionConfig, cameras_of, rendered_cost
+from hund_backend.training.hund.train_hund import (
     HundRecipe,
     MixedPeople,
     UnlabelledPeople,
@@ -30,10 +32,8 @@ from hund_backend.training.fit_hund import (
     scored,
     train,
 )
-from hund_backend.training.hund_samples import MotionPeople, PicturedPeople
-from hund_backend.training.hund_scores import similar, stage_scores
-from hund_backend.training.motion_set import MotionSet
-from hund_backend.training.supervision import SupervisionConfig, cameras_of, rendered_cost
+from hund_backend.training.motion.motion_set import MotionSet
+from hund_backend.training.priors.augmentation import AugmentationConfig
 
 SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, glance=8)
 RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), pictured=0.25)
@@ -56,8 +56,8 @@ def network(body, prior, config=SMALL):
 
 
 @pytest.fixture(scope="module")
-def marionette(body, prior):
-    return network(body, prior).marionette
+def decoder(body, prior):
+    return network(body, prior).decoder
 
 
 @pytest.fixture
@@ -82,14 +82,14 @@ def poses(frames=60, size=0.25):
     )
 
 
-def detections(marionette, count=20, noise_px=2.0):
+def detections(decoder, count=20, noise_px=2.0):
     """What an imagined detector says of people in pictures of 500 pixels."""
     rng = np.random.default_rng(2)
     rotations = poses(count).rotations
     rotations[:, 0] = torch.diag(torch.tensor([1.0, -1, -1])) @ rotations[:, 0]
     places = torch.tensor([0.3, -0.1, 4.0]).repeat(count, 1)
     betas = torch.zeros(count, 16)
-    points = marionette.pose(rotations[:, list(marionette.moved)], places, betas).points.numpy()
+    points = decoder.pose(rotations[:, list(decoder.moved)], places, betas).points.numpy()
     camera = np.array([[500.0, 0, 250], [0, 500, 250], [0, 0, 1]])
     pixels = (points @ camera.T)[..., :2] / points[..., 2:]
     crops = np.stack([around_points(person, 0.1) for person in pixels])
@@ -114,29 +114,29 @@ def detections(marionette, count=20, noise_px=2.0):
 
 
 @pytest.fixture(scope="module")
-def pictures(marionette):
-    return PicturedPeople(detections(marionette), marionette)
+def pictures(decoder):
+    return PicturedPeople(detections(decoder), decoder)
 
 
 @pytest.fixture(scope="module")
-def motion(marionette, pictures):
+def motion(decoder, pictures):
     return MotionPeople(
-        poses(), "train", marionette, pictures.errors(), augmentation=AugmentationConfig()
+        poses(), "train", decoder, pictures.errors(), augmentation=AugmentationConfig()
     )
 
 
 def costs(hund, prior, sample):
     """The terms at the truth."""
     truth, seen = sample.truth, sample.seen
-    numbers = hund.marionette.numbers_of(truth.posed, truth.betas, seen.span, prior)
-    posed = hund.marionette(numbers, seen.span)
-    terms = hund.critic(numbers, posed, seen).terms
+    numbers = hund.decoder.numbers_of(truth.posed, truth.betas, seen.span, prior)
+    posed = hund.decoder(numbers, seen.span)
+    terms = hund.evidence_loss(numbers, posed, seen).terms
     return dict(zip(TERMS, terms.T, strict=True)), posed
 
 
-def test_people_without_errors_are_seen_where_they_are(body, prior, marionette, chance):
+def test_people_without_errors_are_seen_where_they_are(body, prior, decoder, chance):
     hund = network(body, prior)
-    sample = MotionPeople(poses(), "train", marionette, None).draw(64, chance)
+    sample = MotionPeople(poses(), "train", decoder, None).draw(64, chance)
     terms, posed = costs(hund, prior, sample)
     assert terms["keypoints"].max() < 0.05
     assert (posed.translation[:, 2] > 0.3).all()
@@ -166,11 +166,11 @@ def test_features_belong_to_pictures_that_were_looked_at(pictures, motion, chanc
     assert 0.5 < learned.has_parts.float().mean() < 0.9
 
 
-def test_lent_errors_are_those_of_the_pictures(marionette, pictures, chance):
+def test_lent_errors_are_those_of_the_pictures(decoder, pictures, chance):
     """Without spoiling, the mean square of the errors is that of the lenders."""
     own, errors = pictures.errors(), pictures.errors()
     errors.config = NO_SPOILING
-    sample = MotionPeople(poses(), "train", marionette, None).draw(200, chance)
+    sample = MotionPeople(poses(), "train", decoder, None).draw(200, chance)
     true = Told(sample.seen.keypoints, sample.seen.landmarks, sample.seen.confidence)
     told = errors.applied(true, chance)
     lent = (told.keypoints - true.keypoints).square().mean().sqrt()
@@ -222,8 +222,8 @@ def test_there_are_no_detections_where_there_are_none(tmp_path):
         Detections.read(tmp_path, "train")
 
 
-def test_detections_are_kept_and_those_of_an_older_make_are_refused(tmp_path, marionette):
-    made = detections(marionette, count=4)
+def test_detections_are_kept_and_those_of_an_older_make_are_refused(tmp_path, decoder):
+    made = detections(decoder, count=4)
     arrays = dict(vars(made))
     for number in range(2):
         save_file(arrays, tmp_path / f"train-0000{number}.safetensors")
@@ -243,23 +243,23 @@ DESCENDING = torch.tensor([[4.0, 4.0], [3.0, 2.0], [2.0, 1.0]])
 def test_a_descent_that_goes_farther_costs_less(form):
     better = DESCENDING.clone()
     better[-1] -= 0.5
-    assert learning_loss(better, form, warmth=0.1) < learning_loss(DESCENDING, form, warmth=0.1)
+    assert meta_loss(better, form, warmth=0.1) < meta_loss(DESCENDING, form, warmth=0.1)
 
 
 def test_the_forms_are_what_they_are_called():
     losses = torch.tensor([[4.0], [1.0], [3.0]])
-    assert learning_loss(losses, "sum") == 2
-    assert learning_loss(losses, "last") == 3
-    assert learning_loss(losses, "min") == 1
-    assert learning_loss(losses, "improvement") == -1.5
-    assert learning_loss(losses, "sum", progress=1.0) == 3
-    assert learning_loss(losses, "sum", start=0.5) == 4
-    assert learning_loss(losses[:1], "last") == 4
+    assert meta_loss(losses, "sum") == 2
+    assert meta_loss(losses, "last") == 3
+    assert meta_loss(losses, "min") == 1
+    assert meta_loss(losses, "improvement") == -1.5
+    assert meta_loss(losses, "sum", progress=1.0) == 3
+    assert meta_loss(losses, "sum", start=0.5) == 4
+    assert meta_loss(losses[:1], "last") == 4
 
 
 def test_improvement_never_asks_for_a_worse_start():
     losses = DESCENDING.clone().requires_grad_()
-    learning_loss(losses, "improvement").backward()
+    meta_loss(losses, "improvement").backward()
     assert (losses.grad >= 0).all()
     assert (losses.grad[1:] > 0).all()
 
@@ -331,10 +331,8 @@ def test_one_batch_can_be_learned_by_heart(body, prior, motion, chance):
     assert after[-1]["loss"] < 0.5 * before["loss"]
 
 
-def test_a_short_training_helps_people_whom_it_has_not_seen(
-    body, prior, marionette, motion, chance
-):
-    others = MotionPeople(poses(), "validation", marionette, motion.errors).draw(64, chance)
+def test_a_short_training_helps_people_whom_it_has_not_seen(body, prior, decoder, motion, chance):
+    others = MotionPeople(poses(), "validation", decoder, motion.errors).draw(64, chance)
     hund = network(body, prior)
     before = scored(hund, others)[-1]
     train(
@@ -387,17 +385,17 @@ def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
     hund, skin = network(body, prior), BodyModel.load("low")
     sample = pictures.at(torch.arange(3))
     seen, true = sample.seen, sample.truth
-    wanted = hund.marionette.numbers_of(true.posed, true.betas, seen.span, prior)
+    wanted = hund.decoder.numbers_of(true.posed, true.betas, seen.span, prior)
     turn, camera = cameras_of(seen.window)
-    state = hund.marionette.state(true.posed, true.betas, turn)
+    state = hund.decoder.state(true.posed, true.betas, turn)
     vertices = state.posed(skin).vertices
     seen = replace(seen, parts=render_parts(skin, vertices, camera, (32, 32)))
     aside = wanted.flat().clone()
     aside[:, -3] += 0.03
     aside.requires_grad_()
     at_truth, away = (hund.weighed(flat, seen) for flat in (wanted.flat(), aside))
-    cost = rendered_cost(away, seen, hund.marionette, skin)
-    assert (cost > rendered_cost(at_truth, seen, hund.marionette, skin)).all()
+    cost = rendered_cost(away, seen, hund.decoder, skin)
+    assert (cost > rendered_cost(at_truth, seen, hund.decoder, skin)).all()
     cost.sum().backward()
     assert (aside.grad[:, -3] > 0).all()
 
@@ -421,6 +419,6 @@ def test_every_variant_can_be_trained(body, prior, motion, pictures, chance, cha
 
 def test_evidence_moves_between_devices_and_precisions(motion, chance):
     seen = motion.draw(3, chance).seen.to(torch.float64)
-    assert isinstance(seen, CropEvidence)
+    assert isinstance(seen, NetworkInputs)
     assert seen.keypoints.dtype == torch.float64
     assert seen.has_parts.dtype == torch.bool

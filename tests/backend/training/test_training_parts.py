@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.parts import Clues, PartHead, PartHeadConfig
-from hund_backend.training.fit_parts import (
-    PartRecipe,
-    disturbed,
-    fit_parts,
-    part_loss,
-    score,
-    train,
-)
-from hund_backend.training.part_features import (
+from hund_backend.perception.part_head import Clues, PartHead, PartHeadConfig
+from hund_backend.training.parts.features import (
     MOST,
     Batch,
     FeatureSet,
@@ -30,12 +22,20 @@ from hund_backend.training.part_features import (
     squeezed,
     stretched,
 )
-from hund_backend.training.part_scores import (
+from hund_backend.training.parts.metrics import (
     confusion,
     foreground_iou,
     mean_part_iou,
     part_iou,
     side_confusion,
+)
+from hund_backend.training.parts.train_parts import (
+    PartRecipe,
+    disturbed,
+    fit_parts,
+    part_loss,
+    score,
+    train,
 )
 
 PARTS = len(PART_NAMES)

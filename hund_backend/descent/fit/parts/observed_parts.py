@@ -12,7 +12,7 @@ from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.descent.fit.parts.part_samples import NUM_PARTS, part_discs
 from hund_backend.perception.crops import crop_from_image, image_from_crop, move
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.part_maps import unpacked
+from hund_backend.perception.packed_part_maps import unpacked
 
 SIZE = 64  # cells along a side of a map
 FINER = 4  # by which the silhouette is enlarged before it is cut out

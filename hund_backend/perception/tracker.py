@@ -8,12 +8,20 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from .crops import difference
-from .linking import LinkConfig
-from .people import People
-from .search import QUICK, THOROUGH, average, search, starts
-from .sightings import NUM_KEYPOINTS, Pose, Sight, Sighting
-from .tracks import CropFilter, FollowConfig, Track, box_overlap, distinct, is_same, match
+from hund_backend.perception.crop_detector import NUM_KEYPOINTS, Pose, Sight, Sighting
+from hund_backend.perception.crops import difference
+from hund_backend.perception.linking import LinkConfig
+from hund_backend.perception.person_detector import People
+from hund_backend.perception.search import QUICK, THOROUGH, average, search, starts
+from hund_backend.perception.tracks import (
+    CropFilter,
+    FollowConfig,
+    Track,
+    box_overlap,
+    distinct,
+    is_same,
+    match,
+)
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
 MOST_IMAGES = 12  # kept to follow newcomers back; 25 MB each in 4K

@@ -8,8 +8,8 @@ import pytest
 from synthetic_scene import INTRINSICS, Pose, Stage
 
 from hund_backend.perception.crops import image_from_crop, move
-from hund_backend.perception.eyes import Eyes
-from hund_backend.perception.pursuit import PursuitConfig
+from hund_backend.perception.run import Eyes
+from hund_backend.perception.tracker import PursuitConfig
 
 
 def watch(stage, max_people=None, frames=None, **changes):

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_scene import INTRINSICS, Pose, Stage, picture
 
+from hund_backend.perception.crop_detector import Sight
 from hund_backend.perception.flips import FlipConfig, unflip
 from hund_backend.perception.linking import LinkConfig, bridge, gather, link
-from hund_backend.perception.sightings import Sight
 from hund_backend.perception.tracks import CropFilter, FollowConfig, Track, distinct, match
 
 CONFIG = FollowConfig()

@@ -7,7 +7,7 @@ the two likeliest take 12 kB, and what they leave out is small (see `unpacked`).
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from ..body.skeleton import PART_MIRROR, PART_NAMES
+from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
 
 SHIFT = 4  # bits of a label
 LABEL = 2**SHIFT - 1

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from synthetic_scene import INTRINSICS, Pose, Stage, picture
 
+from hund_backend.perception.crop_detector import Sight
 from hund_backend.perception.search import THOROUGH, average, mean, search, starts
-from hund_backend.perception.sightings import Sight
 
 NEAR = np.array([[120.0, 140, 90, 0.1]])
 

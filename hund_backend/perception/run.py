@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from ..video import Frame
-from .blazepose import BlazePose
-from .evidence import Evidence
-from .linking import gather
-from .parts import PartHead, PartSight
-from .people import PeopleDetector
-from .pursuit import Detector, Picture, Pursuit, PursuitConfig
-from .sightings import Pose
+from hund_backend.perception.blazepose import BlazePose
+from hund_backend.perception.crop_detector import Pose
+from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.linking import gather
+from hund_backend.perception.part_head import PartHead, PartSight
+from hund_backend.perception.person_detector import PeopleDetector
+from hund_backend.perception.tracker import Detector, Picture, Pursuit, PursuitConfig
+from hund_backend.video import Frame
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 

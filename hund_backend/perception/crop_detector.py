@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from ..body.skeleton import KEYPOINT_MIRROR
-from . import part_maps
-from .blazepose import CROP_SIZE_PX, Look
-from .confidence import keypoint_confidence
-from .crops import around_axis, camera_from_crop, cut, image_from_crop, move
+from hund_backend.body.skeleton import KEYPOINT_MIRROR
+from . import packed_part_maps
+from hund_backend.perception.blazepose import CROP_SIZE_PX, Look
+from hund_backend.perception.confidence import keypoint_confidence
+from hund_backend.perception.crops import around_axis, camera_from_crop, cut, image_from_crop, move
 
 NUM_KEYPOINTS = 33
 HIP, TIP = 33, 34  # BlazePose's auxiliary points: the axis of the next crop
@@ -110,7 +110,7 @@ class Sight:
         if mirrored:
             keypoints = keypoints * (-1, 1) + (CROP_SIZE_PX, 0)
             world, masks = world * (-1, 1, 1), masks[:, :, ::-1]
-            parts = None if parts is None else part_maps.mirrored(parts)
+            parts = None if parts is None else packed_part_maps.mirrored(parts)
         points = move(keypoints, image_from_crop(crops))
         quality = peaks[:, LIMB_JOINTS].mean(axis=1)
         confidence = keypoint_confidence(peaks, look.visibility[:, order], quality)

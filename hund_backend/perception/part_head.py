@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from ..weights_file import being_read
-from .blazepose import CROP_SIZE_PX, BlazePose, Look
-from .part_maps import packed
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
+from hund_backend.perception.blazepose import CROP_SIZE_PX, BlazePose, Look
+from hund_backend.perception.packed_part_maps import packed
+from hund_backend.weights_file import being_read
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "part_head.safetensors"
 SIZE = 64  # cells along a side of the map

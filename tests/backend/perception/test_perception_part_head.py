@@ -12,26 +12,26 @@ from safetensors.torch import save_file
 
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_MIRROR, PART_NAMES
 from hund_backend.errors import BadInputError
-from hund_backend.perception import parts as head_file
+from hund_backend.perception import part_head as head_file
 from hund_backend.perception.blazepose import BlazePose, Look, Maps, joined
+from hund_backend.perception.crop_detector import SEGMENTS, Sight, Sighting
 from hund_backend.perception.crops import cut
 from hund_backend.perception.flips import FlipConfig, unflip
 from hund_backend.perception.linking import bridge
-from hund_backend.perception.part_maps import (
+from hund_backend.perception.packed_part_maps import (
     exchanged,
     labels_of,
     mirrored,
     packed,
     unpacked,
 )
-from hund_backend.perception.parts import (
+from hund_backend.perception.part_head import (
     Clues,
     PartHead,
     PartHeadConfig,
     PartSight,
     drawn_limbs,
 )
-from hund_backend.perception.sightings import SEGMENTS, Sight, Sighting
 from tools.fetch_models import FOLDER
 
 HEAVY = FOLDER / "blazepose_heavy.safetensors"

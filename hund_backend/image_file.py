@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from .errors import BadInputError
+from hund_backend.errors import BadInputError
 
 # Transparent pixels become mid-grey: against black or white a person in dark or light clothes
 # would lose the outline, and the color that hides under full transparency is anything at all.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hund_backend.perception.people import (
+from hund_backend.perception.person_detector import (
     OUTPUTS,
     STRIDE_PX,
     DetectorConfig,
