@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 
-TRUSTED_MISS = 0.03  # of the crop's side: a keypoint missed by that much counts 60 %
+RESIDUAL_SCALE = 0.03  # of the crop's side: a keypoint missed by that much counts 60 %
 
 # The keypoints that say where a joint is; joints that are not named know what their parents know.
 _WITNESSES = {
@@ -32,7 +32,7 @@ _WITNESSES_OF_SIDE = {
 }
 
 
-def witnesses() -> Float[Tensor, "63 33"]:
+def joint_keypoint_weights() -> Float[Tensor, "63 33"]:
     """Weights of the keypoints in the confidence of each joint; rows sum to one."""
     named = dict(_WITNESSES)
     for letter, side in (("L", "left"), ("R", "right")):
@@ -49,7 +49,7 @@ def witnesses() -> Float[Tensor, "63 33"]:
 
 
 def joint_confidence(
-    misses: Float[Tensor, "frames keypoints"], confidence: Float[Tensor, "frames keypoints"]
+    residual_norms: Float[Tensor, "frames keypoints"], confidence: Float[Tensor, "frames keypoints"]
 ) -> Float[Tensor, "frames joints"]:
     """Mean of c exp(−½ (miss / τ)²) over a joint's keypoints: seen, and explained by the body.
 
@@ -57,5 +57,5 @@ def joint_confidence(
         misses: distance between the body's and the seen keypoint, as a fraction of the crop's side.
         confidence: of the seen keypoints, 0…1.
     """
-    trust = confidence * torch.exp(-0.5 * (misses / TRUSTED_MISS).square())
-    return trust @ witnesses().to(trust).T
+    trust = confidence * torch.exp(-0.5 * (residual_norms / RESIDUAL_SCALE).square())
+    return trust @ joint_keypoint_weights().to(trust).T

@@ -69,10 +69,10 @@ def landmark_residuals(
 ) -> Float[Tensor, "*batch keypoints 3"]:
     """(p − p_hips) − s (w − w_hips): metres between points and scaled landmarks, hips on hips."""
 
-    def centred(places: Tensor) -> Tensor:
+    def hip_centered(places: Tensor) -> Tensor:
         return places - places[..., HIPS, :].mean(-2, keepdim=True)
 
-    return centred(points) - scale[..., None, None] * centred(landmarks)
+    return hip_centered(points) - scale[..., None, None] * hip_centered(landmarks)
 
 
 def accelerations(

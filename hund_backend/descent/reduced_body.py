@@ -82,8 +82,8 @@ class PosedReducedBody(NamedTuple):
     points: Float[Tensor, "frames points 3"]  # keypoints, then the moved joints
     orientations: Float[Tensor, "frames joints 3 3"]  # of the moved joints
     joints: Float[Tensor, "frames joints 3"]
-    carried: Float[Tensor, "frames points joints 3"]  # each joint's share of each point
-    scaling: Float[Tensor, "frames 3 3"]  # metres of translation per unit of step
+    contributions: Float[Tensor, "frames points joints 3"]  # each joint's share of each point
+    translation_jacobian: Float[Tensor, "frames 3 3"]  # metres of translation per unit of step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +96,13 @@ class ReducedBody:
     """
 
     moved: tuple[int, ...]  # places of its joints in JOINT_NAMES, the pelvis first
-    relaxed: Float[Tensor, "others 3 3"]  # a pose of all non-root joints, for those that rest
+    rest_pose: Float[Tensor, "others 3 3"]  # a pose of all non-root joints, for those that rest
     parents: tuple[int, ...]
     offsets: Float[Tensor, "joints 3"]  # rest position of each joint in its parent's frame
     offset_basis: Float[Tensor, "betas joints 3"]
-    anchors: Float[Tensor, "points joints 3"]
-    anchor_basis: Float[Tensor, "betas points joints 3"]
-    masses: Float[Tensor, "points joints"]
+    point_offsets: Float[Tensor, "points joints 3"]
+    point_offset_basis: Float[Tensor, "betas points joints 3"]
+    joint_weights: Float[Tensor, "points joints"]
 
     @classmethod
     def from_body(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "Puppet":
@@ -115,7 +115,7 @@ class ReducedBody:
         return _cut(copy.deepcopy(body).to("cpu", dtype))  # `to` would change the caller's
 
     @cached_property
-    def descends(self) -> Float[Tensor, "joints joints"]:
+    def ancestor_mask(self) -> Float[Tensor, "joints joints"]:
         """One where the first joint moves with the second (or is it), zero elsewhere."""
         table = torch.eye(len(self.parents), dtype=self.offsets.dtype)
         for joint, parent in enumerate(self.parents):
@@ -123,53 +123,57 @@ class ReducedBody:
                 table[joint] += table[parent]
         return table
 
-    def pose(self, posture: FitVariables) -> Float[Tensor, "frames others 3 3"]:
+    def pose(self, variables: FitVariables) -> Float[Tensor, "frames others 3 3"]:
         """The pose of all non-root joints."""
-        pose = self.relaxed.expand(len(posture.rotations), -1, -1, -1).clone()
-        pose[:, [joint - 1 for joint in self.moved[1:]]] = posture.rotations[:, 1:]
+        pose = self.rest_pose.expand(len(variables.rotations), -1, -1, -1).clone()
+        pose[:, [joint - 1 for joint in self.moved[1:]]] = variables.rotations[:, 1:]
         return pose
 
-    def posture(self, state: State) -> FitVariables:
+    def variables(self, state: State) -> FitVariables:
         """The posture of states of one person; joints that the puppet does not move are left out."""
         rotations = torch.cat((state.global_orient[:, None], state.pose), dim=1)[:, self.moved]
         place, betas = state.root_translation, state.betas[0]
         return FitVariables(*(values.to(self.offsets) for values in (rotations, place, betas)))
 
-    def posed(self, posture: FitVariables) -> PosedReducedBody:
+    def posed(self, variables: FitVariables) -> PosedReducedBody:
         """Joints and points of a posture in the camera frame."""
-        offsets = self.offsets + torch.einsum("b,bjx->jx", posture.betas, self.offset_basis)
-        anchors = self.anchors + torch.einsum("b,bnjx->njx", posture.betas, self.anchor_basis)
-        orientations = [posture.rotations[:, 0]]
-        positions = [posture.translation]
+        offsets = self.offsets + torch.einsum("b,bjx->jx", variables.betas, self.offset_basis)
+        point_offsets = self.point_offsets + torch.einsum("b,bnjx->njx", variables.betas, self.point_offset_basis)
+        orientations = [variables.rotations[:, 0]]
+        positions = [variables.translation]
         for joint, parent in enumerate(self.parents[1:], start=1):
-            orientations.append(orientations[parent] @ posture.rotations[:, joint])
+            orientations.append(orientations[parent] @ variables.rotations[:, joint])
             positions.append(positions[parent] + orientations[parent] @ offsets[joint])
         orientations, positions = torch.stack(orientations, 1), torch.stack(positions, 1)
-        carried = torch.einsum("fjxy,njy->fnjx", orientations, anchors)
-        carried = carried + self.masses[..., None] * positions[:, None]
-        depth = posture.translation[:, 2]
-        scaling = torch.diag_embed(depth[:, None].expand(-1, 3)).clone()
-        scaling[:, :2, 2] = posture.translation[:, :2]
-        return PosedReducedBody(carried.sum(2), orientations, positions, carried, scaling)
+        contributions = torch.einsum("fjxy,njy->fnjx", orientations, point_offsets)
+        contributions = contributions + self.joint_weights[..., None] * positions[:, None]
+        depth = variables.translation[:, 2]
+        translation_jacobian = torch.diag_embed(depth[:, None].expand(-1, 3)).clone()
+        translation_jacobian[:, :2, 2] = variables.translation[:, :2]
+        return PosedReducedBody(contributions.sum(2), orientations, positions, contributions, translation_jacobian)
 
     def jacobian(self, figure: PosedReducedBody) -> Float[Tensor, "frames points 3 unknowns"]:
         """Derivative of the points by the step of `FitVariables.moved`, at a zero step."""
-        swung = torch.einsum("fnjx,ja->fnax", figure.carried, self.descends)
-        masses = self.masses @ self.descends
-        arms = swung - masses[..., None] * figure.joints[:, None]
+        swung = torch.einsum("fnjx,ja->fnax", figure.contributions, self.ancestor_mask)
+        joint_weights = self.joint_weights @ self.ancestor_mask
+        arms = swung - joint_weights[..., None] * figure.joints[:, None]
         # d(point) = (G_a e_i) × arm for a turn about axis i of joint a.
         axes = figure.orientations.transpose(-1, -2)[:, None]  # frames 1 joints axis 3
         turned = torch.linalg.cross(axes, arms[..., None, :])  # frames points joints axis 3
         turned = turned.flatten(2, 3).transpose(-1, -2)
-        shifted = figure.scaling[:, None].expand(-1, turned.shape[1], -1, -1)
+        shifted = figure.translation_jacobian[:, None].expand(-1, turned.shape[1], -1, -1)
         return torch.cat((turned, shifted), dim=-1)
 
     def betas_jacobian(self, figure: PosedReducedBody) -> Float[Tensor, "frames points 3 betas"]:
         """Derivative of the points by the betas."""
-        local = torch.einsum("fjxy,bnjy->fnxb", figure.orientations, self.anchor_basis)
-        return local + torch.einsum("nj,fjxb->fnxb", self.masses, self.joints_betas_jacobian(figure))
+        local = torch.einsum("fjxy,bnjy->fnxb", figure.orientations, self.point_offset_basis)
+        return local + torch.einsum(
+            "nj,fjxb->fnxb", self.joint_weights, self.joints_betas_jacobian(figure)
+        )
 
-    def joints_betas_jacobian(self, figure: PosedReducedBody) -> Float[Tensor, "frames joints 3 betas"]:
+    def joints_betas_jacobian(
+        self, figure: PosedReducedBody
+    ) -> Float[Tensor, "frames joints 3 betas"]:
         """Derivative of the joints by the betas."""
         moves = [figure.joints.new_zeros(len(figure.joints), 3, len(self.offset_basis))]
         for joint, parent in enumerate(self.parents[1:], start=1):
@@ -178,7 +182,7 @@ class ReducedBody:
         return torch.stack(moves, 1)
 
 
-def carriers() -> list[int]:
+def carrier_of_joint() -> list[int]:
     """For each joint the place, in MOVED_JOINTS, of the moved joint that carries it."""
     found = []
     for joint, parent in enumerate(PARENTS):
@@ -190,18 +194,18 @@ def carriers() -> list[int]:
 def _cut(body: BodyModel) -> ReducedBody:
     """Collapse resting joints and vertices onto the moved joints that carry them."""
     moved = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
-    carried_by = carriers()
+    carried_by = carrier_of_joint()
     parents = [-1, *(carried_by[PARENTS[joint]] for joint in moved[1:])]
     # The build is linear, so each of its basis vectors is cut like the mean.
     vertices = torch.cat((body.template[None], body.shape_basis))
     joints = torch.cat((body.rest_template[None], body.joint_basis))
-    homes = joints[:, [moved[carrier] for carrier in carried_by]]
+    rest_joints = joints[:, [moved[carrier] for carrier in carried_by]]
     shares = torch.nn.functional.one_hot(torch.tensor(carried_by), len(moved)).to(vertices)
     skinned = body.skinning_weights @ shares  # vertices moved
-    places = torch.einsum("jm,bjx->bmjx", shares, joints - homes)
+    places = torch.einsum("jm,bjx->bmjx", shares, joints - rest_joints)
     away = vertices[:, None] - joints[:, moved][:, :, None]
-    carried = torch.cat((skinned.T[:, :, None] * away, places), dim=2)
-    masses = torch.cat((skinned, shares)).T[:, :, None].expand(-1, -1, 3)
+    contributions = torch.cat((skinned.T[:, :, None] * away, places), dim=2)
+    joint_weights = torch.cat((skinned, shares)).T[:, :, None].expand(-1, -1, 3)
     count = len(body.template)
 
     def keypoints(points: Float[Tensor, "*batch all 3"]) -> Float[Tensor, "*batch keypoints 3"]:
@@ -209,17 +213,17 @@ def _cut(body: BodyModel) -> ReducedBody:
         posed = PosedBody(points[..., count:, :], points[..., :count, :], none)
         return body.keypoints(posed, "blazepose")
 
-    anchors = keypoints(carried).transpose(1, 2)  # build points moved 3
-    anchors = torch.cat((anchors, anchors.new_zeros(len(anchors), len(moved), len(moved), 3)), 1)
-    masses = torch.cat((keypoints(masses)[..., 0].T, torch.eye(len(moved)).to(masses)))
+    point_offsets = keypoints(contributions).transpose(1, 2)  # build points moved 3
+    point_offsets = torch.cat((point_offsets, point_offsets.new_zeros(len(point_offsets), len(moved), len(moved), 3)), 1)
+    joint_weights = torch.cat((keypoints(joint_weights)[..., 0].T, torch.eye(len(moved)).to(joint_weights)))
     offsets = joints[:, moved] - joints[:, [moved[max(parent, 0)] for parent in parents]]
     return ReducedBody(
         moved=tuple(moved),
-        relaxed=torch.eye(3).to(vertices).repeat(len(JOINT_NAMES) - 1, 1, 1),
+        rest_pose=torch.eye(3).to(vertices).repeat(len(JOINT_NAMES) - 1, 1, 1),
         parents=tuple(parents),
         offsets=offsets[0],
         offset_basis=offsets[1:],
-        anchors=anchors[0],
-        anchor_basis=anchors[1:],
-        masses=masses,
+        point_offsets=point_offsets[0],
+        point_offset_basis=point_offsets[1:],
+        joint_weights=joint_weights,
     )

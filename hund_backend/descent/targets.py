@@ -31,7 +31,7 @@ BONES = tuple(
     for side in ("left", "right")
     for start, end in _BONES
 )
-SCALES = (0.7, 1.5)  # what the landmarks' metres may be of ours
+LANDMARK_SCALE_RANGE = (0.7, 1.5)  # what the landmarks' metres may be of ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Targets:
 
     @classmethod
     def of(
-        cls, evidence: Evidence, intrinsics: Float[np.ndarray, "frames 3 3"], puppet: ReducedBody
+        cls, evidence: Evidence, intrinsics: Float[np.ndarray, "frames 3 3"], reduced_body: ReducedBody
     ) -> "Targets":
         """The evidence as tensors in double precision.
 
@@ -61,14 +61,14 @@ class Targets:
         observed = torch.from_numpy(evidence.observed.copy())
         keypoints = torch.from_numpy(evidence.keypoints.astype(np.float64))
         landmarks = torch.from_numpy(evidence.world_landmarks.astype(np.float64))
-        confidence = keypoints[..., 2] * observed[:, None] * keypoint_shares().to(keypoints)
+        confidence = keypoints[..., 2] * observed[:, None] * keypoint_weights().to(keypoints)
         return cls(
             pixels=keypoints[..., :2],
             confidence=confidence,
             crop_side=torch.from_numpy(evidence.crops[:, 2].astype(np.float64)).clamp(min=1.0),
             intrinsics=torch.from_numpy(np.asarray(intrinsics, dtype=np.float64)),
             landmarks=landmarks,
-            landmark_scale=_landmark_scale(landmarks[observed], puppet).expand(len(keypoints)),
+            landmark_scale=_landmark_scale(landmarks[observed], reduced_body).expand(len(keypoints)),
             observed=observed,
         )
 
@@ -79,7 +79,7 @@ class Targets:
         return Targets(**chosen, parts=parts)
 
 
-def keypoint_shares() -> Float[Tensor, " keypoints"]:
+def keypoint_weights() -> Float[Tensor, " keypoints"]:
     """Weight of each keypoint among its like."""
     shares = torch.ones(NUM_KEYPOINTS)
     for place, name in enumerate(BLAZEPOSE_NAMES):
@@ -91,12 +91,14 @@ def keypoint_shares() -> Float[Tensor, " keypoints"]:
 
 
 def _landmark_scale(
-    landmarks: Float[Tensor, "frames keypoints 3"], puppet: ReducedBody
+    landmarks: Float[Tensor, "frames keypoints 3"], reduced_body: ReducedBody
 ) -> Float[Tensor, ""]:
     """Length of our average bones over those of the landmarks, the median of the frames."""
-    rest = torch.eye(3).to(puppet.offsets).repeat(1, len(puppet.moved), 1, 1)
-    betas = puppet.offsets.new_zeros(len(puppet.offset_basis))
-    points = puppet.posed(FitVariables(rest, puppet.offsets.new_tensor([[0.0, 0, 1]]), betas)).points
+    rest = torch.eye(3).to(reduced_body.offsets).repeat(1, len(reduced_body.moved), 1, 1)
+    betas = reduced_body.offsets.new_zeros(len(reduced_body.offset_basis))
+    points = reduced_body.posed(
+        FitVariables(rest, reduced_body.offsets.new_tensor([[0.0, 0, 1]]), betas)
+    ).points
 
     def length(places: Tensor) -> Tensor:
         return sum((places[:, start] - places[:, end]).norm(dim=-1) for start, end in BONES)
@@ -104,4 +106,4 @@ def _landmark_scale(
     measured = length(landmarks)
     if not (measured > 0).any():
         return points.new_ones(())
-    return (length(points) / measured[measured > 0].median()).clamp(*SCALES)[0]
+    return (length(points) / measured[measured > 0].median()).clamp(*LANDMARK_SCALE_RANGE)[0]

@@ -62,7 +62,7 @@ def _mirrored(place):
     return (-place[0], *place[1:])
 
 
-def mini_puppet(dtype=torch.float64):
+def mini_reduced_body(dtype=torch.float64):
     """A puppet of plain numbers: 22 joints, 33 keypoints, two betas (size and length of limbs)."""
     moved = tuple(JOINT_INDEX[name] for name in REDUCED_JOINTS)
     parents = [-1]
@@ -81,43 +81,43 @@ def mini_puppet(dtype=torch.float64):
             other = joint[:-1] + "R" if joint[-1] == "L" else joint
             carried[name.replace("left", "right")] = (other, _mirrored(at))
     count = len(BLAZEPOSE_NAMES) + len(moved)
-    anchors = torch.zeros(count, len(moved), 3, dtype=dtype)
-    masses = torch.zeros(count, len(moved), dtype=dtype)
+    point_offsets = torch.zeros(count, len(moved), 3, dtype=dtype)
+    joint_weights = torch.zeros(count, len(moved), dtype=dtype)
     for point, name in enumerate(BLAZEPOSE_NAMES):
         joint, at = carried[name]
         column = REDUCED_JOINTS.index(joint)
-        masses[point, column] = 1
-        anchors[point, column] = torch.tensor(at, dtype=dtype)
-    masses[len(BLAZEPOSE_NAMES) :] = torch.eye(len(moved), dtype=dtype)
+        joint_weights[point, column] = 1
+        point_offsets[point, column] = torch.tensor(at, dtype=dtype)
+    joint_weights[len(BLAZEPOSE_NAMES) :] = torch.eye(len(moved), dtype=dtype)
     limbs = torch.tensor(
         [[float(n[-1] in "LR" and n[:-1] != "Clavicle")] for n in REDUCED_JOINTS], dtype=dtype
     )
     return ReducedBody(
         moved=moved,
-        relaxed=torch.eye(3, dtype=dtype).repeat(len(JOINT_NAMES) - 1, 1, 1),
+        rest_pose=torch.eye(3, dtype=dtype).repeat(len(JOINT_NAMES) - 1, 1, 1),
         parents=tuple(parents),
         offsets=offsets,
         offset_basis=torch.stack((0.05 * offsets, 0.03 * offsets * limbs)),
-        anchors=anchors,
-        anchor_basis=torch.stack((0.05 * anchors, torch.zeros_like(anchors))),
-        masses=masses,
+        point_offsets=point_offsets,
+        point_offset_basis=torch.stack((0.05 * point_offsets, torch.zeros_like(point_offsets))),
+        joint_weights=joint_weights,
     )
 
 
-def random_posture(puppet, frames, seed=0, spread=0.4):
+def random_variables(reduced_body, frames, seed=0, spread=0.4):
     """Postures with turns in every joint, three metres before the camera."""
     generator = torch.Generator().manual_seed(seed)
-    turns = spread * torch.randn(frames, len(puppet.parents), 3, generator=generator)
+    turns = spread * torch.randn(frames, len(reduced_body.parents), 3, generator=generator)
     places = torch.tensor([0.1, 0.2, 3.0]) + 0.1 * torch.randn(frames, 3, generator=generator)
-    betas = torch.randn(len(puppet.offset_basis), generator=generator)
+    betas = torch.randn(len(reduced_body.offset_basis), generator=generator)
     rotations = rotvec_to_matrix(turns.double())
     return FitVariables(rotations, places.double(), betas.double())
 
 
-def walk(puppet, prior, frames, fps=30.0, yaw=0.7):
+def walk(reduced_body, prior, frames, fps=30.0, yaw=0.7):
     """A person who crosses the picture with swinging arms and legs, facing partly the camera."""
     typical = prior.typical_pose().double()
-    rotations = torch.cat((torch.eye(3, dtype=torch.float64)[None], typical))[list(puppet.moved)]
+    rotations = torch.cat((torch.eye(3, dtype=torch.float64)[None], typical))[list(reduced_body.moved)]
     rotations = rotations.repeat(frames, 1, 1, 1)
     seconds = torch.arange(frames, dtype=torch.float64) / fps
     phase = 2 * math.pi * seconds
@@ -136,13 +136,13 @@ def walk(puppet, prior, frames, fps=30.0, yaw=0.7):
     rotations[:, 0] = facing @ turned
     place = torch.stack((seconds - seconds.mean(), 0.1 + 0 * seconds, 4 + 0.2 * seconds), dim=-1)
     return FitVariables(
-        rotations, place, torch.zeros(len(puppet.offset_basis), dtype=torch.float64)
+        rotations, place, torch.zeros(len(reduced_body.offset_basis), dtype=torch.float64)
     )
 
 
-def evidence_of(puppet, posture, noise=0.0, seed=0):
+def evidence_of(reduced_body, variables, noise=0.0, seed=0):
     """What eyes would see of a posture with `CAMERA`; noise as a fraction of the crop's side."""
-    points = puppet.posed(posture).points[:, : len(BLAZEPOSE_NAMES)]
+    points = reduced_body.posed(variables).points[:, : len(BLAZEPOSE_NAMES)]
     pixels = project(points, torch.tensor(CAMERA)).numpy()
     side = 1.25 * np.ptp(pixels, axis=1).max(axis=-1)
     generator = np.random.default_rng(seed)
@@ -172,10 +172,10 @@ def pa_mpjpe_mm(joints, truth):
     return torch.stack(errors)
 
 
-def with_parts(evidence, puppet, posture, camera=CAMERA):
+def with_parts(evidence, reduced_body, variables, camera=CAMERA):
     """The evidence with exact part maps and masks of the posture, seen by a camera."""
     low = BodyModel.load("low")
-    vertices = Surface.from_body(low).posed(puppet.posed(posture), posture.betas).float()
+    vertices = Surface.from_body(low).posed(reduced_body.posed(variables), variables.betas).float()
     cells = crop_from_image(evidence.crops, 64) @ np.asarray(camera)
     maps = exact_parts(low, vertices, torch.from_numpy(cells).float(), (64, 64)).numpy()
     masks = (255 * (1 - maps[:, 0])).astype(np.uint8)

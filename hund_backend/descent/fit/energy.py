@@ -11,7 +11,7 @@ from hund_backend.descent import losses
 from hund_backend.descent.fit.parts import alignment
 from hund_backend.descent.fit.parts.surface import Surface
 from hund_backend.descent.fit.pose_anchor import PoseAnchor
-from hund_backend.descent.reduced_body import PosedReducedBody, FitVariables, ReducedBody
+from hund_backend.descent.reduced_body import FitVariables, PosedReducedBody, ReducedBody
 from hund_backend.descent.targets import NUM_KEYPOINTS, Targets
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.limits import JointLimits
@@ -72,7 +72,7 @@ class EnergyConfig:
 class Energy:
     """What the descent lowers."""
 
-    puppet: ReducedBody
+    reduced_body: ReducedBody
     prior: PosePrior
     limits: JointLimits
     targets: Targets
@@ -86,28 +86,28 @@ class Energy:
     anchor: PoseAnchor | None = None  # what was believed before
     shown: alignment.Shown | None = None  # what the surface showed when it was last looked at
 
-    def energies(self, posture: FitVariables) -> Float[Tensor, "frames terms"]:
+    def energies(self, variables: FitVariables) -> Float[Tensor, "frames terms"]:
         """Each term in each frame; a term in time belongs to the frame in its middle."""
-        figure = self.puppet.posed(posture)
-        pose = self.puppet.pose(posture)
+        figure = self.reduced_body.posed(variables)
+        pose = self.reduced_body.pose(variables)
         frames = len(pose)
         terms = [self._keypoint_energy(figure), self._landmark_energy(figure)]
         terms.append(self.prior_weight() * self._prior_energy(pose))
-        terms.append(self.config.build * losses.build_energy(posture.betas).expand(frames))
+        terms.append(self.config.build * losses.build_energy(variables.betas).expand(frames))
         excess = self.limits.excess(pose)
         limit_energy = losses.limit_energy(excess, self.config.limit_noise)
         terms.append(self.config.limits * limit_energy)
-        terms += self._smoothness_energies(posture, figure)
+        terms += self._smoothness_energies(variables, figure)
         terms.append(self._dynamics_energy(pose))
-        terms.append(self._anchor_energy(posture))
-        terms += self._alignment_energies(posture, figure)
+        terms.append(self._anchor_energy(variables))
+        terms += self._alignment_energies(variables, figure)
         return torch.stack(terms, dim=-1)
 
-    def looking(self, posture: FitVariables) -> "Objective":
+    def looking(self, variables: FitVariables) -> "Objective":
         """The same, aligning what is visible in this posture; itself where there is nothing to align."""
         if not self.aligns:
             return self
-        vertices = self.surface.posed(self.puppet.posed(posture), posture.betas)
+        vertices = self.surface.posed(self.reduced_body.posed(variables), variables.betas)
         return replace(self, shown=alignment.look(self.surface, vertices, self.targets.parts))
 
     @property
@@ -174,7 +174,7 @@ class Energy:
         if self.config.prior_volume == 0:
             return energy
         typical = self.prior.typical_pose().to(pose)
-        squeezed = self.prior.stretch(typical) - self.prior.stretch(pose)
+        squeezed = self.prior.log_det(typical) - self.prior.log_det(pose)
         return energy + self.config.prior_volume * squeezed
 
     @property
@@ -225,11 +225,11 @@ class Energy:
         return self.config.dynamics * torch.nn.functional.pad(0.5 * rho, (1, 1))
 
     def _alignment_energies(
-        self, posture: FitVariables, figure: PosedReducedBody
+        self, variables: FitVariables, figure: PosedReducedBody
     ) -> list[Float[Tensor, " frames"]]:
         if self.shown is None:
             return [figure.joints.new_zeros(len(figure.joints))] * 2
-        points = self.surface.places(self.shown.spots, figure, posture.betas)
+        points = self.surface.places(self.shown.spots, figure, variables.betas)
         places = project(points, self.targets.parts.camera)
         parts, silhouette = self.kernels
         about = places, self.shown, self.targets.parts
@@ -245,14 +245,14 @@ class Energy:
             config.anchor_noise, config.anchor_unseen_noise
         )
 
-    def _anchor_energy(self, posture: FitVariables) -> Float[Tensor, " frames"]:
+    def _anchor_energy(self, variables: FitVariables) -> Float[Tensor, " frames"]:
         if self.anchor is None:
-            return posture.translation.new_zeros(len(posture.translation))
-        strayed = self.anchor.strayed(posture.rotations)
-        return losses.anchor_energy(strayed, self.anchor_precision())
+            return variables.translation.new_zeros(len(variables.translation))
+        deviation = self.anchor.deviation(variables.rotations)
+        return losses.anchor_energy(deviation, self.anchor_precision())
 
     def _smoothness_energies(
-        self, posture: FitVariables, figure: PosedReducedBody
+        self, variables: FitVariables, figure: PosedReducedBody
     ) -> list[Float[Tensor, " frames"]]:
         if not self.is_coupled:
             return [figure.joints.new_zeros(len(figure.joints))] * 2
@@ -262,7 +262,7 @@ class Energy:
         if self.turning_weight == 0:
             return [config.motion * motion, torch.zeros_like(motion)]
         turning = losses.smoothness_energy(
-            losses.angular_accelerations(posture.rotations, self.fps),
+            losses.angular_accelerations(variables.rotations, self.fps),
             config.turning_noise,
             config.turning_cutoff,
         )

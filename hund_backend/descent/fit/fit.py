@@ -16,14 +16,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.fit.energy import TERMS, EnergyConfig, Energy
+from hund_backend.descent.fit.energy import TERMS, Energy, EnergyConfig
 from hund_backend.descent.fit.initialization import initial_poses, placed
 from hund_backend.descent.fit.jacobian_cache import JacobianCache
 from hund_backend.descent.fit.keyframes import best_path, chosen_keyframes, interpolated
 from hund_backend.descent.fit.linearization import linearize
 from hund_backend.descent.fit.parts.observed_parts import ObservedParts
 from hund_backend.descent.fit.parts.surface import Surface
-from hund_backend.descent.fit.pose_anchor import PoseAnchor, doubts
+from hund_backend.descent.fit.pose_anchor import PoseAnchor, unobserved_fraction
 from hund_backend.descent.fit.solver import Descent, SolverConfig, minimize
 from hund_backend.descent.fit.windows import windows
 from hund_backend.descent.joint_confidence import joint_confidence
@@ -141,13 +141,13 @@ class _Fitter:
     ) -> None:
         self.config, self.fps = config, fps
         self.home = body.template.device, body.template.dtype
-        self.puppet = ReducedBody.from_body(body)
+        self.reduced_body = ReducedBody.from_body(body)
         self.prior = copy.deepcopy(prior).to("cpu", torch.float64)
         self.dynamics = copy.deepcopy(dynamics)
         if self.dynamics is not None:
             self.dynamics = self.dynamics.to("cpu", torch.float64)
         self.limits = JointLimits(torch.float64)
-        self.targets = Targets.of(evidence, intrinsics, self.puppet)
+        self.targets = Targets.of(evidence, intrinsics, self.reduced_body)
         self.surface = None
         if skin is not None and max(config.energy.parts, config.energy.silhouette) > 0:
             self.surface = Surface.from_body(skin)
@@ -168,111 +168,113 @@ class _Fitter:
             self.targets.observed, config.keyframe_spacing * self.fps, config.max_keyframes
         )
         if start is None:
-            postures = self._own_beginning(keyframes)
+            variables_list = self._own_beginning(keyframes)
             fine = config.still_steps if self.is_still else config.fine_steps
             schedule = ((self._wide_energy(), config.coarse_steps), (self.energy, fine))
         else:
             polish = config.still_polish_steps if self.is_still else config.polish_steps
-            begun = self.puppet.posture(start)
-            self.anchor = PoseAnchor(rotations=begun.rotations, doubt=doubts(self.seen))
+            begun = self.reduced_body.variables(start)
+            self.anchor = PoseAnchor(rotations=begun.rotations, doubt=unobserved_fraction(self.seen))
             built = self._agreed_build(keyframes, begun.at(keyframes), polish)
-            postures = [begun._replace(betas=built.posture.betas)]
+            variables_list = [begun._replace(betas=built.variables.betas)]
             schedule = ((self.energy, polish),)
         for energy, steps in schedule:
-            posture, converged = self._together(postures[-1], energy, steps)
-            postures.append(posture)
+            variables, converged = self._together(variables_list[-1], energy, steps)
+            variables_list.append(variables)
         # Of a polish only the end is told: the stages are those of the descent that it began with.
-        return self._answer(postures if start is None else postures[-1:], converged)
+        return self._answer(variables_list if start is None else variables_list[-1:], converged)
 
     def _own_beginning(self, keyframes: Int[Tensor, " keyframes"]) -> list[FitVariables]:
         """Where the best starts begin, and where the keyframes with one build come to."""
         started, descended = self._from_starts(keyframes)
         built = self._agreed_build(keyframes, descended, self.config.build_steps)
-        return [interpolated(each, keyframes, self.frames) for each in (started, built.posture)]
+        return [interpolated(each, keyframes, self.frames) for each in (started, built.variables)]
 
-    def _from_starts(self, keyframes: Int[Tensor, " keyframes"]) -> tuple[FitVariables, FitVariables]:
+    def _from_starts(
+        self, keyframes: Int[Tensor, " keyframes"]
+    ) -> tuple[FitVariables, FitVariables]:
         """Where the best start of each keyframe began, and where it came to."""
         targets = self.targets.at(keyframes)
-        starts = initial_poses(targets, self.puppet, self.prior)
-        betas = self.puppet.offsets.new_zeros(len(self.puppet.offset_basis))
+        starts = initial_poses(targets, self.reduced_body, self.prior)
+        betas = self.reduced_body.offsets.new_zeros(len(self.reduced_body.offset_basis))
         everywhere = torch.arange(len(keyframes)).repeat(len(starts))
         targets = targets.at(everywhere)
-        started = placed(starts.flatten(0, 1), targets, self.puppet, betas)
+        started = placed(starts.flatten(0, 1), targets, self.reduced_body, betas)
         alone = self._objective(targets, self._wide_energy())
         groups = torch.arange(len(everywhere))
         rigid = replace(alone, rigid=True)
         moved = self._minimized(rigid, started, groups, self.config.rigid_steps)
-        descent = self._minimized(alone, moved.posture, groups, self.config.start_steps)
-        joints = self.puppet.posed(descent.posture).joints
+        descent = self._minimized(alone, moved.variables, groups, self.config.start_steps)
+        joints = self.reduced_body.posed(descent.variables).joints
         energies = descent.energies.sum(-1).unflatten(0, (len(starts), -1))
         relative = (joints - joints[:, :1]).unflatten(0, (len(starts), -1))
         path = best_path(energies, relative, keyframes / self.fps)
         logger.debug("starts chosen: %s", torch.bincount(path, minlength=len(starts)).tolist())
         chosen = path * len(keyframes) + torch.arange(len(keyframes))
-        return started.at(chosen), descent.posture.at(chosen)
+        return started.at(chosen), descent.variables.at(chosen)
 
     def _agreed_build(
-        self, keyframes: Int[Tensor, " keyframes"], posture: FitVariables, steps: SolverConfig
+        self, keyframes: Int[Tensor, " keyframes"], variables: FitVariables, steps: SolverConfig
     ) -> Descent:
         """The keyframes' postures with one build for all of them."""
         alone = self._objective_at(keyframes, self.energy)
         alone = replace(alone, solves_betas=True)
         together = torch.zeros(len(keyframes), dtype=torch.int64)
-        return self._minimized(alone, posture, together, steps)
+        return self._minimized(alone, variables, together, steps)
 
     def _together(
-        self, posture: FitVariables, energy: EnergyConfig, steps: SolverConfig
+        self, variables: FitVariables, energy: EnergyConfig, steps: SolverConfig
     ) -> tuple[FitVariables, bool]:
         """All frames descended, tied by motion, window by window; and whether all arrived."""
-        rotations, translation = posture.rotations.clone(), posture.translation.clone()
+        rotations, translation = variables.rotations.clone(), variables.translation.clone()
         arrived = True
         for window in windows(self.frames, self.config.window, self.config.overlap):
             inside = torch.arange(window.start, window.stop)
             objective = self._objective_at(inside, energy, fps=self.fps)
             objective = replace(objective, frozen=window.tied)
-            here = FitVariables(rotations[inside], translation[inside], posture.betas)
+            here = FitVariables(rotations[inside], translation[inside], variables.betas)
             groups = torch.zeros(len(inside), dtype=torch.int64)
             descent = self._minimized(objective, here, groups, steps)
             kept = slice(window.start, window.keep)
-            rotations[kept] = descent.posture.rotations[: window.keep - window.start]
-            translation[kept] = descent.posture.translation[: window.keep - window.start]
+            rotations[kept] = descent.variables.rotations[: window.keep - window.start]
+            translation[kept] = descent.variables.translation[: window.keep - window.start]
             arrived = arrived and bool(descent.converged.all())
-        return FitVariables(rotations, translation, posture.betas), arrived
+        return FitVariables(rotations, translation, variables.betas), arrived
 
-    def _answer(self, postures: list[FitVariables], converged: bool) -> DescentResult:
-        posture = postures[-1]
+    def _answer(self, variables_list: list[FitVariables], converged: bool) -> DescentResult:
+        variables = variables_list[-1]
         # Chunks, so that a long track needs no more memory than a window; two frames more on
         # either side let the terms in time see their neighbours.
-        losses, misses = [], []
+        losses, residual_norms = [], []
         for window in windows(self.frames, self.config.window, self.config.overlap):
             inside = torch.arange(window.start, window.stop)
             objective = self._objective_at(inside, self.energy, fps=self.fps)
             kept = slice(window.tied, window.keep - window.start)
             energies = [
                 objective.looking(stage.at(inside)).energies(stage.at(inside))[kept]
-                for stage in postures
+                for stage in variables_list
             ]
             losses.append(torch.stack(energies, dim=1))
-            figure = self.puppet.posed(posture.at(inside))
-            misses.append(objective.keypoint_residuals(figure).norm(dim=-1)[kept])
+            figure = self.reduced_body.posed(variables.at(inside))
+            residual_norms.append(objective.keypoint_residuals(figure).norm(dim=-1)[kept])
         home = {"device": self.home[0], "dtype": self.home[1]}
-        stages = [self._state(stage) for stage in postures]
+        stages = [self._state(stage) for stage in variables_list]
         return DescentResult(
             state=stages[-1],
             stages=State.stacked(stages, dim=1),
             stage_losses=torch.cat(losses).to(**home),
             terms=TERMS,
-            joint_confidence=joint_confidence(torch.cat(misses), self.seen).to(**home),
+            joint_confidence=joint_confidence(torch.cat(residual_norms), self.seen).to(**home),
             converged=converged,
         )
 
-    def _state(self, posture: FitVariables) -> State:
+    def _state(self, variables: FitVariables) -> State:
         home = {"device": self.home[0], "dtype": self.home[1]}
         return State(
-            pose=self.puppet.pose(posture).to(**home),
-            betas=posture.betas.expand(self.frames, -1).to(**home),
-            global_orient=posture.rotations[:, 0].to(**home),
-            root_translation=posture.translation.to(**home),
+            pose=self.reduced_body.pose(variables).to(**home),
+            betas=variables.betas.expand(self.frames, -1).to(**home),
+            global_orient=variables.rotations[:, 0].to(**home),
+            root_translation=variables.translation.to(**home),
         )
 
     def _wide_energy(self) -> EnergyConfig:
@@ -297,7 +299,7 @@ class _Fitter:
         self, targets: Targets, energy: EnergyConfig, fps: float | None = None
     ) -> Energy:
         return Energy(
-            puppet=self.puppet,
+            reduced_body=self.reduced_body,
             prior=self.prior,
             dynamics=self.dynamics,
             surface=self.surface,
@@ -310,7 +312,7 @@ class _Fitter:
     def _minimized(
         self,
         objective: Energy,
-        posture: FitVariables,
+        variables: FitVariables,
         groups: Int[Tensor, " frames"],
         steps: SolverConfig,
     ) -> Descent:
@@ -318,17 +320,17 @@ class _Fitter:
         looks = self.config.looks if objective.aligns else 1
         steps = replace(steps, iterations=-(-steps.iterations // looks))
         for _ in range(looks):
-            looking = objective.looking(posture)
+            looking = objective.looking(variables)
             descent = minimize(
                 looking.energies,
                 lambda here, looking=looking: linearize(looking, here, slopes),
-                posture,
+                variables,
                 groups,
                 steps,
                 self._tick,
                 with_betas=objective.solves_betas,
             )
-            posture = descent.posture
+            variables = descent.variables
         return descent
 
     def _tick(self) -> None:

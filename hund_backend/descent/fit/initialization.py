@@ -45,7 +45,7 @@ STARTS = (
 
 
 def initial_poses(
-    targets: Targets, puppet: ReducedBody, prior: PosePrior
+    targets: Targets, reduced_body: ReducedBody, prior: PosePrior
 ) -> Float[Tensor, "starts frames joints 3 3"]:
     """Rotations of the moved joints for each start of each frame.
 
@@ -54,15 +54,15 @@ def initial_poses(
         puppet: the body.
         prior: its most likely pose is what every start bends.
     """
-    typical = prior.typical_pose().to(puppet.offsets)
-    typical = torch.cat((torch.eye(3).to(typical)[None], typical))[list(puppet.moved)]
-    return torch.stack([_start(start, targets, puppet, typical) for start in STARTS])
+    typical = prior.typical_pose().to(reduced_body.offsets)
+    typical = torch.cat((torch.eye(3).to(typical)[None], typical))[list(reduced_body.moved)]
+    return torch.stack([_start(start, targets, reduced_body, typical) for start in STARTS])
 
 
 def placed(
     rotations: Float[Tensor, "frames joints 3 3"],
     targets: Targets,
-    puppet: ReducedBody,
+    reduced_body: ReducedBody,
     betas: Float[Tensor, " betas"],
 ) -> FitVariables:
     """A posture with the place that brings its keypoints nearest to the evidence.
@@ -72,7 +72,8 @@ def placed(
     """
     there = rotations.new_tensor([0.0, 0.0, 1.0]).expand(len(rotations), 3)
     points = (
-        puppet.posed(FitVariables(rotations, there, betas)).points[:, :NUM_KEYPOINTS] - there[:, None]
+        reduced_body.posed(FitVariables(rotations, there, betas)).points[:, :NUM_KEYPOINTS]
+        - there[:, None]
     )
     homogeneous = torch.nn.functional.pad(targets.pixels, (0, 1), value=1.0)
     rays = torch.linalg.solve(targets.intrinsics[:, None], homogeneous[..., None])[..., :2, 0]
@@ -92,21 +93,21 @@ def placed(
             hessian, (weighted.mT @ right).sum(1)[..., 0] + 1e-6 * somewhere
         )
         place = torch.cat((place[:, :2], place[:, 2:].clamp(min=NEAREST)), dim=-1)
-        misses = (equations @ place[:, None, :, None] - right)[..., 0].norm(dim=-1)
-        misses = misses / (place[:, 2:] * side[:, None] * OUTLIER)
-        weights = targets.confidence / (1 + misses.square()).square()
+        residual_norms = (equations @ place[:, None, :, None] - right)[..., 0].norm(dim=-1)
+        residual_norms = residual_norms / (place[:, 2:] * side[:, None] * OUTLIER)
+        weights = targets.confidence / (1 + residual_norms.square()).square()
     return FitVariables(rotations, place, betas)
 
 
 def _start(
-    start: Start, targets: Targets, puppet: ReducedBody, typical: Float[Tensor, "joints 3 3"]
+    start: Start, targets: Targets, reduced_body: ReducedBody, typical: Float[Tensor, "joints 3 3"]
 ) -> Float[Tensor, "frames joints 3 3"]:
-    pose = _crouched(typical, puppet) if start.crouched else typical
+    pose = _crouched(typical, reduced_body) if start.crouched else typical
     frames = len(targets.pixels)
     rotations = pose.expand(frames, -1, -1, -1).clone()
-    average = pose.new_zeros(len(puppet.offset_basis))
+    average = pose.new_zeros(len(reduced_body.offset_basis))
     still = FitVariables(pose[None], pose.new_tensor([[0.0, 0.0, 1.0]]), average)
-    torso = puppet.posed(still).points[0, TORSO, :]
+    torso = reduced_body.posed(still).points[0, TORSO, :]
     seen = targets.landmarks[:, TORSO, :]
     if start.mirrored:
         seen = seen * seen.new_tensor([1.0, 1.0, -1.0])
@@ -116,13 +117,13 @@ def _start(
 
 
 def _crouched(
-    pose: Float[Tensor, "joints 3 3"], puppet: ReducedBody
+    pose: Float[Tensor, "joints 3 3"], reduced_body: ReducedBody
 ) -> Float[Tensor, "joints 3 3"]:
     """The pose with hips and knees at right angles."""
     pose = pose.clone()
     for side in "LR":
         for name, angle in ((f"Thigh{side}", -math.pi / 2), (f"Calf{side}", math.pi / 2)):
-            joint = puppet.moved.index(JOINT_INDEX[name])
+            joint = reduced_body.moved.index(JOINT_INDEX[name])
             pose[joint] = rotvec_to_matrix(pose.new_tensor([angle, 0.0, 0.0]))
     return pose
 

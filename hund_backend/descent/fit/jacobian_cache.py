@@ -28,13 +28,13 @@ class JacobianCache:
         """Derivatives by steps δ of the prior's joints, at this pose or at one near it."""
         rotations = pose[:, self._prior.joints]
         if self._rotations is None:
-            self._rotations, self._slopes = rotations.clone(), self._prior.slopes(pose).latent
+            self._rotations, self._slopes = rotations.clone(), self._prior.jacobian(pose).latent
             return self._slopes
         # ‖A − B‖_F = 2√2 sin(θ/2), close to √2 θ.
         turned = (rotations - self._rotations).square().sum((-2, -1)).amax(-1) > 2 * FAR**2
         if turned.any():
             self._rotations[turned] = rotations[turned]
-            self._slopes[turned] = self._prior.slopes(pose[turned]).latent
+            self._slopes[turned] = self._prior.jacobian(pose[turned]).latent
         return self._slopes
 
 
@@ -42,7 +42,7 @@ def pulled_back(
     prior: PosePrior,
     pose: Float[Tensor, "frames joints 3 3"],
     by_latent: Float[Tensor, "frames latent"],
-    by_stretch: Float[Tensor, " frames"],
+    by_log_det: Float[Tensor, " frames"],
 ) -> Float[Tensor, "frames moved 3"]:
     """Gradient by steps δ of the prior's joints of something that depends on latent and stretch.
 
@@ -58,6 +58,6 @@ def pulled_back(
         turned = pose.clone()
         turned[:, prior.joints] = pose[:, prior.joints] @ first_order
         value = (by_latent * prior.latent(turned)).sum()
-        if by_stretch.any():
-            value = value + (by_stretch * prior.stretch(turned)).sum()
+        if by_log_det.any():
+            value = value + (by_log_det * prior.log_det(turned)).sum()
         return torch.autograd.grad(value, steps)[0]

@@ -54,7 +54,9 @@ def best_path(
     return torch.stack(path[::-1])
 
 
-def interpolated(posture: FitVariables, keyframes: Int[Tensor, " keyframes"], frames: int) -> FitVariables:
+def interpolated(
+    variables: FitVariables, keyframes: Int[Tensor, " keyframes"], frames: int
+) -> FitVariables:
     """A posture for every frame from those of the keyframes; the ends are held.
 
     Rotations turn evenly from one to the next; the place moves evenly in the picture and in the
@@ -64,15 +66,15 @@ def interpolated(posture: FitVariables, keyframes: Int[Tensor, " keyframes"], fr
     after = torch.searchsorted(keyframes, times).clamp(max=len(keyframes) - 1)
     before = (after - 1).clamp(min=0)
     span = (keyframes[after] - keyframes[before]).clamp(min=1)
-    share = ((times - keyframes[before]) / span).clamp(0, 1).to(posture.translation)
-    start = posture.rotations[before]
-    turn = matrix_to_rotvec(start.mT @ posture.rotations[after])
-    depth = posture.translation[:, 2:].log()
-    screen = torch.cat((posture.translation[:, :2] / posture.translation[:, 2:], depth), dim=-1)
+    share = ((times - keyframes[before]) / span).clamp(0, 1).to(variables.translation)
+    start = variables.rotations[before]
+    turn = matrix_to_rotvec(start.mT @ variables.rotations[after])
+    depth = variables.translation[:, 2:].log()
+    screen = torch.cat((variables.translation[:, :2] / variables.translation[:, 2:], depth), dim=-1)
     place = torch.lerp(screen[before], screen[after], share[:, None])
     depth = place[:, 2:].exp()
     return FitVariables(
         start @ rotvec_to_matrix(share[:, None, None] * turn),
         torch.cat((place[:, :2] * depth, depth), dim=-1),
-        posture.betas,
+        variables.betas,
     )

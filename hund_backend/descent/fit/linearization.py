@@ -13,15 +13,15 @@ from hund_backend.descent.fit.energy import Energy
 from hund_backend.descent.fit.jacobian_cache import JacobianCache, pulled_back
 from hund_backend.descent.fit.parts import alignment
 from hund_backend.descent.fit.solver import NormalEquations
-from hund_backend.descent.reduced_body import PosedReducedBody, FitVariables
+from hund_backend.descent.reduced_body import FitVariables, PosedReducedBody
 from hund_backend.descent.targets import NUM_KEYPOINTS
-from hund_backend.prior.coordinates import log_jacobian
+from hund_backend.prior.coordinates import inverse_right_jacobian
 
 STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
 
 
 def linearize(
-    objective: Energy, posture: FitVariables, slopes: JacobianCache | None = None
+    objective: Energy, variables: FitVariables, slopes: JacobianCache | None = None
 ) -> NormalEquations:
     """Hessian (without second derivatives of residuals) and gradient of the summed energies.
 
@@ -30,20 +30,20 @@ def linearize(
         posture: where.
         slopes: of the prior's latent, remembered over the steps of a descent.
     """
-    figure = objective.puppet.posed(posture)
-    points = objective.puppet.jacobian(figure)
+    figure = objective.reduced_body.posed(variables)
+    points = objective.reduced_body.jacobian(figure)
     equations = NormalEquations.zeros(
-        len(posture.translation), points.shape[-1], len(posture.betas), points
+        len(variables.translation), points.shape[-1], len(variables.betas), points
     )
-    builds = objective.puppet.betas_jacobian(figure) if objective.solves_betas else None
+    builds = objective.reduced_body.betas_jacobian(figure) if objective.solves_betas else None
     _add_keypoints(equations, objective, figure, points, builds)
     _add_landmarks(equations, objective, figure, points, builds)
     if objective.shown is not None:
-        _add_alignment(equations, objective, posture, figure)
+        _add_alignment(equations, objective, variables, figure)
     if objective.rigid:  # terms that know nothing of place and orientation do not change
         equations.hold_pose()
         return equations
-    pose = objective.puppet.pose(posture)
+    pose = objective.reduced_body.pose(variables)
     slopes = slopes or JacobianCache(objective.prior)
     moved = _by_unknowns(objective, slopes.at(pose))
     latents = objective.prior.latent(pose)
@@ -51,20 +51,20 @@ def linearize(
     by_latent = weights[:, None] * latents
     rows = weights[:, None, None].sqrt() * moved
     equations.hessian += rows.mT @ rows
-    _add_limits(equations, objective, posture)
+    _add_limits(equations, objective, variables)
     if objective.anchor is not None:
-        _add_anchor(equations, objective, posture)
+        _add_anchor(equations, objective, variables)
     if builds is not None:
-        _add_build(equations, objective, posture)
+        _add_build(equations, objective, variables)
     if objective.is_coupled:
         equations.couple()
         _add_motion(equations, objective, figure, points)
         if objective.turning_weight > 0:
-            _add_turning(equations, objective, posture)
+            _add_turning(equations, objective, variables)
     if objective.follows_dynamics:
         by_latent = by_latent + _add_dynamics(equations, objective, latents, moved)
-    by_stretch = -objective.config.prior_volume * weights
-    pulled = pulled_back(objective.prior, pose, by_latent, by_stretch)
+    by_log_det = -objective.config.prior_volume * weights
+    pulled = pulled_back(objective.prior, pose, by_latent, by_log_det)
     equations.gradient += _by_unknowns(objective, pulled)
     equations.hold_frames(objective.frozen)
     return equations
@@ -105,19 +105,19 @@ def _add_landmarks(
     _, weights = losses.geman_mcclure(squares, config.landmark_cutoff)
     weights = config.landmarks * seen.confidence * weights
 
-    def centred(jacobian: Tensor) -> Tensor:
+    def hip_centered(jacobian: Tensor) -> Tensor:
         hips = jacobian[:, losses.HIPS, :, :].mean(1, keepdim=True)
         return (jacobian[:, :NUM_KEYPOINTS] - hips) / config.landmark_noise
 
-    moved = None if builds is None else centred(builds)
-    equations.add(residuals / config.landmark_noise, centred(points), weights, moved)
+    moved = None if builds is None else hip_centered(builds)
+    equations.add(residuals / config.landmark_noise, hip_centered(points), weights, moved)
 
 
 def _add_alignment(
-    equations: NormalEquations, objective: Energy, posture: FitVariables, figure: PosedReducedBody
+    equations: NormalEquations, objective: Energy, variables: FitVariables, figure: PosedReducedBody
 ) -> None:
-    surface, puppet, spots = objective.surface, objective.puppet, objective.shown.spots
-    seen, betas = objective.targets.parts, posture.betas
+    surface, reduced_body, spots = objective.surface, objective.reduced_body, objective.shown.spots
+    seen, betas = objective.targets.parts, variables.betas
     points = surface.places(spots, figure, betas)
     places = project(points, seen.camera)
     slope, stiffness = alignment.pulls(places, objective.shown, seen, *objective.kernels)
@@ -136,10 +136,10 @@ def _add_alignment(
     directions = factor.mT @ _projection_jacobian(points[frame, chosen], seen.camera)
     builds = None
     if objective.solves_betas:
-        builds = surface.betas_rows(spots, puppet, figure, directions)
+        builds = surface.betas_rows(spots, reduced_body, figure, directions)
     equations.add(
         residuals,
-        surface.rows(spots, puppet, figure, betas, directions),
+        surface.rows(spots, reduced_body, figure, betas, directions),
         torch.ones_like(strength),
         builds,
     )
@@ -149,9 +149,9 @@ def _by_unknowns(
     objective: Energy, slopes: Float[Tensor, "*batch moved 3"]
 ) -> Float[Tensor, "*batch unknowns"]:
     """Derivatives by the prior's joints among those by all unknowns."""
-    prior, puppet = objective.prior, objective.puppet
-    full = slopes.new_zeros(*slopes.shape[:-2], 3 * len(puppet.moved) + 3)
-    columns = [puppet.moved.index(joint + 1) for joint in prior.joints]
+    prior, reduced_body = objective.prior, objective.reduced_body
+    full = slopes.new_zeros(*slopes.shape[:-2], 3 * len(reduced_body.moved) + 3)
+    columns = [reduced_body.moved.index(joint + 1) for joint in prior.joints]
     full[..., :-3].unflatten(-1, (-1, 3))[..., columns, :] = slopes
     return full
 
@@ -183,12 +183,12 @@ def _add_dynamics(
     return gradient
 
 
-def _add_limits(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
-    limits, puppet = objective.limits, objective.puppet
-    pose = puppet.pose(posture)
+def _add_limits(equations: NormalEquations, objective: Energy, variables: FitVariables) -> None:
+    limits, reduced_body = objective.limits, objective.reduced_body
+    pose = reduced_body.pose(variables)
     excess = limits.excess(pose) / objective.config.limit_noise
     jacobian = limits.excess_jacobian(pose) / objective.config.limit_noise
-    columns = [puppet.moved.index(joint + 1) for joint in limits.joints]
+    columns = [reduced_body.moved.index(joint + 1) for joint in limits.joints]
     weight = objective.config.limits
     equations.add_to_joints(
         columns,
@@ -197,19 +197,19 @@ def _add_limits(equations: NormalEquations, objective: Energy, posture: FitVaria
     )
 
 
-def _add_anchor(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
-    strayed = objective.anchor.strayed(posture.rotations)
-    precision, jacobian = objective.anchor_precision(), log_jacobian(strayed)
+def _add_anchor(equations: NormalEquations, objective: Energy, variables: FitVariables) -> None:
+    deviation = objective.anchor.deviation(variables.rotations)
+    precision, jacobian = objective.anchor_precision(), inverse_right_jacobian(deviation)
     weighted = precision[..., None, None] * jacobian.mT
     equations.add_to_joints(
-        list(range(strayed.shape[1])), weighted @ jacobian, (weighted @ strayed[..., None])[..., 0]
+        list(range(deviation.shape[1])), weighted @ jacobian, (weighted @ deviation[..., None])[..., 0]
     )
 
 
-def _add_build(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
-    weight = objective.config.build * len(posture.rotations)
+def _add_build(equations: NormalEquations, objective: Energy, variables: FitVariables) -> None:
+    weight = objective.config.build * len(variables.rotations)
     equations.betas_hessian.diagonal().add_(weight)
-    equations.betas_gradient.add_(weight * posture.betas)
+    equations.betas_gradient.add_(weight * variables.betas)
 
 
 def _add_motion(
@@ -234,15 +234,15 @@ def _add_motion(
     equations.add_in_time(residuals, shifted)
 
 
-def _add_turning(equations: NormalEquations, objective: Energy, posture: FitVariables) -> None:
+def _add_turning(equations: NormalEquations, objective: Energy, variables: FitVariables) -> None:
     config, fps = objective.config, objective.fps
     scale = fps**2 / config.turning_noise
-    steps = losses.turns(posture.rotations)
+    steps = losses.turns(variables.rotations)
     residuals = (steps[1:] - steps[:-1]) * scale
     _, weights = losses.charbonnier(residuals.square().sum(-1), config.turning_cutoff)
     rows = (objective.turning_weight * weights).sqrt()[..., None]
     # ω_t = log(R_tᵀ R_{t+1}): a step δ_{t+1} enters by the right Jacobian, δ_t by minus the left.
-    ahead, behind = log_jacobian(steps), -log_jacobian(-steps)
+    ahead, behind = inverse_right_jacobian(steps), -inverse_right_jacobian(-steps)
     shifted = [-behind[:-1], behind[1:] - ahead[:-1], ahead[1:]]
     shifted = [rows[..., None] * scale * block for block in shifted]
     equations.add_to_joints_in_time(rows * residuals, shifted)

@@ -208,7 +208,7 @@ def _banded_solution(
 class Descent:
     """The outcome of a minimisation."""
 
-    posture: FitVariables
+    variables: FitVariables
     energies: Float[Tensor, "frames terms"]
     converged: Bool[Tensor, " groups"]
 
@@ -216,7 +216,7 @@ class Descent:
 def minimize(
     energies_of: Callable[[FitVariables], Float[Tensor, "frames terms"]],
     equations_of: Callable[[FitVariables], NormalEquations],
-    posture: FitVariables,
+    variables: FitVariables,
     groups: Int[Tensor, " frames"],
     config: SolverConfig,
     report: Callable[[], None],
@@ -238,17 +238,17 @@ def minimize(
         with_betas: whether the betas move too, which needs a single group.
     """
     num_groups = int(groups.max()) + 1
-    damping = torch.full((num_groups,), config.damping, dtype=posture.translation.dtype)
-    energies = energies_of(posture)
+    damping = torch.full((num_groups,), config.damping, dtype=variables.translation.dtype)
+    energies = energies_of(variables)
     totals = _group_sums(energies, groups, num_groups)
     converged = torch.zeros(num_groups, dtype=torch.bool)
     equations = None
     for _ in range(config.iterations):
         report()
         if equations is None:
-            equations = equations_of(posture)
+            equations = equations_of(variables)
         step, betas_step = solved(equations, damping[groups], config, with_betas=with_betas)
-        candidate = posture.moved(step, betas_step)
+        candidate = variables.moved(step, betas_step)
         new_energies = energies_of(candidate)
         new_totals = _group_sums(new_energies, groups, num_groups)
         better = new_totals < totals
@@ -258,13 +258,13 @@ def minimize(
         # A refused step with heavy damping has nowhere to go either.
         converged |= (better & (gain < config.tolerance)) | (~better & (damping > 1e3))
         if better.any():
-            posture = _chosen(better[groups], candidate, posture, with_betas=with_betas)
+            variables = _chosen(better[groups], candidate, variables, with_betas=with_betas)
             energies = torch.where(better[groups, None], new_energies, energies)
             totals = torch.where(better, new_totals, totals)
             equations = None
         if converged.all():
             break
-    return Descent(posture=posture, energies=energies, converged=converged)
+    return Descent(variables=variables, energies=energies, converged=converged)
 
 
 def _group_sums(
@@ -274,11 +274,15 @@ def _group_sums(
 
 
 def _chosen(
-    chosen: Bool[Tensor, " frames"], candidate: FitVariables, posture: FitVariables, *, with_betas: bool
+    chosen: Bool[Tensor, " frames"],
+    candidate: FitVariables,
+    variables: FitVariables,
+    *,
+    with_betas: bool,
 ) -> FitVariables:
     """The candidate in the chosen frames, the posture elsewhere."""
     return FitVariables(
-        torch.where(chosen[:, None, None, None], candidate.rotations, posture.rotations),
-        torch.where(chosen[:, None], candidate.translation, posture.translation),
-        candidate.betas if with_betas else posture.betas,
+        torch.where(chosen[:, None, None, None], candidate.rotations, variables.rotations),
+        torch.where(chosen[:, None], candidate.translation, variables.translation),
+        candidate.betas if with_betas else variables.betas,
     )

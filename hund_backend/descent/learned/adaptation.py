@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hund_backend.descent.fit.pose_anchor import doubts
+from hund_backend.descent.fit.pose_anchor import unobserved_fraction
 from hund_backend.descent.learned.hund import BATCH, Hund, Step
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.meta_loss import meta_loss
@@ -172,7 +172,7 @@ def lesson_loss(
     last = steps[-1]
     apart = (last.numbers.betas - last.numbers.betas.mean(0)).square().mean()
     moved = (last.posed.rotations[:, 1:] - known).square().mean((-1, -2))
-    strayed = (doubts(seen.confidence)[:, 1:] * moved).mean()
+    strayed = (unobserved_fraction(seen.confidence)[:, 1:] * moved).mean()
     learned = meta_loss(losses, "sum", start=config.start, progress=config.progress)
     return learned + config.build * apart + config.anchor * strayed
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
-from hund_backend.descent.learned.inputs import NetworkInputs, centred
-from hund_backend.descent.learned.state_decoder import StateVector, Posed
+from hund_backend.descent.learned.inputs import NetworkInputs, hip_centered
+from hund_backend.descent.learned.state_decoder import Posed, StateVector
 from hund_backend.descent.reduced_body import REDUCED_JOINTS
-from hund_backend.descent.targets import keypoint_shares
+from hund_backend.descent.targets import keypoint_weights
 
 TERMS = ("keypoints", "landmarks", "prior", "build", "parts")
 NEAR = 0.1  # metres: what is nearer to the camera is taken to be there
@@ -83,7 +83,7 @@ class EvidenceLoss(nn.Module):
         self.register_buffer("mixing", mixing, persistent=False)
         self.register_buffer("own", own, persistent=False)
         self.register_buffer("other", torch.tensor(PART_MIRROR)[own], persistent=False)
-        self.register_buffer("shares", keypoint_shares(), persistent=False)
+        self.register_buffer("shares", keypoint_weights(), persistent=False)
 
     @property
     def size(self) -> int:
@@ -96,7 +96,7 @@ class EvidenceLoss(nn.Module):
         depth = posed.points[..., 2:].clamp(min=NEAR)
         rays = posed.points[..., :2] / depth / seen.span[:, None, None]
         missed = rays - seen.keypoints
-        apart = centred(posed.points) - seen.landmarks
+        apart = hip_centered(posed.points) - seen.landmarks
         weights = seen.confidence * self.shares
         total = weights.sum(-1) + 1
         distance = (missed.square().sum(-1) + config.rounding**2).sqrt() - config.rounding

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.evidence_loss import EvidenceLoss, LossValues, LossConfig
+from hund_backend.descent.learned.evidence_loss import EvidenceLoss, LossConfig, LossValues
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.stages import ContextNetwork, DescentStage
-from hund_backend.descent.learned.state_decoder import StateDecoder, StateVector, Posed
+from hund_backend.descent.learned.state_decoder import Posed, StateDecoder, StateVector
 from hund_backend.descent.state import State
 from hund_backend.errors import BadInputError
 from hund_backend.prior.pose_flow import PoseFlow

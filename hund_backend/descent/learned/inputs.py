@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.descent.losses import HIPS
-from hund_backend.descent.targets import BONES, SCALES
+from hund_backend.descent.targets import BONES, LANDMARK_SCALE_RANGE
 from hund_backend.perception.blazepose import NUM_FEATURES
 from hund_backend.perception.crops import camera_from_crop, crop_from_image, image_from_crop, move
 from hund_backend.perception.evidence import Evidence
@@ -64,7 +64,7 @@ class NetworkInputs:
         seen = evidence.observed
         lengths = bone_length(torch.from_numpy(evidence.world_landmarks.astype(np.float64)))
         usual = lengths[seen & (lengths > 0).numpy()]
-        scale = float((bones / usual.median()).clamp(*SCALES)) if len(usual) else 1.0
+        scale = float((bones / usual.median()).clamp(*LANDMARK_SCALE_RANGE)) if len(usual) else 1.0
         told = cls.seen_by(
             evidence.keypoints[..., :2],
             evidence.keypoints[..., 2] * seen[:, None],
@@ -148,7 +148,7 @@ def bone_length(places: Float[Tensor, "*batch keypoints 3"]) -> Float[Tensor, "*
     return sum((places[..., a, :] - places[..., b, :]).norm(dim=-1) for a, b in BONES)
 
 
-def centred(places: Float[Tensor, "*batch keypoints 3"]) -> Float[Tensor, "*batch keypoints 3"]:
+def hip_centered(places: Float[Tensor, "*batch keypoints 3"]) -> Float[Tensor, "*batch keypoints 3"]:
     """Places from the mid-hip."""
     return places - places[..., HIPS, :].mean(-2, keepdim=True)
 

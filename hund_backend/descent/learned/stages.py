@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.descent.learned.evidence_loss import TERMS, LossValues
 from hund_backend.descent.learned.inputs import MAP_SIZE, NetworkInputs
-from hund_backend.descent.learned.state_decoder import StateVector, Posed
+from hund_backend.descent.learned.state_decoder import Posed, StateVector
 from hund_backend.descent.targets import NUM_KEYPOINTS
 from hund_backend.perception.blazepose import NUM_FEATURES
 

@@ -18,8 +18,8 @@ from hund_backend.descent.learned.inputs import bone_length
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, ReducedBody
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import NUM_KEYPOINTS
-from hund_backend.prior.augmented_sixd import sixd_of
-from hund_backend.prior.light_flow import LightFlow, unbent
+from hund_backend.prior.augmented_sixd import rotations_to_sixd
+from hund_backend.prior.light_flow import LightFlow, inverse_activation
 from hund_backend.prior.pose_flow import PoseFlow
 
 BETAS = 16
@@ -73,17 +73,17 @@ class StateDecoder(nn.Module):
             through_flow: or else latents are the white 6D numbers before the flow.
         """
         super().__init__()
-        puppet = ReducedBody.from_body(body)
+        reduced_body = ReducedBody.from_body(body)
         assert isinstance(prior.flow, LightFlow)
         assert prior.joints == tuple(JOINT_INDEX[name] - 1 for name in REDUCED_JOINTS[1:])
-        self.parents, self.moved = puppet.parents, puppet.moved
+        self.parents, self.moved = reduced_body.parents, reduced_body.moved
         self.latent = prior.config.features
         self.numbers = self.latent + BETAS + 6 + 3
-        self._keep("homes", _homes(puppet.offsets, self.parents))
-        self._keep("home_basis", _homes(puppet.offset_basis, self.parents))
-        self._keep("anchors", puppet.anchors[:NUM_KEYPOINTS].flatten())
-        self._keep("anchor_basis", puppet.anchor_basis[:, :NUM_KEYPOINTS].flatten(1))
-        self._keep("masses", puppet.masses[:NUM_KEYPOINTS])
+        self._keep("homes", _homes(reduced_body.offsets, self.parents))
+        self._keep("home_basis", _homes(reduced_body.offset_basis, self.parents))
+        self._keep("anchors", reduced_body.point_offsets[:NUM_KEYPOINTS].flatten())
+        self._keep("anchor_basis", reduced_body.point_offset_basis[:, :NUM_KEYPOINTS].flatten(1))
+        self._keep("masses", reduced_body.joint_weights[:NUM_KEYPOINTS])
         self._keep("mean", prior.mean)
         self._keep("unwhitening", torch.linalg.inv(prior.whitening.double()).T)
         self._keep("whitening", prior.whitening.T)
@@ -97,17 +97,17 @@ class StateDecoder(nn.Module):
         self.register_buffer(name, values.detach().float().contiguous(), persistent=False)
 
     def _keep_flow(self, flow: LightFlow | None) -> None:
-        layers = len(flow.triangles) if flow is not None else 0
+        layers = len(flow.lu_factors) if flow is not None else 0
         forward = torch.zeros(layers, self.latent, self.latent, dtype=torch.float64)
         for layer in range(layers):
-            triangles = flow.triangles[layer].detach().double()
-            upper = triangles.triu(1) + torch.eye(self.latent)
-            forward[layer] = (triangles.tril() @ upper).T
+            lu_factors = flow.lu_factors[layer].detach().double()
+            upper = lu_factors.triu(1) + torch.eye(self.latent)
+            forward[layer] = (lu_factors.tril() @ upper).T
         self._keep("forward_matrices", forward)
         self._keep("inverse_matrices", torch.linalg.inv(forward))
         self._keep("shifts", flow.shifts if layers else self.mean[None, :0])
         self._keep(
-            "bends", flow.steepest * torch.tanh(flow.bends) if layers else self.mean[None, :0]
+            "bends", flow.max_slope * torch.tanh(flow.bends) if layers else self.mean[None, :0]
         )
 
     def forward(self, numbers: StateVector, span: Float[Tensor, " batch"]) -> Posed:
@@ -124,13 +124,13 @@ class StateDecoder(nn.Module):
         betas: Float[Tensor, "batch betas"],
     ) -> Posed:
         """The body in a pose of the moved joints."""
-        homes = self.homes + torch.einsum("nb,bjx->njx", betas, self.home_basis)
-        orientations, joints = forward_kinematics(rotations, homes, self.parents)
+        rest_joints = self.rest_joints + torch.einsum("nb,bjx->njx", betas, self.rest_joint_basis)
+        orientations, joints = forward_kinematics(rotations, rest_joints, self.parents)
         joints = joints + (translation - joints[:, 0])[:, None]
-        anchors = (self.anchors + betas @ self.anchor_basis).view(
+        point_offsets = (self.point_offsets + betas @ self.point_offset_basis).view(
             len(betas), NUM_KEYPOINTS, 3 * len(self.moved)
         )
-        points = anchors @ orientations.mT.flatten(1, 2) + self.masses @ joints
+        points = point_offsets @ orientations.mT.flatten(1, 2) + self.joint_weights @ joints
         return Posed(rotations, joints, points)
 
     def sixd(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
@@ -138,7 +138,7 @@ class StateDecoder(nn.Module):
         values = latent
         for layer in reversed(range(len(self.inverse_matrices))):
             if layer < len(self.bends):
-                values = unbent(values, self.bends[layer])
+                values = inverse_activation(values, self.bends[layer])
             values = (values - self.shifts[layer]) @ self.inverse_matrices[layer]
         return values @ self.unwhitening + self.mean
 
@@ -147,7 +147,7 @@ class StateDecoder(nn.Module):
     ) -> Float[Tensor, "batch latent"]:
         """The latent of a pose of the moved joints, the pelvis left out."""
         rotations = rotations[:, 1:]
-        sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
+        sixd = rotations_to_sixd(rotations, torch.zeros_like(rotations[..., 0]))
         if len(self.forward_matrices):
             return prior.encode(sixd)[0]
         return (sixd - self.mean) @ self.whitening
@@ -212,7 +212,7 @@ def _homes(
     offsets: Float[Tensor, "*builds joints 3"], parents: tuple[int, ...]
 ) -> Float[Tensor, "*builds joints 3"]:
     """Rest positions of joints from their offsets to their parents."""
-    homes = [offsets[..., 0, :]]
+    rest_joints = [offsets[..., 0, :]]
     for joint, parent in enumerate(parents[1:], start=1):
-        homes.append(homes[parent] + offsets[..., joint, :])
-    return torch.stack(homes, dim=-2)
+        rest_joints.append(rest_joints[parent] + offsets[..., joint, :])
+    return torch.stack(rest_joints, dim=-2)

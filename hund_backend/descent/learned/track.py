@@ -29,7 +29,7 @@ from hund_backend.descent.targets import NUM_KEYPOINTS, Targets
 from hund_backend.perception.evidence import Evidence
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.prior.smoothing import filled, smoothed
+from hund_backend.prior.smoothing import fill_gaps, smooth_latents
 
 CONTEXT = 2  # frames before and after a gap: those that its steps start from and lead to
 
@@ -84,14 +84,14 @@ def descend(
     prior = copy.deepcopy(prior).to("cpu")
     dynamics = None if dynamics is None else copy.deepcopy(dynamics).to("cpu")
     state = _steady(stages, evidence, prior, dynamics, fps, config)
-    puppet = ReducedBody.from_body(body)
-    targets = Targets.of(evidence, intrinsics, puppet)
-    posture = _placed(state, targets, puppet, evidence.observed, fps, config)
-    points = puppet.posed(posture).points[:, :NUM_KEYPOINTS]
+    reduced_body = ReducedBody.from_body(body)
+    targets = Targets.of(evidence, intrinsics, reduced_body)
+    variables = _placed(state, targets, reduced_body, evidence.observed, fps, config)
+    points = reduced_body.posed(variables).points[:, :NUM_KEYPOINTS]
     missed = keypoint_residuals(points, targets.intrinsics, targets.pixels, targets.crop_side)
     confidence = torch.from_numpy(evidence.keypoints[..., 2] * evidence.observed[:, None])
     return DescentResult(
-        state=replace(state, root_translation=posture.translation.float()),
+        state=replace(state, root_translation=variables.translation.float()),
         stages=stages,
         stage_losses=told.terms.cpu(),
         terms=TERMS,
@@ -124,17 +124,17 @@ def _steady(
 def _placed(
     state: State,
     targets: Targets,
-    puppet: ReducedBody,
+    reduced_body: ReducedBody,
     observed: Bool[np.ndarray, " frames"],
     fps: float,
     config: TrackConfig,
 ) -> FitVariables:
     """The body of all frames where the keypoints are, without jitter."""
     rotations = torch.cat((state.global_orient[:, None], state.pose), dim=1)
-    rotations = rotations[:, list(puppet.moved)].double()
+    rotations = rotations[:, list(reduced_body.moved)].double()
     place, betas = state.root_translation.double(), state.betas[0].double()
     if config.sight_bound:
-        place = placed(rotations, targets, puppet, betas).translation
+        place = placed(rotations, targets, reduced_body, betas).translation
     if len(place) > 2:
         place = _steady_place(place, observed, fps, config)
     return FitVariables(rotations, place, betas)
@@ -160,7 +160,7 @@ def _steady_poses(
     """Poses that hang together; what was not seen is what the dynamics find likely."""
     if dynamics is not None and config.likely:
         trust = observed.float() / config.latent_noise**2
-        latents = smoothed(dynamics, prior.latent(pose), trust, fps=fps, iterations=1)
+        latents = smooth_latents(dynamics, prior.latent(pose), trust, fps=fps, iterations=1)
         return prior.pose(latents)
     pose, joints, seen = pose.clone(), list(prior.joints), observed.numpy()
     for joint in joints:
@@ -171,7 +171,7 @@ def _steady_poses(
         for gap in _gaps(observed):
             around = slice(max(gap.start - CONTEXT, 0), gap.stop + CONTEXT)
             latents = prior.latent(pose[around])
-            pose[around] = prior.pose(filled(dynamics, latents, ~observed[around], fps=fps))
+            pose[around] = prior.pose(fill_gaps(dynamics, latents, ~observed[around], fps=fps))
     return pose
 
 

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from builders import CAMERA, evidence_of, pa_mpjpe_mm, random_posture, with_parts
+from builders import CAMERA, evidence_of, pa_mpjpe_mm, random_variables, with_parts
 
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
@@ -45,7 +45,7 @@ def low():
 
 
 @pytest.fixture(scope="module")
-def puppet():
+def reduced_body():
     return ReducedBody.from_body(BodyModel.load("keypoints"))
 
 
@@ -55,20 +55,20 @@ def surface(low):
 
 
 @pytest.fixture(scope="module")
-def truth(puppet):
-    posture = random_posture(puppet, FRAMES, seed=3, spread=0.2)
-    posture.rotations[:, 0] = torch.diag(torch.tensor([1.0, -1, -1]).double())
-    return posture
+def truth(reduced_body):
+    variables = random_variables(reduced_body, FRAMES, seed=3, spread=0.2)
+    variables.rotations[:, 0] = torch.diag(torch.tensor([1.0, -1, -1]).double())
+    return variables
 
 
-def seen_from(puppet, posture, turn=0.0, shift=(0.0, 0.0)):
+def seen_from(reduced_body, variables, turn=0.0, shift=(0.0, 0.0)):
     """Evidence of a posture with its exact part maps, in turned crops, pictures moved."""
-    evidence = evidence_of(puppet, posture)
+    evidence = evidence_of(reduced_body, variables)
     evidence.keypoints[..., :2] += shift
     evidence.crops[:, :2] += shift
     evidence.crops[:, 3] = turn
     evidence.crops[:, 2] *= 1.2
-    return with_parts(evidence, puppet, posture, camera_of(shift))
+    return with_parts(evidence, reduced_body, variables, camera_of(shift))
 
 
 def camera_of(shift=(0.0, 0.0)):
@@ -78,13 +78,13 @@ def camera_of(shift=(0.0, 0.0)):
 
 
 @pytest.fixture(scope="module")
-def objective(low, surface, puppet, truth):
+def objective(low, surface, reduced_body, truth):
     """An objective that has parts, exact ones, and nothing but parts and silhouette."""
-    evidence = seen_from(puppet, truth, turn=0.4)
-    targets = Targets.of(evidence, camera_of(), puppet)
+    evidence = seen_from(reduced_body, truth, turn=0.4)
+    targets = Targets.of(evidence, camera_of(), reduced_body)
     targets = dataclasses.replace(targets, parts=ObservedParts.of(evidence, camera_of()))
     return Energy(
-        puppet=puppet,
+        reduced_body=reduced_body,
         prior=GaussianPrior.load().double(),
         limits=JointLimits(torch.float64),
         targets=targets,
@@ -93,27 +93,27 @@ def objective(low, surface, puppet, truth):
     )
 
 
-def wronged(posture, by=0.1, seed=0):
+def wronged(variables, by=0.1, seed=0):
     """The posture with every joint turned a little, and moved."""
     generator = torch.Generator().manual_seed(seed)
-    step = by * torch.randn(len(posture.rotations), 69, generator=generator).double()
+    step = by * torch.randn(len(variables.rotations), 69, generator=generator).double()
     step[:, -3:] *= 0.3
-    return posture.moved(step, torch.zeros_like(posture.betas))
+    return variables.moved(step, torch.zeros_like(variables.betas))
 
 
-def test_the_surface_is_the_bodys(low, surface, puppet, truth):
+def test_the_surface_is_the_bodys(low, surface, reduced_body, truth):
     double = BodyModel.load("low").double()
     posed = double(
-        puppet.pose(truth),
+        reduced_body.pose(truth),
         truth.betas.expand(FRAMES, -1),
         global_orient=truth.rotations[:, 0],
         root_translation=truth.translation,
     )
-    vertices = surface.posed(puppet.posed(truth), truth.betas)
+    vertices = surface.posed(reduced_body.posed(truth), truth.betas)
     torch.testing.assert_close(vertices, posed.vertices)
     faces = torch.arange(0, 600, 7).expand(FRAMES, -1)
     barycentrics = torch.tensor([0.2, 0.3, 0.5]).double().expand(*faces.shape, 3)
-    places = surface.places(surface.spots(faces, barycentrics), puppet.posed(truth), truth.betas)
+    places = surface.places(surface.spots(faces, barycentrics), reduced_body.posed(truth), truth.betas)
     corners = posed.vertices[:, low.faces[faces[0]]]
     blend = (barycentrics[..., None] * corners).sum(-2)
     assert (places - blend).norm(dim=-1).max() < 0.004  # metres: weights are blended, not places
@@ -159,11 +159,11 @@ def test_the_hessian_has_no_negative_directions(objective, truth):
     assert torch.linalg.eigvalsh(hessian).min() > -1e-6 * hessian.abs().max()
 
 
-def lengths(objective, posture):
+def lengths(objective, variables):
     """Mean distances left by the three terms, in cells of the map."""
-    looking = objective.looking(posture)
+    looking = objective.looking(variables)
     seen, shown = looking.targets.parts, looking.shown
-    points = looking.surface.places(shown.spots, looking.puppet.posed(posture), posture.betas)
+    points = looking.surface.places(shown.spots, looking.reduced_body.posed(variables), variables.betas)
     places = project(points, seen.camera)
     gaps = alignment.part_gaps(places, shown, seen)
     means = [(gap.weights * gap.lengths).sum() / gap.weights.sum() for gap in gaps]
@@ -187,12 +187,12 @@ def test_descending_on_parts_alone_brings_the_body_home(objective, truth):
         looking = objective.looking(here)
         here = minimize(
             looking.energies,
-            lambda posture, looking=looking: linearize(looking, posture),
+            lambda variables, looking=looking: linearize(looking, variables),
             here,
             groups,
             SolverConfig(iterations=5),
             lambda: None,
-        ).posture
+        ).variables
     assert lengths(objective, here)[:2].sum() < 0.2 * start
 
 
@@ -208,8 +208,8 @@ def same(result, other):
     return all(torch.equal(first, second) for first, second in values)
 
 
-def test_parts_without_a_weight_change_nothing(low, surface, puppet, truth):
-    with_parts = seen_from(puppet, truth)
+def test_parts_without_a_weight_change_nothing(low, surface, reduced_body, truth):
+    with_parts = seen_from(reduced_body, truth)
     plain = dataclasses.replace(with_parts, parts=None)
     off = EnergyConfig()
     reference = fitted(low, plain, off, skin=False)
@@ -218,8 +218,8 @@ def test_parts_without_a_weight_change_nothing(low, surface, puppet, truth):
     assert (reference.stage_losses[..., -2:] == 0).all()
 
 
-def test_a_fit_reports_what_parts_cost(low, surface, puppet, truth):
-    result = fitted(low, seen_from(puppet, truth), BOTH)
+def test_a_fit_reports_what_parts_cost(low, surface, reduced_body, truth):
+    result = fitted(low, seen_from(reduced_body, truth), BOTH)
     assert result.terms[-2:] == ("parts", "silhouette")
     costs = result.stage_losses[..., -2:].mean(0)
     assert (costs[0] > 0).all()
@@ -228,10 +228,10 @@ def test_a_fit_reports_what_parts_cost(low, surface, puppet, truth):
 
 @pytest.mark.parametrize("size", [1.0, 2.0])
 def test_where_in_its_frame_and_how_large_a_picture_is_does_not_matter(
-    objective, low, surface, puppet, truth, size
+    objective, low, surface, reduced_body, truth, size
 ):
     shift = (12.0, -7.0)
-    evidence = seen_from(puppet, truth, turn=0.4, shift=shift)
+    evidence = seen_from(reduced_body, truth, turn=0.4, shift=shift)
     crops = evidence.crops * (size, size, size, 1)
     camera = np.diag([size, size, 1.0]) @ camera_of(shift)
     parts = ObservedParts.of(dataclasses.replace(evidence, crops=crops), camera)
@@ -243,9 +243,9 @@ def test_where_in_its_frame_and_how_large_a_picture_is_does_not_matter(
     torch.testing.assert_close(*energies, rtol=0.03, atol=0)
 
 
-def test_parts_pull_exchanged_limbs_back(low, surface, puppet, truth):
+def test_parts_pull_exchanged_limbs_back(low, surface, reduced_body, truth):
     """Keypoints that call the left leg the right one are outvoted by the parts."""
-    evidence = seen_from(puppet, truth)
+    evidence = seen_from(reduced_body, truth)
     order = np.arange(33)
     for name in ("knee", "ankle", "heel", "foot_index"):
         places = [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
@@ -259,8 +259,8 @@ def test_parts_pull_exchanged_limbs_back(low, surface, puppet, truth):
     def error(energy):
         state = fitted(low, wrong, energy).state
         posed = state.posed(low)
-        joints = posed.joints[:, list(puppet.moved)]
-        return pa_mpjpe_mm(joints, puppet.posed(truth).joints).mean()
+        joints = posed.joints[:, list(reduced_body.moved)]
+        return pa_mpjpe_mm(joints, reduced_body.posed(truth).joints).mean()
 
     assert error(dataclasses.replace(BOTH, parts=5.0)) < 0.85 * error(EnergyConfig())
 
@@ -273,7 +273,7 @@ def test_a_part_that_is_not_seen_asks_for_nothing(objective, truth):
     worth, confidence = seen.worth.clone(), seen.confidence.clone()
     worth[:, part], confidence[:, part] = 0, 0
     hidden = dataclasses.replace(seen, worth=worth, confidence=confidence)
-    figure = looking.puppet.posed(wronged(truth))
+    figure = looking.reduced_body.posed(wronged(truth))
     points = looking.surface.places(looking.shown.spots, figure, truth.betas)
     places = project(points, seen.camera)
     all_gaps = [alignment.part_gaps(places, looking.shown, each) for each in (seen, hidden)]
@@ -283,8 +283,8 @@ def test_a_part_that_is_not_seen_asks_for_nothing(objective, truth):
         torch.testing.assert_close(with_it.weights[:, :part], without.weights[:, :part])
 
 
-def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, puppet):
-    evidence = seen_from(puppet, truth)
+def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, reduced_body):
+    evidence = seen_from(reduced_body, truth)
     nobody = np.zeros((FRAMES, 15, 64, 64), np.float32)
     nobody[:, 0] = 1
     blind = dataclasses.replace(
@@ -299,8 +299,8 @@ def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, puppet):
     assert (blind.looking(here).energies(here)[:, -2:] == 0).all()
 
 
-def test_what_lies_beyond_the_picture_pulls_nowhere(low, surface, puppet, truth):
-    evidence = seen_from(puppet, truth)
+def test_what_lies_beyond_the_picture_pulls_nowhere(low, surface, reduced_body, truth):
+    evidence = seen_from(reduced_body, truth)
     narrow = camera_of()
     narrow[:, 0, 2] = 200  # of a picture 400 px wide: half of the person is beyond it
     seen = ObservedParts.of(evidence, narrow)
@@ -332,18 +332,18 @@ def test_discs_cover_their_parts():
     assert discs.area[0, 1:4].tolist() == [35 * 20, 4 * 50, 1]
 
 
-def maps_of(low, surface, puppet, posture, oversampling=1):
-    camera = torch.from_numpy(crop_from_image(evidence_of(puppet, posture).crops, 64) @ CAMERA)
-    vertices = surface.posed(puppet.posed(posture), posture.betas).float()
+def maps_of(low, surface, reduced_body, variables, oversampling=1):
+    camera = torch.from_numpy(crop_from_image(evidence_of(reduced_body, variables).crops, 64) @ CAMERA)
+    vertices = surface.posed(reduced_body.posed(variables), variables.betas).float()
     vertices.requires_grad_()
     maps = render_parts(low, vertices, camera.float(), (64, 64), oversampling=oversampling)
     return vertices, maps
 
 
 def test_rendering_losses_are_nothing_for_the_same_and_one_for_all_else(
-    low, surface, puppet, truth
+    low, surface, reduced_body, truth
 ):
-    _, maps = maps_of(low, surface, puppet, truth)
+    _, maps = maps_of(low, surface, reduced_body, truth)
     nothing = torch.zeros_like(maps)
     nothing[:, 0] = 1
     person = 1 - maps[:, 0]
@@ -360,11 +360,11 @@ def test_rendering_losses_are_nothing_for_the_same_and_one_for_all_else(
 
 
 @pytest.mark.parametrize("loss", [rendering_loss, lambda a, b: silhouette_loss(a, 1 - b[:, 0])])
-def test_the_slope_of_a_rendering_loss_leads_home(low, surface, puppet, truth, loss):
+def test_the_slope_of_a_rendering_loss_leads_home(low, surface, reduced_body, truth, loss):
     """A person seen moved by two hundredths of the crop: the slope points from there to here."""
-    _, predicted = maps_of(low, surface, puppet, truth, oversampling=3)
-    camera = torch.from_numpy(crop_from_image(evidence_of(puppet, truth).crops, 64) @ CAMERA)
-    vertices = surface.posed(puppet.posed(truth), truth.betas).float()
+    _, predicted = maps_of(low, surface, reduced_body, truth, oversampling=3)
+    camera = torch.from_numpy(crop_from_image(evidence_of(reduced_body, truth).crops, 64) @ CAMERA)
+    vertices = surface.posed(reduced_body.posed(truth), truth.betas).float()
     for axis, sign in itertools.product((0, 1), (-1, 1)):
         shift = torch.zeros(3)
         shift[axis] = 0.03 * sign
@@ -375,8 +375,8 @@ def test_the_slope_of_a_rendering_loss_leads_home(low, surface, puppet, truth, l
         assert slope[axis] * sign > 0
 
 
-def test_cells_that_are_not_known_do_not_count(low, surface, puppet, truth):
-    _, maps = maps_of(low, surface, puppet, truth)
+def test_cells_that_are_not_known_do_not_count(low, surface, reduced_body, truth):
+    _, maps = maps_of(low, surface, reduced_body, truth)
     wrong = maps.clone()
     wrong[:, :, :32] = wrong[:, :, :32].roll(1, dims=1)
     known = torch.ones(FRAMES, 64, 64)

@@ -6,15 +6,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from builders import CAMERA, evidence_of, mini_puppet, pa_mpjpe_mm, random_posture, walk
+from builders import CAMERA, evidence_of, mini_reduced_body, pa_mpjpe_mm, random_variables, walk
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.descent import losses
-from hund_backend.descent.fit.energy import EnergyConfig, Energy
+from hund_backend.descent.fit.energy import Energy, EnergyConfig
 from hund_backend.descent.fit.fit import FitConfig, fit
 from hund_backend.descent.fit.linearization import linearize
-from hund_backend.descent.fit.pose_anchor import PoseAnchor, doubts
+from hund_backend.descent.fit.pose_anchor import PoseAnchor, unobserved_fraction
 from hund_backend.descent.fit.solver import SolverConfig
 from hund_backend.descent.fit.windows import windows
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
@@ -46,19 +46,19 @@ def body():
 
 def objective_of(prior, frames=4, noise=0.01, **changes):
     """An objective of a small puppet, and a posture that is not what was seen."""
-    puppet = mini_puppet()
-    truth = random_posture(puppet, frames, seed=1)
-    evidence = evidence_of(puppet, truth, noise=noise)
-    targets = Targets.of(evidence, np.repeat(CAMERA[None], frames, axis=0), puppet)
+    reduced_body = mini_reduced_body()
+    truth = random_variables(reduced_body, frames, seed=1)
+    evidence = evidence_of(reduced_body, truth, noise=noise)
+    targets = Targets.of(evidence, np.repeat(CAMERA[None], frames, axis=0), reduced_body)
     objective = Energy(
-        puppet=puppet,
+        reduced_body=reduced_body,
         prior=prior,
         limits=JointLimits(torch.float64),
         targets=targets,
         config=EnergyConfig(),
         **changes,
     )
-    return objective, random_posture(puppet, frames, seed=2)
+    return objective, random_variables(reduced_body, frames, seed=2)
 
 
 def some_dynamics(latent):
@@ -72,9 +72,9 @@ def some_dynamics(latent):
 
 def some_anchor(frames=4):
     """Something else was believed, some of it with doubt."""
-    believed = random_posture(mini_puppet(), frames, seed=5).rotations
-    doubt = torch.linspace(0, 1, believed[..., 0, 0].numel()).double()
-    return PoseAnchor(rotations=believed, doubt=doubt.reshape(believed.shape[:2]))
+    believed = random_variables(mini_reduced_body(), frames, seed=5).rotations
+    unobserved = torch.linspace(0, 1, believed[..., 0, 0].numel()).double()
+    return PoseAnchor(rotations=believed, unobserved=unobserved.reshape(believed.shape[:2]))
 
 
 # The build is solved while frames are independent; motion ties them once it is known.
@@ -88,12 +88,12 @@ def some_anchor(frames=4):
     ],
 )
 def test_the_written_gradient_is_autograds(changes, prior):
-    objective, posture = objective_of(prior, **changes)
-    unknowns = 3 * len(objective.puppet.parents) + 3
+    objective, variables = objective_of(prior, **changes)
+    unknowns = 3 * len(objective.reduced_body.parents) + 3
     step = torch.zeros(4, unknowns, dtype=torch.float64, requires_grad=True)
-    betas = torch.zeros_like(posture.betas).requires_grad_()
-    objective.energies(posture.moved(step, betas)).sum().backward()
-    equations = linearize(objective, posture)
+    betas = torch.zeros_like(variables.betas).requires_grad_()
+    objective.energies(variables.moved(step, betas)).sum().backward()
+    equations = linearize(objective, variables)
     assert (equations.gradient - step.grad).abs().max() < 1e-5 * step.grad.abs().max()
     if objective.solves_betas:
         gap = (equations.betas_gradient - betas.grad).abs().max()
@@ -102,30 +102,30 @@ def test_the_written_gradient_is_autograds(changes, prior):
 
 def test_the_puppet_is_the_body(body):
     """Points and joints of the puppet are those of the full model, for any build and pose."""
-    puppet = ReducedBody.from_body(body)
-    posture = random_posture(puppet, 3)
-    figure = puppet.posed(posture)
+    reduced_body = ReducedBody.from_body(body)
+    variables = random_variables(reduced_body, 3)
+    figure = reduced_body.posed(variables)
     double = BodyModel.load("keypoints").double()
     posed = double(
-        puppet.pose(posture),
-        posture.betas.expand(3, -1),
-        global_orient=posture.rotations[:, 0],
-        root_translation=posture.translation,
+        reduced_body.pose(variables),
+        variables.betas.expand(3, -1),
+        global_orient=variables.rotations[:, 0],
+        root_translation=variables.translation,
     )
-    torch.testing.assert_close(figure.joints, posed.joints[:, list(puppet.moved)])
+    torch.testing.assert_close(figure.joints, posed.joints[:, list(reduced_body.moved)])
     points = double.keypoints(posed, "blazepose")
     torch.testing.assert_close(figure.points[:, :33], points)
 
 
 def test_evidence_costs_nothing_at_the_truth(prior):
-    puppet = mini_puppet()
-    truth = random_posture(puppet, 3)
-    evidence = evidence_of(puppet, truth)
+    reduced_body = mini_reduced_body()
+    truth = random_variables(reduced_body, 3)
+    evidence = evidence_of(reduced_body, truth)
     intrinsics = np.repeat(CAMERA[None], 3, axis=0)
     objective = dataclasses.replace(
-        objective_of(prior, frames=3)[0], targets=Targets.of(evidence, intrinsics, puppet)
+        objective_of(prior, frames=3)[0], targets=Targets.of(evidence, intrinsics, reduced_body)
     )
-    assert objective.keypoint_residuals(puppet.posed(truth)).abs().max() < 1e-9
+    assert objective.keypoint_residuals(reduced_body.posed(truth)).abs().max() < 1e-9
 
 
 @pytest.mark.parametrize("kernel", [losses.geman_mcclure, losses.charbonnier])
@@ -151,15 +151,15 @@ def joints_of(body, state):
 
 @pytest.fixture(scope="module")
 def walk_and_fit(body, prior):
-    puppet = ReducedBody.from_body(body)
-    truth = walk(puppet, prior, 12)
-    return puppet, truth, fitted(body, prior, evidence_of(puppet, truth, noise=0.005))
+    reduced_body = ReducedBody.from_body(body)
+    truth = walk(reduced_body, prior, 12)
+    return reduced_body, truth, fitted(body, prior, evidence_of(reduced_body, truth, noise=0.005))
 
 
 def test_a_fit_comes_back_to_the_pose_that_was_seen(walk_and_fit, body):
-    puppet, truth, result = walk_and_fit
-    found = joints_of(body, result.state)[:, list(puppet.moved)]
-    assert pa_mpjpe_mm(found, puppet.posed(truth).joints).mean() < 40
+    reduced_body, truth, result = walk_and_fit
+    found = joints_of(body, result.state)[:, list(reduced_body.moved)]
+    assert pa_mpjpe_mm(found, reduced_body.posed(truth).joints).mean() < 40
 
 
 def test_the_energy_falls_from_stage_to_stage(walk_and_fit):
@@ -176,14 +176,14 @@ def test_confidence_is_a_confidence(walk_and_fit):
 
 
 def test_a_fit_is_deterministic(walk_and_fit, body, prior):
-    puppet, truth, result = walk_and_fit
-    again = fitted(body, prior, evidence_of(puppet, truth, noise=0.005))
+    reduced_body, truth, result = walk_and_fit
+    again = fitted(body, prior, evidence_of(reduced_body, truth, noise=0.005))
     torch.testing.assert_close(again.state.pose, result.state.pose, atol=0, rtol=0)
 
 
 def test_nothing_seen_gives_no_nan(body, prior):
-    puppet = ReducedBody.from_body(body)
-    evidence = evidence_of(puppet, walk(puppet, prior, 5))
+    reduced_body = ReducedBody.from_body(body)
+    evidence = evidence_of(reduced_body, walk(reduced_body, prior, 5))
     keypoints = evidence.keypoints.copy()
     keypoints[..., 2] = 0
     blind = dataclasses.replace(evidence, keypoints=keypoints, observed=np.zeros(5, bool))
@@ -192,9 +192,9 @@ def test_nothing_seen_gives_no_nan(body, prior):
 
 
 def test_a_bridged_gap_lies_between_its_ends(body, prior):
-    puppet = ReducedBody.from_body(body)
-    truth = walk(puppet, prior, 12)
-    evidence = evidence_of(puppet, truth)
+    reduced_body = ReducedBody.from_body(body)
+    truth = walk(reduced_body, prior, 12)
+    evidence = evidence_of(reduced_body, truth)
     observed, keypoints = np.ones(12, bool), evidence.keypoints.copy()
     observed[5:8] = False
     keypoints[5:8, :, 2] = 0
@@ -206,8 +206,8 @@ def test_a_bridged_gap_lies_between_its_ends(body, prior):
 
 def test_dynamics_fill_a_gap_with_what_they_expect(body):
     flow, dynamics = PoseFlow.load().double(), Dynamics.load(WEIGHTS_FILE).double()
-    puppet = ReducedBody.from_body(body)
-    evidence = evidence_of(puppet, walk(puppet, GaussianPrior.load().double(), 12))
+    reduced_body = ReducedBody.from_body(body)
+    evidence = evidence_of(reduced_body, walk(reduced_body, GaussianPrior.load().double(), 12))
     observed, keypoints = np.ones(12, bool), evidence.keypoints.copy()
     observed[5:8] = False
     keypoints[5:8, :, 2] = 0
@@ -224,8 +224,8 @@ def test_dynamics_fill_a_gap_with_what_they_expect(body):
 
 def test_a_clip_backwards_is_the_motion_backwards(walk_and_fit, body, prior):
     """No frame is privileged: what comes first gets no other answer than what comes last."""
-    puppet, truth, result = walk_and_fit
-    evidence = evidence_of(puppet, truth, noise=0.005)
+    reduced_body, truth, result = walk_and_fit
+    evidence = evidence_of(reduced_body, truth, noise=0.005)
     names = ("observed", "keypoints", "world_landmarks", "crops", "crop_intrinsics", "masks")
     turned = {name: getattr(evidence, name)[::-1].copy() for name in names}
     backwards = fitted(body, prior, dataclasses.replace(evidence, **turned))
@@ -234,9 +234,9 @@ def test_a_clip_backwards_is_the_motion_backwards(walk_and_fit, body, prior):
 
 
 def test_cut_into_windows_a_fit_is_that_of_the_whole(walk_and_fit, body, prior):
-    puppet, truth, result = walk_and_fit
+    reduced_body, truth, result = walk_and_fit
     cut = dataclasses.replace(QUICK, window=8, overlap=4)
-    evidence = evidence_of(puppet, truth, noise=0.005)
+    evidence = evidence_of(reduced_body, truth, noise=0.005)
     found = joints_of(body, fitted(body, prior, evidence, config=cut).state)
     assert (found - joints_of(body, result.state)).norm(dim=-1).mean() < 0.01  # metres
 
@@ -249,10 +249,10 @@ def test_what_the_report_raises_ends_a_fit(walk_and_fit, body, prior):
         if iteration == 3:
             raise CancelError
 
-    puppet, truth, _ = walk_and_fit
+    reduced_body, truth, _ = walk_and_fit
     intrinsics, threads = np.repeat(CAMERA[None], 12, axis=0), torch.get_num_threads()
     with pytest.raises(CancelError):
-        fit(evidence_of(puppet, truth), intrinsics, FPS, body, prior, QUICK, report)
+        fit(evidence_of(reduced_body, truth), intrinsics, FPS, body, prior, QUICK, report)
     assert torch.get_num_threads() == threads
 
 
@@ -265,40 +265,40 @@ def test_windows_keep_every_frame_once(frames, size, overlap):
 
 
 def test_a_step_of_nothing_moves_nothing():
-    puppet = mini_puppet()
-    posture = random_posture(puppet, 2)
-    still = posture.moved(torch.zeros(2, 69, dtype=torch.float64), torch.zeros(2).double())
+    reduced_body = mini_reduced_body()
+    variables = random_variables(reduced_body, 2)
+    still = variables.moved(torch.zeros(2, 69, dtype=torch.float64), torch.zeros(2).double())
     assert isinstance(still, FitVariables)
-    for before, after in zip(posture, still, strict=True):
+    for before, after in zip(variables, still, strict=True):
         torch.testing.assert_close(before, after)
 
 
 def test_what_hangs_on_hidden_keypoints_is_doubted():
     confidence = torch.ones(2, 33)
     confidence[:, BLAZEPOSE_NAMES.index("left_knee")] = 0
-    doubt = doubts(confidence)
+    unobserved = unobserved_fraction(confidence)
     thigh = REDUCED_JOINTS.index("ThighL")
-    assert (doubt[:, thigh] == 1).all()
+    assert (unobserved[:, thigh] == 1).all()
     others = [i for i in range(len(REDUCED_JOINTS)) if i != thigh]
-    assert doubt[:, others].abs().max() < 1e-6
+    assert unobserved[:, others].abs().max() < 1e-6
 
 
 def test_a_polish_leaves_what_nobody_sees(body, prior):
     """Legs that are never seen stay where the start had them; without the anchor they move."""
-    puppet = ReducedBody.from_body(body)
-    posture = walk(puppet, copy.deepcopy(prior).double(), 12)
-    seen = evidence_of(puppet, posture, noise=0.01)
+    reduced_body = ReducedBody.from_body(body)
+    variables = walk(reduced_body, copy.deepcopy(prior).double(), 12)
+    seen = evidence_of(reduced_body, variables, noise=0.01)
     legs = [i for i, name in enumerate(BLAZEPOSE_NAMES) if "knee" in name or i > 26]
     keypoints = seen.keypoints.copy()
     keypoints[:, legs, 2] = 0
     seen = dataclasses.replace(seen, keypoints=keypoints)
     start = State(
-        pose=puppet.pose(posture).float(),
-        betas=posture.betas.expand(12, -1).float(),
-        global_orient=posture.rotations[:, 0].float(),
-        root_translation=posture.translation.float(),
+        pose=reduced_body.pose(variables).float(),
+        betas=variables.betas.expand(12, -1).float(),
+        global_orient=variables.rotations[:, 0].float(),
+        root_translation=variables.translation.float(),
     )
-    shins = [puppet.moved[REDUCED_JOINTS.index(f"Calf{side}")] - 1 for side in "LR"]
+    shins = [reduced_body.moved[REDUCED_JOINTS.index(f"Calf{side}")] - 1 for side in "LR"]
     intrinsics, moved = np.repeat(CAMERA[None], 12, axis=0), []
     for weight in (0.0, 1.0):
         config = FitConfig(energy=EnergyConfig(anchor=weight))

@@ -34,10 +34,10 @@ def hund(prior):
 
 @pytest.fixture(scope="module")
 def seen(hund, prior):
-    puppet = ReducedBody.from_body(BodyModel.load("keypoints"))
-    posture = walk(puppet, prior, FRAMES)
+    reduced_body = ReducedBody.from_body(BodyModel.load("keypoints"))
+    variables = walk(reduced_body, prior, FRAMES)
     intrinsics = CAMERA[None].repeat(FRAMES, axis=0)
-    return NetworkInputs.of(evidence_of(puppet, posture), intrinsics, hund.decoder.bones)
+    return NetworkInputs.of(evidence_of(reduced_body, variables), intrinsics, hund.decoder.bones)
 
 
 def weights_of(hund):

@@ -45,7 +45,7 @@ def decoder(body, prior):
 
 
 @pytest.fixture(scope="module")
-def puppet(body):
+def reduced_body(body):
     return ReducedBody.from_body(body)
 
 
@@ -59,8 +59,8 @@ def hund(body, prior):
 
 
 @pytest.fixture
-def evidence(puppet, prior):
-    return evidence_of(puppet, walk(puppet, copy.deepcopy(prior).double(), 8), noise=0.003)
+def evidence(reduced_body, prior):
+    return evidence_of(reduced_body, walk(reduced_body, copy.deepcopy(prior).double(), 8), noise=0.003)
 
 
 def cameras(count, camera=CAMERA):
@@ -99,13 +99,13 @@ def test_a_posed_body_has_the_numbers_that_posed_it(body, prior, through_flow):
     torch.testing.assert_close(again.points, posed.points, atol=1e-4, rtol=0)
 
 
-def test_the_crop_sees_what_the_camera_sees(puppet, prior):
+def test_the_crop_sees_what_the_camera_sees(reduced_body, prior):
     """True points, turned into the crop's camera, lie where the crop's evidence says."""
-    posture = walk(puppet, copy.deepcopy(prior).double(), 6)
-    evidence = evidence_of(puppet, posture)
+    variables = walk(reduced_body, copy.deepcopy(prior).double(), 6)
+    evidence = evidence_of(reduced_body, variables)
     crops = evidence.crops + np.array([20.0, -10, 5, 0.3])
     seen = seen_in(dataclasses.replace(evidence, crops=crops))
-    points = puppet.posed(posture).points[:, :33].float() @ seen.camera_from_crop
+    points = reduced_body.posed(variables).points[:, :33].float() @ seen.camera_from_crop
     rays = points[..., :2] / points[..., 2:] / seen.span[:, None, None]
     torch.testing.assert_close(rays, seen.keypoints, atol=1e-4, rtol=0)
     places = points @ seen.window.mT
@@ -142,13 +142,13 @@ def test_turning_the_picture_turns_the_answer(hund, evidence):
 
 
 def test_the_answer_does_not_know_how_large_the_pixels_are(hund, evidence):
-    scaling = np.diag([2.0, 2.0, 1.0])
+    translation_jacobian = np.diag([2.0, 2.0, 1.0])
     keypoints, crops = evidence.keypoints.copy(), evidence.crops.copy()
     keypoints[..., :2] *= 2
     crops[:, :3] *= 2
     larger = dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
     plain = hund.descend(seen_in(evidence))
-    scaled = hund.descend(seen_in(larger, camera=scaling @ CAMERA))
+    scaled = hund.descend(seen_in(larger, camera=translation_jacobian @ CAMERA))
     torch.testing.assert_close(
         plain.states.root_translation, scaled.states.root_translation, atol=1e-4, rtol=1e-4
     )
@@ -343,9 +343,9 @@ def test_gaps_are_bridged_without_a_kink():
 
 
 @pytest.mark.parametrize("frames", [1, 12])
-def test_a_clip_has_one_build_and_a_state_for_every_frame(hund, body, prior, puppet, frames):
+def test_a_clip_has_one_build_and_a_state_for_every_frame(hund, body, prior, reduced_body, frames):
     evidence = evidence_of(
-        puppet, walk(puppet, copy.deepcopy(prior).double(), frames), noise=0.003
+        reduced_body, walk(reduced_body, copy.deepcopy(prior).double(), frames), noise=0.003
     )
     observed = evidence.observed.copy()
     observed[4:6] = False
@@ -363,16 +363,16 @@ def test_a_clip_has_one_build_and_a_state_for_every_frame(hund, body, prior, pup
     torch.testing.assert_close(turned, identity, atol=1e-4, rtol=0)
 
 
-def test_the_place_is_where_the_keypoints_are(hund, body, prior, puppet):
+def test_the_place_is_where_the_keypoints_are(hund, body, prior, reduced_body):
     """Whatever the stages say of the pose, the body is seen near the keypoints."""
-    posture = walk(puppet, copy.deepcopy(prior).double(), 10)
-    evidence = evidence_of(puppet, posture)
+    variables = walk(reduced_body, copy.deepcopy(prior).double(), 10)
+    evidence = evidence_of(reduced_body, variables)
     state = descend(evidence, cameras(10), FPS, hund, body, prior).state
-    rotations = torch.cat((state.global_orient[:, None], state.pose), 1)[:, list(puppet.moved)]
+    rotations = torch.cat((state.global_orient[:, None], state.pose), 1)[:, list(reduced_body.moved)]
     found = FitVariables(
         rotations.double(), state.root_translation.double(), state.betas[0].double()
     )
-    points = puppet.posed(found).points[:, :33]
+    points = reduced_body.posed(found).points[:, :33]
     middles = project(points, torch.tensor(CAMERA)).mean(1)
     truth = torch.from_numpy(evidence.keypoints[..., :2]).mean(1)
     side = torch.from_numpy(evidence.crops[:, 2])
