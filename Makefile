@@ -72,10 +72,10 @@ bench: setup  ## speed and memory of the job beside the official mediapipe, in o
 	$(RUN) -m benchmarks.memory
 
 priors: setup  ## train the priors anew: make priors MOCAP=folder
-	$(RUN) -m hund_backend.training.fit_gaussian $(MOCAP)
-	$(RUN) -m hund_backend.training.fit_flow $(MOCAP)
-	$(RUN) -m hund_backend.training.fit_hand_flow
-	$(RUN) -m hund_backend.training.fit_dynamics $(MOCAP)
+	$(RUN) -m hund_backend.training.priors.fit_gaussian $(MOCAP)
+	$(RUN) -m hund_backend.training.priors.train_pose_flow $(MOCAP)
+	$(RUN) -m hund_backend.training.priors.train_hand_flow
+	$(RUN) -m hund_backend.training.priors.train_dynamics $(MOCAP)
 
 bench-priors: setup  ## compare priors, dynamics, and the fit under them: make bench-priors MOCAP=folder
 	$(RUN) -m benchmarks.priors $(MOCAP) --save
@@ -83,8 +83,8 @@ bench-priors: setup  ## compare priors, dynamics, and the fit under them: make b
 	$(RUN) -m benchmarks.fit $(MOCAP) --dynamics --save
 
 hund: setup  ## train the learned descent anew, after pictures were made (make parts): make hund MOCAP=folder
-	$(RUN) -m hund_backend.training.detections $(CACHE)/pictures $(CACHE)/detections
-	$(RUN) -m hund_backend.training.fit_hund $(MOCAP) $(CACHE)/detections --batch 160
+	$(RUN) -m hund_backend.training.hund.detections $(CACHE)/pictures $(CACHE)/detections
+	$(RUN) -m hund_backend.training.hund.train_hund $(MOCAP) $(CACHE)/detections --batch 160
 
 bench-hund: setup  ## the learned descent against gradients, over clips, and without its parts: make bench-hund MOCAP=folder
 	$(RUN) -m benchmarks.hund $(MOCAP) $(CACHE)/detections --save
@@ -98,8 +98,8 @@ parts: setup  ## make pictures and train the part head anew: make parts MOCAP=fo
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps OpenEXR==3.3.5
 	$(RUN) -m tools.fetch_scenery
 	$(RUN) -m hund_backend.training.pictures.generate $(MOCAP) --scenery $(CACHE)/scenery --output $(CACHE)/pictures
-	$(RUN) -m hund_backend.training.part_features $(CACHE)/pictures $(CACHE)/part_features
-	$(RUN) -m hund_backend.training.fit_parts $(CACHE)/part_features
+	$(RUN) -m hund_backend.training.parts.features $(CACHE)/pictures $(CACHE)/part_features
+	$(RUN) -m hund_backend.training.parts.train_parts $(CACHE)/part_features
 
 bench-parts: setup  ## renderer, part head, and the fit with parts: make bench-parts MOCAP=folder KITS="folder folder"
 	$(RUN) -m benchmarks.renderer $(MOCAP) --save

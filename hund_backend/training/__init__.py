@@ -1,1 +1,1 @@
-"""Recipes and the data they are made from; not in the zip."""
+"""Training recipes and the data that they use; not part of the extension's zip."""

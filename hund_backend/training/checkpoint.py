@@ -5,8 +5,10 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
+
+from ..atomic_write import write_file
 
 GENERATOR = "generator"
 
@@ -25,13 +27,8 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{name}": entry for name, entry in entries.items()}
     tensors[GENERATOR] = generator.get_state()
     notes = {"groups": state["param_groups"], "progress": progress}
-    aside = path.with_name(path.name + ".part")
-    save_file(
-        {name: values.detach().clone().contiguous() for name, values in tensors.items()},
-        aside,
-        metadata={"notes": json.dumps(notes)},
-    )
-    aside.replace(path)
+    tensors = {name: values.detach().clone().contiguous() for name, values in tensors.items()}
+    write_file(path, save(tensors, metadata={"notes": json.dumps(notes)}))
 
 
 def load_checkpoint(

@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from ..atomic_write import atomic_write
 
 
 def write_weights(
@@ -15,14 +17,16 @@ def write_weights(
     description: dict[str, object],
     precision: torch.dtype = torch.float32,
 ) -> None:
-    """Write weights and their description, with the hash of the weights."""
-    aside = path.with_name(path.name + ".part")
-    save_file({name: _plain(values, precision) for name, values in tensors.items()}, aside)
-    aside.chmod(0o644)  # safetensors makes files that only their owner reads
-    sha256 = hashlib.sha256(aside.read_bytes()).hexdigest()
-    aside.replace(path)
-    text = json.dumps(description | {"sha256": sha256}, indent=2)
-    path.with_suffix(".json").write_text(text + "\n")
+    """Write weights and, beside them, their description with the hash of the weights.
+
+    Raises:
+        BadInputError: the folder cannot be written to, or the disk is full.
+    """
+    content = save({name: _plain(values, precision) for name, values in tensors.items()})
+    described = description | {"sha256": hashlib.sha256(content).hexdigest()}
+    with atomic_write(path, path.with_suffix(".json")) as [weights, text]:
+        weights.write_bytes(content)
+        text.write_text(json.dumps(described, indent=2) + "\n")
 
 
 def _plain(values: Tensor, precision: torch.dtype) -> Tensor:

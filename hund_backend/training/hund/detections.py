@@ -15,7 +15,6 @@ from jaxtyping import Float16, Float32, UInt8
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from hund_backend.atomic_write import write_file
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import Look
 from hund_backend.perception.confidence import keypoint_confidence
@@ -24,6 +23,7 @@ from hund_backend.perception.crops import image_from_crop, move
 from hund_backend.perception.part_head import PartSight
 from hund_backend.perception.run import WEIGHTS
 
+from ...atomic_write import write_file
 from ..motion.motion_set import Split
 from ..pictures.scene import Picture
 from ..pictures.shards import PictureSet

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from hund_backend.descent.learned.hund import Step
 from hund_backend.descent.learned.state_decoder import Posed
-from hund_backend.training.hund.samples import Truth
+
+from .samples import Truth
 
 
 @dataclass(frozen=True, kw_only=True)

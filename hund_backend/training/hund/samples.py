@@ -15,15 +15,16 @@ from torch import Tensor
 
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
-from hund_backend.descent.learned.inputs import CropEvidence, bone_length, centred, joined
-from hund_backend.descent.learned.state_decoder import Marionette, Posed
-from hund_backend.perception import part_maps
+from hund_backend.descent.learned.inputs import NetworkInputs, bone_length, centred, joined
+from hund_backend.descent.learned.state_decoder import Posed, StateDecoder
+from hund_backend.perception import packed_part_maps as part_maps
 from hund_backend.perception.crops import BEYOND, MARGIN, around_axis
-from hund_backend.training.hund.detections import Detections
-from hund_backend.training.hund.detector_errors import DetectorErrors, Told, chance_of
-from hund_backend.training.motion.motion_set import MotionSet, Split
-from hund_backend.training.motion.retargeting import mirrored
-from hund_backend.training.priors.augmentation import Augmentation, AugmentationConfig
+
+from ..motion.motion_set import MotionSet, Split
+from ..motion.retargeting import mirrored
+from ..priors.augmentation import Augmentation, AugmentationConfig
+from .detections import Detections
+from .detector_errors import DetectorErrors, Told, chance_of
 
 HIPS, SHOULDERS = (
     [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
@@ -61,7 +62,7 @@ class Truth(NamedTuple):
 class Sample(NamedTuple):
     """What was seen, and what is true; no truth is known of unlabelled pictures."""
 
-    seen: CropEvidence
+    seen: NetworkInputs
     truth: Truth | None
 
 
@@ -72,7 +73,7 @@ class MotionPeople:
         self,
         poses: MotionSet,
         split: Split,
-        marionette: Marionette,
+        decoder: StateDecoder,
         errors: DetectorErrors | None,
         config: SampleConfig | None = None,
         augmentation: AugmentationConfig | None = None,
@@ -82,17 +83,17 @@ class MotionPeople:
         Args:
             poses: all motion.
             split: of the motion.
-            marionette: the body.
+            decoder: state decoder of the reduced body.
             errors: of the detector; without them keypoints are exact and sure.
             config: cameras and crops.
             augmentation: of the poses; none leaves them as they are.
         """
         used = poses.frames_of(split)
         self.rotations, self.weights = poses.rotations[used], poses.weights()[used]
-        self.marionette, self.errors = marionette, errors
+        self.decoder, self.errors = decoder, errors
         self.config = config or SampleConfig()
         self.augment = Augmentation(augmentation) if augmentation else None
-        self.moved = list(marionette.moved)
+        self.moved = list(decoder.moved)
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
         """So many people."""
@@ -103,7 +104,7 @@ class MotionPeople:
         rotations[:, 0] = self._turns(count, generator) @ rotations[:, 0]
         betas = torch.randn(count, 16, generator=generator)
         origin = torch.zeros(count, 3)
-        posed = self.marionette.pose(rotations[:, self.moved], origin, betas)
+        posed = self.decoder.pose(rotations[:, self.moved], origin, betas)
         place = self._places(posed.points, generator)
         rays = (posed.points + place[:, None])[..., :2] / (posed.points + place[:, None])[
             ..., 2:
@@ -189,20 +190,18 @@ class MotionPeople:
     ) -> Sample:
         """What is seen in crops, and the truth turned into the crops' cameras."""
         count = len(betas)
-        exact = CropEvidence.seen_by(
+        exact = NetworkInputs.seen_by(
             rays.double().numpy(),
             np.ones((count, len(SIDES))),
             np.zeros((count, len(SIDES), 3)),
             crops,
             np.repeat(np.eye(3)[None], count, axis=0),
         ).to(torch.float32)
-        truth = turned(self.marionette, rotations, place, betas, exact.camera_from_crop)
-        told = Told(
-            exact.keypoints, normal_landmarks(truth, self.marionette.bones), exact.confidence
-        )
+        truth = turned(self.decoder, rotations, place, betas, exact.camera_from_crop)
+        told = Told(exact.keypoints, normal_landmarks(truth, self.decoder.bones), exact.confidence)
         if self.errors is not None:
             told = self.errors.applied(told, generator)
-            landmarks = as_long(told.landmarks, self.marionette.bones)
+            landmarks = as_long(told.landmarks, self.decoder.bones)
             told = told._replace(landmarks=landmarks)
         seen = replace(exact, **told._asdict(), camera_from_crop=torch.eye(3).repeat(count, 1, 1))
         return Sample(seen, truth)
@@ -212,19 +211,19 @@ class PicturedPeople:
     """People of pictures, with what the detector said of them; plain and mirrored."""
 
     def __init__(
-        self, detections: Detections, marionette: Marionette, *, mirror: bool = True
+        self, detections: Detections, decoder: StateDecoder, *, mirror: bool = True
     ) -> None:
         """Take all detections; mirrored pictures are no news to the detector's errors, but to poses.
 
         The detector never saw the mirrored ones: their parts are mirrored, features have none.
         """
-        self.seen, self.truth = _sampled(detections, marionette, flipped=False)
+        self.seen, self.truth = _sampled(detections, decoder, flipped=False)
         if mirror:
-            seen, truth = _sampled(detections, marionette, flipped=True)
+            seen, truth = _sampled(detections, decoder, flipped=True)
             self.seen = joined([self.seen, seen])
             self.truth = together([self.truth, truth])
         self.parts = detections.parts
-        self.bones = marionette.bones
+        self.bones = decoder.bones
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -273,7 +272,7 @@ def together(truths: list[Truth]) -> Truth:
 
 
 def turned(
-    marionette: Marionette,
+    decoder: StateDecoder,
     rotations: Float[Tensor, "count joints 3 3"],
     place: Float[Tensor, "count 3"],
     betas: Float[Tensor, "count betas"],
@@ -284,7 +283,7 @@ def turned(
     root = crop_from_camera @ rotations[:, 0]
     rotations = torch.cat((root[:, None], rotations[:, 1:]), dim=1)
     place = (crop_from_camera @ place[..., None])[..., 0]
-    return Truth(marionette.pose(rotations, place, betas), betas)
+    return Truth(decoder.pose(rotations, place, betas), betas)
 
 
 def normal_landmarks(truth: Truth, bones: float) -> Float[Tensor, "count keypoints 3"]:
@@ -319,11 +318,11 @@ def _round_box(
 
 
 def _sampled(
-    detections: Detections, marionette: Marionette, *, flipped: bool
-) -> tuple[CropEvidence, Truth]:
+    detections: Detections, decoder: StateDecoder, *, flipped: bool
+) -> tuple[NetworkInputs, Truth]:
     """Evidence (parts are added when it is drawn) and truth of all detections."""
     count = len(detections)
-    seen = CropEvidence.seen_by(
+    seen = NetworkInputs.seen_by(
         detections.keypoints,
         detections.confidence,
         detections.landmarks,
@@ -332,9 +331,9 @@ def _sampled(
     ).to(torch.float32)
     tensors = (detections.rotations, detections.root_translation, detections.betas)
     rotations, place, betas = (torch.from_numpy(values) for values in tensors)
-    moved = list(marionette.moved)
+    moved = list(decoder.moved)
     turn, same = seen.camera_from_crop, torch.eye(3).repeat(count, 1, 1)
-    landmarks = as_long(torch.from_numpy(detections.landmarks), marionette.bones)
+    landmarks = as_long(torch.from_numpy(detections.landmarks), decoder.bones)
     seen = replace(
         seen,
         landmarks=landmarks,
@@ -344,7 +343,7 @@ def _sampled(
     if not flipped:
         features = torch.from_numpy(detections.features).float()
         seen = replace(seen, features=features, has_features=torch.ones(count, dtype=torch.bool))
-        return seen, turned(marionette, rotations[:, moved], place, betas, turn)
+        return seen, turned(decoder, rotations[:, moved], place, betas, turn)
     rotations = rotations.clone()
     rotations[:, 0] = turn.mT @ rotations[:, 0]
     place = FLIP * (turn.mT @ place[..., None])[..., 0]
@@ -357,4 +356,4 @@ def _sampled(
         landmarks=seen.landmarks[:, SIDES] * FLIP,
         window=mirror @ seen.window @ mirror,
     )
-    return seen, turned(marionette, rotations, place, betas, same)
+    return seen, turned(decoder, rotations, place, betas, same)

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.hund import Step
-from hund_backend.descent.learned.inputs import MAP_SIZE, CropEvidence
-from hund_backend.descent.learned.state_decoder import Marionette, Numbers
-from hund_backend.rendering.part_maps import render_parts
-from hund_backend.training.hund.samples import NEAREST, Sample
-from hund_backend.training.rendering_loss import rendering_loss
+from hund_backend.descent.learned.inputs import MAP_SIZE, NetworkInputs
+from hund_backend.descent.learned.state_decoder import StateDecoder, StateVector
+from hund_backend.rendering.part_renderer import render_parts
+
+from .rendering_loss import rendering_loss
+from .samples import NEAREST, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ def evidence_cost(step: Step) -> Float[Tensor, " batch"]:
 
 
 def supervised_cost(
-    step: Step, sample: Sample, wanted: Numbers, config: SupervisionConfig
+    step: Step, sample: Sample, wanted: StateVector, config: SupervisionConfig
 ) -> Float[Tensor, " batch"]:
     """What a state costs where the truth is known.
 
@@ -75,7 +76,7 @@ def supervised_cost(
 
 
 def rendered_cost(
-    step: Step, seen: CropEvidence, marionette: Marionette, skin: BodyModel
+    step: Step, seen: NetworkInputs, decoder: StateDecoder, skin: BodyModel
 ) -> Float[Tensor, " batch"]:
     """HUND's semantic rendering loss of a state; zero where no parts were told.
 
@@ -84,7 +85,7 @@ def rendered_cost(
     Args:
         step: the state.
         seen: the evidence with its part maps.
-        marionette: the body that the stages move.
+        decoder: state decoder of the reduced body.
         skin: the same body's low mesh.
     """
     cost = seen.span.new_zeros(len(seen))
@@ -94,7 +95,7 @@ def rendered_cost(
     posed = type(step.posed)(*(values[chosen] for values in step.posed))
     betas = step.numbers.betas[chosen]
     turn, camera = cameras_of(seen.window[chosen])
-    state = marionette.state(posed, betas, turn)
+    state = decoder.state(posed, betas, turn)
     vertices = state.posed(skin).vertices
     rendered = render_parts(skin, vertices, camera, (MAP_SIZE, MAP_SIZE))
     return cost.index_put((chosen,), rendering_loss(rendered, seen.parts[chosen]))

@@ -9,7 +9,8 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_rotvec
 from hund_backend.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
 from hund_backend.prior.limits import JointLimits
-from hund_backend.training.motion.capsules import CapsuleBody
+
+from .capsules import CapsuleBody
 
 BEYOND_LIMITS = 0.26  # radians
 MOST_PRONATION = 2.3  # radians of forearm and hand together, from the thumb to the front

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import JOINT_INDEX
-from hund_backend.training.motion.capsules import CapsuleBody
-from hund_backend.training.motion.inverse_kinematics import InverseKinematics, Pulls
+
+from .capsules import CapsuleBody
+from .inverse_kinematics import InverseKinematics, Pulls
 
 ROUNDS = 3  # of moving out and looking again
 ARMS = tuple(JOINT_INDEX[f"{name}{side}"] for side in "LR" for name in ("Upperarm", "Lowerarm"))

@@ -9,7 +9,7 @@ from torch import Tensor
 from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import PARENTS
-from hund_backend.prior.coordinates import cross_matrix, log_jacobian, log_round
+from hund_backend.prior.coordinates import cross_matrix, inverse_right_jacobian, log_map
 from hund_backend.prior.limits import JointLimits
 
 
@@ -114,9 +114,9 @@ class InverseKinematics:
         residuals = [(scale[..., None] * off[:, seen]).flatten(1)]
         jacobians = [jacobian.flatten(1, 2)]
         now, was = rotations[:, self.moved], start[:, self.moved]
-        away = log_round(now, was)
+        away = log_map(now, was)
         residuals.append((away / self.pulls.start).flatten(1))
-        jacobians.append(self._blocks(log_jacobian(away) / self.pulls.start))
+        jacobians.append(self._blocks(inverse_right_jacobian(away) / self.pulls.start))
         if self._limited:
             limited, moved = (list(places) for places in zip(*self._limited, strict=True))
             excess = self._limits.excess(rotations[:, 1:])[:, limited]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hund_backend.body.file import BODY_FILE
@@ -20,13 +20,15 @@ from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
 from hund_backend.errors import BadInputError
-from hund_backend.training.motion.artifacts import ArtefactRules
-from hund_backend.training.motion.contacts import Soles, contacts, floor_height
-from hund_backend.training.motion.depenetration import Untangling
-from hund_backend.training.motion.duplicates import STRIDE, takes
-from hund_backend.training.motion.foot_repair import Feet
-from hund_backend.training.motion.packs import CORRESPONDENCES, read_pack
-from hund_backend.training.motion.retargeting import heading, mirrored, motions
+
+from ...atomic_write import write_file
+from .artifacts import ArtefactRules
+from .contacts import Soles, contacts, floor_height
+from .depenetration import Untangling
+from .duplicates import STRIDE, takes
+from .foot_repair import Feet
+from .packs import CORRESPONDENCES, read_pack
+from .retargeting import heading, mirrored, motions
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +240,7 @@ def _key(folder: Path) -> str:
     """Changes with the packs, with our body and with the code that brings them together."""
     here = Path(__file__).parent
     sources = [here / f"{name}.py" for name in SOURCES]
-    sources += [here.parent / "prior" / "limits.py", BODY_FILE]
+    sources += [here.parents[1] / "prior" / "limits.py", BODY_FILE]
     content = hashlib.sha256()
     for path in (*_packs(folder), *sources):
         content.update(hashlib.sha256(path.read_bytes()).digest())
@@ -247,19 +249,17 @@ def _key(folder: Path) -> str:
 
 # Code that the cached set depends on.
 SOURCES = (
-    *("artefacts", "capsules", "contacts", "duplicates", "feet", "inverse_kinematics"),
-    *("limb_roll", "motion", "motion_set", "packs", "rotation_transfer", "untangling"),
+    *("artifacts", "capsules", "contacts", "depenetration", "duplicates", "foot_repair"),
+    *("inverse_kinematics", "limb_roll", "motion_set", "packs", "retargeting"),
+    "rotation_transfer",
 )
 TENSORS = ("rotations", "translation", "contacts", "starts", "usable")
 
 
 def _write(motions: MotionSet, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     described = {"names": motions.names, "splits": motions.splits, "fps": motions.fps}
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     tensors = {name: getattr(motions, name).contiguous() for name in TENSORS}
-    save_file(tensors, aside, {"clips": json.dumps(described)})
-    aside.replace(path)
+    write_file(path, save(tensors, {"clips": json.dumps(described)}))
 
 
 def _read(path: Path) -> MotionSet:

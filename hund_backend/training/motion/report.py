@@ -5,8 +5,8 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from hund_backend.training.motion.artifacts import ArtefactRules
-from hund_backend.training.motion.motion_set import MotionSet, motion_set
+from .artifacts import ArtefactRules
+from .motion_set import MotionSet, motion_set
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, MIRROR
-from hund_backend.training.motion.packs import CORRESPONDENCES, Pack
-from hund_backend.training.motion.rotation_transfer import Source, transferred
+
+from .packs import CORRESPONDENCES, Pack
+from .rotation_transfer import Source, transferred
 
 STILL = 0.2  # radians by which the arms of somebody who waits sway
 

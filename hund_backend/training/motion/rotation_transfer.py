@@ -9,8 +9,9 @@ from torch import Tensor
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.prior.limits import KNEE_FLEXION, elbow_axis
-from hund_backend.training.motion.limb_roll import bent_backwards, hinged
-from hund_backend.training.motion.packs import Correspondence, Pack
+
+from .limb_roll import bent_backwards, hinged
+from .packs import Correspondence, Pack
 
 # Clavicles rise by about 30° while the arm rises by 180° (Ludewig et al., 2009); no pack records it.
 CLAVICLE_SHARE = 0.17

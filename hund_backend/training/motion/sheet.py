@@ -12,9 +12,10 @@ from torch import Tensor
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import PART_NAMES
-from hund_backend.rendering.painter import Mesh, paint
-from hund_backend.training.motion.motion_set import MotionSet, motion_set
-from hund_backend.training.motion.retargeting import heading
+from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
+
+from .motion_set import MotionSet, motion_set
+from .retargeting import heading
 
 TILE = 240  # px
 COLUMNS = 8
@@ -75,7 +76,9 @@ def _painted(
     points = seen.numpy()
     pixels = TILE * (FOCAL * points[:, :2] / points[:, 2:] + 0.5)
     canvas = np.full((TILE, TILE, 3), 235, np.uint8)
-    return paint(canvas, [Mesh(vertices=points, pixels=pixels, faces=faces, colors=colors)], 1.0)
+    return draw_meshes(
+        canvas, [Mesh(vertices=points, pixels=pixels, faces=faces, colors=colors)], 1.0
+    )
 
 
 def _arranged(tiles: list[UInt8[np.ndarray, "height width 3"]]) -> np.ndarray:

@@ -26,6 +26,7 @@ from hund_backend.perception.packed_part_maps import packed, unpacked
 from hund_backend.perception.part_head import SIZE, Clues, clues_of
 from hund_backend.perception.run import WEIGHTS
 
+from ...atomic_write import write_file
 from ..motion.motion_set import Split
 from ..pictures.shards import PictureSet
 

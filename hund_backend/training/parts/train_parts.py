@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.perception.part_head import WEIGHTS_FILE, Clues, PartHead, PartHeadConfig
 
+from ...atomic_write import write_file
 from ..checkpoint import load_checkpoint, save_checkpoint
 from ..schedule import rate_factor
 from ..weights import write_weights

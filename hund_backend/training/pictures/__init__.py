@@ -1,1 +1,1 @@
-"""Synthetic pictures: the dressed body in made-up scenes, with all that is true of them."""
+"""Synthetic pictures: the dressed body in generated scenes, with ground truth."""

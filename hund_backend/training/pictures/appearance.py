@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from hund_backend.training.pictures.body_template import HEAD, NECK, Mannequin
-from hund_backend.training.pictures.fabrics import Fabric
-from hund_backend.training.pictures.noise import Noise
-from hund_backend.training.pictures.scenery import linear
+from .body_template import HEAD, NECK, Mannequin
+from .fabrics import Fabric
+from .noise import Noise
+from .scenery import linear
 
 # Tones of skin from light to dark, sRGB (steps of the Monk scale, roughly).
 TONES = linear(

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from scipy.special import expit
 
 from hund_backend.body.skeleton import JOINT_INDEX, PART_NAMES
-from hund_backend.training.pictures.body_template import LEG, TORSO, Mannequin
-from hund_backend.training.pictures.surfaces import Painter, Surface, sheet
+
+from .body_template import LEG, TORSO, Mannequin
+from .surfaces import Painter, Surface, sheet
 
 COLUMNS = 40
 HIP = -0.02  # height on the mean body where a skirt starts to follow the thighs

@@ -5,7 +5,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from hund_backend.perception.crops import crop_from_image, image_from_crop, move
-from hund_backend.training.pictures.views import View
+
+from .views import View
 
 
 def develop(

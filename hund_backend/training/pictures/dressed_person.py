@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from hund_backend.training.pictures.attachments import Bones, brim, long_hair, skirt
-from hund_backend.training.pictures.body_template import ARM, HAND, LEG, Mannequin, vertex_normals
-from hund_backend.training.pictures.person_sampler import Person
-from hund_backend.training.pictures.surfaces import Paint, Surface, painter_of_cloth
-from hund_backend.training.pictures.wardrobe import UPPER_ARM, UPPER_LEG
+from .attachments import Bones, brim, long_hair, skirt
+from .body_template import ARM, HAND, LEG, Mannequin, vertex_normals
+from .person_sampler import Person
+from .surfaces import Paint, Surface, painter_of_cloth
+from .wardrobe import UPPER_ARM, UPPER_LEG
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from ..motion_set import Split
+from ..motion.motion_set import Split
 from .noise import Noise
 from .scenery import Scenery, linear
 

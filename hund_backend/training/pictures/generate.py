@@ -19,9 +19,9 @@ import torch
 
 from hund_backend.errors import BadInputError
 
-from ..motion_set import MotionSet, Split, motion_set
-from .mannequin import Mannequin
-from .people import Casting
+from ..motion.motion_set import MotionSet, Split, motion_set
+from .body_template import Mannequin
+from .person_sampler import Casting
 from .scene import Picture, Studio, draw_picture
 from .scenery import load_scenery
 from .shards import about, read_about, shard_path, write_shard

@@ -15,14 +15,15 @@ from hund_backend.body.skeleton import (
     LEFT_HAND_JOINTS,
     RIGHT_HAND_JOINTS,
 )
-from hund_backend.training.motion.motion_set import MotionSet, Split
-from hund_backend.training.motion.retargeting import mirrored
-from hund_backend.training.pictures.appearance import Looks, draw_looks
-from hund_backend.training.pictures.body_template import Mannequin
-from hund_backend.training.pictures.fabrics import Fabric, draw_fabric
-from hund_backend.training.pictures.scenery import Scenery
-from hund_backend.training.pictures.wardrobe import Garment, draw_outfit
-from hund_backend.training.priors.hand_poses import hand_poses
+
+from ..motion.motion_set import MotionSet, Split
+from ..motion.retargeting import mirrored
+from ..priors.hand_poses import hand_poses
+from .appearance import Looks, draw_looks
+from .body_template import Mannequin
+from .fabrics import Fabric, draw_fabric
+from .scenery import Scenery
+from .wardrobe import Garment, draw_outfit
 
 BUILD_SPREAD = 0.9  # of the betas
 NUM_HANDS = 600  # poses of hands that a split has

@@ -3,10 +3,10 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from hund_backend.training.pictures.body_template import vertex_normals
-from hund_backend.training.pictures.fabrics import draw_fabric
-from hund_backend.training.pictures.scenery import Scenery
-from hund_backend.training.pictures.surfaces import BACKGROUND, Surface, painter_of_cloth
+from .body_template import vertex_normals
+from .fabrics import draw_fabric
+from .scenery import Scenery
+from .surfaces import BACKGROUND, Surface, painter_of_cloth
 
 ROUND = 16  # corners of a ball's or a pole's outline
 PIECES = 16  # of a pole

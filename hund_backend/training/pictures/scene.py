@@ -9,16 +9,16 @@ from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.perception.blazepose import CROP_SIZE_PX
 
 from .backgrounds import background
-from .figures import Figure, figure
-from .film import develop, inside_frame
+from .body_template import Mannequin
+from .camera_effects import develop, inside_frame
+from .dressed_person import Figure, figure
 from .lights import draw_light
-from .mannequin import Mannequin
 from .noise import Noise
-from .people import Casting
+from .person_sampler import Casting
+from .props import draw_thing
 from .scenery import Scenery
 from .shading import Shaded, shade, shadow_of
 from .surfaces import Surface
-from .things import draw_thing
 from .views import View, draw_view
 
 UNDER_SKIN = (

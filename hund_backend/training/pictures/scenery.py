@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from hund_backend.errors import BadInputError
 
-from ..motion_set import Split
+from ..motion.motion_set import Split
 
 # What is not named here is for training. `tools/fetch_scenery.py` has where each one comes from.
 PANORAMAS: dict[str, Split] = {

@@ -6,7 +6,6 @@ it is asked for, and the file is mapped, not read.
 """
 
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -16,11 +15,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from hund_backend.errors import BadInputError
 
-from ..motion_set import Split
+from ...atomic_write import write_file
+from ..motion.motion_set import Split
 from .scene import Picture
 
 SCHEMA = "hund-pictures/1"
@@ -37,10 +37,7 @@ def write_shard(path: Path, pictures: Sequence[Picture], about: dict[str, str]) 
         rows = [_coded(name, picture) for picture in pictures]
         tensors[f"{name}_bytes"] = np.concatenate(rows)
         tensors[f"{name}_starts"] = np.cumsum([0, *map(len, rows)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, aside, about)
-    aside.replace(path)
+    write_file(path, save(tensors, about))
 
 
 def shard_path(folder: Path, split: Split, number: int) -> Path:

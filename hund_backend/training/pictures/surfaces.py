@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .mannequin import vertex_normals
+from .body_template import vertex_normals
 
 BACKGROUND = 0
 

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from .body_template import (
+    ARM,
+    FOOT,
+    HAND,
+    LEG,
+    NECK,
+    TORSO,
+    Mannequin,
+)
 from .fabrics import Fabric, draw_fabric
-from .mannequin import ARM, FOOT, HAND, LEG, NECK, TORSO, Mannequin
 from .scenery import Scenery
 
 UPPER_ARM, UPPER_LEG = 0.26, 0.42  # metres: a unit of the coordinates along arm and leg

@@ -9,7 +9,8 @@ from torch import Tensor
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.prior.limits import JointLimits
-from hund_backend.training.motion.retargeting import mirrored
+
+from ..motion.retargeting import mirrored
 
 ARM = ("Clavicle", "Upperarm", "Lowerarm", "Hand")
 LEG = ("Thigh", "Calf", "Ankle", "Ball")

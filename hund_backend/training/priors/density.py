@@ -8,13 +8,15 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from hund_backend.prior.augmented_sixd import FREEDOMS, sixd_of
+from hund_backend.prior.augmented_sixd import NUM_MIXING, rotations_to_sixd
 from hund_backend.prior.pose_flow import FlowConfig, PoseFlow
-from hund_backend.training.checkpoint import load_checkpoint, save_checkpoint
-from hund_backend.training.schedule import rate_factor
+
+from ...atomic_write import write_file
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..schedule import rate_factor
 
 logger = logging.getLogger(__name__)
 Pose = Float[Tensor, "batch joints 3 3"]
@@ -27,7 +29,7 @@ class FlowRecipe:
     kind: str = "light"
     layers: int = 10
     hidden: int = 128  # of the couplings' networks; the light flow has none
-    steepest: float = 0.4  # bend of the light flow's lines
+    max_slope: float = 0.4  # bend of the light flow's lines
     steps: int = 3000
     batch: int = 512
     rate: float = 1e-3
@@ -60,7 +62,7 @@ def fit(
         kind=recipe.kind,
         layers=recipe.layers,
         hidden=recipe.hidden,
-        steepest=recipe.steepest,
+        max_slope=recipe.max_slope,
     )
     flow = PoseFlow(config)
     curve = train(flow, lambda sixd: flow.encode(sixd)[1], stream, validation, recipe, checkpoint)
@@ -78,7 +80,7 @@ def train(
     """Train a density over 6D representations; leaves the weights of the best validation.
 
     Args:
-        model: with `joints`, `config.spread` and `whiten`, as PoseFlow.
+        model: with `joints`, `config.mixing_std` and `fit_whitening`, as PoseFlow.
         log_density: log p of 6D representations under the model.
         stream: of the poses to learn from.
         validation: poses by which the best weights are chosen.
@@ -89,19 +91,19 @@ def train(
         the curve: step, training and validation value, nats per dimension of 6D.
     """
     generator = torch.Generator().manual_seed(recipe.seed)
-    spread, features = model.config.spread, 6 * len(model.joints)
+    mixing_std, features = model.config.mixing_std, 6 * len(model.joints)
 
     def batch(count: int) -> Float[Tensor, "count features"]:
-        return augmented(stream.draw(count, generator), model.joints, spread, generator)
+        return augmented(stream.draw(count, generator), model.joints, mixing_std, generator)
 
-    model.whiten(batch(recipe.whitened))
+    model.fit_whitening(batch(recipe.whitened))
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     progress: dict = {"step": 0, "curve": [], "best": -float("inf"), "waited": 0}
     best = {name: values.clone() for name, values in model.state_dict().items()}
     if checkpoint is not None and checkpoint.exists():
         progress = load_checkpoint(checkpoint, model, optimizer, generator)
         best = load_file(checkpoint.with_suffix(".best"))
-    shown = augmented(validation, model.joints, spread, torch.Generator().manual_seed(0))
+    shown = augmented(validation, model.joints, mixing_std, torch.Generator().manual_seed(0))
     total = 0.0
     while progress["step"] < recipe.steps and progress["waited"] < recipe.patience:
         for group in optimizer.param_groups:
@@ -125,16 +127,16 @@ def train(
             progress |= {"best": value, "waited": 0}
             best = {name: values.clone() for name, values in model.state_dict().items()}
         if checkpoint is not None:
-            save_file(best, checkpoint.with_suffix(".best"))
+            write_file(checkpoint.with_suffix(".best"), save(best))
             save_checkpoint(checkpoint, model, optimizer, generator, progress)
     model.load_state_dict(best)
     return progress["curve"]
 
 
 def augmented(
-    pose: Pose, joints: tuple[int, ...], spread: float, generator: torch.Generator
+    pose: Pose, joints: tuple[int, ...], mixing_std: float, generator: torch.Generator
 ) -> Float[Tensor, "batch features"]:
     """6D representations whose three forgotten freedoms are drawn anew."""
     rotations = pose[:, joints]
-    mixing = torch.randn(*rotations.shape[:2], FREEDOMS, generator=generator)
-    return sixd_of(rotations, spread * mixing)
+    mixing = torch.randn(*rotations.shape[:2], NUM_MIXING, generator=generator)
+    return rotations_to_sixd(rotations, mixing_std * mixing)

@@ -1,7 +1,6 @@
 """Recipe of the Gaussian pose prior: `python -m hund_backend.training.priors.fit_gaussian MOCAP_FOLDER`."""
 
 import argparse
-import hashlib
 import json
 import logging
 import math
@@ -11,16 +10,17 @@ from typing import get_args
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
-from hund_backend.prior.coordinates import log_round
+from hund_backend.prior.coordinates import log_map
 from hund_backend.prior.gaussian import WEIGHTS_FILE, GaussianPrior
 from hund_backend.prior.limits import LIMITS
-from hund_backend.training.motion.motion_set import MotionSet, Split, motion_set
-from hund_backend.training.motion.retargeting import mirrored
+
+from ..motion.motion_set import MotionSet, Split, motion_set
+from ..motion.retargeting import mirrored
+from ..weights import write_weights
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def fitted(recipe: GaussianRecipe, motions: MotionSet) -> GaussianPrior:
     weights = motions.weights()[used].double().repeat(2)
     weights = weights / weights.sum()
     centers = _mean_rotations(both, weights)
-    turns = log_round(both, centers).flatten(1)
+    turns = log_map(both, centers).flatten(1)
     noise = torch.full((len(joints), 3), recipe.noise, dtype=torch.float64)
     hands = [
         place for place, joint in enumerate(joints) if JOINT_NAMES[joint + 1] in ("HandL", "HandR")
@@ -79,17 +79,13 @@ def write(
     prior: GaussianPrior, recipe: GaussianRecipe, figures: dict[str, float], path: Path
 ) -> None:
     """Write the weights and their description beside them."""
-    tensors = {name: values.float().contiguous() for name, values in prior.state_dict().items()}
-    save_file(tensors, path)
-    path.chmod(0o644)  # safetensors makes files that only their owner reads
     description = {
         "kind": "gaussian pose prior",
         "joints": [JOINT_NAMES[joint + 1] for joint in prior.joints],
         "recipe": asdict(recipe),
         "figures": figures,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
+    write_weights(path, prior.state_dict(), description)
 
 
 def _mean_rotations(

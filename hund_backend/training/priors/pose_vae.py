@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hund_backend.body.rotations import sixd_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
-from hund_backend.prior.augmented_sixd import FREEDOMS, log_weight, sixd_of
+from hund_backend.prior.augmented_sixd import NUM_MIXING, log_importance_weight, rotations_to_sixd
 
 DRAWS = 64  # of the latent, for the importance-weighted bound of a likelihood
 
@@ -21,7 +21,7 @@ class VaeConfig:
     joints: tuple[str, ...]
     latent: int = 32
     hidden: int = 192
-    spread: float = 0.1  # of the freedoms that Gram-Schmidt forgets
+    mixing_std: float = 0.1  # of the freedoms that Gram-Schmidt forgets
 
 
 class PoseVae(nn.Module):
@@ -42,7 +42,7 @@ class PoseVae(nn.Module):
         self.decoder = _layers(config.latent, config.hidden, features)
         self.log_noise = nn.Parameter(torch.full((features,), -1.0))
 
-    def whiten(self, sixd: Float[Tensor, "samples features"]) -> None:
+    def fit_whitening(self, sixd: Float[Tensor, "samples features"]) -> None:
         """Set the fixed first layer so that each number of these samples is of unit variance."""
         self.mean.copy_(sixd.mean(0))
         self.scale.copy_(sixd.std(0))
@@ -63,7 +63,7 @@ class PoseVae(nn.Module):
     def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
         """The mean of the latent that the encoder gives to a pose."""
         rotations = pose[..., self.joints, :, :]
-        sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
+        sixd = rotations_to_sixd(rotations, torch.zeros_like(rotations[..., 0]))
         return self.encoder((sixd - self.mean) / self.scale).chunk(2, dim=-1)[0]
 
     def pose(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch joints 3 3"]:
@@ -76,7 +76,7 @@ class PoseVae(nn.Module):
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """Minus the bound of one draw at the encoder's mean: a latent alone cannot reject a pose."""
         rotations = pose[..., self.joints, :, :]
-        sixd = sixd_of(rotations, torch.zeros_like(rotations[..., 0]))
+        sixd = rotations_to_sixd(rotations, torch.zeros_like(rotations[..., 0]))
         scaled = (sixd - self.mean) / self.scale
         latent = self.encoder(scaled).chunk(2, dim=-1)[0]
         missed = (scaled - self.decoder(latent)) * (-self.log_noise).exp()
@@ -85,9 +85,11 @@ class PoseVae(nn.Module):
     def log_prob(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """Lower bound of the log density over the rotations of its joints, nats."""
         rotations = pose[..., self.joints, :, :]
-        mixing = self.config.spread * torch.randn(*rotations.shape[:-2], FREEDOMS).to(rotations)
-        bound = self.bound(sixd_of(rotations, mixing), DRAWS)
-        return bound + log_weight(mixing, self.config.spread)
+        mixing = self.config.mixing_std * torch.randn(*rotations.shape[:-2], NUM_MIXING).to(
+            rotations
+        )
+        bound = self.bound(rotations_to_sixd(rotations, mixing), DRAWS)
+        return bound + log_importance_weight(mixing, self.config.mixing_std)
 
 
 def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hund_backend.body.rotations import rotvec_to_matrix
@@ -19,11 +19,13 @@ from hund_backend.prior import dynamics as model
 from hund_backend.prior import gaussian, pose_flow
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
 from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.prior.root_motion import GROUPS, forgotten, root_motion
-from hund_backend.training.checkpoint import load_checkpoint, save_checkpoint
-from hund_backend.training.motion.motion_set import MotionSet, Split, motion_set
-from hund_backend.training.schedule import rate_factor
-from hund_backend.training.weights import write_weights
+from hund_backend.prior.root_motion import ROOT_GROUPS, mask_groups, root_motion
+
+from ...atomic_write import write_file
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..motion.motion_set import MotionSet, Split, motion_set
+from ..schedule import rate_factor
+from ..weights import write_weights
 
 logger = logging.getLogger(__name__)
 STYLE = 0.35  # radians by which joints of a restyled clip are turned
@@ -184,10 +186,10 @@ def train(
             progress |= {"best": value, "waited": 0}
             best = {name: values.clone() for name, values in dynamics.state_dict().items()}
         if checkpoint is not None:
-            save_file(best, checkpoint.with_suffix(".best"))
+            write_file(checkpoint.with_suffix(".best"), save(best))
             save_checkpoint(checkpoint, dynamics, optimizer, generator, progress)
     dynamics.load_state_dict(best)
-    dynamics.pace_exponent.fill_(pace_exponent(dynamics, validation, recipe.grain))
+    dynamics.time_step_exponent.fill_(time_step_exponent(dynamics, validation, recipe.grain))
     return progress["curve"]
 
 
@@ -196,9 +198,9 @@ def losses(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Nats per dimension of random steps, and the error of random roll-outs."""
     latents, roots = drawn(training, recipe.batch, 3, generator)
-    hidden = torch.rand(len(roots), 1, len(GROUPS), generator=generator) < recipe.hidden_root
+    hidden = torch.rand(len(roots), 1, len(ROOT_GROUPS), generator=generator) < recipe.hidden_root
     hidden |= torch.rand(len(roots), 1, 1, generator=generator) < recipe.rootless
-    roots = forgotten(roots, hidden.expand(-1, 3, -1))
+    roots = mask_groups(roots, hidden.expand(-1, 3, -1))
     # Off the poses of people a motion should find back, but not at once.
     noisy = (torch.rand(len(latents), 1, 1, generator=generator) < 0.5) * recipe.noise
     away = noisy * torch.randn(len(latents), 1, latents.shape[-1], generator=generator)
@@ -206,8 +208,8 @@ def losses(
     latents = grainy(latents + remaining * away, recipe.grain, generator)
     likelihood = dynamics.log_prob(latents, roots, training.fps).mean()
     latents, roots = drawn(training, recipe.rolled, 2 + recipe.ahead, generator)
-    unknown = torch.rand(len(roots), 1, len(GROUPS), generator=generator) < recipe.hidden_root
-    roots = forgotten(roots, unknown.expand(-1, roots.shape[1], -1))
+    unknown = torch.rand(len(roots), 1, len(ROOT_GROUPS), generator=generator) < recipe.hidden_root
+    roots = mask_groups(roots, unknown.expand(-1, roots.shape[1], -1))
     error = roll_errors(dynamics, latents, roots, training.fps).mean()
     return likelihood / latents.shape[-1], error
 
@@ -281,7 +283,7 @@ def set_scales(dynamics: Dynamics, motions: Motions, grain: float) -> None:
 
 
 @torch.no_grad()
-def pace_exponent(dynamics: Dynamics, motions: Motions, grain: float) -> float:
+def time_step_exponent(dynamics: Dynamics, motions: Motions, grain: float) -> float:
     """Exponent k of variances ∝ (30 / fps)^k under which every second and third frame are likeliest."""
     candidates = torch.linspace(0.0, 5.0, 51)
     values = torch.zeros(len(candidates))
@@ -291,7 +293,7 @@ def pace_exponent(dynamics: Dynamics, motions: Motions, grain: float) -> float:
         generator = torch.Generator().manual_seed(0)
         latents, roots = grainy(motions.latents[index], grain, generator), motions.roots[index]
         for place, candidate in enumerate(candidates):
-            dynamics.pace_exponent.fill_(candidate)
+            dynamics.time_step_exponent.fill_(candidate)
             values[place] += dynamics.log_prob(latents, roots, motions.fps / stride).mean()
     return float(candidates[values.argmax()])
 

@@ -10,9 +10,10 @@ import torch
 
 from hund_backend.body.model import BodyModel
 from hund_backend.prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
-from hund_backend.training.priors.density import FlowRecipe, Pose, fit
-from hund_backend.training.priors.hand_poses import HAND_JOINTS, HandPoseConfig, hand_poses
-from hund_backend.training.weights import write_weights
+
+from ..weights import write_weights
+from .density import FlowRecipe, Pose, fit
+from .hand_poses import HAND_JOINTS, HandPoseConfig, hand_poses
 
 logger = logging.getLogger(__name__)
 

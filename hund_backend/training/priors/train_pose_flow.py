@@ -12,10 +12,11 @@ from torch import Tensor
 
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
-from hund_backend.training.motion.motion_set import MotionSet, motion_set
-from hund_backend.training.priors.augmentation import Augmentation, AugmentationConfig
-from hund_backend.training.priors.density import FlowRecipe, Pose, fit
-from hund_backend.training.weights import write_weights
+
+from ..motion.motion_set import MotionSet, motion_set
+from ..weights import write_weights
+from .augmentation import Augmentation, AugmentationConfig
+from .density import FlowRecipe, Pose, fit
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=("light", "realnvp", "spline"), default=PoseRecipe.kind)
     parser.add_argument("--layers", type=int, default=PoseRecipe.layers)
     parser.add_argument("--hidden", type=int, default=PoseRecipe.hidden)
-    parser.add_argument("--steepest", type=float, default=PoseRecipe.steepest)
+    parser.add_argument("--max-slope", type=float, default=PoseRecipe.max_slope)
     parser.add_argument("--steps", type=int, default=PoseRecipe.steps)
     parser.add_argument("--seed", type=int, default=PoseRecipe.seed)
     parser.add_argument("--checkpoint", type=Path, help="goes on from this file if it is there")
@@ -100,7 +101,7 @@ def main() -> None:
         kind=chosen.kind,
         layers=chosen.layers,
         hidden=chosen.hidden,
-        steepest=chosen.steepest,
+        max_slope=chosen.max_slope,
         steps=chosen.steps,
         seed=chosen.seed,
     )

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.training.motion_set import MotionSet
-from hund_backend.training.pictures.mannequin import Mannequin
-from hund_backend.training.pictures.people import Casting
+from hund_backend.training.motion.motion_set import MotionSet
+from hund_backend.training.pictures.body_template import Mannequin
+from hund_backend.training.pictures.person_sampler import Casting
 from hund_backend.training.pictures.scene import Studio
 from hund_backend.training.pictures.scenery import Scenery
 

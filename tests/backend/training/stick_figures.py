@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hund_backend.training.packs import CORRESPONDENCES, Pack
+from hund_backend.training.motion.packs import CORRESPONDENCES, Pack
 
 NAMES = CORRESPONDENCES["deepmimic"]
 # Parent and place at rest of each joint, x to the left, y up, z to the front.

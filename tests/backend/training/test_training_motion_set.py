@@ -10,13 +10,13 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
 from hund_backend.errors import BadInputError
-from hund_backend.training.artefacts import ArtefactRules
-from hund_backend.training.capsules import PAIRS, CapsuleBody, segment_distance
-from hund_backend.training.contacts import Soles, contacts
-from hund_backend.training.duplicates import likeness, takes
-from hund_backend.training.feet import Feet
-from hund_backend.training.motion_set import motion_set
-from hund_backend.training.untangling import Untangling
+from hund_backend.training.motion.artifacts import ArtefactRules
+from hund_backend.training.motion.capsules import PAIRS, CapsuleBody, segment_distance
+from hund_backend.training.motion.contacts import Soles, contacts
+from hund_backend.training.motion.depenetration import Untangling
+from hund_backend.training.motion.duplicates import likeness, takes
+from hund_backend.training.motion.foot_repair import Feet
+from hund_backend.training.motion.motion_set import motion_set
 
 
 def at_rest(frames):

@@ -5,12 +5,12 @@ import pytest
 from picture_studio import made_up_scenery, mannequin
 
 from hund_backend.perception.crops import crop_from_image, move
+from hund_backend.training.pictures.camera_effects import inside_frame
 from hund_backend.training.pictures.fabrics import PATTERNS
-from hund_backend.training.pictures.film import inside_frame
 from hund_backend.training.pictures.lights import Light, light_of, panorama_place
 from hund_backend.training.pictures.noise import CELLS, Noise
+from hund_backend.training.pictures.props import draw_thing
 from hund_backend.training.pictures.shading import shadow_of
-from hund_backend.training.pictures.things import draw_thing
 from hund_backend.training.pictures.views import draw_crop
 
 

@@ -11,14 +11,14 @@ from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import FlowConfig, PoseFlow
-from hund_backend.training.augmentation import (
+from hund_backend.training.priors.augmentation import (
     LIMBS,
     Augmentation,
     AugmentationConfig,
     mirror_pose,
 )
-from hund_backend.training.density import FlowRecipe, augmented, fit, train
-from hund_backend.training.hand_poses import HAND_JOINTS, hand_poses
+from hund_backend.training.priors.density import FlowRecipe, augmented, fit, train
+from hund_backend.training.priors.hand_poses import HAND_JOINTS, hand_poses
 
 UNCHANGED = AugmentationConfig(recombined=0.0, noise=0.0, hand_noise=0.0, stirred=0.0)
 HAND = [JOINT_NAMES.index(name) - 1 for name in HAND_JOINTS]

@@ -12,9 +12,9 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BODY_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.prior.limits import JointLimits
-from hund_backend.training.inverse_kinematics import InverseKinematics
-from hund_backend.training.limb_roll import bent_backwards, hinged
-from hund_backend.training.motion import mirrored, motions
+from hund_backend.training.motion.inverse_kinematics import InverseKinematics
+from hund_backend.training.motion.limb_roll import bent_backwards, hinged
+from hund_backend.training.motion.retargeting import mirrored, motions
 
 TURNS = {"y up": np.eye(3), "z up": np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])}
 BONES = (("thigh", "calf"), ("calf", "foot"), ("upperarm", "lowerarm"), ("lowerarm", "hand"))

@@ -1,0 +1,1 @@
+"""Training of HUND: samples, detector errors, supervision and metrics."""

@@ -1,0 +1,1 @@
+"""Captured motion: reading packs, retargeting, repair, rejection of artifacts, and splits."""

@@ -1,0 +1,1 @@
+"""Training of the part segmentation head."""
