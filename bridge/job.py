@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..hund_backend.options import STAGE_LABELS, ProgressStage
 from .backend import GRACE, Backend, FailedError, Settings
 from .forecast import Forecast
 
@@ -42,7 +43,7 @@ class Status:
     clip: str
     position: int  # of the clip in the batch, from 1
     clips: int
-    stage: str  # "start", or what the backend calls it
+    stage: str  # a `ProgressStage`
     person: str  # "1/2" while the first of two people is worked on
     done: int
     total: int | None
@@ -50,6 +51,16 @@ class Status:
     seconds_left: float | None  # of the clip
     stopping: bool
     finishing: bool  # it looks no further and makes do with what was seen
+
+    @property
+    def stage_label(self) -> str:
+        """Name of the stage for the user."""
+        return STAGE_LABELS.get(self.stage, self.stage.capitalize())
+
+    @property
+    def is_detecting(self) -> bool:
+        """Whether frames are being read."""
+        return self.stage == ProgressStage.DETECT and self.done > 0
 
 
 class Job:

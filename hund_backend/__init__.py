@@ -1,3 +1,3 @@
-"""HUND: people in a video as posed bodies. An ordinary PyTorch library that has never heard of Blender."""
+"""HUND: people in a video as posed bodies. A PyTorch library, independent of Blender."""
 
 __version__ = "0.1.0"

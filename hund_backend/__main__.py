@@ -1,4 +1,4 @@
-"""The command line: `python -m hund_backend COMMAND`. Imports no torch before a command needs it."""
+"""The command line, `python -m hund_backend COMMAND`; imports torch only when a command needs it."""
 
 import argparse
 import logging
@@ -14,42 +14,46 @@ from .errors import CancelledError, ExitCode, HundError
 COMMANDS = ("reconstruct", "preview", "evaluate", "serve", "doctor")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    main = argparse.ArgumentParser(prog="python -m hund_backend", description=__doc__)
-    main.add_argument("--version", action="version", version=__version__)
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(prog="python -m hund_backend", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         module = import_module(f".commands.{name}", __package__)
         summary = module.__doc__.splitlines()[0]
-        module.arguments(commands.add_parser(name, help=summary, description=summary))
-    return main
+        module.add_arguments(commands.add_parser(name, help=summary, description=summary))
+    return parser
 
 
-def _plain(argument: str) -> str:
-    """A negative number with an exponent, as OpenCV prints it, without: argparse reads no other."""
+def _without_exponent(argument: str) -> str:
+    """Rewrite a negative number with an exponent, which argparse takes for an option."""
     if re.fullmatch(r"-\d*\.?\d+e[-+]?\d+", argument, re.IGNORECASE):
         return f"{float(argument):.20f}"
     return argument
 
 
 def _cancel(number: int, frame: FrameType | None) -> None:
-    raise CancelledError("Cancelled: what was finished is kept.")
+    raise CancelledError("Cancelled: finished clips are kept.")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; answers its exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parser().parse_args([_plain(argument) for argument in given])
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        argv: of the command line, without the program's name; None: the process's own.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = build_parser().parse_args([_without_exponent(argument) for argument in argv])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     signal.signal(signal.SIGINT, _cancel)
     signal.signal(signal.SIGTERM, _cancel)
     try:
-        return import_module(f".commands.{options.command}", __package__).run(options)
+        return import_module(f".commands.{arguments.command}", __package__).run(arguments)
     except HundError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # nobody reads the output any more
         return ExitCode.FAILED
 
 

@@ -1,23 +1,20 @@
-"""The device that tensors live on."""
-
-from typing import Literal
+"""Device that tensors live on."""
 
 import torch
 
 from .errors import BadInputError
+from .options import DEFAULT_DEVICE, DEVICES
 
-Device = Literal["auto", "cpu", "cuda"]
 
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name; "auto" is the GPU where there is one.
+def choose_device(name: str = DEFAULT_DEVICE) -> torch.device:
+    """Return the device of a name; "auto" is the GPU where there is one, else the CPU.
 
     Raises:
-        BadInputError: there is no such device here.
+        BadInputError: the name is unknown, or this machine has no such device.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise BadInputError(f"'{name}' is no device: choose auto, cpu or cuda.")
+    if name not in DEVICES:
+        raise BadInputError(f"'{name}' is no device: choose {', '.join(DEVICES)}.")
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
-        raise BadInputError("PyTorch finds no CUDA device here: choose --device cpu or auto.")
+        raise BadInputError("PyTorch finds no CUDA device: choose --device cpu or auto.")
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")

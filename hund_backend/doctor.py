@@ -1,4 +1,4 @@
-"""A look at the installation: packages, device, weights. Runs where packages are missing, too."""
+"""Check of the installation: packages, device, weights. Works where packages are missing, too."""
 
 import platform
 from collections.abc import Callable
@@ -25,16 +25,16 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """State of one package, device or file."""
 
-    what: str
+    name: str
     state: str
-    good: bool = True
+    ok: bool = True
 
 
 def examine() -> list[Finding]:
-    """Everything that a reconstruction needs, looked at without doing one."""
-    findings = [Finding(what="python", state=platform.python_version())]
+    """Check everything that a reconstruction needs, without doing one."""
+    findings = [Finding(name="python", state=platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
     findings.append(_device())
     loads = (_body, _prior, _dynamics, _hund)
@@ -42,37 +42,37 @@ def examine() -> list[Finding]:
     try:
         entries = read_manifest(PERCEPTION)
     except HundError as error:
-        return [*findings, Finding(what="networks", state=str(error), good=False)]
+        return [*findings, Finding(name="networks", state=str(error), ok=False)]
     for name, entry in entries.items():
-        whole = is_whole(PERCEPTION / name, entry)
-        state = f"sha256 {entry.sha256[:16]}…" if whole else "missing or damaged"
-        findings.append(Finding(what=name, state=state, good=whole))
+        intact = is_whole(PERCEPTION / name, entry)
+        state = f"sha256 {entry.sha256[:16]}…" if intact else "missing or damaged"
+        findings.append(Finding(name=name, state=state, ok=intact))
     return findings
 
 
 def _package(name: str) -> Finding:
     try:
-        return Finding(what=name, state=metadata.version(name))
+        return Finding(name=name, state=metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(what=name, state="not installed", good=False)
+        return Finding(name=name, state="not installed", ok=False)
 
 
 def _device() -> Finding:
     try:
         import torch
     except ImportError as error:
-        return Finding(what="device", state=f"torch does not load ({error})", good=False)
+        return Finding(name="device", state=f"torch does not load ({error})", ok=False)
     if torch.cuda.is_available():
-        return Finding(what="device", state=f"cuda: {torch.cuda.get_device_name(0)}")
-    return Finding(what="device", state=f"cpu, {torch.get_num_threads()} threads")
+        return Finding(name="device", state=f"cuda: {torch.cuda.get_device_name(0)}")
+    return Finding(name="device", state=f"cpu, {torch.get_num_threads()} threads")
 
 
 def _weights(name: str, load: Callable[[], object]) -> Finding:
     try:
         load()
     except (HundError, ImportError) as error:
-        return Finding(what=name, state=f"does not load ({error})", good=False)
-    return Finding(what=name, state=f"sha256 {file_hash(WEIGHTS / name)[:16]}…")
+        return Finding(name=name, state=f"does not load ({error})", ok=False)
+    return Finding(name=name, state=f"sha256 {file_hash(WEIGHTS / name)[:16]}…")
 
 
 def _body() -> object:
@@ -95,8 +95,9 @@ def _dynamics() -> object:
 
 
 def _hund() -> object:
+    from hund_backend.descent.learned.hund import Hund
+
     from .body.model import BodyModel
-    from .descent.hund import Hund
     from .prior.pose_flow import PoseFlow
 
     return Hund.load(BodyModel.load("keypoints"), PoseFlow.load())

@@ -1,4 +1,4 @@
-"""The errors a user can meet, each with its exit code and one sentence that says what to do."""
+"""Errors for the user, each with an exit code and one sentence that says what to do."""
 
 import enum
 
@@ -14,7 +14,7 @@ class ExitCode(enum.IntEnum):
 
 
 class HundError(Exception):
-    """An error with a name: its text is one sentence for the user, without a traceback."""
+    """Error whose text is one sentence for the user, shown without a traceback."""
 
     exit_code = ExitCode.FAILED
 

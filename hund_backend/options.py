@@ -1,22 +1,201 @@
-"""What a user can choose for a clip."""
+"""Options of a reconstruction: values, defaults, arguments, and names of the progress stages.
 
+The command line, the batch in Blender and Blender's panel read their lists from here. Blender's own
+process imports this module, so it needs neither torch nor cv2.
+"""
+
+import enum
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+Method = Literal["hund", "fit"]
+METHODS: tuple[str, ...] = get_args(Method)
+DEFAULT_METHOD: Method = "hund"
+DEFAULT_DEVICE = "auto"
+DEFAULT_QUALITY = "standard"
+ADAPT_SECONDS = 60.0  # time limit of `--adapt` without a number
+EXPORT_FORMATS = ("blend", "fbx", "glb", "bvh", "usd")  # scene files that the batch writes
+
+
+class ProgressStage(enum.StrEnum):
+    """Stage of a reconstruction, as reported in JSON lines and timed in the provenance."""
+
+    START = "start"  # until the backend answers
+    LOAD = "load"
+    DETECT = "detect"
+    ADAPT = "adapt"  # followed by the person: "adapt 1/2"
+    POSE = "pose"  # followed by the person: "pose 1/2"
+    GROUND = "ground"
+    EVALUATE = "evaluate"
+
+
+STAGE_LABELS = {
+    ProgressStage.START: "Starting",
+    ProgressStage.LOAD: "Loading the networks",
+    ProgressStage.DETECT: "Detecting people",
+    ProgressStage.ADAPT: "Learning",
+    ProgressStage.POSE: "Posing",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Value of an option, as Blender shows it."""
+
+    label: str
+    description: str  # begins with a verb, without a full stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(Choice):
+    """Value of `--quality`, with the pipeline's options that it sets."""
+
+    stride: int = 1
+    polish: bool = True
+    parts: bool = False
+
+
+DEVICES = {
+    "auto": Choice(
+        label="Automatic",
+        description="Use the graphics card where there is one, else the processor",
+    ),
+    "cpu": Choice(label="Processor", description="Use the processor"),
+    "cuda": Choice(
+        label="Graphics Card (CUDA)",
+        description="Use the graphics card and fail where there is none",
+    ),
+}
+# The order is kept: a .blend file stores a quality by its position.
+QUALITIES = {
+    "standard": Quality(label="Standard", description="Process every frame and polish the result"),
+    "high": Quality(
+        label="High",
+        description="Also segment body parts, for a truer body shape; takes twice as long",
+        parts=True,
+    ),
+    "draft": Quality(
+        label="Draft",
+        description="Process every second frame without polish, for a first impression",
+        stride=2,
+        polish=False,
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Which frames and people, through which lens."""
+    """Options of the pipeline."""
 
-    people: int | None = None  # follow so many at a time, the largest; None follows all
+    people: int | None = None  # most people followed at a time, the largest; None: all
     start: int | None = None  # first frame, by its number in the source
-    end: int | None = None  # last frame
-    stride: int = 1  # look at every so many-th frame
-    method: Literal["hund", "fit"] = "hund"  # learned descent, or the gradients' alone
-    polish: bool = True  # let gradients end what the learned descent began
-    parts: bool = False  # see body parts, too, and let the person's outline tell the build
-    adapt: float | None = None  # seconds for which the learned descent learns from the clip itself
+    end: int | None = None  # last frame, included
+    stride: int = 1  # process every stride-th frame
+    method: Method = DEFAULT_METHOD  # learned descent, or gradients alone
+    polish: bool = True  # refine the learned descent's result by gradients
+    parts: bool = False  # segment body parts and fit the body shape to the silhouette
+    adapt: float | None = None  # most seconds of adapting the learned descent to the clip
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees
-    intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrules both
+    intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrides both
     distortion: tuple[float, ...] = ()  # k1 k2 p1 p2 [k3], as in OpenCV
+
+
+# Options of a request to `serve`, beside its clip and output folder.
+REQUEST_OPTIONS = (
+    "device",
+    "quality",
+    "method",
+    "adapt",
+    "people",
+    "start",
+    "end",
+    "focal",
+    "fov",
+    "distortion",
+    "overwrite",
+)
+
+
+def enum_items(choices: dict[str, Choice]) -> tuple[tuple[str, str, str], ...]:
+    """Items of a Blender `EnumProperty`: identifier, label, description."""
+    return tuple((name, choice.label, choice.description) for name, choice in choices.items())
+
+
+def add_device(parser: "ArgumentParser", default: str = DEFAULT_DEVICE) -> None:
+    """Add `--device`."""
+    parser.add_argument(
+        "--device", choices=tuple(DEVICES), default=default, help=f"default: {default}"
+    )
+
+
+def add_quality(parser: "ArgumentParser") -> None:
+    """Add `--quality`."""
+    lines = [f"{name}: {_lower_first(each.description)}" for name, each in QUALITIES.items()]
+    parser.add_argument(
+        "--quality",
+        choices=tuple(QUALITIES),
+        help=f"{'. '.join(lines)}. default: {DEFAULT_QUALITY}",
+    )
+
+
+def add_method(parser: "ArgumentParser") -> None:
+    """Add `--method`."""
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        help="hund: learned descent, polished; fit: gradients alone, slower; "
+        f"default: {DEFAULT_METHOD}",
+    )
+
+
+def add_adapt(parser: "ArgumentParser") -> None:
+    """Add `--adapt`."""
+    parser.add_argument(
+        "--adapt",
+        type=float,
+        nargs="?",
+        const=ADAPT_SECONDS,
+        metavar="SECONDS",
+        help="adapt the learned descent to the clip before posing, for at most SECONDS; kept if it "
+        f"improves held-out frames; default when given alone: {ADAPT_SECONDS:.0f}",
+    )
+
+
+def add_frames(parser: "ArgumentParser") -> None:
+    """Add `--people`, `--start` and `--end`."""
+    parser.add_argument(
+        "--people",
+        type=int,
+        metavar="N",
+        help="follow N people at a time, the largest; default: all",
+    )
+    parser.add_argument("--start", type=int, metavar="F", help="first frame, counted from 0")
+    parser.add_argument("--end", type=int, metavar="F", help="last frame, included")
+
+
+def add_lens(parser: "ArgumentParser") -> None:
+    """Add `--focal`, `--fov` and `--distortion`."""
+    lens = parser.add_mutually_exclusive_group()
+    lens.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels")
+    lens.add_argument("--fov", type=float, metavar="DEG", help="horizontal field of view")
+    parser.add_argument(
+        "--distortion",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="K",
+        help="k1 k2 p1 p2 [k3] as in OpenCV",
+    )
+
+
+def add_overwrite(parser: "ArgumentParser") -> None:
+    """Add `--overwrite`."""
+    parser.add_argument("--overwrite", action="store_true", help="redo clips that are done")
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -17,7 +17,8 @@ from hund_backend.descent.learned.adaptation import NO_LESSON, AdaptConfig, Less
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.track import descend
-from hund_backend.perception.run import Eyes
+from hund_backend.motion.posed_track import PosedTrack, pose_track
+from hund_backend.perception.run import Perception
 
 from .body import camera
 from .body.model import BodyModel
@@ -26,7 +27,6 @@ from .device import choose_device
 from .errors import NobodyFoundError
 from .motion.contacts import foot_contacts, rest_confidence
 from .motion.ground import estimate_ground
-from hund_backend.motion.posed_track import PosedTrack, pose_track
 from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
 from .perception.evidence import Evidence
@@ -48,7 +48,7 @@ class Models:
     """Networks, body, prior and dynamics, loaded once and used for many clips."""
 
     device: torch.device
-    perception: Eyes
+    perception: Perception
     body: BodyModel  # with the vertices that keypoints need
     prior: PoseFlow
     hund: Hund  # made for this body and this prior
@@ -65,7 +65,7 @@ class Models:
         body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
         return cls(
             device=chosen,
-            perception=Eyes.open(chosen.type),
+            perception=Perception.open(chosen.type),
             body=body,
             prior=prior,
             hund=Hund.load(body, prior).to(chosen),
@@ -160,7 +160,7 @@ def perceive(
     ):
         intrinsics, total = _intrinsics(options, clip.info), clip.info.num_frames
         total = total and math.ceil(total / options.stride)
-        people = models.perception.watch(
+        people = models.perception.run(
             chosen(clip),
             intrinsics,
             fps=clip.info.fps / options.stride,
@@ -303,7 +303,9 @@ def _ground(
     posed_tracks: list[PosedTrack], times: Float[np.ndarray, " frames"]
 ) -> tuple[Float[np.ndarray, "people frames 4"], Float[np.ndarray, "4 4"]]:
     """Estimate the contacts of everybody's feet, and world_from_camera from the ground."""
-    rest = [rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks]
+    rest = [
+        rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks
+    ]
     ground = estimate_ground(
         [person.feet for person in posed_tracks],
         rest,

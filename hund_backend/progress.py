@@ -1,4 +1,4 @@
-"""How a long job tells how far it is."""
+"""Progress reports of a job."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One step of a job."""
+    """State of a job in one stage."""
 
-    stage: str  # "read", "look", "follow", "descend", "ground"
+    stage: str  # a `ProgressStage`, where it counts also the person: "pose 1/2"
     done: int
     total: int | None  # None while it is not known
 
@@ -17,4 +17,4 @@ Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """Report to nobody."""
+    """Report nothing."""

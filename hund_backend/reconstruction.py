@@ -1,8 +1,6 @@
-"""The Reconstruction: what the backend answers, the only thing that crosses the process border."""
+"""Reconstruction: result of the backend, and the file that carries it to Blender's process."""
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,14 +10,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from .atomic_write import atomic_write
 from .errors import BadInputError
 
 SCHEMA = "hund-reconstruction/1"
 
 NUM_BETAS, NUM_EXPRESSION, NUM_ARKIT = 16, 20, 52
-UNIT_TOLERANCE = 1e-3  # by which the norm of a quaternion may differ from one
+UNIT_TOLERANCE = 1e-3  # largest difference of a quaternion's norm from one
 
-# Every array of the file: axes (a letter has one length throughout the file) and type.
+# Arrays of the file: axes (a letter has one length throughout the file) and type.
 # P people, F frames, J joints, K keypoints, S stages, T terms of the loss.
 LAYOUT: dict[str, tuple[tuple[str | int, ...], type]] = {
     "fps": ((), np.float64),
@@ -55,13 +54,13 @@ class Reconstruction:
     """People in a clip, posed.
 
     Metres, radians, pixels with x right, y down, centre of the first pixel at (0.5, 0.5). Camera
-    frame as in OpenCV: x right, y down, z forward. Quaternions have w first. A frame in which a
-    person was not seen holds the last or interpolated values and `present` is False there.
+    frame as in OpenCV: x right, y down, z forward. Quaternions have w first. Where `present` is
+    False, a person holds the last or interpolated values.
     """
 
     provenance: dict[str, Any]
-    """Source, version, weights' hashes, device, options, seconds per stage of work; the names of
-    the keypoints and of the terms of the loss. Anything that JSON can hold."""
+    """Source, version, weights' hashes, device, options, seconds per stage of work, names of the
+    keypoints and of the terms of the loss. Anything that JSON can hold."""
     fps: float  # nominal rate
     frame_numbers: Int64[np.ndarray, " frames"]  # index in the source
     times: Float64[np.ndarray, " frames"]  # seconds
@@ -75,7 +74,7 @@ class Reconstruction:
     rotations: Float32[np.ndarray, "people frames joints 4"]
     """Quaternions: joint in its parent's frame relative to rest; joint 0: body → camera."""
     root_translation: Float32[np.ndarray, "people frames 3"]  # pelvis in the camera frame
-    betas: Float32[np.ndarray, "people betas"]  # one build per person
+    betas: Float32[np.ndarray, "people betas"]  # one body shape per person
     expression: Float32[np.ndarray, "people frames expression"]
     arkit: Float32[np.ndarray, "people frames arkit"]
     joints: Float32[np.ndarray, "people frames joints 3"]  # posed, camera frame
@@ -84,19 +83,19 @@ class Reconstruction:
     contacts: Float32[np.ndarray, "people frames 4"]  # left heel, left toe, right heel, right toe
     stage_losses: Float32[np.ndarray, "people frames stages terms"]
     stage_rotations: Float32[np.ndarray, "people frames stages joints 4"] | None = None
-    """As `rotations`, at every stage of the descent, frame by frame, before motion steadied them."""
+    """As `rotations`, at every stage of the descent, frame by frame, before smoothing."""
     stage_root_translation: Float32[np.ndarray, "people frames stages 3"] | None = None
 
     def validate(self) -> None:
-        """Check shapes, types and meaning.
+        """Check shapes, types and values.
 
         Raises:
-            ValueError: one sentence that names what is wrong.
+            ValueError: one sentence that names the first array that is wrong.
         """
         _check(self._arrays())
 
     def save(self, path: Path) -> None:
-        """Write an .npz: aside first, then renamed, so that no half-written file is ever seen.
+        """Write an .npz file whole or not at all.
 
         Raises:
             BadInputError: the folder cannot be written to, or the disk is full.
@@ -104,21 +103,15 @@ class Reconstruction:
         """
         self.validate()
         header = {"schema": SCHEMA, "provenance": json.dumps(self.provenance)}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_aside(path, {**header, **self._arrays()})
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise BadInputError(
-                f"{path} cannot be written ({reason}): choose another --output folder or make room."
-            ) from error
+        with atomic_write(path) as [part], part.open("wb") as opened:
+            np.savez_compressed(opened, **header, **self._arrays())
 
     @classmethod
     def load(cls, path: Path) -> "Reconstruction":
         """Read and check a file that `save` wrote.
 
         Raises:
-            BadInputError: the file is missing, damaged or something else.
+            BadInputError: the file is missing, damaged or no Reconstruction.
         """
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -135,44 +128,18 @@ class Reconstruction:
         return cls(provenance=provenance, **_unpacked(arrays))
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        told = {name: kind for name, (_, kind) in LAYOUT.items()}
-        told |= {
-            name: kind for name, (_, kind) in OPTIONAL.items() if getattr(self, name) is not None
-        }
-        return {name: np.asarray(getattr(self, name), kind) for name, kind in told.items()}
+        layout = LAYOUT | {n: each for n, each in OPTIONAL.items() if getattr(self, n) is not None}
+        return {name: np.asarray(getattr(self, name), kind) for name, (_, kind) in layout.items()}
 
 
 def _unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Arguments of a Reconstruction out of the arrays of a file."""
+    """Return the arguments of a Reconstruction from the arrays of a file."""
     values: dict[str, Any] = {name: arrays[name] for name in LAYOUT}
     values |= {name: arrays[name] for name in OPTIONAL if name in arrays}
     values["fps"] = float(arrays["fps"])
     values["image_size"] = tuple(arrays["image_size"].tolist())
     values["joint_names"] = tuple(arrays["joint_names"].tolist())
     return values
-
-
-def _write_aside(path: Path, arrays: Mapping[str, Any]) -> None:
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.stem}-", suffix=".part", delete=False
-    ) as aside:
-        try:
-            np.savez_compressed(aside, **arrays)
-            aside.flush()
-            os.fsync(aside.fileno())
-            aside.close()
-            Path(aside.name).chmod(0o666 & ~_umask())  # temporary files are made private
-            Path(aside.name).replace(path)
-        except BaseException:
-            aside.close()
-            Path(aside.name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)  # there is no way to ask without setting it
-    os.umask(mask)
-    return mask
 
 
 def _provenance(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -213,8 +180,8 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
 def _layout_of(
     arrays: Mapping[str, np.ndarray],
 ) -> dict[str, tuple[tuple[str | int, ...], type]]:
-    """What must be there, and what is there though it need not."""
-    return LAYOUT | {name: what for name, what in OPTIONAL.items() if name in arrays}
+    """Return the layout of the required arrays and of the optional ones that are given."""
+    return LAYOUT | {name: axes for name, axes in OPTIONAL.items() if name in arrays}
 
 
 def _check_layout(arrays: Mapping[str, np.ndarray]) -> None:
@@ -225,24 +192,25 @@ def _check_layout(arrays: Mapping[str, np.ndarray]) -> None:
         shape, dtype = arrays[name].shape, arrays[name].dtype
         if not (np.issubdtype(dtype, kind) if kind is np.str_ else dtype == kind):
             raise ValueError(f"'{name}' is of type {dtype} where {kind.__name__} is expected.")
-        wanted = [
+        expected = [
             lengths.setdefault(axis, shape[position] if position < len(shape) else -1)
             if isinstance(axis, str)
             else axis
             for position, axis in enumerate(axes)
         ]
-        if list(shape) != wanted:
-            raise ValueError(f"'{name}' has the shape {shape} where {tuple(wanted)} is expected.")
-    for axis, what in {"P": "people", "F": "frames", "J": "joints"}.items():
+        if list(shape) != expected:
+            raise ValueError(
+                f"'{name}' has the shape {shape} where {tuple(expected)} is expected."
+            )
+    for axis, noun in {"P": "people", "F": "frames", "J": "joints"}.items():
         if lengths[axis] == 0:
-            raise ValueError(f"it holds no {what}.")
+            raise ValueError(f"it holds no {noun}.")
 
 
 def _check_skeleton(names: np.ndarray, parents: np.ndarray) -> None:
     if len(set(names.tolist())) != len(names):
         raise ValueError("'joint_names' names a joint twice.")
-    before = np.arange(len(parents))
-    if parents[0] != -1 or (parents[1:] < 0).any() or (parents >= before).any():
+    if parents[0] != -1 or (parents[1:] < 0).any() or (parents >= np.arange(len(parents))).any():
         raise ValueError("'parents' should start with one root (-1) and put parents first.")
 
 
@@ -260,7 +228,7 @@ def _check_transforms(transforms: np.ndarray) -> None:
     rotation = transforms[:, :3, :3]
     proper = np.allclose(rotation @ rotation.swapaxes(1, 2), np.eye(3), atol=UNIT_TOLERANCE)
     if not proper or (np.linalg.det(rotation) < 0).any():
-        raise ValueError("'world_from_camera' holds something else than rotations.")
+        raise ValueError("'world_from_camera' holds matrices that are no rotations.")
     if not np.array_equal(transforms[:, 3], np.tile([0.0, 0, 0, 1], (len(transforms), 1))):
         raise ValueError("'world_from_camera' should have 0 0 0 1 as its last rows.")
 

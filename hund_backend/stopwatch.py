@@ -1,4 +1,4 @@
-"""Seconds that the stages of a job take."""
+"""Wall-clock time of the stages of a job."""
 
 import time
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Stopwatch:
-    """Adds up wall-clock time by stage."""
+    """Sums of wall-clock time by stage."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Add the time that a block takes to a stage."""
-        begun = time.perf_counter()
+        """Add the time of a `with` block to a stage."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            spent = time.perf_counter() - begun
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + spent, 3)
+            elapsed = time.perf_counter() - start
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + elapsed, 3)

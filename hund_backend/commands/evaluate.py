@@ -3,21 +3,22 @@
 import argparse
 from pathlib import Path
 
+from .. import options
 from ..errors import BadInputError, ExitCode
-from .choices import add_device, add_method, add_quality, pipeline_options
-from .telling import teller
+from .arguments import pipeline_options
+from .output import progress_output
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument("kits", nargs="+", type=Path, metavar="KIT", help="folder with a gt.json")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write JSON and Markdown there")
-    add_device(parser)
-    add_method(parser)
-    add_quality(parser)
+    options.add_device(parser)
+    options.add_method(parser)
+    options.add_quality(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Run the pipeline on every frame of the kits and print the tables."""
     try:
         from ..evaluation.command import evaluate_kits
@@ -25,13 +26,13 @@ def run(options: argparse.Namespace) -> int:
         raise BadInputError(
             "The extension comes without the evaluation: run this in a checkout of the project."
         ) from error
-    progress = teller("kits", as_json=False)
+    progress = progress_output("kits", as_json=False)
     try:
         tables = evaluate_kits(
-            options.kits,
-            options.output,
-            device=options.device,
-            options=pipeline_options(vars(options)),
+            arguments.kits,
+            arguments.output,
+            device=arguments.device,
+            options=pipeline_options(vars(arguments)),
             report=progress,
         )
     finally:

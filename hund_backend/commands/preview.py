@@ -28,9 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(path)
     if arguments.parts:
         from ..part_preview import write_part_sheet
-        from ..perception.part_head import PartSight
+        from ..perception.part_head import BlazePoseWithParts
         from ..perception.run import WEIGHTS
 
-        network = PartSight.open(WEIGHTS / "perception")
+        network = BlazePoseWithParts.open(WEIGHTS / "perception")
         print(write_part_sheet(result, arguments.clip, arguments.output, network, stem))
     return ExitCode.DONE

@@ -6,19 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import options
 from ..errors import BadInputError, CancelledError, ExitCode, HundError
-from ..options import Options
-from .choices import (
-    add_adapt,
-    add_clip_options,
-    add_device,
-    add_method,
-    add_quality,
-    output_path,
-    pipeline_options,
-    refuse_in_time,
-)
-from .telling import failure, say, teller
+from .arguments import check_files, output_path, pipeline_options
+from .output import progress_output, unexpected_error, write_event
 
 if TYPE_CHECKING:
     from ..pipeline import Models
@@ -26,8 +17,8 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument(
         "clips",
         nargs="+",
@@ -36,95 +27,101 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="video, picture, folder of pictures or pattern",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    add_device(parser)
-    add_quality(parser)
-    add_method(parser)
-    add_adapt(parser)
-    add_clip_options(parser)
-    parser.add_argument("--overwrite", action="store_true", help="redo what is already there")
+    options.add_device(parser)
+    options.add_quality(parser)
+    options.add_method(parser)
+    options.add_adapt(parser)
+    options.add_frames(parser)
+    options.add_lens(parser)
+    options.add_overwrite(parser)
     parser.add_argument("--preview", action="store_true", help="also draw the result")
-    parser.add_argument("--json", action="store_true", help="tell everything as JSON lines")
+    parser.add_argument("--json", action="store_true", help="write progress and results as JSON")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Do a batch: go on past a bad clip, skip what is done; the exit code of the worst."""
-    chosen = pipeline_options(vars(options))
-    batch = _Batch(options, chosen)
-    codes = [batch.do(clip) for clip in options.clips]
-    failed = [(clip, code) for clip, code in zip(options.clips, codes, strict=True) if code]
-    if failed and len(codes) > 1 and not options.json:
-        names = ", ".join(clip.name for clip, _ in failed)
+def run(arguments: argparse.Namespace) -> int:
+    """Reconstruct a batch; return the worst exit code of its clips."""
+    batch = _Batch(arguments)
+    codes = [batch.reconstruct(clip) for clip in arguments.clips]
+    failed = [clip for clip, code in zip(arguments.clips, codes, strict=True) if code]
+    if failed and len(codes) > 1 and not arguments.json:
+        names = ", ".join(clip.name for clip in failed)
         print(f"{len(failed)} of {len(codes)} clips failed: {names}", file=sys.stderr)
     return max(codes)
 
 
 class _Batch:
-    """Clips done one after the other with the same models."""
+    """Clips reconstructed one after the other with the same models."""
 
-    def __init__(self, options: argparse.Namespace, chosen: Options) -> None:
-        self._options = options
-        self._chosen = chosen
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._options = pipeline_options(vars(arguments))
         self._models: Models | None = None
-        self._sources: dict[Path, Path] = {}  # result → clip
+        self._clips: dict[Path, Path] = {}  # output file → clip
 
-    def do(self, clip: Path) -> int:
-        """Reconstruct one clip and tell about it; answers its exit code."""
+    def reconstruct(self, clip: Path) -> int:
+        """Reconstruct one clip and write what became of it; return its exit code."""
         try:
-            path = output_path(clip, self._options.output)
-            self._refuse_shared(clip, path)
-            if path.exists() and not self._options.overwrite:
-                self._tell_done(clip, path, "is there already; --overwrite redoes it", True)
+            path = output_path(clip, self._arguments.output)
+            self._check_collision(clip, path)
+            if path.exists() and not self._arguments.overwrite:
+                self._write_done(clip, path, "exists already; --overwrite redoes it", skipped=True)
                 return ExitCode.DONE
-            self._write(clip, path)
+            self._reconstruct(clip, path)
         except CancelledError:
             raise
         except HundError as error:
-            return self._tell_error(clip, str(error), error.exit_code)
-        except Exception as error:  # the other clips shall not suffer for it
+            return self._write_error(clip, str(error), error.exit_code)
+        except Exception as error:  # the other clips can still be done
             LOGGER.exception("%s", clip)
-            return self._tell_error(clip, failure(error), ExitCode.FAILED)
+            return self._write_error(clip, unexpected_error(error), ExitCode.FAILED)
         return ExitCode.DONE
 
-    def _refuse_shared(self, clip: Path, path: Path) -> None:
-        """Two clips of one name would have one result: the second is not done."""
-        other = self._sources.get(path, clip)
+    def _check_collision(self, clip: Path, path: Path) -> None:
+        """Refuse the second of two clips that have the same output file.
+
+        Raises:
+            BadInputError: another clip was written to this file.
+        """
+        other = self._clips.get(path, clip)
         if other.resolve() != clip.resolve():
             raise BadInputError(
-                f"{clip} would be written to {path} as {other} is: rename one of them, or choose "
-                "another --output folder for it."
+                f"{clip} has the same output file, {path}, as {other}: rename one of them, or "
+                "choose another --output folder for it."
             )
 
-    def _write(self, clip: Path, path: Path) -> None:
-        refuse_in_time(clip, path, self._chosen)
+    def _reconstruct(self, clip: Path, path: Path) -> None:
+        check_files(clip, path, self._options)
         from .. import pipeline
 
-        self._models = self._models or pipeline.Models.load(self._options.device)
-        progress = teller(clip.name, as_json=self._options.json)
+        self._models = self._models or pipeline.Models.load(self._arguments.device)
+        progress = progress_output(clip.name, as_json=self._arguments.json)
         try:
-            result = pipeline.reconstruct(clip, self._chosen, self._models, progress)
+            result = pipeline.reconstruct(clip, self._options, self._models, progress)
         finally:
             progress.close()
         result.save(path)
         people, frames = result.present.shape
-        found = f"{people} {'person' if people == 1 else 'people'} in {frames} frames"
+        summary = f"{people} {'person' if people == 1 else 'people'} in {frames} frames"
         if result.provenance["truncated"]:
-            found += f"; {result.provenance['truncated']}"
-        self._tell_done(clip, path, found, False)
-        if self._options.preview:
+            summary += f"; {result.provenance['truncated']}"
+        self._write_done(clip, path, summary, skipped=False)
+        if self._arguments.preview:
             from ..preview import write_preview
 
             write_preview(result, clip, path.parent, path.stem)
 
-    def _tell_error(self, clip: Path, message: str, code: ExitCode) -> ExitCode:
-        if self._options.json:
-            say(event="error", clip=str(clip), message=message, exit_code=int(code))
+    def _write_error(self, clip: Path, message: str, code: ExitCode) -> ExitCode:
+        if self._arguments.json:
+            write_event(event="error", clip=str(clip), message=message, exit_code=int(code))
         else:
             print(message, file=sys.stderr)
         return code
 
-    def _tell_done(self, clip: Path, path: Path, how: str, skipped: bool) -> None:
-        self._sources[path] = clip
-        if self._options.json:
-            say(event="done", clip=str(clip), output=str(path), skipped=skipped, message=how)
+    def _write_done(self, clip: Path, path: Path, message: str, *, skipped: bool) -> None:
+        self._clips[path] = clip
+        if self._arguments.json:
+            write_event(
+                event="done", clip=str(clip), output=str(path), skipped=skipped, message=message
+            )
         else:
-            print(f"{path}: {how}")
+            print(f"{path}: {message}")

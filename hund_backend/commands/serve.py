@@ -1,13 +1,19 @@
 """Answer requests on standard input, JSON lines both ways, with the networks loaded once.
 
-Requests: {"id", "command": "reconstruct", "clip", "output", "device", "quality", "overwrite", and
-the options people, start, end, focal, fov, distortion} · {"command": "doctor"} · {"command":
-"finish"}: what was asked so far shall look no further and make do with the frames it has seen ·
-{"command": "cancel"}: all that was asked so far shall end · {"command": "quit"}: the same, then
-end. The end of the input quits, too.
-Answers carry the request's id: {"event": "ready"} ·
-{"event": "progress", "stage", "done", "total"} · {"event": "done", "output", "skipped"} ·
-{"event": "error", "message", "exit_code"} · {"event": "doctor", "findings"}.
+Requests:
+    {"command": "reconstruct", "id", "clip", "output", and any of `options.REQUEST_OPTIONS`}
+    {"command": "doctor", "id"}
+    {"command": "finish"}: of all requests so far, stop reading frames and finish with those
+        processed.
+    {"command": "cancel"}: cancel all requests so far.
+    {"command": "quit"}: cancel, then end; the end of the input does the same.
+
+Answers carry the request's id:
+    {"event": "ready"}, once, without an id
+    {"event": "progress", "stage", "done", "total"}; the stages are `options.ProgressStage`
+    {"event": "done", "output", "skipped"}
+    {"event": "error", "message", "exit_code"}
+    {"event": "doctor", "findings"}
 """
 
 import argparse
@@ -20,9 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInputError, CancelledError, ExitCode, HundError
+from ..options import DEFAULT_DEVICE, ProgressStage
 from ..progress import Progress
-from .choices import output_path, pipeline_options, refuse_in_time
-from .telling import Lines, failure, say
+from .arguments import check_files, output_path, pipeline_options
+from .output import JsonLines, unexpected_error, write_event
 
 if TYPE_CHECKING:
     from ..pipeline import Models
@@ -30,17 +37,17 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no arguments."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the command has no arguments."""
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve until told to quit."""
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a request to quit or the end of the input."""
     server = _Server()
-    say(event="ready")
+    write_event(event="ready")
     threading.Thread(target=server.listen, daemon=True).start()
-    while (asked := server.requests.get()) is not None:
-        server.answer(*asked)
+    while (numbered := server.requests.get()) is not None:
+        server.answer(*numbered)
     return ExitCode.DONE
 
 
@@ -49,78 +56,81 @@ class _Server:
 
     def __init__(self) -> None:
         self.requests: queue.SimpleQueue[tuple[int, dict[str, Any]] | None] = queue.SimpleQueue()
-        self._asked = 0  # number of the last request
-        self._cancelled = 0  # requests up to this number shall not go on
-        self._finishing = 0  # requests up to this number shall look no further
-        self._models: dict[str, Models] = {}
+        self._last = 0  # number of the last request
+        self._last_cancelled = 0  # requests up to this number are cancelled
+        self._last_finished = 0  # requests up to this number read no more frames
+        self._models: dict[str, Models] = {}  # by device
 
     def listen(self) -> None:
-        """Body of the thread that reads standard input."""
+        """Read standard input: the body of the reader thread."""
         for line in sys.stdin:
             try:
                 request = json.loads(line)
                 command = request["command"]
             except (ValueError, TypeError, KeyError):
-                say(event="error", id=None, message="A request is a JSON object with a command.")
+                message = "A request is a JSON object with a command."
+                write_event(event="error", id=None, message=message)
                 continue
             if command == "cancel":
-                self._cancelled = self._asked
+                self._last_cancelled = self._last
             elif command == "finish":
-                self._finishing = self._asked
+                self._last_finished = self._last
             elif command == "quit":
                 break
             else:
-                self._asked += 1
-                self.requests.put((self._asked, request))
-        self._cancelled = self._asked  # nobody is left to hear the answers
+                self._last += 1
+                self.requests.put((self._last, request))
+        self._last_cancelled = self._last  # nobody reads the answers any more
         self.requests.put(None)
 
     def answer(self, number: int, request: dict[str, Any]) -> None:
-        """Do one request; whatever goes wrong is an answer, too."""
+        """Do one request; an error is an answer, too."""
         name = request.get("id")
         try:
             if request["command"] == "doctor":
                 from ..doctor import examine
 
-                say(event="doctor", id=name, findings=[vars(finding) for finding in examine()])
+                findings = [vars(finding) for finding in examine()]
+                write_event(event="doctor", id=name, findings=findings)
             elif request["command"] == "reconstruct":
-                say(event="done", id=name, **self._reconstruct(number, request))
+                write_event(event="done", id=name, **self._reconstruct(number, request))
             else:
                 raise BadInputError(f"'{request['command']}' is no command of this server.")
         except HundError as error:
-            if isinstance(error, CancelledError) and number > self._cancelled:
-                raise  # a signal, not a request: the server itself shall end
-            say(event="error", id=name, message=str(error), exit_code=int(error.exit_code))
-        except Exception as error:  # the next request shall not suffer for it
+            if isinstance(error, CancelledError) and number > self._last_cancelled:
+                raise  # from a signal, not from a request: the server itself ends
+            code = int(error.exit_code)
+            write_event(event="error", id=name, message=str(error), exit_code=code)
+        except Exception as error:  # the next request can still be done
             LOGGER.exception("Request %s", name)
-            message = failure(error)
-            say(event="error", id=name, message=message, exit_code=int(ExitCode.FAILED))
+            message, code = unexpected_error(error), int(ExitCode.FAILED)
+            write_event(event="error", id=name, message=message, exit_code=code)
 
     def _reconstruct(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
         for key in ("clip", "output"):
             if not isinstance(request.get(key), str):
                 raise BadInputError(f"The request names no {key}.")
         clip = Path(request["clip"])
-        chosen = pipeline_options(request)
+        options = pipeline_options(request)
         path = output_path(clip, Path(request["output"]))
         if path.exists() and not request.get("overwrite"):
             return {"output": str(path), "skipped": True}
-        tell = Lines(id=request.get("id"))
+        lines = JsonLines(id=request.get("id"))
 
         def report(progress: Progress) -> None:
-            if number <= self._cancelled:
+            if number <= self._last_cancelled:
                 raise CancelledError("The reconstruction was cancelled.")
-            tell(progress)
+            lines(progress)
 
-        report(Progress(stage="load", done=0, total=None))
-        refuse_in_time(clip, path, chosen)
+        report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
+        check_files(clip, path, options)
         from .. import pipeline
 
-        device = request.get("device") or "auto"
+        device = request.get("device") or DEFAULT_DEVICE
         if device not in self._models:
             self._models[device] = pipeline.Models.load(device)
         result = pipeline.reconstruct(
-            clip, chosen, self._models[device], report, lambda: number <= self._finishing
+            clip, options, self._models[device], report, lambda: number <= self._last_finished
         )
         result.save(path)
         people = int(result.present.shape[0])

@@ -15,12 +15,12 @@ def clock(monkeypatch):
 def told(clock, people=2, frames=10, seconds=1.0, posing=20, learning=0):
     """What a steady backend says, and the forecast after it."""
     made = forecast.Forecast(float(learning))
-    stages = [("load", 0, None), *(("look", done, frames) for done in range(1, frames + 1))]
+    stages = [("load", 0, None), *(("detect", done, frames) for done in range(1, frames + 1))]
     for person in range(1, people + 1) if learning else ():
         steps = learning // people
         stages += [(f"adapt {person}/{people}", step, 3 * steps) for step in range(1, steps + 1)]
     for person in range(1, people + 1):
-        stages += [(f"descend {person}/{people}", step, None) for step in range(posing // people)]
+        stages += [(f"pose {person}/{people}", step, None) for step in range(posing // people)]
     for stage in stages:
         made.hear(*stage)
         yield made
@@ -48,21 +48,26 @@ def test_looking_at_an_even_pace_is_foreseen_exactly(clock):
 def test_the_time_to_learn_is_foreseen_while_looking_and_counts_down(clock):
     stages = [(made.stage, made.seconds_left) for made in told(clock, learning=30)]
     posing = forecast._DESCENT * 10
-    assert stages[10] == ("look", pytest.approx(30 + forecast._DESCENT * 9))
+    assert stages[10] == ("detect", pytest.approx(30 + forecast._DESCENT * 9))
     left = [seconds for stage, seconds in stages if stage == "adapt"]
     assert left == pytest.approx([30 - spent + posing for spent in range(30)])
 
 
 def test_learning_that_ends_early_leaves_the_posing(clock):
     made = forecast.Forecast(600.0)
-    for stage in (("look", 1, 2), ("look", 2, 2), ("adapt 1/1", 1, 300), ("descend 1/1", 1, None)):
+    for stage in (
+        ("detect", 1, 2),
+        ("detect", 2, 2),
+        ("adapt 1/1", 1, 300),
+        ("pose 1/1", 1, None),
+    ):
         clock[0] += 5
         made.hear(*stage)
     assert made.seconds_left == pytest.approx(forecast._DESCENT * 10)
 
 
 def test_people_are_told_apart_within_one_stage(clock):
-    people = {made.person for made in told(clock) if made.stage == "descend"}
+    people = {made.person for made in told(clock) if made.stage == "pose"}
     assert people == {"1/2", "2/2"}
 
 

@@ -151,7 +151,7 @@ def test_two_clips_of_one_name_do_not_overwrite_each_other(hund, clips, tmp_path
 
 def test_control_c_cancels_and_says_so(hund, clips, monkeypatch):
     def interrupt(self, status):
-        if status.stage == "look":
+        if status.stage == "detect":
             raise KeyboardInterrupt
 
     monkeypatch.setattr(headless.Batch, "watch", interrupt)

@@ -60,7 +60,7 @@ def test_a_clip_becomes_a_file(settings, clip, tmp_path):
 
 def test_progress_is_told(settings, clip):
     running = job.Job([clip("slow")], settings)
-    wait_for_stage(running, "look")
+    wait_for_stage(running, "detect")
     time.sleep(0.2)
     running.poll()
     status = running.status
@@ -100,7 +100,7 @@ def test_a_batch_goes_on_past_errors_and_deaths(settings, clip):
 
 def test_a_kill_from_outside_is_noticed(settings, clip):
     running = job.Job([clip("slow")], settings)
-    wait_for_stage(running, "look")
+    wait_for_stage(running, "detect")
     os.kill(child_of(running).pid, signal.SIGKILL)
     (outcome,) = finish(running)
     assert "signal 9" in str(outcome.error)
@@ -116,7 +116,7 @@ def test_what_is_not_an_answer_goes_to_the_log(settings, clip):
 @pytest.mark.parametrize("name", ["slow", "stubborn"])
 def test_cancel_ends_the_backend_whether_it_obeys_or_not(settings, clip, name):
     running = job.Job([clip(name), clip("walk")], settings)
-    wait_for_stage(running, "look")
+    wait_for_stage(running, "detect")
     child = child_of(running)
     running.cancel()
     assert running.status.stopping
@@ -127,7 +127,7 @@ def test_cancel_ends_the_backend_whether_it_obeys_or_not(settings, clip, name):
 
 def test_finish_keeps_what_was_seen_and_drops_what_waits(settings, clip):
     running = job.Job([clip("slow"), clip("walk")], settings)
-    wait_for_stage(running, "look")
+    wait_for_stage(running, "detect")
     running.finish()
     assert running.status.finishing and not running.status.stopping
     (outcome,) = finish(running)
@@ -190,7 +190,7 @@ def test_a_log_that_cannot_be_written_is_one_sentence(settings, clip, tmp_path):
 
 def test_close_leaves_no_process(settings, clip):
     running = job.Job([clip("stubborn")], settings)
-    wait_for_stage(running, "look")
+    wait_for_stage(running, "detect")
     child = child_of(running)
     running.close()
     assert child.poll() is not None and not running.running
@@ -199,14 +199,14 @@ def test_close_leaves_no_process(settings, clip):
 def test_the_backend_ends_with_its_parent(settings, clip):
     code = f"""
 import sys, time, os
-sys.path.insert(0, {str(Path(job.__file__).parents[1])!r})
+sys.path.insert(0, {str(Path(job.__file__).parents[2])!r})
 from pathlib import Path
-from bridge import job
+from hund.bridge import job
 settings = job.Settings(log=Path({str(settings.log)!r}), interpreter=Path(sys.executable),
                         root=Path({str(FAKE)!r}))
 task = job.Task(clip=Path({str(clip("stubborn").clip)!r}), output=Path({str(settings.log.parent)!r}))
 running = job.Job([task], settings)
-while running.status.stage != "look":
+while running.status.stage != "detect":
     running.poll()
 print(running._backend.process.pid)
 """

@@ -203,7 +203,7 @@ def test_learning_is_asked_for_only_where_it_is_wanted(enabled, clip):
 def test_learning_has_a_word_on_the_bar(enabled):
     forecast, solve = part("bridge.forecast"), part("panels.solve")
     heard = forecast.Forecast(60.0)
-    heard.hear("look", 1, 2)
+    heard.hear("detect", 1, 2)
     heard.hear("adapt 1/2", 3, 300)
     status = part("bridge.job").Status(
         clip="walk.mp4",

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import cli_clips
 import cli_fakes
+import pytest
 
 from hund_backend import pipeline
-from hund_backend.__main__ import main, parser
+from hund_backend.__main__ import build_parser, main
 from hund_backend.provenance import clip_hash, file_hash
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +54,7 @@ def test_an_unforeseen_error_costs_one_clip(stage, tmp_path, capsys):
     clips = [stage("first.mp4"), stage("trouble.mp4"), stage("last.mp4")]
     code, _, complaint = run(capsys, "reconstruct", *clips, "--output", tmp_path / "out")
     assert code == FAILED
-    assert "unforeseen went wrong (ZeroDivisionError" in complaint
+    assert "unexpected error occurred (ZeroDivisionError" in complaint
     assert "1 of 3 clips failed: trouble.mp4" in complaint
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"first.npz", "last.npz"}
 
@@ -121,8 +121,8 @@ def test_a_lens_that_makes_no_sense_is_refused(stage, tmp_path, capsys, lens):
 
 def test_help_and_wrong_arguments_need_no_heavy_package():
     script = (
-        "import sys; from hund_backend.__main__ import parser\n"
-        "parser().format_help()\n"
+        "import sys; from hund_backend.__main__ import build_parser\n"
+        "build_parser().format_help()\n"
         "heavy = {'torch', 'cv2', 'scipy', 'numpy', 'onnxruntime', 'tqdm'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
@@ -135,7 +135,7 @@ def test_help_and_wrong_arguments_need_no_heavy_package():
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["reconstruct"], ["reconstruct", "a.mp4"]])
 def test_wrong_arguments_are_bad_input(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
-        parser().parse_args(arguments)
+        build_parser().parse_args(arguments)
     assert caught.value.code == BAD_INPUT
 
 

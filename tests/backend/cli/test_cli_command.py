@@ -23,7 +23,7 @@ from hund_backend.descent.learned.hund import Hund, HundConfig
 from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.errors import CancelledError
 from hund_backend.options import Options
-from hund_backend.perception.run import Eyes
+from hund_backend.perception.run import Perception
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.reconstruction import Reconstruction
@@ -36,15 +36,15 @@ needs_networks = pytest.mark.skipif(not NETWORKS, reason="run 'make setup' to fe
 BAD_INPUT, NOBODY, CANCELLED = 2, 3, 130
 
 
-class FakeEyes:
-    """Sees one walker whatever is shown, or nobody."""
+class FakePerception:
+    """Perception that finds one walker in any clip, or nobody."""
 
     people = 1
 
-    def __init__(self, puppet, prior):
-        self._puppet, self._prior = puppet, prior
+    def __init__(self, reduced_body, prior):
+        self._puppet, self._prior = reduced_body, prior
 
-    def watch(self, frames, intrinsics, *, fps, max_people, parts, report):
+    def run(self, frames, intrinsics, *, fps, max_people, parts, report):
         count = 0
         for count, _ in enumerate(frames, start=1):
             report(count)
@@ -58,13 +58,13 @@ class FakeEyes:
 @pytest.fixture
 def fake_models(monkeypatch):
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
-    eyes = FakeEyes(ReducedBody.from_body(body), GaussianPrior.load().double())
+    perception = FakePerception(ReducedBody.from_body(body), GaussianPrior.load().double())
     torch.manual_seed(0)
     untrained = HundConfig(stages=2, hidden=32, context=16, memory=24, glance=8)
     models = pipeline.Models.__new__(pipeline.Models)
     for name, value in {
         "device": torch.device("cpu"),
-        "eyes": eyes,
+        "perception": perception,
         "body": body,
         "prior": prior,
         "hund": Hund(untrained, body, prior).eval().requires_grad_(False),
@@ -164,7 +164,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(video, tmp_path, capsys, fake_mo
 
 
 def test_nobody_in_view_is_told(video, tmp_path, capsys, fake_models):
-    fake_models.eyes.people = 0
+    fake_models.perception.people = 0
     code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
     assert code == NOBODY
     assert_one_sentence(told)
@@ -214,21 +214,21 @@ def test_json_lines_tell_progress_and_the_end(video, tmp_path, capsys, fake_mode
     code, told, _ = run(capsys, "reconstruct", video, "--output", tmp_path / "out", "--json")
     assert code == 0
     events = [json.loads(line) for line in told.splitlines()]
-    assert {"look", "descend 1/1"} <= {event.get("stage") for event in events}
+    assert {"detect", "pose 1/1"} <= {event.get("stage") for event in events}
     assert events[-1]["event"] == "done"
     assert Path(events[-1]["output"]).exists()
 
 
 def test_what_was_finished_is_kept_when_cancelled(video, tmp_path, capsys, fake_models):
     second = cli_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
-    watch = fake_models.eyes.watch
+    run = fake_models.perception.run
 
     def cancelled_at_the_second(frames, intrinsics, **options):
         if (tmp_path / "out" / "clip.npz").exists():
-            raise CancelledError("Cancelled: what was finished is kept.")
-        return watch(frames, intrinsics, **options)
+            raise CancelledError("Cancelled: finished clips are kept.")
+        return run(frames, intrinsics, **options)
 
-    fake_models.eyes.watch = cancelled_at_the_second
+    fake_models.perception.run = cancelled_at_the_second
     code, _, told = run(capsys, "reconstruct", video, second, "--output", tmp_path / "out")
     assert code == CANCELLED
     assert_one_sentence(told)
@@ -237,7 +237,7 @@ def test_what_was_finished_is_kept_when_cancelled(video, tmp_path, capsys, fake_
 
 def test_who_has_seen_enough_gets_the_frames_seen_so_far(video, fake_models):
     asked = iter([False, False, False, True])
-    result = pipeline.reconstruct(video, Options(), fake_models, enough=lambda: next(asked))
+    result = pipeline.reconstruct(video, Options(), fake_models, stop_early=lambda: next(asked))
     assert list(result.frame_numbers) == [0, 1, 2]
     assert "frame 2" in result.provenance["truncated"]
 
@@ -337,7 +337,7 @@ def test_bad_networks_are_told(damage, tmp_path):
         for entry in json.loads((tmp_path / "manifest.json").read_text())["files"]:
             (tmp_path / entry["file"]).write_bytes(b"not a network")
     with pytest.raises(BadInputError) as caught:
-        Eyes.open("cpu", tmp_path)
+        Perception.open("cpu", tmp_path)
     assert_one_sentence(str(caught.value))
 
 

@@ -5,9 +5,9 @@ import errno
 import os
 import pathlib
 
+import cli_fakes
 import numpy as np
 import pytest
-import cli_fakes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

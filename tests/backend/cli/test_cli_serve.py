@@ -4,9 +4,9 @@ import argparse
 import json
 import threading
 
-import pytest
 import cli_clips
 import cli_fakes
+import pytest
 
 from hund_backend import pipeline
 from hund_backend.commands import serve
@@ -59,10 +59,10 @@ def talk(monkeypatch, capsys):
     return given, answers
 
 
-def work_with(monkeypatch, work, *, takes_enough=False):
-    def reconstruct(clip, options, models, report, enough):
-        work(clip, report, *([enough] if takes_enough else []))
-        report(Progress(stage="descend", done=1, total=1))
+def work_with(monkeypatch, work, *, takes_stop_early=False):
+    def reconstruct(clip, options, models, report, stop_early):
+        work(clip, report, *([stop_early] if takes_stop_early else []))
+        report(Progress(stage="pose", done=1, total=1))
         result = cli_fakes.build_reconstruction()
         result.provenance["truncated"] = None
         return result
@@ -132,7 +132,7 @@ def test_a_finished_request_names_its_file_and_is_skipped_the_second_time(
     assert done == ["a", "a", "b"]
     assert (clips[0].parent / "out" / "a.npz").exists()
     progress = [answer for answer in answers() if answer["event"] == "progress"]
-    assert {"load", "descend"} <= {answer["stage"] for answer in progress}
+    assert {"load", "pose"} <= {answer["stage"] for answer in progress}
     assert {answer["id"] for answer in progress} >= {1, 3}
     assert 2 not in {answer["id"] for answer in progress}
 
@@ -146,7 +146,7 @@ def test_a_cancel_reaches_what_runs_and_what_waits_but_not_what_comes_later(
         if clip.stem == "a":
             given.say({"command": "cancel"}, request(3, clips[2]))
             while True:  # a long job, until the cancel was heard
-                report(Progress(stage="look", done=0, total=None))
+                report(Progress(stage="detect", done=0, total=None))
         else:
             given.say({"command": "quit"})
 
@@ -162,17 +162,17 @@ def test_a_cancel_reaches_what_runs_and_what_waits_but_not_what_comes_later(
 def test_a_finish_reaches_what_runs_and_lets_it_end_well(talk, clips, monkeypatch):
     given, answers = talk
 
-    def work(clip, report, enough):
+    def work(clip, report, stop_early):
         if clip.stem == "a":
-            assert not enough()
+            assert not stop_early()
             given.say({"command": "finish"}, request(2, clips[1]))
-            while not enough():
-                report(Progress(stage="look", done=0, total=None))
+            while not stop_early():
+                report(Progress(stage="detect", done=0, total=None))
         else:
-            assert not enough()
+            assert not stop_early()
             given.say({"command": "quit"})
 
-    work_with(monkeypatch, work, takes_enough=True)
+    work_with(monkeypatch, work, takes_stop_early=True)
     given.say(request(1, clips[0]))
     serve.run(argparse.Namespace())
     assert ends(answers())[1]["event"] == "done"
@@ -186,7 +186,7 @@ def test_the_end_of_the_input_ends_the_work(talk, clips, monkeypatch, last):
     def work(clip, report):
         given.end() if last == "end" else given.say({"command": "quit"})
         while True:
-            report(Progress(stage="look", done=0, total=None))
+            report(Progress(stage="detect", done=0, total=None))
 
     work_with(monkeypatch, work)
     given.say(request(1, clips[0]), request(2, clips[1]))
@@ -202,7 +202,7 @@ def test_a_signal_ends_a_busy_server(talk, clips, monkeypatch):
     given, _ = talk
 
     def work(clip, report):
-        raise CancelledError("Cancelled: what was finished is kept.")  # as the handler does
+        raise CancelledError("Cancelled: finished clips are kept.")  # as the handler does
 
     work_with(monkeypatch, work)
     given.say(request(1, clips[0]))

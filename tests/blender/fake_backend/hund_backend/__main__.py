@@ -37,7 +37,7 @@ def reconstruct(clip, output, request):
     if clip.stem == "killed":
         os.kill(os.getpid(), 9)
     for done in range(1, {"slow": 1000, "stubborn": 1000, "brief": 100}.get(clip.stem, 4)):
-        say(event="progress", id=request["id"], stage="look", done=done, total=1000)
+        say(event="progress", id=request["id"], stage="detect", done=done, total=1000)
         if clip.stem == "stubborn":
             time.sleep(0.02)
         elif cancelled.wait(0.02):
