@@ -26,13 +26,12 @@ def write(clip, fps, scene_fps, first=0, frames=12):
 
 def picture_at(camera, frame):
     """Blender's number of the picture behind a camera."""
-    show(bpy.context.scene, frame)
-    user = camera.data.background_images[0].image_user
     # Blender's dependency graph does not order `frame_current` after the animation of
-    # `frame_offset`, so a frame change may leave a number made of the previous frame's offset. The
-    # viewport computes the number again whenever it draws, and so does setting a property.
-    user.frame_duration = user.frame_duration
-    return user.frame_current
+    # `frame_offset`: a frame's first evaluation may still use the previous frame's offset. Its
+    # second cannot. The viewport is not affected: it computes the number again when it draws.
+    show(bpy.context.scene, frame)
+    show(bpy.context.scene, frame)
+    return camera.data.background_images[0].image_user.frame_current
 
 
 def make_pictures(folder, names, size=(8, 8)):
