@@ -1,6 +1,8 @@
 """The import rule of docs/architecture.md, checked on the source itself."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,21 +11,22 @@ ROOT = Path(__file__).parents[2]
 BACKEND = ROOT / "hund_backend"
 
 # What each part of the backend may import from the rest of it; every part may import itself.
-BASE = {"errors", "progress", "reconstruction", "sources", "weights_file"}
+BASE = {"atomic_write", "errors", "progress", "reconstruction", "sources", "weights_file"}
 BODY = {"body", *BASE}
 ALLOWED = {
     "errors": set(),
+    "atomic_write": {"errors"},
     "progress": {"errors"},
-    "reconstruction": {"errors"},
+    "reconstruction": {"atomic_write", "errors"},
     "body": BASE,
-    "picture": BASE,
+    "image_file": BASE,
     "sources": {"errors"},
-    "weights_file": {"errors"},
-    "video": {*BASE, "picture"},
+    "weights_file": {"atomic_write", "errors"},
+    "video": {*BASE, "image_file"},
     "prior": BODY,
     "rendering": BODY,
     "perception": {*BODY, "video"},
-    "device": BASE,
+    "device": {*BASE, "options"},
     "options": set(),
     "stopwatch": set(),
     "descent": {*BODY, "prior", "rendering", "perception"},
@@ -41,12 +44,20 @@ ALLOWED |= {
 }
 ALLOWED["commands"] = {*ALLOWED, "stopwatch"}
 
+# Modules of the backend that Blender's own process may import: it has neither torch nor cv2.
+READ_IN_BLENDER = {
+    "atomic_write",
+    "body.file",
+    "body.skeleton",
+    "errors",
+    "options",
+    "reconstruction",
+    "sources",
+}
+
 FORBIDDEN = {
     "hund_backend/**/*.py": {"bpy", "mathutils", "operators", "panels", "bridge"},
-    "hund_backend/reconstruction.py": {"torch"},
-    "hund_backend/sources.py": {"torch", "cv2"},
-    "hund_backend/body/file.py": {"torch", "cv2"},
-    "hund_backend/body/skeleton.py": {"torch", "cv2"},
+    **{f"hund_backend/{name.replace('.', '/')}.py": {"torch", "cv2"} for name in READ_IN_BLENDER},
     "bridge/*.py": {"torch", "operators", "panels"},
     "operators/*.py": {"torch", "numpy", "hund_backend", "panels"},
     "panels/*.py": {"torch", "numpy", "hund_backend", "bridge"},
@@ -112,8 +123,23 @@ def test_every_part_of_the_backend_stands_in_the_rule():
     assert parts - {"__init__", "__main__", "__pycache__", "weights"} <= set(ALLOWED)
 
 
-def test_the_bridge_reads_files_and_leaves_the_work_to_the_job():
-    # Blender's process has neither torch nor cv2; what the bridge reads there imports neither.
-    read = {"errors", "reconstruction", "sources", "body.file", "body.skeleton"}
+def test_the_bridge_imports_only_what_blender_can_read():
     for source in ROOT.glob("bridge/*.py"):
-        assert backend_modules(source) <= read, source
+        assert backend_modules(source) <= READ_IN_BLENDER, source
+
+
+def test_the_extension_itself_imports_only_options():
+    for source in ROOT.glob("*.py"):
+        assert backend_modules(source) <= {"options"}, source
+
+
+@pytest.mark.parametrize("module", sorted(READ_IN_BLENDER))
+def test_what_blender_reads_loads_neither_torch_nor_cv2(module):
+    script = (
+        f"import sys, hund_backend.{module}\n"
+        "heavy = {'torch', 'cv2'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    command = [sys.executable, "-c", script]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
