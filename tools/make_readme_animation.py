@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from hund_backend.body.model import BodyModel
 from hund_backend.preview import posed_vertices
 from hund_backend.reconstruction import Reconstruction
-from hund_backend.rendering.painter import Mesh, paint
+from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
 from hund_backend.video import open_clip
 from tools.get_demo_clip import FetchError, get_demo_clip
 
@@ -147,7 +147,7 @@ class Walk:
             faces=faces,
             colors=np.tile(BODY, (len(faces), 1)),
         )
-        image = paint(self._draw_floor(frame, camera, size), [mesh], opacity=1.0)
+        image = draw_meshes(self._draw_floor(frame, camera, size), [mesh], opacity=1.0)
         return cv2.resize(image, (PANEL_PX, PANEL_PX), interpolation=cv2.INTER_AREA)
 
     def _draw_floor(
