@@ -1,6 +1,5 @@
 """Clips that benchmarks run on, made once from the demo clip and kept in the cache."""
 
-import os
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hund_backend.atomic_write import atomic_write
+from hund_backend.preview import check_video
 from hund_backend.video import open_clip
 from tools.cache import cache_folder
 from tools.get_demo_clip import get_demo_clip
@@ -20,14 +21,14 @@ def walker(num_frames: int, size: tuple[int, int] = FULL_HD) -> Path:
     path = cache_folder() / "benchmarks" / f"walker-{size[0]}x{size[1]}-{num_frames}.mp4"
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{os.getpid()}-{path.name}")
-    writer = cv2.VideoWriter(str(aside), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, size)
-    for image in islice(_there_and_back(get_demo_clip()), num_frames):
-        scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-        writer.write(cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR))
-    writer.release()
-    return aside.rename(path)
+    with atomic_write(path) as [part]:
+        writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, size)
+        for image in islice(_there_and_back(get_demo_clip()), num_frames):
+            scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+            writer.write(cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR))
+        writer.release()
+        check_video(part, num_frames)
+    return path
 
 
 def _there_and_back(clip: Path) -> Iterator[np.ndarray]:

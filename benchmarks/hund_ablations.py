@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import measuring
+from hund_backend.atomic_write import write_file
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.evidence_loss import LossConfig
 from hund_backend.descent.learned.hund import Hund, HundConfig
@@ -124,7 +125,7 @@ def main() -> None:
         recipe = replace(VARIANTS[name], steps=chosen.steps, batch=chosen.batch)
         known.append(school.line(name, replace(recipe, every=chosen.steps)))
         print(known[-1], flush=True)
-        chosen.lines.write_text("\n".join(known) + "\n")
+        write_file(chosen.lines, ("\n".join(known) + "\n").encode())
     environment = measuring.environment(PACKAGES, chosen.cores)
     text = HEAD.format(environment=environment, chosen=chosen) + "\n".join(known) + "\n"
     if chosen.save:

@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
+from hund_backend.atomic_write import write_file
+
 ROOT = Path(__file__).parents[1]
 MIB = 1024**2
 
@@ -136,7 +138,7 @@ def save(name: str, text: str, folder: Path = ROOT / "benchmarks" / "results") -
     """Write a result as `<date>-<machine>-<name>.md`, with the command that made it."""
     machine = f"{platform.system()}-{platform.machine()}-{os.cpu_count()}-cores".lower()
     path = folder / f"{time.strftime('%Y-%m-%d')}-{machine}-{name}.md"
-    path.write_text(text, encoding="utf-8")
+    write_file(path, text.encode())
     return path
 
 

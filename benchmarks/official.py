@@ -5,7 +5,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tools.cache import cache_folder, write_aside
+from hund_backend.atomic_write import write_file
+from tools.cache import cache_folder
 from tools.fetch_models import POSE, fetched
 
 REQUIREMENTS = ("mediapipe==0.10.21", "numpy==1.26.4", "jax==0.7.1", "jaxlib==0.7.1")
@@ -36,4 +37,4 @@ def _put_heavy(home: Path) -> None:
     (package,) = home.glob("lib/python*/site-packages/mediapipe/modules/pose_landmark")
     with tarfile.open(fetched(POSE, cache_folder())) as archive:
         content = archive.extractfile(f"package/{HEAVY}").read()
-    write_aside(package / HEAVY, content)
+    write_file(package / HEAVY, content)

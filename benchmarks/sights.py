@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hund_backend.atomic_write import atomic_write
 from hund_backend.perception.evidence import Evidence
 from hund_backend.pipeline import Sight
 from hund_backend.video import open_clip
@@ -19,7 +20,8 @@ def save_sight(sight: Sight, path: Path) -> None:
         if getattr(evidence, field.name) is not None
     }
     frames = {"numbers": sight.numbers, "times": sight.times, "intrinsics": sight.intrinsics}
-    np.savez(path, **frames, **arrays)
+    with atomic_write(path) as [part]:
+        np.savez(part, **frames, **arrays)
 
 
 def load_sight(path: Path, clip: Path) -> Sight:

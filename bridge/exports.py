@@ -8,7 +8,8 @@ import addon_utils
 import bpy
 from mathutils import Matrix
 
-FORMATS = ("blend", "fbx", "glb", "bvh", "usd")
+from ..hund_backend.atomic_write import atomic_write
+
 _WRITERS_ADDON = {"fbx": "io_scene_fbx", "glb": "io_scene_gltf2", "bvh": "io_anim_bvh"}
 _SUFFIX = {"usd": ".usdc"}
 
@@ -28,25 +29,26 @@ def export(
 
     Args:
         armatures: the people, in the order of the Reconstruction.
-        folder: where to; it exists.
+        folder: where to.
         name: of the clip.
-        file_format: one of FORMATS.
+        file_format: one of `EXPORT_FORMATS`.
 
     Raises:
-        OSError: the folder cannot be written to, or the disk is full.
+        BadInputError: the folder cannot be written to, or the disk is full.
     """
     if file_format in _WRITERS_ADDON:
         addon_utils.enable(_WRITERS_ADDON[file_format], default_set=False)
     targets = files(folder, name, file_format, len(armatures))
     if file_format == "blend":
-        _aside(targets[0], _write_blend)
+        _write_whole(targets[0], _write_blend)
     elif file_format == "bvh":
         for armature, target in zip(armatures, targets, strict=True):
             select([armature])
-            _aside(target, lambda path, armature=armature: _write_bvh(path, armature))
+            _write_whole(target, lambda path, armature=armature: _write_bvh(path, armature))
     else:
         select([*armatures, *(mesh for armature in armatures for mesh in armature.children)])
-        _aside(targets[0], {"fbx": _write_fbx, "glb": _write_glb, "usd": _write_usd}[file_format])
+        writers = {"fbx": _write_fbx, "glb": _write_glb, "usd": _write_usd}
+        _write_whole(targets[0], writers[file_format])
     return targets
 
 
@@ -58,18 +60,15 @@ def select(objects: Sequence[bpy.types.Object]) -> None:
     layer.objects.active = objects[0]
 
 
-def _aside(target: Path, write: Callable[[Path], None]) -> None:
-    """Write beside the target, then rename: a file that is there is whole."""
-    part = target.with_name(f".{target.stem}.part{target.suffix}")
-    try:
-        write(part)
+def _write_whole(target: Path, write: Callable[[Path], None]) -> None:
+    """Write a file by one of Blender's writers, whole or not at all."""
+    with atomic_write(target) as [part]:
+        try:
+            write(part)
+        except RuntimeError as error:  # how an operator of Blender says that it failed
+            raise OSError(_reason(error)) from error
         if not part.is_file() or not part.stat().st_size:
-            raise OSError(f"Blender wrote nothing to {target.name}")
-        part.replace(target)
-    except RuntimeError as error:  # how an operator of Blender says that it failed
-        raise OSError(_reason(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
+            raise OSError("Blender wrote nothing")
 
 
 def _reason(error: RuntimeError) -> str:

@@ -13,16 +13,18 @@ from typing import Any
 
 import bpy
 
+from ..hund_backend import options
+from ..hund_backend.atomic_write import write_file
+from ..hund_backend.errors import HundError
 from ..hund_backend.sources import clip_name
 from . import exports, job, scene
 
 log = logging.getLogger(__name__)
 
 REPORT = "hund_report.json"
-OPTIONS = ("device", "quality", "method", "adapt", "people", "start", "end", "overwrite")
 
 
-def main(arguments: list[str], settings: job.Settings, *, device: str = "auto") -> int:
+def main(arguments: list[str], settings: job.Settings, *, device: str | None = None) -> int:
     """Do what `blender --background --command hund …` asks for.
 
     Args:
@@ -34,7 +36,7 @@ def main(arguments: list[str], settings: job.Settings, *, device: str = "auto") 
         The exit code of the worst clip: 0 done, 2 bad input, 3 nobody found, 130 cancelled.
     """
     try:
-        wanted = _parser(device).parse_args(arguments)
+        wanted = _parser(device or options.DEFAULT_DEVICE).parse_args(arguments)
     except SystemExit as leaving:  # Blender would take it for an error of its own
         return int(leaving.code or 0)
     wanted.output = wanted.output.absolute()  # Blender's own idea of "here" may be another
@@ -47,7 +49,7 @@ def main(arguments: list[str], settings: job.Settings, *, device: str = "auto") 
         batch.run(settings)
     except KeyboardInterrupt:
         batch.cancelled()
-    except (job.FailedError, OSError) as error:
+    except (job.FailedError, HundError, OSError) as error:
         log.error("%s", error)
         return job.BAD_INPUT
     return batch.exit_code
@@ -72,10 +74,10 @@ class Batch:
         """Reconstruct every clip and write its scenes."""
         self.report()
         names = Counter(clip_name(clip) for clip in self.entries)
-        options = {
-            name: getattr(self.wanted, name)
-            for name in OPTIONS
-            if getattr(self.wanted, name) is not None
+        chosen = {
+            name: value
+            for name, value in vars(self.wanted).items()
+            if name in options.REQUEST_OPTIONS and value is not None
         }
         tasks = []
         for clip in self.entries:
@@ -83,7 +85,7 @@ class Batch:
                 sentence = "Another clip has the same name: rename one, or use another --output."
                 self._note(clip, "failed", message=sentence, exit_code=job.BAD_INPUT)
             else:
-                tasks.append(job.Task(clip=clip, output=self.wanted.output, options=options))
+                tasks.append(job.Task(clip=clip, output=self.wanted.output, options=chosen))
         job.run(tasks, settings, self.finished, self.watch)
 
     def finished(self, outcome: job.Outcome) -> None:
@@ -95,14 +97,8 @@ class Batch:
             return
         try:
             files, people, skipped = self._write(clip, outcome)
-        except job.FailedError as error:
-            self._note(clip, "failed", message=str(error), exit_code=error.exit_code)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            sentence = (
-                f"The scene cannot be written ({reason}): make room or choose another --output."
-            )
-            self._note(clip, "failed", message=sentence, exit_code=job.BAD_INPUT)
+        except (job.FailedError, HundError) as error:
+            self._note(clip, "failed", message=str(error), exit_code=int(error.exit_code))
         else:
             status = "skipped" if skipped else "done"
             self._note(clip, status, files=[str(file) for file in files], people=people)
@@ -123,10 +119,8 @@ class Batch:
     def report(self) -> None:
         """Write down what became of the clips so far."""
         content = {"exit_code": self.exit_code, "clips": list(self.entries.values())}
-        target = self.wanted.output / REPORT
-        aside = target.with_name(f".{REPORT}")
-        aside.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-        aside.replace(target)
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        write_file(self.wanted.output / REPORT, text.encode())
 
     def _write(self, clip: Path, outcome: job.Outcome) -> tuple[list[Path], int, bool]:
         """Files of a clip, its number of people, and whether all of it was there already."""
@@ -166,31 +160,18 @@ def _parser(device: str) -> argparse.ArgumentParser:
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video or pictures")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to")
     parser.add_argument(
-        "--format", nargs="+", choices=exports.FORMATS, default=["blend"], help="of the scenes"
+        "--format",
+        nargs="+",
+        choices=options.EXPORT_FORMATS,
+        default=["blend"],
+        help="of the scenes",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=device)
-    parser.add_argument(
-        "--quality",
-        choices=("draft", "standard", "high"),
-        help="draft looks at every second frame and leaves out the polish; high also looks at body parts",
-    )
-    parser.add_argument(
-        "--method",
-        choices=("hund", "fit"),
-        help="hund: learned descent, polished; fit: gradients alone, slower",
-    )
-    parser.add_argument(
-        "--adapt",
-        type=float,
-        nargs="?",
-        const=60.0,
-        metavar="SECONDS",
-        help="learn from each clip before posing, for at most so long (60); kept if it helps",
-    )
-    parser.add_argument("--people", type=int, metavar="N", help="follow N at a time, the largest")
-    parser.add_argument("--start", type=int, metavar="F", help="first frame, from 0")
-    parser.add_argument("--end", type=int, metavar="F", help="last frame, itself included")
-    parser.add_argument("--overwrite", action="store_true", help="redo what is already done")
+    options.add_device(parser, device)
+    options.add_quality(parser)
+    options.add_method(parser)
+    options.add_adapt(parser)
+    options.add_frames(parser)
+    options.add_overwrite(parser)
     parser.add_argument(
         "--interpreter", type=Path, metavar="PYTHON", help="Python that runs the backend"
     )

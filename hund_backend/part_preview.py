@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from hund_backend.perception.crop_detector import Pose
-from hund_backend.perception.packed_part_maps import labels_of
+from hund_backend.perception.crop_detector import LandmarkNetwork
+from hund_backend.perception.packed_part_maps import likeliest_part
 
+from .atomic_write import atomic_write
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from .perception.crops import BEYOND, around_axis, crop_from_image, cut
-from .preview import posed_vertices, shown_frames
+from .perception.crops import BODY_RADIUS_RATIO, crop_around_axis, crop_from_image, extract_crops
+from .preview import posed_vertices, sheet_frames
 from .reconstruction import Reconstruction
 from .rendering.exact_parts import part_labels
 from .sources import clip_name
@@ -40,7 +41,7 @@ def write_part_sheet(
     reconstruction: Reconstruction,
     clip: Path,
     folder: Path,
-    sight: Pose,
+    sight: LandmarkNetwork,
     name: str | None = None,
 ) -> Path:
     """Write `<name>_parts.png`: footage, parts as predicted and as rendered; answers its path.
@@ -67,29 +68,29 @@ def write_part_sheet(
 
 
 def _triples(
-    reconstruction: Reconstruction, clip: Path, sight: Pose
+    reconstruction: Reconstruction, clip: Path, sight: LandmarkNetwork
 ) -> list[UInt8[np.ndarray, "tile three_tiles 3"]]:
     """Footage, prediction and rendering side by side, person after person."""
     body = BodyModel.load("low")
-    shown = shown_frames(reconstruction.present)
+    shown = sheet_frames(reconstruction.present)
     numbers = {int(reconstruction.frame_numbers[frame]): frame for _, frame in shown}
     triples = {}
     with open_clip(clip, start=min(numbers), end=max(numbers)) as frames:
         for opened in frames:
             frame = numbers.get(opened.number)
             for person in [p for p, f in shown if f == frame]:
-                crop = crop_of(reconstruction.keypoints[person, frame, :, :2])
-                picture = cut(opened.image, crop[None])
-                told = sight.look(picture).parts[0]
-                seen = tinted(picture[0], labels_of(told))
-                made = tinted(picture[0], _rendered(reconstruction, body, person, frame, crop))
+                crop = upright_crop(reconstruction.keypoints[person, frame, :, :2])
+                picture = extract_crops(opened.image, crop[None])
+                told = sight.predict(picture).parts[0]
+                seen = overlay_parts(picture[0], likeliest_part(told))
+                made = overlay_parts(picture[0], _rendered(reconstruction, body, person, frame, crop))
                 triples[person, frame] = np.hstack(
                     (_numbered(picture[0], opened.number), seen, made)
                 )
     return [triples[key] for key in sorted(triples)]
 
 
-def crop_of(points: Float[np.ndarray, "33 2"]) -> Float[np.ndarray, "4"]:
+def upright_crop(points: Float[np.ndarray, "33 2"]) -> Float[np.ndarray, "4"]:
     """The square about a person's hips that shows all of him, turned so that the trunk is upright.
 
     As the eyes cut it: the network was trained so, and a bent back lies beyond the keypoints' box.
@@ -101,13 +102,13 @@ def crop_of(points: Float[np.ndarray, "33 2"]) -> Float[np.ndarray, "4"]:
         for name in ("shoulder", "hip")
     }
     hip, trunk = middle["hip"], middle["shoulder"] - middle["hip"]
-    radius = BEYOND * np.linalg.norm(points - hip, axis=-1).max()
-    crop = around_axis(hip, hip + radius * trunk / max(np.linalg.norm(trunk), 1e-6))
+    radius = BODY_RADIUS_RATIO * np.linalg.norm(points - hip, axis=-1).max()
+    crop = crop_around_axis(hip, hip + radius * trunk / max(np.linalg.norm(trunk), 1e-6))
     crop[2] = max(crop[2], SMALLEST)
     return crop.astype(float)
 
 
-def tinted(
+def overlay_parts(
     picture: UInt8[np.ndarray, "height width 3"], labels: UInt8[np.ndarray, "rows columns"]
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A picture with the parts over it, left ones warm, right ones cold."""

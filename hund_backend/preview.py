@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
+from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
+
 from .atomic_write import atomic_write
 from .body.camera import distort
 from .body.model import BodyModel
@@ -15,7 +17,6 @@ from .body.rotations import quaternion_to_matrix
 from .body.skeleton import PART_NAMES
 from .errors import BadInputError
 from .reconstruction import Reconstruction
-from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
 from .sources import clip_name
 from .video import open_clip
 
@@ -61,7 +62,7 @@ def _write_video(
     reconstruction: Reconstruction, clip: Path, path: Path
 ) -> list[UInt8[np.ndarray, "tile tile 3"]]:
     """Write the overlay; answers the tiles of the contact sheet, person after person."""
-    shown = shown_frames(reconstruction.present)
+    shown = sheet_frames(reconstruction.present)
     tiles: dict[tuple[int, int], UInt8[np.ndarray, "tile tile 3"]] = {}
     count, writer = 0, None
     try:
@@ -78,10 +79,18 @@ def _write_video(
             writer.release()
     if writer is None:
         raise BadInputError(f"{clip.name} has none of the frames of this reconstruction.")
-    # The writer does not tell when the disk is full: look at what it wrote.
+    check_video(path, count)
+    return [tiles[key] for key in sorted(tiles)]
+
+
+def check_video(path: Path, count: int) -> None:
+    """Check that a video holds its frames: OpenCV's writer is silent when the disk is full.
+
+    Raises:
+        OSError: it holds another number of frames.
+    """
     if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) != count:
         raise OSError("the video is not whole")
-    return [tiles[key] for key in sorted(tiles)]
 
 
 def _overlaid(
@@ -176,7 +185,7 @@ def _colors(body: BodyModel, person: int) -> Float[np.ndarray, "faces 3"]:
     return np.array(of_part)[body.part_of_face.numpy()]
 
 
-def shown_frames(present: Bool[np.ndarray, "people frames"]) -> set[tuple[int, int]]:
+def sheet_frames(present: Bool[np.ndarray, "people frames"]) -> set[tuple[int, int]]:
     """People and frames on the contact sheet: each person's evenly, whole rows for as many."""
     people = min(len(present), SHEET_ROWS)
     each = SHEET_COLUMNS * SHEET_ROWS // people

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hund_backend.atomic_write import atomic_write
 from hund_backend.body.file import BODY_FILE, NUM_BETAS, NUM_EXPRESSION, SCHEMA
 from hund_backend.body.skeleton import (
     FINE_PART_NAMES,
@@ -298,9 +299,8 @@ def build(output: Path) -> None:
             arrays[name] = values + np.zeros(
                 (), values.dtype
             )  # no negative zeros: they are chance
-    aside = output.with_suffix(".part.npz")
-    np.savez_compressed(aside, **arrays)
-    aside.replace(output)
+    with atomic_write(output) as [part]:
+        np.savez_compressed(part, **arrays)
     size = f"{output.stat().st_size / 1e6:.2f} MB"
     print(f"{output}: {size}, {len(vertices)} vertices, {len(low.vertices)} vertices low")
 

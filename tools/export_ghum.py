@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial import cKDTree
 
+from hund_backend.atomic_write import atomic_write
 from hund_backend.body.file import (
     NUM_ARKIT,
     NUM_BETAS,
@@ -162,7 +163,9 @@ def main() -> None:
     import ghum  # the licensed package: only its owners have it
 
     parameters = ghum.create_ghum_parameters(str(options.model))
-    np.savez_compressed(options.output, **export(InstalledGhum(ghum, parameters)))
+    arrays = export(InstalledGhum(ghum, parameters))
+    with atomic_write(options.output) as [part]:
+        np.savez_compressed(part, **arrays)
     print(f"{options.output}: written; GHUM's licence forbids passing it on")
 
 

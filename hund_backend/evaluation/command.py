@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..atomic_write import check_writable
 from ..body.model import BodyModel
-from ..errors import BadInputError, NobodyFoundError
+from ..errors import NobodyFoundError
 from ..options import Options
 from ..pipeline import Models, perceive
 from ..pipeline import estimate as descend
@@ -48,7 +49,7 @@ def evaluate_kits(
     """
     kits = [read_kit(folder) for folder in folders]
     if output is not None:
-        _make(output)
+        check_writable(output)
     models = Models.load(device)
     started = time.monotonic()
     options = options or Options()
@@ -131,15 +132,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".evaluation"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise BadInputError(
-            f"{folder} cannot be written ({error.strerror}): choose another --output folder."
-        ) from error

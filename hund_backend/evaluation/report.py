@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic_write import atomic_write
 from ..body.model import BodyModel
 from .estimates import DETECTOR, RECONSTRUCTION, Outcome, Request, Seen, estimate
 from .kits import Kit
@@ -64,10 +65,16 @@ def evaluate(
 
 
 def write(result: dict[str, Any], folder: Path) -> None:
-    """Write `evaluation.json` and `evaluation.md` into a folder that exists."""
+    """Write `evaluation.json` and `evaluation.md` into a folder.
+
+    Raises:
+        BadInputError: the folder cannot be written to, or the disk is full.
+    """
     text = json.dumps(result, indent=1, allow_nan=False)
-    (folder / "evaluation.json").write_text(text, encoding="utf-8")
-    (folder / "evaluation.md").write_text(markdown(result), encoding="utf-8")
+    files = folder / "evaluation.json", folder / "evaluation.md"
+    with atomic_write(*files) as [as_json, as_markdown]:
+        as_json.write_text(text, encoding="utf-8")
+        as_markdown.write_text(markdown(result), encoding="utf-8")
 
 
 def markdown(result: dict[str, Any]) -> str:

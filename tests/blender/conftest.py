@@ -12,6 +12,7 @@ os.environ["BLENDER_USER_RESOURCES"] = _PROFILE.name  # before the first import 
 bpy = pytest.importorskip("bpy")
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests" / "backend"))  # for helpers that need no torch
 MODULE = "bl_ext.user_default.hund"
 
 

@@ -11,6 +11,7 @@ import bpy
 import numpy as np
 import pytest
 from bl_ext.user_default.hund.bridge import exports, headless, job, scene
+from bl_ext.user_default.hund.hund_backend.errors import HundError
 from moving_people import build_reconstruction, in_world
 
 HERE = Path(__file__).parent
@@ -183,6 +184,21 @@ def test_a_scene_that_cannot_be_written_leaves_nothing(hund, clips, tmp_path, mo
     code, report = hund(*clips("walk"))
     assert code == 2 and "No space left" in report["clips"][0]["message"]
     assert not list((tmp_path / "out").glob("*.blend")) and not left_aside(tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file's size cannot be limited there")
+@pytest.mark.parametrize("file_format", exports.FORMATS)
+def test_a_full_disk_leaves_the_scene_that_was_there(file_format, tmp_path):
+    from full_disk import contents, full_disk, limits
+
+    reconstruction = build_reconstruction(people=1, frames=4, moves_face=False)
+    people = scene.write(bpy.context, reconstruction, match_scene=True).people
+    [target] = exports.export(people, tmp_path, "walk", file_format)
+    before = contents(tmp_path)
+    for limit in limits(target.stat().st_size // 2):
+        with pytest.raises(HundError, match="cannot be written"), full_disk(limit):
+            exports.export(people, tmp_path, "walk", file_format)
+        assert contents(tmp_path) == before, limit
 
 
 IMPORTERS = {

@@ -16,11 +16,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from hund_backend.errors import BadInputError
-from hund_backend.perception.blazepose import Look
+from hund_backend.perception.blazepose import BlazePoseOutput
 from hund_backend.perception.confidence import keypoint_confidence
-from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, Pose
-from hund_backend.perception.crops import image_from_crop, move
-from hund_backend.perception.part_head import PartSight
+from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, LandmarkNetwork
+from hund_backend.perception.crops import image_from_crop, transform_points
+from hund_backend.perception.part_head import BlazePoseWithParts
 from hund_backend.perception.run import WEIGHTS
 
 from ...atomic_write import write_file
@@ -74,7 +74,7 @@ class Detections:
         return len(self.keypoints)
 
 
-def detect(pictures: Pictures, eyes: Pose, folder: Path, split: Split) -> None:
+def detect(pictures: Pictures, network: LandmarkNetwork, folder: Path, split: Split) -> None:
     """Write the detections in a split's pictures that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(pictures), PER_FILE):
@@ -84,7 +84,7 @@ def detect(pictures: Pictures, eyes: Pose, folder: Path, split: Split) -> None:
             continue
         starts = range(0, len(indices), BATCH)
         batches = [[pictures[i] for i in indices[start : start + BATCH]] for start in starts]
-        parts = [_detected(batch, eyes) for batch in batches]
+        parts = [_detected(batch, network) for batch in batches]
         write_file(path, save({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}))
         logger.info("%s: %d pictures", path.name, len(indices))
 
@@ -96,12 +96,14 @@ def _rows(path: Path) -> int:
         return file.get_slice("crop").get_shape()[0]
 
 
-def _detected(pictures: list[Picture], eyes: Pose) -> dict[str, np.ndarray]:
+def _detected(pictures: list[Picture], network: LandmarkNetwork) -> dict[str, np.ndarray]:
     """What is kept of some pictures."""
-    look = eyes.look(np.stack([picture.image for picture in pictures]))
+    look = network.predict(np.stack([picture.image for picture in pictures]))
     crops = np.stack([picture.crop for picture in pictures]).astype(float)
     told = {
-        "keypoints": move(look.keypoints[:, :NUM_KEYPOINTS].astype(float), image_from_crop(crops)),
+        "keypoints": transform_points(
+            look.keypoints[:, :NUM_KEYPOINTS].astype(float), image_from_crop(crops)
+        ),
         "confidence": _confidence(look),
         "landmarks": look.world_landmarks[:, :NUM_KEYPOINTS],
         "crop": crops,
@@ -112,7 +114,7 @@ def _detected(pictures: list[Picture], eyes: Pose) -> dict[str, np.ndarray]:
     return told | {"features": look.features.astype(np.float16), "parts": look.parts}
 
 
-def _confidence(look: Look) -> np.ndarray:
+def _confidence(look: BlazePoseOutput) -> np.ndarray:
     quality = look.peaks[:, LIMB_JOINTS].mean(axis=1)
     return keypoint_confidence(look.peaks, look.visibility, quality)[:, :NUM_KEYPOINTS]
 
@@ -124,9 +126,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the detections go")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    eyes = PartSight.open(WEIGHTS / "perception")
+    network = BlazePoseWithParts.open(WEIGHTS / "perception")
     for split in get_args(Split):
-        detect(PictureSet(chosen.pictures, split), eyes, chosen.folder, split)
+        detect(PictureSet(chosen.pictures, split), network, chosen.folder, split)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A picture of random frames of each pack: `python -m hund_backend.training.motion.sheet FOLDER`."""
+"""Contact sheet of random frames of each pack: `python -m hund_backend.training.motion.sheet FOLDER`."""
 
 import argparse
 from pathlib import Path
@@ -14,46 +14,47 @@ from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
 
+from ...atomic_write import write_file
 from .motion_set import MotionSet, motion_set
 from .retargeting import heading
 
 TILE = 240  # px
 COLUMNS = 8
 DISTANCE, FOCAL = 4.0, 1.55  # metres to the camera; focal length in tiles
-LOOK_DOWN = 0.15  # radians
+CAMERA_PITCH = 0.15  # radians, downwards
 VIEWS = (0.25, 1.57)  # radians from which each body is seen: from the front, from its left
-# Left limbs are warm, right limbs cold; head and trunk are gray.
+# Left limbs are orange, right limbs blue; head and trunk are gray.
 LEFT, RIGHT, MIDDLE = (0.95, 0.45, 0.2), (0.2, 0.55, 0.95), (0.75, 0.75, 0.78)
 
 
-def sheet(
+def pose_sheet(
     rotations: Float[Tensor, "frames 63 3 3"],
     labels: list[str],
     *,
     facing: bool = True,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Poses of our mean body side by side, RGB, each seen from the front and from its left.
+    """Poses of our mean body side by side, RGB, each from the front and from its left.
 
     Args:
         rotations: parent-relative; the pelvis in a world with y up.
-        labels: what to write below each.
-        facing: turn each body towards the camera; else the camera stays in the world.
+        labels: text below each.
+        facing: turn each body towards the camera; else the camera is fixed in the world.
     """
     body = BodyModel.load("low")
     rotations = rotations.float().clone()
     if facing:
         rotations[:, 0] = heading(rotations[:, 0]).mT @ rotations[:, 0]
     with torch.no_grad():
-        none = torch.zeros(len(rotations), 16)
-        posed = body(rotations[:, 1:], none, global_orient=rotations[:, 0])
+        betas = torch.zeros(len(rotations), 16)
+        posed = body(rotations[:, 1:], betas, global_orient=rotations[:, 0])
     colors = np.array([_color(name) for name in PART_NAMES])[body.part_of_face.numpy()]
     tiles = []
     for vertices, label in zip(posed.vertices, labels, strict=True):
-        pair = [_painted(vertices, angle, body.faces.numpy(), colors) for angle in VIEWS]
+        pair = [_render_view(vertices, angle, body.faces.numpy(), colors) for angle in VIEWS]
         tile = np.concatenate(pair, axis=1)
         cv2.putText(tile, label, (4, TILE - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1)
         tiles.append(tile)
-    return _arranged(tiles)
+    return _arrange(tiles)
 
 
 def _color(part: str) -> tuple[float, float, float]:
@@ -61,19 +62,19 @@ def _color(part: str) -> tuple[float, float, float]:
     return {"left": LEFT, "right": RIGHT}.get(side, MIDDLE)
 
 
-def _painted(
+def _render_view(
     vertices: Float[Tensor, "vertices 3"],
     angle: float,
     faces: Int[np.ndarray, "faces 3"],
     colors: Float[np.ndarray, "faces 3"],
 ) -> UInt8[np.ndarray, "tile tile 3"]:
     turn = rotvec_to_matrix(torch.tensor([0.0, -angle, 0.0]))
-    tilt = rotvec_to_matrix(torch.tensor([LOOK_DOWN, 0.0, 0.0]))
+    tilt = rotvec_to_matrix(torch.tensor([CAMERA_PITCH, 0.0, 0.0]))
     # The camera looks along its z with y down.
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     center = (vertices.amax(0) + vertices.amin(0)) / 2
-    seen = (vertices - center) @ (flip @ tilt @ turn).T + torch.tensor([0, 0, DISTANCE])
-    points = seen.numpy()
+    in_camera = (vertices - center) @ (flip @ tilt @ turn).T + torch.tensor([0, 0, DISTANCE])
+    points = in_camera.numpy()
     pixels = TILE * (FOCAL * points[:, :2] / points[:, 2:] + 0.5)
     canvas = np.full((TILE, TILE, 3), 235, np.uint8)
     return draw_meshes(
@@ -81,7 +82,7 @@ def _painted(
     )
 
 
-def _arranged(tiles: list[UInt8[np.ndarray, "height width 3"]]) -> np.ndarray:
+def _arrange(tiles: list[UInt8[np.ndarray, "height width 3"]]) -> np.ndarray:
     columns = min(COLUMNS, len(tiles))
     empty = np.full_like(tiles[0], 235)
     tiles = [*tiles, *[empty] * (-len(tiles) % columns)]
@@ -89,8 +90,8 @@ def _arranged(tiles: list[UInt8[np.ndarray, "height width 3"]]) -> np.ndarray:
     return np.concatenate(rows, axis=0)
 
 
-def random_frames(motions: MotionSet, pack: str, count: int, seed: int) -> Int[Tensor, " chosen"]:
-    """Usable frames of a pack, clips as likely as their weights make them."""
+def random_frames(motions: MotionSet, pack: str, count: int, seed: int) -> Int[Tensor, " frames"]:
+    """Random usable frames of a pack, drawn by their weights."""
     inside = torch.tensor([name.startswith(f"{pack}/") for name in motions.names])
     weights = motions.weights() * inside[motions.clips]
     generator = torch.Generator().manual_seed(seed)
@@ -98,7 +99,7 @@ def random_frames(motions: MotionSet, pack: str, count: int, seed: int) -> Int[T
 
 
 def main() -> None:
-    """Paint the sheet."""
+    """Write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--output", type=Path, required=True, help="a .png")
@@ -114,9 +115,9 @@ def main() -> None:
             f"{motions.names[clips[frame]]} {int(frame - motions.starts[clips[frame]])}"
             for frame in frames
         ]
-        rows.append(sheet(motions.rotations[frames], labels))
+        rows.append(pose_sheet(motions.rotations[frames], labels))
     picture = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
-    arguments.output.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    write_file(arguments.output, cv2.imencode(".png", picture)[1].tobytes())
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from torch import Tensor
 from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.packed_part_maps import packed, unpacked
-from hund_backend.perception.part_head import SIZE, Clues, clues_of
+from hund_backend.perception.packed_part_maps import pack_part_maps, unpack_part_maps
+from hund_backend.perception.part_head import SIZE, PartHeadInputs, part_head_inputs
 from hund_backend.perception.run import WEIGHTS
 
 from ...atomic_write import write_file
@@ -42,7 +42,7 @@ BATCH = 10  # crops at once
 class Batch:
     """Clues of some pictures, and what is true."""
 
-    clues: Clues
+    clues: PartHeadInputs
     parts: Float32[Tensor, "pictures parts 64 64"]  # share of each cell; they sum to one
 
 
@@ -77,7 +77,7 @@ def stretched(stored: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
     return (stored.float() / 255).square() * MOST
 
 
-def extract(pictures: Album, eyes: BlazePose, folder: Path, split: Split) -> None:
+def extract(pictures: Album, blazepose: BlazePose, folder: Path, split: Split) -> None:
     """Write the features of a split's pictures that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in KINDS if split == "train" else KINDS[:1]:
@@ -86,7 +86,9 @@ def extract(pictures: Album, eyes: BlazePose, folder: Path, split: Split) -> Non
             path = folder / f"{split}-{first // PER_FILE:05d}-{kind}.safetensors"
             if path.exists() and _rows(path) == len(indices):
                 continue
-            parts = [_features(pictures, eyes, i, kind == "mirrored") for i in _batches(indices)]
+            parts = [
+                _features(pictures, blazepose, i, kind == "mirrored") for i in _batches(indices)
+            ]
             tensors = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
             write_file(path, save(tensors))
             logger.info("%s: %d pictures", path.name, len(indices))
@@ -102,16 +104,16 @@ def _rows(path: Path) -> int:
 
 
 def _features(
-    pictures: Album, eyes: BlazePose, indices: range, mirrored: bool
+    pictures: Album, blazepose: BlazePose, indices: range, mirrored: bool
 ) -> dict[str, np.ndarray]:
     """What is kept of some pictures."""
     images = np.stack([pictures.image(index) for index in indices])
-    parts = packed(np.stack([coverage(pictures.labels(index)) for index in indices]))
+    parts = pack_part_maps(np.stack([coverage(pictures.labels(index)) for index in indices]))
     if mirrored:
         images = np.ascontiguousarray(images[:, :, ::-1])
-        truth = unpacked(parts)[:, list(PART_MIRROR), :, ::-1]
-        parts = packed(np.ascontiguousarray(truth))
-    clues = clues_of(images, eyes.look(images, maps=True))
+        truth = unpack_part_maps(parts)[:, list(PART_MIRROR), :, ::-1]
+        parts = pack_part_maps(np.ascontiguousarray(truth))
+    clues = part_head_inputs(images, blazepose.predict(images, maps=True))
     return {
         "decoder": squeezed(clues.decoder.numpy()),
         "bottleneck": clues.bottleneck.numpy().astype(np.float16),
@@ -141,7 +143,7 @@ class FeatureSet:
     def batch(self, indices: list[int]) -> Batch:
         """Some pictures' features."""
         rows = partial(self._rows, indices)
-        clues = Clues(
+        clues = PartHeadInputs(
             decoder=stretched(rows("decoder")),
             bottleneck=rows("bottleneck").float(),
             trunk=rows("trunk").float(),
@@ -149,7 +151,7 @@ class FeatureSet:
             mask=rows("mask").float() / 255,
             points=rows("points"),
         )
-        return Batch(clues=clues, parts=torch.from_numpy(unpacked(rows("parts").numpy())))
+        return Batch(clues=clues, parts=torch.from_numpy(unpack_part_maps(rows("parts").numpy())))
 
     def _rows(self, indices: list[int], name: str) -> Tensor:
         places = [self._places[index] for index in indices]
@@ -164,10 +166,10 @@ def main() -> None:
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    eyes = BlazePose.open(WEIGHTS / "perception")
+    blazepose = BlazePose.open(WEIGHTS / "perception")
     for split in reversed(get_args(Split)):
         if any(chosen.pictures.glob(f"{split}-*.safetensors")):
-            extract(PictureSet(chosen.pictures, split), eyes, chosen.folder, split)
+            extract(PictureSet(chosen.pictures, split), blazepose, chosen.folder, split)
 
 
 if __name__ == "__main__":

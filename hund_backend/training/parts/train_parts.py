@@ -20,7 +20,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hund_backend.body.skeleton import PART_NAMES
-from hund_backend.perception.part_head import WEIGHTS_FILE, Clues, PartHead, PartHeadConfig
+from hund_backend.perception.part_head import (
+    WEIGHTS_FILE,
+    PartHead,
+    PartHeadConfig,
+    PartHeadInputs,
+)
 
 from ...atomic_write import write_file
 from ..checkpoint import load_checkpoint, save_checkpoint
@@ -100,13 +105,15 @@ def part_loss(
     return entropy + dice * (1 - 2 * both / either)[1:].mean()
 
 
-def disturbed(clues: Clues, recipe: PartRecipe, generator: torch.Generator) -> Clues:
+def disturbed(
+    clues: PartHeadInputs, recipe: PartRecipe, generator: torch.Generator
+) -> PartHeadInputs:
     """Clues that are worse, as those of real pictures are: the head shall not lean on one alone."""
     noise = recipe.astray * torch.randn(*clues.points.shape[:2], 2, generator=generator)
     hidden = torch.rand(*clues.points.shape[:2], generator=generator) < recipe.unseen
     places, depth = clues.points[..., :2] + noise, clues.points[..., 2]
     seen = torch.where(hidden, 0, clues.points[..., 3])
-    return Clues(
+    return PartHeadInputs(
         decoder=_thinned(clues.decoder, recipe.dropped, generator),
         bottleneck=_thinned(clues.bottleneck, recipe.dropped, generator),
         trunk=_thinned(clues.trunk, recipe.dropped, generator),

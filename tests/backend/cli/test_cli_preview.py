@@ -8,12 +8,13 @@ import cli_fakes
 import cv2
 import numpy as np
 import pytest
+from full_disk import contents, full_disk, limits
 
 from hund_backend import preview
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
 from hund_backend.errors import BadInputError
-from hund_backend.part_preview import TILE, crop_of, write_part_sheet
-from hund_backend.perception.crops import crop_from_image, move
+from hund_backend.part_preview import TILE, upright_crop, write_part_sheet
+from hund_backend.perception.crops import crop_from_image, transform_points
 from hund_backend.preview import write_preview
 from hund_backend.video import open_clip
 
@@ -136,6 +137,16 @@ def test_what_cannot_be_written_is_told_and_leaves_nothing(clip, tmp_path, monke
     assert trouble == "folder" or not list(out.iterdir())
 
 
+def test_a_full_disk_leaves_the_preview_that_was_there(clip, tmp_path):
+    out = tmp_path / "out"
+    files = write_preview(standing(), clip, out)
+    before = contents(out)
+    for limit in {limit for path in files for limit in limits(path.stat().st_size)}:
+        with pytest.raises(BadInputError, match="cannot be written"), full_disk(limit):
+            write_preview(standing(), clip, out)
+        assert contents(out) == before, limit
+
+
 class FullDisk:
     """A video writer that says nothing and writes less, as OpenCV's does."""
 
@@ -175,6 +186,6 @@ def test_crops_stand_people_upright():
     for side, x in (("left", 10), ("right", -10)):
         points[names[f"{side}_shoulder"]], points[names[f"{side}_hip"]] = (100, x), (0, x)
     shoulders = points[[names["left_shoulder"], names["right_shoulder"]]].mean(0, keepdims=True)
-    crop = crop_of(points)
-    middle, tip = move(np.stack((crop[:2], shoulders[0])), crop_from_image(crop))
+    crop = upright_crop(points)
+    middle, tip = transform_points(np.stack((crop[:2], shoulders[0])), crop_from_image(crop))
     assert tip[1] < middle[1]

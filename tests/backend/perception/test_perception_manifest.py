@@ -3,12 +3,11 @@
 import dataclasses
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
 from hund_backend.errors import BadInputError
-from hund_backend.perception.manifest import MANIFEST, Entry, read_manifest, verified
+from hund_backend.perception.manifest import MANIFEST, ManifestEntry, read_manifest, verified_path
 from tools import fetch_models
 
 NAME = "network.safetensors"
@@ -18,7 +17,7 @@ NAME = "network.safetensors"
 def folder(tmp_path):
     """A folder with one whole network and its list."""
     (tmp_path / NAME).write_bytes(b"weights")
-    entry = Entry(
+    entry = ManifestEntry(
         file=NAME,
         sha256=hashlib.sha256(b"weights").hexdigest(),
         bytes=7,
@@ -33,24 +32,24 @@ def folder(tmp_path):
 
 
 def test_a_whole_network_is_accepted(folder):
-    assert verified(folder, NAME) == folder / NAME
+    assert verified_path(folder, NAME) == folder / NAME
 
 
 def test_a_missing_a_changed_and_an_unlisted_network_are_refused(folder):
     with pytest.raises(BadInputError, match=r"not in .*make setup"):
-        verified(folder, "other.safetensors")
+        verified_path(folder, "other.safetensors")
     (folder / NAME).write_bytes(b"weightz")
     with pytest.raises(BadInputError, match=r"damaged.*make setup"):
-        verified(folder, NAME)
+        verified_path(folder, NAME)
     (folder / NAME).unlink()
     with pytest.raises(BadInputError, match=r"missing.*make setup"):
-        verified(folder, NAME)
+        verified_path(folder, NAME)
 
 
 def test_an_unreadable_list_is_named(folder):
     (folder / MANIFEST).write_text("{", encoding="utf-8")
     with pytest.raises(BadInputError, match=r"list of networks"):
-        verified(folder, NAME)
+        verified_path(folder, NAME)
 
 
 def test_the_list_names_two_files_of_every_recipe():
@@ -58,19 +57,6 @@ def test_the_list_names_two_files_of_every_recipe():
         f"{r.name}.{kind}" for r in fetch_models.RECIPES for kind in ("safetensors", "onnx")
     }
     assert set(read_manifest(fetch_models.FOLDER)) == expected
-
-
-def test_an_interrupted_write_leaves_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / NAME
-    path.write_bytes(b"old")
-
-    def interrupted(self, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        fetch_models.write_aside(path, b"new")
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
 
 
 def test_without_npm_one_sentence_says_what_to_install(tmp_path, monkeypatch):
