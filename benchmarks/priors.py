@@ -22,12 +22,12 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES, PARENTS
 from hund_backend.descent.fit.energy import EnergyConfig
-from hund_backend.prior.coordinates import log_jacobian
+from hund_backend.prior.coordinates import inverse_right_jacobian
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.training.motion.artifacts import DEEPEST
+from hund_backend.training.motion.artifacts import MAX_PENETRATION
 from hund_backend.training.motion.capsules import CapsuleBody
 from hund_backend.training.motion.motion_set import MotionSet, motion_set
 from hund_backend.training.priors.augmentation import ARM
@@ -186,7 +186,7 @@ def of_samples(
     return {
         "samples beyond limits by 5° %": 100 * float((excess > 5).float().mean()),
         "by 15° %": 100 * float((excess > 15).float().mean()),
-        "limbs in other parts %": 100 * float((penetration(samples) > DEEPEST).float().mean()),
+        "limbs in other parts %": 100 * float((penetration(samples) > MAX_PENETRATION).float().mean()),
         "nearest training pose °": float(angle.mean()),
     }
 
@@ -228,18 +228,20 @@ def _descended(
 
     def energies(pose: Float[Tensor, "poses joints 3 3"]) -> Float[Tensor, " poses"]:
         missed = matrix_to_rotvec(noisy[:, joints].mT @ pose[:, joints]).square().sum(-1)
-        return prior.energy(pose) - volume * prior.stretch(pose) + 0.5 * missed @ precision
+        return prior.energy(pose) - volume * prior.log_det(pose) + 0.5 * missed @ precision
 
     lowest = energies(pose)
     for _ in range(steps):
-        slopes, latent = prior.slopes(pose), prior.latent(pose)
+        jacobian, latent = prior.jacobian(pose), prior.latent(pose)
         missed = matrix_to_rotvec(noisy[:, joints].mT @ pose[:, joints])
-        turned = precision[:, None, None].sqrt() * log_jacobian(missed)
-        jacobian = slopes.latent.flatten(-2)
-        hessian = jacobian.mT @ jacobian
-        gradient = (jacobian.mT @ latent[..., None])[..., 0]
-        gradient -= volume * slopes.stretch.flatten(-2)
-        gradient += ((precision[:, None] * missed)[..., None, :] @ log_jacobian(missed)).flatten(1)
+        turned = precision[:, None, None].sqrt() * inverse_right_jacobian(missed)
+        latent_jacobian = jacobian.latent.flatten(-2)
+        hessian = latent_jacobian.mT @ latent_jacobian
+        gradient = (latent_jacobian.mT @ latent[..., None])[..., 0]
+        gradient -= volume * jacobian.log_det.flatten(-2)
+        gradient += (
+            (precision[:, None] * missed)[..., None, :] @ inverse_right_jacobian(missed)
+        ).flatten(1)
         for place in range(len(joints)):
             own = slice(3 * place, 3 * place + 3)
             hessian[:, own, own] += turned[:, place].mT @ turned[:, place]

@@ -21,11 +21,17 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, PART_NAMES
 from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.crops import around_axis, around_boxes, cut, image_from_crop, move
+from hund_backend.perception.crops import (
+    crop_around_axis,
+    crop_around_boxes,
+    extract_crops,
+    image_from_crop,
+    transform_points,
+)
 from hund_backend.perception.run import WEIGHTS
 from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
 from hund_backend.training.motion.packs import read_pack
-from hund_backend.training.motion.retargeting import motions
+from hund_backend.training.motion.retargeting import retarget_pack
 
 SIZE, FOCAL, DISTANCE = 640, 900.0, 4.0  # pixels, pixels, metres
 BUILD_SPREAD = 0.8  # of the betas
@@ -60,7 +66,7 @@ class Seen(NamedTuple):
 
 def upright_poses(pack: Path, body: BodyModel) -> Float[Tensor, "frames 63 3 3"]:
     """Every 20th frame of a pack, where the trunk is upright."""
-    clips = motions(read_pack(pack), body.rest_template)
+    clips = retarget_pack(read_pack(pack), body.rest_template)
     poses = torch.cat([motion.rotations[::20].float() for motion in clips])
     return poses[poses[:, 0, 1, 1] > 0.8]
 
@@ -83,11 +89,11 @@ def seen_from_a_random_side(
     blobs = rng.integers(60, 220, (5, 5, 3)).astype(np.uint8)
     background = cv2.resize(blobs, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     image = cv2.GaussianBlur(draw_meshes(background, [mesh], 1.0), (3, 3), 0)
-    crop = around_boxes(np.array([[*pixels.min(0), *pixels.max(0)]]))
+    crop = crop_around_boxes(np.array([[*pixels.min(0), *pixels.max(0)]]))
     for _ in range(2):
-        look, matrix = network.look(cut(image, crop)), image_from_crop(crop, 256)
-        found = move(look.keypoints.astype(np.float64), matrix)[0]
-        crop = around_axis(found[33][None], found[34][None])
+        look, matrix = network.predict(extract_crops(image, crop)), image_from_crop(crop, 256)
+        found = transform_points(look.keypoints.astype(np.float64), matrix)[0]
+        crop = crop_around_axis(found[33][None], found[34][None])
     keypoints = body.keypoints(posed, "blazepose").numpy()
     return Seen(posed.orientations.numpy(), keypoints, found[:33], look.visibility[0, :33])
 

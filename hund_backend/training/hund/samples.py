@@ -17,11 +17,11 @@ from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
 from hund_backend.descent.learned.inputs import NetworkInputs, bone_length, centred, joined
 from hund_backend.descent.learned.state_decoder import Posed, StateDecoder
-from hund_backend.perception import packed_part_maps as part_maps
-from hund_backend.perception.crops import BEYOND, MARGIN, around_axis
+from hund_backend.perception import packed_part_maps
+from hund_backend.perception.crops import BODY_RADIUS_RATIO, CROP_MARGIN, crop_around_axis
 
 from ..motion.motion_set import MotionSet, Split
-from ..motion.retargeting import mirrored
+from ..motion.retargeting import mirror_rotations
 from ..priors.augmentation import Augmentation, AugmentationConfig
 from .detections import Detections
 from .detector_errors import DetectorErrors, Told, chance_of
@@ -163,10 +163,10 @@ class MotionPeople:
             return mean + spread * torch.randn(count, generator=generator)
 
         hip, chest = rays[:, HIPS].mean(1), rays[:, SHOULDERS].mean(1)
-        radius = BEYOND * (rays - hip[:, None]).norm(dim=-1).amax(1, keepdim=True)
+        radius = BODY_RADIUS_RATIO * (rays - hip[:, None]).norm(dim=-1).amax(1, keepdim=True)
         trunk = torch.nn.functional.normalize(chest - hip, dim=-1)
         about = torch.from_numpy(
-            around_axis(hip.double().numpy(), (hip + radius * trunk).double().numpy())
+            crop_around_axis(hip.double().numpy(), (hip + radius * trunk).double().numpy())
         )
         boxed = (chance_of(self.config.boxed, count, generator) > 0)[:, 0]
         turned = (chance_of(0.6, count, generator) > 0)[:, 0]
@@ -237,8 +237,10 @@ class PicturedPeople:
         places = chosen.numpy()
         flipped, rows = places >= len(self.parts), places % len(self.parts)
         parts = self.parts[rows]
-        parts[flipped] = part_maps.mirrored(parts[flipped])
-        seen = self.seen.at(chosen).with_parts(torch.from_numpy(part_maps.unpacked(parts)))
+        parts[flipped] = packed_part_maps.mirror_part_maps(parts[flipped])
+        seen = self.seen.at(chosen).with_parts(
+            torch.from_numpy(packed_part_maps.unpack_part_maps(parts))
+        )
         if generator is not None:
             has_parts = _drawn(KNOWN["parts"], len(seen), generator)
             has_features = seen.has_features & _drawn(KNOWN["features"], len(seen), generator)
@@ -307,13 +309,13 @@ def _drawn(share: float, count: int, generator: torch.Generator) -> Bool[Tensor,
 def _round_box(
     rays: Float[Tensor, "count keypoints 2"], turn: Float[Tensor, " count"]
 ) -> Float[Tensor, "count 4"]:
-    """Turned squares round keypoints (`around_points`, for a batch)."""
+    """Turned squares round keypoints (`crop_around_points`, for a batch)."""
     cosine, sine = turn.cos(), turn.sin()
     rotation = torch.stack((cosine, -sine, sine, cosine), dim=-1).unflatten(-1, (2, 2))
     within = rays @ rotation
     low, high = within.amin(1), within.amax(1)
     middle = (rotation @ ((low + high) / 2)[..., None])[..., 0]
-    side = MARGIN * BEYOND * (high - low).amax(-1)
+    side = CROP_MARGIN * BODY_RADIUS_RATIO * (high - low).amax(-1)
     return torch.cat((middle, side[:, None], turn[:, None]), dim=-1)
 
 
@@ -347,7 +349,7 @@ def _sampled(
     rotations = rotations.clone()
     rotations[:, 0] = turn.mT @ rotations[:, 0]
     place = FLIP * (turn.mT @ place[..., None])[..., 0]
-    rotations = mirrored(rotations)[:, moved]
+    rotations = mirror_rotations(rotations)[:, moved]
     mirror = torch.diag(FLIP)
     seen = replace(
         seen,

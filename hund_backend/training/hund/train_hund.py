@@ -22,7 +22,7 @@ from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, HundConfig
 from hund_backend.descent.learned.inputs import NetworkInputs, joined
 from hund_backend.descent.learned.meta_loss import FORMS, Form, meta_loss
 from hund_backend.errors import BadInputError
-from hund_backend.perception.run import Eyes
+from hund_backend.perception.run import Perception
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.video import open_clip
 
@@ -250,11 +250,11 @@ def watched(clips: list[Path], bones: float) -> NetworkInputs:
     Raises:
         BadInputError: a clip cannot be read, or none shows anybody.
     """
-    eyes, seen = Eyes.open("cpu"), []
+    perception, seen = Perception.open("cpu"), []
     for path in clips:
         with open_clip(path) as clip:
             intrinsics = default_intrinsics(clip.info.width, clip.info.height)
-            for evidence in eyes.watch(clip, intrinsics, fps=clip.info.fps, parts=True):
+            for evidence in perception.run(clip, intrinsics, fps=clip.info.fps, parts=True):
                 frames = np.repeat(intrinsics[None], len(evidence.frames), axis=0)
                 people = NetworkInputs.of(evidence, frames, bones)
                 seen.append(people.at(torch.from_numpy(evidence.observed).nonzero()[:, 0]))

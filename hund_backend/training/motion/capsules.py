@@ -1,4 +1,4 @@
-"""Self-penetration of our body, limbs and trunk as capsules."""
+"""Self-penetration of our body, with limbs and trunk as capsules."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from hund_backend.body.skeleton import JOINT_INDEX
 
 
 class Capsule(NamedTuple):
-    """A segment of the body between two joints, with the joints whose skin lies round it."""
+    """Segment of the body between two joints, with the joints whose skin lies around it."""
 
     start: str
     end: str
@@ -37,11 +37,11 @@ CAPSULES = {
     for side in "LR"
     for name, limb in _LIMBS.items()
 }
-# Neighbors along the body touch always; these do not.
-_OWN = (("forearm", "thigh"), ("hand", "thigh"), ("hand", "calf"), ("forearm", "calf"))
-_OWN += (("foot", "thigh"),)
-_ACROSS = (
-    *_OWN,
+# Neighbors along the body always touch; these do not.
+_SAME_SIDE = (("forearm", "thigh"), ("hand", "thigh"), ("hand", "calf"), ("forearm", "calf"))
+_SAME_SIDE += (("foot", "thigh"),)
+_OPPOSITE_SIDES = (
+    *_SAME_SIDE,
     ("forearm", "forearm"),
     ("forearm", "upper_arm"),
     ("hand", "upper_arm"),
@@ -60,10 +60,10 @@ PAIRS = tuple(
             if part[-1] not in "LR"
             for side in "LR"
         ]
-        + [(a + side, b + side) for a, b in _OWN for side in "LR"]
+        + [(a + side, b + side) for a, b in _SAME_SIDE for side in "LR"]
         + [
             tuple(sorted((a + side, b + other)))
-            for a, b in _ACROSS
+            for a, b in _OPPOSITE_SIDES
             for side, other in ("LR", "RL")
         ]
     )
@@ -71,7 +71,7 @@ PAIRS = tuple(
 
 
 class CapsuleBody:
-    """Our mean body as capsules; each radius is the median distance of its skin from its axis."""
+    """Our mean body as capsules; a radius is the median distance of the skin from the axis."""
 
     def __init__(self) -> None:
         body = BodyModel.load("low")
@@ -93,7 +93,7 @@ class CapsuleBody:
         self._reach = torch.maximum(self.radii[self._first], self.radii[self._second])
 
     def penetration(self, joints: Float[Tensor, "frames 63 3"]) -> Float[Tensor, "frames pairs"]:
-        """How deep the axis of the thinner of two capsules lies in the thicker, metres.
+        """Depth of the axis of the thinner of two capsules inside the thicker one, metres.
 
         Soft parts that press on each other stay below 0. One column for each of `PAIRS`.
         """
@@ -101,42 +101,45 @@ class CapsuleBody:
         distance = segment_distance(ends[:, self._first], ends[:, self._second])
         return self._reach.to(joints) - distance
 
-    def way_out(self, joints: Float[Tensor, "frames 63 3"]) -> Float[Tensor, "frames 63 3"]:
-        """By how much to move the ends of forearms and hands so that none lies in another part.
+    def separating_moves(
+        self, joints: Float[Tensor, "frames 63 3"]
+    ) -> Float[Tensor, "frames 63 3"]:
+        """Displacements of the ends of forearms and hands that end their penetrations, metres.
 
-        The deepest penetration of each decides; its nearer end moves more. Metres.
+        Of several penetrations of a limb the deepest counts; the end that is nearer to it moves
+        more.
         """
         ends = joints[:, self._ends]
-        share, way = between(ends[:, self._first], ends[:, self._second])
-        distance = way.norm(dim=-1)
+        share, gap = closest_points(ends[:, self._first], ends[:, self._second])
+        distance = gap.norm(dim=-1)
         depth = (self._reach.to(joints) - distance).clamp(min=0)
-        push = way / distance.clamp(min=1e-6)[..., None] * depth[..., None]
+        shift = gap / distance.clamp(min=1e-6)[..., None] * depth[..., None]
         moves = torch.zeros_like(joints)
         for pair, (first, _) in enumerate(PAIRS):
             if first[:-1] not in ("forearm", "hand"):
                 continue
             start, end = self._ends[self._first[pair]]
-            for joint, part in ((start, 1 - share[:, pair]), (end, share[:, pair])):
-                move = part[:, None] * push[:, pair]
-                larger = move.norm(dim=-1) > moves[:, joint].norm(dim=-1)
-                moves[:, joint] = torch.where(larger[:, None], move, moves[:, joint])
+            for joint, portion in ((start, 1 - share[:, pair]), (end, share[:, pair])):
+                move = portion[:, None] * shift[:, pair]
+                is_larger = move.norm(dim=-1) > moves[:, joint].norm(dim=-1)
+                moves[:, joint] = torch.where(is_larger[:, None], move, moves[:, joint])
         return moves
 
 
 def segment_distance(
     first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
 ) -> Float[Tensor, " *batch"]:
-    """The least distance between two segments, given by their ends."""
-    return between(first, second)[1].norm(dim=-1)
+    """Least distance between two segments, given by their ends."""
+    return closest_points(first, second)[1].norm(dim=-1)
 
 
-def between(
+def closest_points(
     first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
 ) -> tuple[Float[Tensor, " *batch"], Float[Tensor, "*batch 3"]]:
-    """Where a segment is nearest to another, and the way there (Ericson, 2005, §5.1.9).
+    """Closest points of two segments (Ericson, "Real-Time Collision Detection", 2005, §5.1.9).
 
     Returns:
-        The share of the first segment at its nearest point, and the vector from the nearest point
+        The share of the first segment at its closest point, and the vector from the closest point
         of the second to it.
     """
     origin, other = first[..., 0, :], second[..., 0, :]

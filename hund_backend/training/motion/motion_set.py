@@ -1,4 +1,4 @@
-"""The set of motions that priors and networks learn from: clips of our body, split and checked."""
+"""Motion set: clips of our body for training priors and networks, split and checked."""
 
 import hashlib
 import json
@@ -22,19 +22,19 @@ from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
 from hund_backend.errors import BadInputError
 
 from ...atomic_write import write_file
-from .artifacts import ArtefactRules
-from .contacts import Soles, contacts, floor_height
-from .depenetration import Untangling
-from .duplicates import STRIDE, takes
-from .foot_repair import Feet
+from .artifacts import ArtifactRules
+from .contacts import Soles, floor_height, sole_contacts
+from .depenetration import Depenetration
+from .duplicates import STRIDE, take_of_clips
+from .foot_repair import FootRepair
 from .packs import CORRESPONDENCES, read_pack
-from .retargeting import heading, mirrored, motions
+from .retargeting import heading, mirror_rotations, retarget_pack
 
 logger = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "held_out"]
 
-# Of takes that several packs have, the first pack's copy stays: CMU's own skeleton has toes.
+# Of takes that several packs have, the first pack's copy is kept: CMU's own skeleton has toes.
 PACKS = (
     "cmu_eval8",
     "bvh11_cmu131",
@@ -51,13 +51,14 @@ HELD_OUT = (
     "deepmimic/humanoid3d_spinkick",
 )
 VALIDATION_SHARE = 0.1  # of the frames that are not held out
-SAME_LENGTH = 3  # frames by which cuts of one take differ
-COMPARED = ("Calf", "Ankle", "Lowerarm", "Hand")  # joints by whose places takes are compared
+LENGTH_TOLERANCE = 3  # frames by which cuts of one take may differ
+# Joints by whose positions takes are compared.
+COMPARED_JOINTS = ("Calf", "Ankle", "Lowerarm", "Hand")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MotionSet:
-    """Clips of our mean body in a row, in a world with y up and the floor at 0."""
+    """Clips of our mean body, concatenated, in a world with y up and the floor at 0."""
 
     rotations: Float[Tensor, "frames 63 3 3"]  # parent-relative; the pelvis in the world
     translation: Float[Tensor, "frames 3"]  # of the pelvis, metres
@@ -65,64 +66,66 @@ class MotionSet:
     starts: Int[Tensor, " boundaries"]  # first frame of each clip, and the number of frames
     names: tuple[str, ...]  # of the clips, with their pack: "cmu_subset/05_02"
     splits: tuple[Split, ...]  # of the clips
-    usable: Bool[Tensor, " frames"]  # passes the rules for artefacts
+    usable: Bool[Tensor, " frames"]  # without artifacts
     fps: float
 
     @property
     def clips(self) -> Int[Tensor, " frames"]:
-        """The clip of each frame."""
+        """Index of the clip of each frame."""
         return torch.repeat_interleave(torch.arange(len(self.names)), self.starts.diff())
 
     def frames_of(self, split: Split) -> Bool[Tensor, " frames"]:
-        """Usable frames of a split."""
+        """Mask of the usable frames of a split."""
         inside = torch.tensor([name == split for name in self.splits])
         return inside[self.clips] & self.usable
 
     def weights(self) -> Float[Tensor, " frames"]:
-        """Weight of each usable frame: a clip weighs as the square root of its usable length.
+        """Sampling weight of each frame: a clip weighs as the square root of its usable length.
 
-        So minutes of walking do not drown the rest. Frames that are not usable weigh nothing.
+        So minutes of walking do not dominate. Frames that are not usable weigh nothing.
         """
         counts = torch.zeros(len(self.names)).index_add(0, self.clips, self.usable.float())
         return self.usable * counts.clamp(min=1).rsqrt()[self.clips]
 
     def mirrored(self) -> "MotionSet":
-        """The same clips seen in a mirror across x = 0."""
+        """The same clips mirrored across x = 0."""
         return replace(
             self,
-            rotations=mirrored(self.rotations),
+            rotations=mirror_rotations(self.rotations),
             translation=self.translation * torch.tensor([-1.0, 1.0, 1.0]),
             contacts=self.contacts[:, [2, 3, 0, 1]],
         )
 
 
 def motion_set(folder: Path, cache: Path | None = None) -> MotionSet:
-    """The motions of a folder of packs (`<name>_30fps.npz`), made once and then read back.
+    """Read the motion set of a folder of packs (`<name>_30fps.npz`), building it the first time.
 
     Args:
-        folder: where the packs are.
-        cache: where to keep what was made of them; none is $HUND_CACHE, else `hund` in the user's
-            cache folder. Delete it at will.
+        folder: of the packs.
+        cache: folder in which the built set is kept; by default $HUND_CACHE, else `hund` in the
+            user's cache folder. It can be deleted at any time.
     """
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = cache or Path(os.environ.get("HUND_CACHE") or user / "hund")
-    path = cache / "motion" / f"{_key(folder)}.safetensors"
+    path = cache / "motion" / f"{_cache_key(folder)}.safetensors"
     if not path.exists():
-        _write(_made(folder), path)
+        _write(_build(folder), path)
     return _read(path)
 
 
-def _made(folder: Path) -> MotionSet:
+def _build(folder: Path) -> MotionSet:
     clips = _clips(folder)
-    features = [_features(clip.rotations) for clip in clips]
-    take = takes(features, [clip.pack for clip in clips])
+    features = [_take_features(clip.rotations) for clip in clips]
+    take = take_of_clips(features, [clip.pack for clip in clips])
     held_out = {take[i] for i, clip in enumerate(clips) if clip.name.startswith(HELD_OUT)}
-    kept = sorted(_kept(clips, take))
+    kept = sorted(_representatives(clips, take))
     for i, clip in enumerate(clips):
         if i not in kept:
-            logger.info("%s is the same take as %s", clip.name, _shown(clips, take, kept, i))
-    rules = ArtefactRules()
-    faults = [rules.faults(clips[i].rotations, clips[i].fps) for i in kept]
+            logger.info(
+                "%s is the same take as %s", clip.name, _representative_name(clips, take, kept, i)
+            )
+    rules = ArtifactRules()
+    violations = [rules.violations(clips[i].rotations, clips[i].fps) for i in kept]
     chosen = [clips[i] for i in kept]
     lengths = torch.tensor([0, *(len(clip.rotations) for clip in chosen)])
     return MotionSet(
@@ -132,7 +135,7 @@ def _made(folder: Path) -> MotionSet:
         starts=lengths.cumsum(0),
         names=tuple(clip.name for clip in chosen),
         splits=_splits([take[i] in held_out for i in kept], lengths[1:].tolist()),
-        usable=torch.cat([~torch.stack(list(rules.values())).any(0) for rules in faults]),
+        usable=torch.cat([~torch.stack(list(found.values())).any(0) for found in violations]),
         fps=FPS,
     )
 
@@ -150,72 +153,75 @@ class _Clip:
 def _clips(folder: Path) -> list[_Clip]:
     """All clips of all packs on our mean body, with repaired feet and the floor at 0."""
     rest = BodyModel.load("keypoints").rest_template
-    soles, feet, untangling = Soles(), Feet(), Untangling()
+    soles, foot_repair, depenetration = Soles(), FootRepair(), Depenetration()
     leg = _leg_length(rest)
     clips = []
     for path in _packs(folder):
         pack = read_pack(path)
-        for motion in motions(pack, rest):
+        for motion in retarget_pack(pack, rest):
             assert motion.fps == FPS
-            places = motion.translation * leg
-            rotations = untangling.freed(feet.repaired(motion.rotations, motion.fps))
+            translation = motion.translation * leg
+            rotations = foot_repair.repair_ankles(motion.rotations, motion.fps)
+            rotations = depenetration.resolve(rotations)
             if CORRESPONDENCES[pack.name].toes is None:
-                rotations = feet.with_toes(rotations, places[:, 1])
-            under = soles.places(rotations, places)
-            places[:, 1] -= floor_height(under)
+                rotations = foot_repair.add_toes(rotations, translation[:, 1])
+            sole_points = soles.positions(rotations, translation)
+            translation[:, 1] -= floor_height(sole_points)
             clips.append(
                 _Clip(
                     pack=pack.name,
                     name=motion.name,
                     rotations=rotations,
-                    translation=places,
-                    contacts=contacts(under, motion.fps),
+                    translation=translation,
+                    contacts=sole_contacts(sole_points, motion.fps),
                     fps=motion.fps,
                 )
             )
     return clips
 
 
-def _features(rotations: Float[Tensor, "frames 63 3 3"]) -> Float[np.ndarray, "poses places"]:
-    """Places of hands, feet, elbows, knees and head against the pelvis, turned to the front."""
+def _take_features(
+    rotations: Float[Tensor, "frames 63 3 3"],
+) -> Float[np.ndarray, "poses features"]:
+    """Positions of limbs and head relative to the pelvis, turned to the front."""
     rotations = rotations[::STRIDE].clone()
     rotations[:, 0] = heading(rotations[:, 0]).mT @ rotations[:, 0]
     rest = BodyModel.load("keypoints").rest_template.double().expand(len(rotations), -1, -1)
     _, joints = forward_kinematics(rotations, rest, PARENTS)
-    ends = [JOINT_INDEX[f"{name}{side}"] for name in COMPARED for side in "LR"]
+    ends = [JOINT_INDEX[f"{name}{side}"] for name in COMPARED_JOINTS for side in "LR"]
     ends.append(JOINT_INDEX["Head01"])
     return (joints[:, ends] - joints[:, :1]).flatten(1).numpy()
 
 
-def _kept(clips: list[_Clip], take: Int[np.ndarray, " clips"]) -> list[int]:
-    """The clip that stands for each take: the longest, of equal ones that of the first pack."""
+def _representatives(clips: list[_Clip], take: Int[np.ndarray, " clips"]) -> list[int]:
+    """Clip that is kept of each take: the longest, of equal ones that of the first pack."""
     kept: dict[int, int] = {}
-    for clip, of in enumerate(take):
-        best = kept.setdefault(of, clip)
-        more = len(clips[clip].rotations) - len(clips[best].rotations)
+    for clip, take_id in enumerate(take):
+        best = kept.setdefault(take_id, clip)
+        longer_by = len(clips[clip].rotations) - len(clips[best].rotations)
         earlier = PACKS.index(clips[clip].pack) < PACKS.index(clips[best].pack)
-        if more > SAME_LENGTH or (earlier and more >= -SAME_LENGTH):
-            kept[of] = clip
+        if longer_by > LENGTH_TOLERANCE or (earlier and longer_by >= -LENGTH_TOLERANCE):
+            kept[take_id] = clip
     return list(kept.values())
 
 
-def _shown(clips: list[_Clip], take: np.ndarray, kept: list[int], clip: int) -> str:
+def _representative_name(clips: list[_Clip], take: np.ndarray, kept: list[int], clip: int) -> str:
     return next(clips[i].name for i in kept if take[i] == take[clip])
 
 
 def _splits(held_out: list[bool], lengths: list[int]) -> tuple[Split, ...]:
-    """Splits of clips: in their order, a clip validates whenever too few frames do so far.
+    """Split of each clip: a clip goes to validation whenever that has too few frames so far.
 
-    Clips of an activity follow one another, so that all kinds are among what validates.
+    Clips of an activity follow one another, so validation has clips of all activities.
     """
     splits: list[Split] = []
-    seen = validating = 0
-    for held, length in zip(held_out, lengths, strict=True):
-        if held:
+    total = validating = 0
+    for is_held_out, length in zip(held_out, lengths, strict=True):
+        if is_held_out:
             splits.append("held_out")
             continue
-        seen += length
-        if validating + length / 2 < VALIDATION_SHARE * seen:
+        total += length
+        if validating + length / 2 < VALIDATION_SHARE * total:
             validating += length
             splits.append("validation")
         else:
@@ -236,11 +242,11 @@ def _packs(folder: Path) -> list[Path]:
     return paths
 
 
-def _key(folder: Path) -> str:
-    """Changes with the packs, with our body and with the code that brings them together."""
-    here = Path(__file__).parent
-    sources = [here / f"{name}.py" for name in SOURCES]
-    sources += [here.parents[1] / "prior" / "limits.py", BODY_FILE]
+def _cache_key(folder: Path) -> str:
+    """Hash of the packs, of our body and of the code that builds the set."""
+    package = Path(__file__).parent
+    sources = [package / f"{name}.py" for name in SOURCES]
+    sources += [package.parents[1] / "prior" / "limits.py", BODY_FILE]
     content = hashlib.sha256()
     for path in (*_packs(folder), *sources):
         content.update(hashlib.sha256(path.read_bytes()).digest())
@@ -257,18 +263,18 @@ TENSORS = ("rotations", "translation", "contacts", "starts", "usable")
 
 
 def _write(motions: MotionSet, path: Path) -> None:
-    described = {"names": motions.names, "splits": motions.splits, "fps": motions.fps}
+    header = {"names": motions.names, "splits": motions.splits, "fps": motions.fps}
     tensors = {name: getattr(motions, name).contiguous() for name in TENSORS}
-    write_file(path, save(tensors, {"clips": json.dumps(described)}))
+    write_file(path, save(tensors, {"clips": json.dumps(header)}))
 
 
 def _read(path: Path) -> MotionSet:
     with safe_open(path, "pt") as file:
-        described = json.loads(file.metadata()["clips"])
-        assert set(described["splits"]) <= set(get_args(Split))
+        header = json.loads(file.metadata()["clips"])
+        assert set(header["splits"]) <= set(get_args(Split))
         return MotionSet(
             **{name: file.get_tensor(name) for name in TENSORS},
-            names=tuple(described["names"]),
-            splits=tuple(described["splits"]),
-            fps=described["fps"],
+            names=tuple(header["names"]),
+            splits=tuple(header["splits"]),
+            fps=header["fps"],
         )

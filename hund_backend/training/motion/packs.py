@@ -1,10 +1,12 @@
-"""Motion capture packs, and which of their joints turn which of ours."""
+"""Motion capture packs, and the correspondence of their joints to ours."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +27,18 @@ class Pack:
     root_positions: Float[np.ndarray, "frames 3"]
     fps: float
 
+    def rest_joints(self, clip: int) -> Float[Tensor, "joints 3"]:
+        """Rest positions of a clip's skeleton, the root at the origin, in the pack's length."""
+        offsets = torch.from_numpy(self.offsets[self.clip_skeletons[clip]])
+        positions = [torch.zeros(3, dtype=torch.float64)]
+        for joint, parent in enumerate(self.parents[1:], start=1):
+            positions.append(positions[parent] + offsets[joint])
+        return torch.stack(positions)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Correspondence:
-    """Which joint of a pack turns which joint of ours; `{side}` stands for the pack's side names."""
+    """Joint of a pack for each joint of ours; `{side}` stands for the pack's side names."""
 
     pelvis: str
     chest: str
@@ -41,18 +51,18 @@ class Correspondence:
     hand: str
     toes: str | None = None
     sides: tuple[str, str] = ("left", "right")
-    opening: int = 0  # frames at the start of each clip that show the rest pose
-    waits: bool = False  # clips start with people who stand in a T-pose for a while
+    rest_frames: int = 0  # frames at the start of each clip that show the rest pose
+    starts_still: bool = False  # clips start with people who stand still in a T-pose
     # The rest is drawn with bent elbows and knees, but the rotations were made for straight ones:
     # copies of the same takes in CMU's own skeleton differ by just these bends.
     straight_rest: bool = False
-    # Degrees by which the head is to nod: CMU's own skeleton makes walkers look down by 15° and
-    # its conversion the same walkers up by 5°; people who walk look ahead or a little down.
-    nod: float = 0.0
+    # Correction of the head: with CMU's own skeleton walkers look down by 15°, with its conversion
+    # the same walkers look up by 5°; people who walk look ahead or slightly down.
+    head_pitch_deg: float = 0.0
     tilted_feet: bool = False  # at rest the soles are tilted with the legs, not flat
 
-    def on(self, side: str, joint: str) -> str:
-        """The pack's name of a limb's joint on our side "L" or "R"."""
+    def side_joint(self, side: str, joint: str) -> str:
+        """Name in the pack of a limb's joint on our side "L" or "R"."""
         return getattr(self, joint).format(side=self.sides["LR".index(side)])
 
 
@@ -68,10 +78,10 @@ CORRESPONDENCES = {
         lowerarm="{side}ForeArm",
         hand="{side}Hand",
         sides=("l", "r"),
-        nod=7.0,
+        head_pitch_deg=7.0,
         tilted_feet=True,
         straight_rest=True,
-        opening=1,
+        rest_frames=1,
     ),
     "cmu_eval8": Correspondence(
         pelvis="Hips",
@@ -85,8 +95,8 @@ CORRESPONDENCES = {
         lowerarm="{side}ForeArm",
         hand="{side}FingerBase",  # the pack's hand only rolls; its finger base bends
         sides=("Left", "Right"),
-        opening=1,
-        nod=-9.0,
+        rest_frames=1,
+        head_pitch_deg=-9.0,
         tilted_feet=True,
     ),
     "deepmimic": Correspondence(
@@ -123,7 +133,7 @@ CORRESPONDENCES = {
         lowerarm="{side}Elbow",
         hand="{side}Wrist",
         sides=("Left", "Right"),
-        nod=-9.0,
+        head_pitch_deg=-9.0,
         tilted_feet=True,
     ),
     "animdraw_fair": Correspondence(
@@ -138,7 +148,7 @@ CORRESPONDENCES = {
         lowerarm="{side}ForeArm",
         hand="{side}Hand",
         sides=("Left", "Right"),
-        waits=True,
+        starts_still=True,
     ),
 }
 

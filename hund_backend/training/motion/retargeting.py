@@ -1,4 +1,4 @@
-"""Clips of our body, and how the clips of a pack become them."""
+"""Retargeting: clips of a pack as motions of our body."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, MIRROR
 
 from .packs import CORRESPONDENCES, Pack
-from .rotation_transfer import Source, transferred
+from .rotation_transfer import SourceClip, transfer_rotations
 
-STILL = 0.2  # radians by which the arms of somebody who waits sway
+STILL_ANGLE = 0.2  # radians by which the arms of a person who stands still sway
 
 
 @dataclass(frozen=True, kw_only=True)
-class Motion:
+class RetargetedClip:
     """A clip as poses of our body, in a world whose axes are the body frame's at rest (y up)."""
 
     name: str
@@ -26,8 +26,8 @@ class Motion:
     fps: float
 
 
-def motions(pack: Pack, rest_joints: Float[Tensor, "63 3"]) -> Iterator[Motion]:
-    """All clips of a pack as motions of our body, without the T-poses they open with.
+def retarget_pack(pack: Pack, rest_joints: Float[Tensor, "63 3"]) -> Iterator[RetargetedClip]:
+    """Clips of a pack on our body, without the T-poses that they start with.
 
     Args:
         pack: clips of one of the kinds in `CORRESPONDENCES`.
@@ -35,31 +35,31 @@ def motions(pack: Pack, rest_joints: Float[Tensor, "63 3"]) -> Iterator[Motion]:
     """
     names = CORRESPONDENCES[pack.name]
     for clip, name in enumerate(pack.clip_names):
-        start, stop = pack.clip_starts[clip] + names.opening, pack.clip_starts[clip + 1]
+        start, stop = pack.clip_starts[clip] + names.rest_frames, pack.clip_starts[clip + 1]
         if stop - start < 2:
             continue
-        source = Source(pack, names, clip, slice(start, stop))
-        rotations, places = transferred(source, rest_joints), source.places / source.leg
-        waited = _waited(rotations) if names.waits else 0
-        yield Motion(
+        source = SourceClip(pack, names, clip, slice(start, stop))
+        rotations = transfer_rotations(source, rest_joints)
+        still = _num_still_frames(rotations) if names.starts_still else 0
+        yield RetargetedClip(
             name=f"{pack.name}/{name.rsplit('.', 1)[0]}",
-            rotations=rotations[waited:],
-            translation=places[waited:],
+            rotations=rotations[still:],
+            translation=(source.root_positions / source.leg_length)[still:],
             fps=pack.fps,
         )
 
 
-def _waited(rotations: Float[Tensor, "frames 63 3 3"]) -> int:
-    """How many frames from the start the upper arms stay where they are."""
+def _num_still_frames(rotations: Float[Tensor, "frames 63 3 3"]) -> int:
+    """Number of frames at the start in which the upper arms do not move."""
     arms = rotations[:, [JOINT_INDEX[f"Upperarm{side}"] for side in "LR"]]
-    moved = matrix_to_rotvec(arms[:1].mT @ arms).norm(dim=-1).amax(-1) > STILL
+    moved = matrix_to_rotvec(arms[:1].mT @ arms).norm(dim=-1).amax(-1) > STILL_ANGLE
     return int(moved.nonzero()[0]) if moved.any() else len(rotations) - 1
 
 
-def mirrored(
+def mirror_rotations(
     rotations: Float[Tensor, "*batch 63 3 3"],
 ) -> Float[Tensor, "*batch 63 3 3"]:
-    """The same pose seen in a mirror across the body's plane of symmetry."""
+    """Parent-relative rotations mirrored across the body's plane of symmetry."""
     flip = torch.tensor([-1.0, 1.0, 1.0], dtype=rotations.dtype)
     return (flip[:, None] * rotations * flip)[..., MIRROR, :, :]
 
@@ -67,7 +67,7 @@ def mirrored(
 def heading(
     orientation: Float[Tensor, "frames 3 3"],
 ) -> Float[Tensor, "frames 3 3"]:
-    """The turn about the vertical that is nearest to an orientation."""
+    """Rotation about the vertical that is nearest to an orientation."""
     angle = torch.atan2(
         orientation[:, 0, 2] - orientation[:, 2, 0], orientation[:, 0, 0] + orientation[:, 2, 2]
     )

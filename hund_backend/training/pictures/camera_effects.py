@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from hund_backend.perception.crops import crop_from_image, image_from_crop, move
+from hund_backend.perception.crops import crop_from_image, image_from_crop, transform_points
 
 from .views import View
 
@@ -97,10 +97,10 @@ def inside_frame(
     """Pixels of a crop: the nearest place of the frame, in the crop, and if it is their own."""
     middle = np.arange(size, dtype=np.float32) + 0.5
     pixels = np.stack(np.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
-    framed = move(pixels, image_from_crop(crop, size))
+    framed = transform_points(pixels, image_from_crop(crop, size))
     held = framed.clip((0.5, 0.5), np.array(frame_size) - 0.5)
     inside = (np.abs(held - framed) < 0.5).all(-1).reshape(size, size)
-    return move(held, crop_from_image(crop, size)).reshape(size, size, 2), inside
+    return transform_points(held, crop_from_image(crop, size)).reshape(size, size, 2), inside
 
 
 def _within_frame(

@@ -17,7 +17,7 @@ from hund_backend.body.skeleton import (
 )
 
 from ..motion.motion_set import MotionSet, Split
-from ..motion.retargeting import mirrored
+from ..motion.retargeting import mirror_rotations
 from ..priors.hand_poses import hand_poses
 from .appearance import Looks, draw_looks
 from .body_template import Mannequin
@@ -93,14 +93,14 @@ class Casting:
         """A frame turned about, perhaps mirrored and loosened, with made-up hands."""
         rotations = self.motions.rotations[frame].clone()
         if rng.random() < 0.5:
-            rotations = mirrored(rotations)
+            rotations = mirror_rotations(rotations)
         if rng.random() < 0.5:
             spread = rng.uniform(0, 0.12)
             change = torch.from_numpy(rng.normal(0, spread, (len(LOOSENED), 3))).float()
             rotations[list(LOOSENED)] = rotations[list(LOOSENED)] @ rotvec_to_matrix(change)
         left, right = self._hands[rng.integers(NUM_HANDS, size=2)]
         rotations[list(LEFT_HAND_JOINTS)] = left[list(LEFT_HAND_JOINTS)]
-        rotations[list(RIGHT_HAND_JOINTS)] = mirrored(right)[list(RIGHT_HAND_JOINTS)]
+        rotations[list(RIGHT_HAND_JOINTS)] = mirror_rotations(right)[list(RIGHT_HAND_JOINTS)]
         turn = torch.tensor([0.0, rng.uniform(0, 2 * np.pi), 0.0])
         rotations[0] = rotvec_to_matrix(turn) @ rotations[0]
         return rotations

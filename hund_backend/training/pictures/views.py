@@ -7,10 +7,10 @@ from jaxtyping import Float
 
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.perception.crops import (
-    BEYOND,
-    MARGIN,
-    around_axis,
-    around_points,
+    BODY_RADIUS_RATIO,
+    CROP_MARGIN,
+    crop_around_axis,
+    crop_around_points,
     crop_from_image,
 )
 
@@ -96,14 +96,16 @@ def draw_crop(
     """
     hip, chest = points[_HIPS].mean(0), points[_SHOULDERS].mean(0)
     trunk = chest - hip if np.linalg.norm(chest - hip) > 1 else np.array([0, -1.0])
-    radius = BEYOND * np.linalg.norm(points - hip, axis=-1).max()
-    axis = around_axis(hip, hip + trunk / np.linalg.norm(trunk) * radius)
+    radius = BODY_RADIUS_RATIO * np.linalg.norm(points - hip, axis=-1).max()
+    axis = crop_around_axis(hip, hip + trunk / np.linalg.norm(trunk) * radius)
     kind = rng.random()
     if kind < 0.7:
         crop, turn, growth = axis, rng.normal(0, 0.1), rng.normal(0, 0.08)
     else:
         away = rng.choice((0, np.pi / 4, -np.pi / 4)) if kind > 0.92 else 0
-        crop = around_points(points, axis[3] if kind > 0.8 else 0.0, MARGIN * BEYOND)
+        crop = crop_around_points(
+            points, axis[3] if kind > 0.8 else 0.0, CROP_MARGIN * BODY_RADIUS_RATIO
+        )
         turn, growth = away + rng.normal(0, 0.15), rng.normal(0.1, 0.14)
     shift = rng.normal(0, 0.025, 2) * crop[2]
     return crop * (1, 1, np.exp(growth), 1) + np.array([*shift, 0, turn])

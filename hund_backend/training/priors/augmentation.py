@@ -10,7 +10,7 @@ from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.prior.limits import JointLimits
 
-from ..motion.retargeting import mirrored
+from ..motion.retargeting import mirror_rotations
 
 ARM = ("Clavicle", "Upperarm", "Lowerarm", "Hand")
 LEG = ("Thigh", "Calf", "Ankle", "Ball")
@@ -77,7 +77,7 @@ class Augmentation:
 def mirror_pose(pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch joints 3 3"]:
     """A pose without its root, seen in a mirror across the body's plane of symmetry."""
     root = torch.eye(3, dtype=pose.dtype).expand(*pose.shape[:-3], 1, 3, 3)
-    return mirrored(torch.cat((root, pose), dim=-3))[..., 1:, :, :]
+    return mirror_rotations(torch.cat((root, pose), dim=-3))[..., 1:, :, :]
 
 
 def _where(

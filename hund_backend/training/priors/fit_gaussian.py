@@ -19,7 +19,7 @@ from hund_backend.prior.gaussian import WEIGHTS_FILE, GaussianPrior
 from hund_backend.prior.limits import LIMITS
 
 from ..motion.motion_set import MotionSet, Split, motion_set
-from ..motion.retargeting import mirrored
+from ..motion.retargeting import mirror_rotations
 from ..weights import write_weights
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def fitted(recipe: GaussianRecipe, motions: MotionSet) -> GaussianPrior:
         or name in {limit.joint for limit in LIMITS}
     )
     rotations = motions.rotations[used].double()
-    both = torch.cat((rotations, mirrored(rotations)))[:, 1:][:, joints]
+    both = torch.cat((rotations, mirror_rotations(rotations)))[:, 1:][:, joints]
     weights = motions.weights()[used].double().repeat(2)
     weights = weights / weights.sum()
     centers = _mean_rotations(both, weights)

@@ -63,7 +63,7 @@ def pack(rotvecs, name="deepmimic", turn=None, scale=1.0):
     renamed = {NAMES.pelvis: wanted.pelvis, NAMES.chest: wanted.chest, NAMES.head: wanted.head}
     for side in "LR":
         for joint in ("thigh", "calf", "foot", "upperarm", "lowerarm", "hand"):
-            renamed[NAMES.on(side, joint)] = wanted.on(side, joint)
+            renamed[NAMES.side_joint(side, joint)] = wanted.side_joint(side, joint)
     starts = np.cumsum([0, *map(len, rotvecs)])
     return Pack(
         name=name,

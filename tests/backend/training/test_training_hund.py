@@ -15,8 +15,8 @@ from hund_backend.descent.learned.hund import Hund, HundConfig
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.meta_loss import FORMS, meta_loss
 from hund_backend.errors import BadInputError
-from hund_backend.perception.crops import around_points, camera_from_crop
-from hund_backend.perception.packed_part_maps import packed
+from hund_backend.perception.crops import crop_around_points, camera_from_crop
+from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.hund.detections import Detections
@@ -92,7 +92,7 @@ def detections(decoder, count=20, noise_px=2.0):
     points = decoder.pose(rotations[:, list(decoder.moved)], places, betas).points.numpy()
     camera = np.array([[500.0, 0, 250], [0, 500, 250], [0, 0, 1]])
     pixels = (points @ camera.T)[..., :2] / points[..., 2:]
-    crops = np.stack([around_points(person, 0.1) for person in pixels])
+    crops = np.stack([crop_around_points(person, 0.1) for person in pixels])
     turn = np.stack([camera_from_crop(crop, camera) for crop in crops])
     landmarks = (points - points[:, [23, 24]].mean(1, keepdims=True)) @ turn
     probs = np.full((count, 15, 64, 64), 0.02, np.float32)
@@ -110,7 +110,7 @@ def detections(decoder, count=20, noise_px=2.0):
     }
     arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
     features = rng.normal(size=(count, 560)).astype(np.float16)
-    return Detections(parts=packed(probs), features=features, **arrays)
+    return Detections(parts=pack_part_maps(probs), features=features, **arrays)
 
 
 @pytest.fixture(scope="module")

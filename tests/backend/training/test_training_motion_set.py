@@ -1,4 +1,4 @@
-"""Laws of the motion set: its rules, takes, splits and contacts."""
+"""Laws of the motion set: its rules, take_of_clips, splits and contacts."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
 from hund_backend.errors import BadInputError
-from hund_backend.training.motion.artifacts import ArtefactRules
+from hund_backend.training.motion.artifacts import ArtifactRules
 from hund_backend.training.motion.capsules import PAIRS, CapsuleBody, segment_distance
-from hund_backend.training.motion.contacts import Soles, contacts
-from hund_backend.training.motion.depenetration import Untangling
-from hund_backend.training.motion.duplicates import likeness, takes
-from hund_backend.training.motion.foot_repair import Feet
+from hund_backend.training.motion.contacts import Soles, sole_contacts
+from hund_backend.training.motion.depenetration import Depenetration
+from hund_backend.training.motion.duplicates import best_correlation, take_of_clips
+from hund_backend.training.motion.foot_repair import FootRepair
 from hund_backend.training.motion.motion_set import motion_set
 
 
@@ -63,7 +63,7 @@ def test_a_hand_in_the_belly_is_found_and_moved_out(capsules):
     depth = capsules.penetration(joints_of(inside))[0]
     assert depth.max() > 0.03
     assert {part for part in PAIRS[int(depth.argmax())]} & {"handL", "forearmL"}
-    freed = Untangling().freed(inside)
+    freed = Depenetration().resolve(inside)
     assert capsules.penetration(joints_of(freed)).max() < depth.max() / 2
     others = [j for name, j in JOINT_INDEX.items() if name not in ("UpperarmL", "LowerarmL")]
     torch.testing.assert_close(freed[:, others], inside[:, others], atol=1e-6, rtol=0)
@@ -71,19 +71,19 @@ def test_a_hand_in_the_belly_is_found_and_moved_out(capsules):
 
 def test_untangling_leaves_what_is_free():
     rotations = turn(at_rest(3), "UpperarmL", 30, (0.0, 0.0, 1.0))
-    torch.testing.assert_close(Untangling().freed(rotations), rotations)
+    torch.testing.assert_close(Depenetration().resolve(rotations), rotations)
 
 
 def test_each_rule_finds_its_fault_only():
-    rules = ArtefactRules()
-    assert not torch.stack(list(rules.faults(at_rest(9), 30.0).values())).any()
+    rules = ArtifactRules()
+    assert not torch.stack(list(rules.violations(at_rest(9), 30.0).values())).any()
     bent = turn(at_rest(9), "CalfL", -60, (1.0, 0.0, 0.0))
-    assert rules.faults(bent, 30.0)["limits"].all()
-    assert not rules.faults(bent, 30.0)["jump"].any()
+    assert rules.violations(bent, 30.0)["limits"].all()
+    assert not rules.violations(bent, 30.0)["jump"].any()
     flicker = at_rest(9)
     turn(flicker[4:5], "UpperarmL", 60, (0.0, 0.0, 1.0))
-    assert rules.faults(flicker, 30.0)["jump"].tolist() == [k in (3, 4, 5) for k in range(9)]
-    assert rules.faults(hand_in_the_belly(), 30.0)["penetration"].all()
+    assert rules.violations(flicker, 30.0)["jump"].tolist() == [k in (3, 4, 5) for k in range(9)]
+    assert rules.violations(hand_in_the_belly(), 30.0)["penetration"].all()
 
 
 def features(frames, seed):
@@ -95,48 +95,48 @@ def test_a_take_is_found_in_another_skeleton_and_cut():
     noise = 0.005 * np.random.default_rng(2).standard_normal((120, 27))
     bones = np.random.default_rng(3).uniform(0.85, 1.15, 27)
     copy = take * bones + 0.1 + noise
-    found = takes([take, other, copy, copy[40:100]], ["a", "a", "b", "c"])
+    found = take_of_clips([take, other, copy, copy[40:100]], ["a", "a", "b", "c"])
     assert found.tolist() == [0, 1, 0, 0]
 
 
 def test_alike_takes_of_one_pack_are_two():
     take = features(120, seed=0)
     again = take + 0.03 * np.random.default_rng(2).standard_normal((120, 27))
-    assert takes([take, again], ["a", "a"]).tolist() == [0, 1]
-    assert takes([take, take[30:90]], ["a", "a"]).tolist() == [0, 0]
+    assert take_of_clips([take, again], ["a", "a"]).tolist() == [0, 1]
+    assert take_of_clips([take, take[30:90]], ["a", "a"]).tolist() == [0, 0]
 
 
 def test_likeness_finds_the_offset():
     take = features(100, seed=4)
-    value, offset = likeness(take, take[37:80])
+    value, offset = best_correlation(take, take[37:80])
     assert value == pytest.approx(1)
     assert offset == 37
-    assert likeness(take[37:80], take)[1] == -37
+    assert best_correlation(take[37:80], take)[1] == -37
 
 
 def test_who_stands_stands_on_heels_and_toes():
     soles, standing = Soles(), at_rest(10)
     places = torch.zeros(10, 3, dtype=torch.float64)
-    assert contacts(soles.places(standing, places), 30.0).all()
+    assert sole_contacts(soles.positions(standing, places), 30.0).all()
     walking = places + torch.arange(10)[:, None] * torch.tensor([0.0, 0.0, 0.05])
-    assert not contacts(soles.places(standing, walking), 30.0).any()
+    assert not sole_contacts(soles.positions(standing, walking), 30.0).any()
     jumping = places.clone()
     jumping[5:, 1] = 0.3
-    assert not contacts(soles.places(standing, jumping), 30.0)[6:].any()
+    assert not sole_contacts(soles.positions(standing, jumping), 30.0)[6:].any()
 
 
 def test_short_gaps_of_an_ankle_are_bridged_and_long_ones_left():
     rotations = at_rest(60)
     for part in (slice(5, 10), slice(20, 50)):
         turn(rotations[part], "AnkleL", 150, (0.0, 1.0, 0.0))
-    repaired = Feet().repaired(rotations, 30.0)[:, JOINT_INDEX["AnkleL"]]
+    repaired = FootRepair().repair_ankles(rotations, 30.0)[:, JOINT_INDEX["AnkleL"]]
     torch.testing.assert_close(repaired[:20], at_rest(20)[:, 0])
     torch.testing.assert_close(repaired[20:], rotations[20:, JOINT_INDEX["AnkleL"]])
 
 
 def test_toes_lie_on_the_ground_while_the_heel_is_up():
     rotations = turn(at_rest(20), "AnkleL", 40, (1.0, 0.0, 0.0))
-    toes = Feet().with_toes(rotations, torch.zeros(20, dtype=torch.float64))
+    toes = FootRepair().add_toes(rotations, torch.zeros(20, dtype=torch.float64))
     expected = turn(at_rest(1), "BallL", -40, (1.0, 0.0, 0.0))[0, JOINT_INDEX["BallL"]]
     torch.testing.assert_close(toes[0, JOINT_INDEX["BallL"]], expected)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.part_head import Clues, PartHead, PartHeadConfig
+from hund_backend.perception.part_head import PartHead, PartHeadConfig, PartHeadInputs
 from hund_backend.training.parts.features import (
     MOST,
     Batch,
@@ -63,7 +63,7 @@ class MadeUp:
         parts, count = self.parts[indices], len(indices)
         decoder = torch.zeros(count, 48, 64, 64)
         decoder[:, :PARTS] = parts
-        clues = Clues(
+        clues = PartHeadInputs(
             decoder=decoder,
             bottleneck=torch.zeros(count, 272, 8, 8),
             trunk=torch.zeros(count, 288, 2, 2),
@@ -227,13 +227,13 @@ class Blank:
 
 def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
     engine = Blank()
-    eyes = BlazePose(engine)
-    extract(Album(3), eyes, tmp_path, "train")
-    extract(Album(2), eyes, tmp_path, "validation")
+    blazepose = BlazePose(engine)
+    extract(Album(3), blazepose, tmp_path, "train")
+    extract(Album(2), blazepose, tmp_path, "validation")
     assert engine.looks == 2 * 3 + 2
-    extract(Album(3), eyes, tmp_path, "train")
+    extract(Album(3), blazepose, tmp_path, "train")
     assert engine.looks == 8
-    extract(Album(4), eyes, tmp_path, "train")
+    extract(Album(4), blazepose, tmp_path, "train")
     assert engine.looks == 16
     features = FeatureSet(tmp_path, "train")
     assert len(features) == 8

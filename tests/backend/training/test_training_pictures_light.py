@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from picture_studio import made_up_scenery, mannequin
 
-from hund_backend.perception.crops import crop_from_image, move
+from hund_backend.perception.crops import crop_from_image, transform_points
 from hund_backend.training.pictures.camera_effects import inside_frame
 from hund_backend.training.pictures.fabrics import PATTERNS
 from hund_backend.training.pictures.lights import Light, light_of, panorama_place
@@ -72,7 +72,7 @@ def test_pixels_beyond_the_frame_take_those_of_its_edge():
     crop = np.array([0.0, 400, 300, 0.2])
     places, inside = inside_frame(crop, (1000, 800), 64)
     assert 0.3 < inside.mean() < 0.7
-    framed = move(places.reshape(-1, 2), np.linalg.inv(crop_from_image(crop, 64)))
+    framed = transform_points(places.reshape(-1, 2), np.linalg.inv(crop_from_image(crop, 64)))
     assert framed[:, 0].min() > 0.4
 
 
@@ -81,7 +81,7 @@ def test_crops_hold_the_person_more_or_less_upright(rng):
     points = np.stack(list(model.landmarks.values()))[:, :2] * (300, -300) + 500
     for _ in range(50):
         crop = draw_crop(points, rng)
-        placed = move(points, crop_from_image(crop))
+        placed = transform_points(points, crop_from_image(crop))
         assert ((placed > -40) & (placed < 296)).all()
 
 

@@ -14,7 +14,7 @@ from hund_backend.body.skeleton import BODY_JOINTS, JOINT_INDEX, JOINT_NAMES, PA
 from hund_backend.prior.limits import JointLimits
 from hund_backend.training.motion.inverse_kinematics import InverseKinematics
 from hund_backend.training.motion.limb_roll import bent_backwards, hinged
-from hund_backend.training.motion.retargeting import mirrored, motions
+from hund_backend.training.motion.retargeting import mirror_rotations, retarget_pack
 
 TURNS = {"y up": np.eye(3), "z up": np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])}
 BONES = (("thigh", "calf"), ("calf", "foot"), ("upperarm", "lowerarm"), ("lowerarm", "hand"))
@@ -58,11 +58,11 @@ def directions(start, end):
 @pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
 def test_our_bones_point_where_the_sources_do(turn, rest):
     made = pack([figure_motion(60, seed=0)], turn=turn)
-    motion = next(motions(made, rest))
+    motion = next(retarget_pack(made, rest))
     ours, theirs = our_joints(motion.rotations, rest), source_joints(made, turn)
     for side in "LR":
         for first, second in BONES:
-            places = [made.joint_names.index(NAMES.on(side, j)) for j in (first, second)]
+            places = [made.joint_names.index(NAMES.side_joint(side, j)) for j in (first, second)]
             there = directions(*theirs[:, places].unbind(1))
             mine = [JOINT_INDEX[OURS[j] + side] for j in (first, second)]
             here = directions(*ours[:, mine].unbind(1))
@@ -71,7 +71,7 @@ def test_our_bones_point_where_the_sources_do(turn, rest):
 
 def test_hinges_only_flex(rest):
     limits = JointLimits(torch.float64)
-    motion = next(motions(pack([figure_motion(60, seed=1)]), rest))
+    motion = next(retarget_pack(pack([figure_motion(60, seed=1)]), rest))
     angles = limits.angles(motion.rotations[:, 1:])
     for joint in ("CalfL", "CalfR", "LowerarmL", "LowerarmR"):
         flexion, abduction, _ = angles[:, limits.joints.index(JOINT_INDEX[joint] - 1)].unbind(-1)
@@ -100,24 +100,26 @@ def test_an_arm_changes_its_bend_only_as_a_whole():
 
 def test_forearms_bent_backwards_are_turned_back(rest):
     rotvecs = figure_motion(60, seed=2)
-    right = next(motions(pack([rotvecs]), rest))
+    right = next(retarget_pack(pack([rotvecs]), rest))
     clips = [rotvecs, rotvecs.copy()]
-    elbow = pack(clips).joint_names.index(NAMES.on("L", "lowerarm"))
+    elbow = pack(clips).joint_names.index(NAMES.side_joint("L", "lowerarm"))
     clips[1][:, elbow] *= -1
     # The hinge of the pack is told by its mean, so the wrong clip must not be half of it.
-    wrong = list(motions(pack([rotvecs, rotvecs, clips[1]]), rest))[-1]
+    wrong = list(retarget_pack(pack([rotvecs, rotvecs, clips[1]]), rest))[-1]
     hands = [our_joints(m.rotations, rest)[:, JOINT_INDEX["HandL"]] for m in (right, wrong)]
     torch.testing.assert_close(hands[1], hands[0], atol=1e-6, rtol=0)
 
 
 def test_the_mirror_of_the_mirror_is_the_pose(rest):
-    motion = next(motions(pack([figure_motion(10, seed=3)]), rest))
-    torch.testing.assert_close(mirrored(mirrored(motion.rotations)), motion.rotations)
-    assert not torch.allclose(mirrored(motion.rotations), motion.rotations)
+    motion = next(retarget_pack(pack([figure_motion(10, seed=3)]), rest))
+    torch.testing.assert_close(
+        mirror_rotations(mirror_rotations(motion.rotations)), motion.rotations
+    )
+    assert not torch.allclose(mirror_rotations(motion.rotations), motion.rotations)
 
 
 def test_inverse_kinematics_finds_the_joints_of_our_own_poses(rest):
-    motion = next(motions(pack([figure_motion(20, seed=4)]), rest))
+    motion = next(retarget_pack(pack([figure_motion(20, seed=4)]), rest))
     moved = tuple(j for j in BODY_JOINTS if not JOINT_NAMES[j].startswith(("Foot", "Ball", "Toe")))
     kinematics = InverseKinematics(rest, moved)
     seen = [JOINT_INDEX[name + side] for name in OURS.values() for side in "LR"]
@@ -128,18 +130,18 @@ def test_inverse_kinematics_finds_the_joints_of_our_own_poses(rest):
     start = motion.rotations.clone()
     shaken = 0.15 * torch.randn(20, len(moved), 3, generator=generator).double()
     start[:, moved] = start[:, moved] @ rotvec_to_matrix(shaken)
-    targets = kinematics.places(motion.rotations)
-    before = (kinematics.places(start) - targets)[:, seen].norm(dim=-1)
-    after = (kinematics.places(kinematics.solve(start, targets, weights)) - targets)[:, seen]
+    targets = kinematics.positions(motion.rotations)
+    before = (kinematics.positions(start) - targets)[:, seen].norm(dim=-1)
+    after = (kinematics.positions(kinematics.solve(start, targets, weights)) - targets)[:, seen]
     assert before.mean() > 0.08
     assert after.norm(dim=-1).max() < 0.005
 
 
 def test_inverse_kinematics_leaves_a_pose_that_fits(rest):
-    motion = next(motions(pack([figure_motion(5, seed=5)]), rest))
+    motion = next(retarget_pack(pack([figure_motion(5, seed=5)]), rest))
     moved = tuple(JOINT_INDEX[name] for name in ("UpperarmL", "LowerarmL"))
     kinematics = InverseKinematics(rest, moved)
-    targets = kinematics.places(motion.rotations)
+    targets = kinematics.positions(motion.rotations)
     found = kinematics.solve(motion.rotations, targets, torch.ones(5, 63, dtype=torch.float64))
     limits = JointLimits(torch.float64)
     assert limits.excess(motion.rotations[:, 1:]).abs().max() < math.radians(1)
