@@ -1,1 +1,1 @@
-"""Metrics, data kits and the report."""
+"""Evaluation: metrics, data kits and the report."""

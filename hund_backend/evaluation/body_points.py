@@ -1,4 +1,4 @@
-"""Body points: the points of our body that data kits have names for."""
+"""Points of the body model under the names that data kits use."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from ..body.rotations import quaternion_to_matrix
 from ..body.skeleton import JOINT_INDEX, KEYPOINT_NAMES
 from ..reconstruction import Reconstruction
 
-# Human3.6M's joints under the names of our vocabulary (joint_names.py).
-_MEANING = {"thorax": "neck", "head": "head_top", "nose": "face"}
-# Points between our joints: kits put the spine half-way up the trunk, and the neck (Human3.6M's
-# thorax) where it leaves the shoulders: half-way from their middle to our joint in the neck.
+# Human3.6M's names in the vocabulary of joint_names.py.
+_H36M_SYNONYMS = {"thorax": "neck", "head": "head_top", "nose": "face"}
+# Means of joints: kits put the spine half-way up the trunk, and the neck (Human3.6M's thorax)
+# half-way between the middle of the shoulders and the body model's neck joint.
 _MEAN_OF_JOINTS = {
     "head_joint": ("Head01",),
     "neck": ("Neck01", "Neck01", "UpperarmL", "UpperarmR"),
@@ -21,8 +21,8 @@ _MEAN_OF_JOINTS = {
 
 
 def body_joints(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of a kit's joints our body defines."""
-    return tuple(_where(names))
+    """Return those of a kit's joints that the body model defines."""
+    return tuple(_tables(names))
 
 
 def body_points(
@@ -30,19 +30,19 @@ def body_points(
     body: BodyModel,
     names: tuple[str, ...],
     *,
-    pictured: bool = False,
+    in_image: bool = False,
 ) -> dict[str, Float[np.ndarray, "people frames 3"]]:
-    """Points of the posed bodies in the camera frame, metres, for those of the names we define.
+    """Return points of the posed bodies in the camera frame, metres, by name.
 
-    In 3D, limbs are Human3.6M's joint centres, which is what 3D kits give. In pictures they are the
-    points that the detector sees, as people label them there and as its own are scored: shoulders,
-    hips and ankles lie up to 4 cm from the joint centres.
+    In 3D, limbs are Human3.6M's joint centres, as 3D kits give them. In images they are the
+    detector's keypoints, which is where people label them: shoulders, hips and ankles lie up to
+    4 cm from the joint centres.
 
     Args:
         reconstruction: the people.
-        body: with its keypoint tables.
-        names: of the kit's joints.
-        pictured: whether the points are to be compared in the picture.
+        body: body model with keypoint tables.
+        names: of the kit's joints; those that the body model does not define are left out.
+        in_image: whether the points are compared in the image.
     """
     rotations = quaternion_to_matrix(torch.from_numpy(reconstruction.rotations))
     people, frames = rotations.shape[:2]
@@ -58,18 +58,18 @@ def body_points(
     tables["joints"] = posed.joints.numpy()
     return {
         name: tables[table][:, :, indices].mean(axis=2).astype(np.float64)
-        for name, (table, indices) in _where(names, pictured=pictured).items()
+        for name, (table, indices) in _tables(names, in_image=in_image).items()
     }
 
 
-def _where(names: tuple[str, ...], *, pictured: bool = False) -> dict[str, tuple[str, list[int]]]:
-    """Table and indices of each of the names that our body defines, in the kit's order."""
+def _tables(names: tuple[str, ...], *, in_image: bool = False) -> dict[str, tuple[str, list[int]]]:
+    """Return table and indices of each name that the body model defines, in the kit's order."""
     tables = ("blazepose", "coco", "h36m")
     found = {}
-    for table in reversed(tables) if pictured else tables:  # later ones take precedence
+    for table in reversed(tables) if in_image else tables:  # later ones take precedence
         for index, name in enumerate(KEYPOINT_NAMES[table]):
-            meaning = _MEANING.get(name, name) if table == "h36m" else name
-            found[meaning] = (table, [index])
+            known_as = _H36M_SYNONYMS.get(name, name) if table == "h36m" else name
+            found[known_as] = (table, [index])
     for name, joints in _MEAN_OF_JOINTS.items():
         found[name] = ("joints", [JOINT_INDEX[joint] for joint in joints])
     return {name: found[name] for name in names if name in found}

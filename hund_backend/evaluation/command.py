@@ -1,25 +1,21 @@
-"""The command `evaluate`: the pipeline of `reconstruct`, run on data kits and scored."""
+"""Evaluation of the pipeline on data kits, for the command `evaluate`."""
 
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .. import __version__, pipeline
 from ..atomic_write import check_writable
 from ..body.model import BodyModel
 from ..errors import NobodyFoundError
-from ..options import Options
-from ..pipeline import Models, perceive
-from ..pipeline import estimate as descend
+from ..options import DEFAULT_DEVICE, Options, ProgressStage
 from ..progress import Progress, Report, silent
-from ..provenance import weights_hashes
 from ..stopwatch import Stopwatch
-from .estimates import Request, Seen
+from .estimates import ClipResult, Predict, Request
 from .kits import Kit, read_kit
 from .report import evaluate, markdown, write
 
@@ -28,18 +24,18 @@ def evaluate_kits(
     folders: list[Path],
     output: Path | None = None,
     *,
-    device: str = "auto",
+    device: str = DEFAULT_DEVICE,
     options: Options | None = None,
     report: Report = silent,
 ) -> str:
-    """Score kits with the pipeline as `reconstruct` runs it, and with the detector alone.
+    """Score the pipeline, as `reconstruct` runs it, and the detector alone on kits.
 
     Args:
         folders: of the kits; all are read before the first is scored.
-        output: where `evaluation.json` and `evaluation.md` go; nowhere by default.
+        output: folder for `evaluation.json` and `evaluation.md`; None: nothing is written.
         device: "auto", "cpu" or "cuda".
-        options: of the pipeline; frames and lens are the kits'.
-        report: told of every picture and clip.
+        options: of the pipeline; frames and intrinsics are the kits'.
+        report: called after every picture and clip.
 
     Returns:
         The tables as Markdown.
@@ -50,74 +46,72 @@ def evaluate_kits(
     kits = [read_kit(folder) for folder in folders]
     if output is not None:
         check_writable(output)
-    models = Models.load(device)
+    models = pipeline.Models.load(device)
     started = time.monotonic()
     options = options or Options()
-    look = _telling(report, look_with(models, options), kits)
-    result = evaluate(kits, look, BodyModel.load("keypoints"))
+    predict = _reporting(pipeline_predictor(models, options), kits, report)
+    result = evaluate(kits, predict, BodyModel.load("keypoints"))
     seconds = round(time.monotonic() - started, 1)
-    result["provenance"] = _provenance(kits, str(models.device), options) | {"seconds": seconds}
+    result["provenance"] = _provenance(kits, models, options) | {"seconds": seconds}
     if output is not None:
         write(result, output)
     return markdown(result)
 
 
-def look_with(models: Models, chosen: Options) -> Callable[[Request], Seen | None]:
-    """The pipeline, answering a kit's requests; all people in view are reconstructed."""
+def pipeline_predictor(models: pipeline.Models, options: Options) -> Predict:
+    """Return a function that runs the pipeline on a request, for all people in view."""
 
-    def look(request: Request) -> Seen | None:
+    def predict(request: Request) -> ClipResult | None:
         camera = request.intrinsics
-        options = replace(
-            chosen,
+        chosen = replace(
+            options,
             start=request.start,
             end=request.end,
             intrinsics=None if camera is None else tuple(map(tuple, camera.tolist())),
         )
         try:
-            sight = perceive(request.path, options, models, silent, Stopwatch())
+            clip = pipeline.perceive(request.path, chosen, models, silent, Stopwatch())
         except NobodyFoundError:
             return None
-        reconstruction = descend(sight, options, models, silent, Stopwatch())
-        return Seen(reconstruction=reconstruction, evidence=sight.people)
+        reconstruction = pipeline.estimate(clip, chosen, models, silent, Stopwatch())
+        return ClipResult(reconstruction=reconstruction, evidence=clip.people)
 
-    return look
+    return predict
 
 
-def _telling(
-    report: Report, look: Callable[[Request], Seen | None], kits: list[Kit]
-) -> Callable[[Request], Seen | None]:
-    """A look that reports how many pictures and clips were seen."""
+def _reporting(predict: Predict, kits: list[Kit], report: Report) -> Predict:
+    """Return a function that predicts and reports the number of pictures and clips done."""
     pictures = sum(frame.number is None for kit in kits for frame in kit.frames)
     clips = len({(kit.folder, f.path) for kit in kits for f in kit.frames if f.number is not None})
     done = 0
 
-    def told(request: Request) -> Seen | None:
+    def predict_and_report(request: Request) -> ClipResult | None:
         nonlocal done
-        seen = look(request)
+        result = predict(request)
         done += 1
-        report(Progress(stage="evaluate", done=done, total=pictures + clips))
-        return seen
+        report(Progress(stage=ProgressStage.EVALUATE, done=done, total=pictures + clips))
+        return result
 
-    return told
+    return predict_and_report
 
 
-def _provenance(kits: list[Kit], device: str, options: Options) -> dict[str, Any]:
-    """What was run with what."""
+def _provenance(kits: list[Kit], models: Models, options: Options) -> dict[str, Any]:
+    """Return versions, weights, options and machine of a run."""
     return {
         "command": f"python -m hund_backend evaluate {' '.join(kit.folder.name for kit in kits)}",
         "hund": __version__,
         "commit": _commit(),
-        "weights": weights_hashes(),
+        "weights": models.used_weights(options),
         "method": options.method,
         "polish": options.polish,
-        "device": device,
+        "device": str(models.device),
         "python": platform.python_version(),
         "platform": sys.platform,
     }
 
 
 def _commit() -> str | None:
-    """The checkout's commit, marked where files differ from it; None outside a checkout."""
+    """Return the checkout's commit, marked if files differ from it; None outside a checkout."""
     git = [
         "git",
         "-C",

@@ -1,4 +1,4 @@
-"""Estimates: what the reconstruction and the detector alone say of the people of a kit."""
+"""Estimates of the people in a kit, by the reconstruction and by the detector alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from .kits import Kit, KitFrame
 from .scoring import HIPS, ROOT, Estimates
 
 RECONSTRUCTION, DETECTOR = "reconstruction", "detector"
-CONTEXT_FRAMES = 30  # of a clip that are seen before the first and after the last frame of a kit
+CONTEXT_FRAMES = 30  # of a clip, processed before the first and after the last frame of a kit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A picture or a stretch of a clip that a kit wants to be seen."""
+    """A picture, or a range of frames of a clip, to reconstruct."""
 
     path: Path
     start: int | None = None
@@ -32,55 +32,58 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A clip as the pipeline leaves it."""
+class ClipResult:
+    """Result of the pipeline for a request."""
 
     reconstruction: Reconstruction
     evidence: tuple[Evidence, ...]  # of the same people
 
 
 @dataclass(frozen=True, kw_only=True)
-class Track:
-    """The person of a kit's clip over time, for figures that need it."""
+class ClipTrack:
+    """The person of a kit's clip over time, for temporal metrics."""
 
     clip: str
-    seen: Seen
+    result: ClipResult
     person: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """All that was estimated for a kit."""
+class KitEstimates:
+    """Estimates of a kit, by method."""
 
     reconstruction: Estimates
     detector: Estimates
-    num_people: tuple[int, ...]  # that were seen in each frame
-    tracks: tuple[Track, ...]  # one of each clip
+    num_people: tuple[int, ...]  # found in each frame
+    tracks: tuple[ClipTrack, ...]  # one of each clip
 
 
-def estimate(kit: Kit, look: Callable[[Request], Seen | None], body: BodyModel) -> Outcome:
-    """Run the pipeline on every picture and clip of a kit and pick the person that is meant.
+Predict = Callable[[Request], ClipResult | None]  # the pipeline; None where it finds nobody
 
-    Of several people the one is taken whose detected keypoints are nearest (by their median) to
-    the true ones. A person who is bridged over a gap does not count as found there.
+
+def estimate(kit: Kit, predict: Predict, body: BodyModel) -> KitEstimates:
+    """Run the pipeline on every picture and clip of a kit and choose the annotated person.
+
+    Of several people, the one is chosen whose detected keypoints have the least median distance
+    from the true ones. A person interpolated over a gap does not count as found there.
 
     Args:
         kit: the pictures and clips.
-        look: the pipeline; it answers None where it finds nobody.
+        predict: the pipeline.
         body: the body model of the reconstruction.
     """
     table = _Table(kit)
     tracks = []
     for rows in _by_clip(kit):
         request = _request(kit, rows)
-        seen = look(request)
-        if seen is None:
+        result = predict(request)
+        if result is None:
             continue
-        people = table.fill(rows, seen, body)
+        people = table.fill(rows, result, body)
         if people and request.start is not None:
             person = int(np.bincount(people).argmax())
-            tracks.append(Track(clip=request.path.name, seen=seen, person=person))
-    return Outcome(
+            tracks.append(ClipTrack(clip=request.path.name, result=result, person=person))
+    return KitEstimates(
         reconstruction=table.estimates(RECONSTRUCTION, body_joints(kit.joint_names)),
         detector=table.estimates(DETECTOR, BLAZEPOSE_NAMES),
         num_people=tuple(table.num_people),
@@ -88,12 +91,12 @@ def estimate(kit: Kit, look: Callable[[Request], Seen | None], body: BodyModel) 
     )
 
 
-def detector_points(seen: Seen, person: int) -> tuple[np.ndarray, np.ndarray]:
-    """The detector's keypoints "frames 33 2" in pixels and world landmarks "frames 33 3" in mm."""
-    reconstruction = seen.reconstruction
+def detector_points(result: ClipResult, person: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the detector's keypoints "frames 33 2", px, and world landmarks "frames 33 3", mm."""
+    reconstruction = result.reconstruction
     pixels = reconstruction.keypoints[person, :, :, :2].astype(np.float64)
     landmarks = np.full((*pixels.shape[:2], 3), np.nan)
-    for evidence in seen.evidence:
+    for evidence in result.evidence:
         if evidence.track_id == reconstruction.track_ids[person]:
             landmarks[evidence.frames] = 1000 * evidence.world_landmarks
     return pixels, landmarks
@@ -101,7 +104,7 @@ def detector_points(seen: Seen, person: int) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class _Table:
-    """Estimates of a kit while they are gathered, row by row."""
+    """Estimates of a kit, filled row by row."""
 
     kit: Kit
     num_people: list[int] = field(init=False)
@@ -115,12 +118,12 @@ class _Table:
             for method in (RECONSTRUCTION, DETECTOR)
         }
 
-    def fill(self, rows: list[int], seen: Seen, body: BodyModel) -> list[int]:
-        """Take in what was seen of a clip; answers the person that was meant in each frame."""
-        reconstruction, people = seen.reconstruction, []
+    def fill(self, rows: list[int], result: ClipResult, body: BodyModel) -> list[int]:
+        """Fill the rows of a clip; return the chosen person of each frame with people."""
+        reconstruction, people = result.reconstruction, []
         names = self.kit.joint_names
         centres = body_points(reconstruction, body, names)
-        pictured = body_points(reconstruction, body, names, pictured=True)
+        image_points = body_points(reconstruction, body, names, in_image=True)
         pixels, millimetres = self.arrays[RECONSTRUCTION]
         for row in rows:
             _check_size(self.kit.frames[row], reconstruction.image_size)
@@ -129,14 +132,14 @@ class _Table:
                 continue
             present = np.flatnonzero(reconstruction.present[:, frame]).tolist()
             self.num_people[row] = len(present)
-            person = _meant(self.kit, row, reconstruction, present, frame)
+            person = _nearest_person(self.kit, row, reconstruction, present, frame)
             people.append(person)
             camera = reconstruction.intrinsics[frame]
             for joint, name in enumerate(names):
                 if name in centres:
                     millimetres[row, joint] = 1000 * centres[name][person, frame]
-                    pixels[row, joint] = _projected(pictured[name][person, frame], camera)
-            self._fill_detector(row, *(a[frame] for a in detector_points(seen, person)))
+                    pixels[row, joint] = _projected(image_points[name][person, frame], camera)
+            self._fill_detector(row, *(a[frame] for a in detector_points(result, person)))
         return people
 
     def _fill_detector(
@@ -145,12 +148,12 @@ class _Table:
         hips = [BLAZEPOSE_NAMES.index(hip) for hip in HIPS]
         for joint, name in enumerate(self.kit.joint_names):
             # The pelvis aligns the detector where a kit has no hips; it is not scored.
-            where = (
+            indices = (
                 hips if name == ROOT else [i for i, n in enumerate(BLAZEPOSE_NAMES) if n == name]
             )
-            if where:
-                self.arrays[DETECTOR][0][row, joint] = pixels[where].mean(axis=0)
-                self.arrays[DETECTOR][1][row, joint] = landmarks[where].mean(axis=0)
+            if indices:
+                self.arrays[DETECTOR][0][row, joint] = pixels[indices].mean(axis=0)
+                self.arrays[DETECTOR][1][row, joint] = landmarks[indices].mean(axis=0)
 
     def estimates(self, method: str, defined: tuple[str, ...]) -> Estimates:
         pixels, millimetres = self.arrays[method]
@@ -164,7 +167,7 @@ class _Table:
 
 
 def _by_clip(kit: Kit) -> list[list[int]]:
-    """Rows of the kit that one run of the pipeline answers: a picture's, or all of a clip's."""
+    """Return the kit's rows for each run of the pipeline: a picture's, or all of a clip's."""
     rows: dict[object, list[int]] = {}
     for row, frame in enumerate(kit.frames):
         rows.setdefault(row if frame.number is None else frame.path, []).append(row)
@@ -200,10 +203,10 @@ def _check_size(frame: KitFrame, image_size: tuple[int, int]) -> None:
         )
 
 
-def _meant(
+def _nearest_person(
     kit: Kit, row: int, reconstruction: Reconstruction, present: list[int], frame: int
 ) -> int:
-    """The person that the truth of a frame is about."""
+    """Return the person nearest to the truth of a frame."""
     keypoints = reconstruction.keypoints[:, frame]
     truth = _true_px(kit.frames[row])
     pairs = [
@@ -211,26 +214,26 @@ def _meant(
         for joint, name in enumerate(kit.joint_names)
         if name in BLAZEPOSE_NAMES and np.isfinite(truth[joint]).all()
     ]
-    if not pairs:  # nothing to tell them apart: the largest
+    if not pairs:  # without a known keypoint, the largest person
         return max(present, key=lambda person: np.ptp(keypoints[person, :, 1]))
-    where, points = [index for index, _ in pairs], np.stack([point for _, point in pairs])
+    indices, points = [index for index, _ in pairs], np.stack([point for _, point in pairs])
     return min(
         present,
         key=lambda person: np.median(
-            np.linalg.norm(keypoints[person, where, :2] - points, axis=-1)
+            np.linalg.norm(keypoints[person, indices, :2] - points, axis=-1)
         ),
     )
 
 
 def _true_px(frame: KitFrame) -> Float[np.ndarray, "joints 2"]:
-    """True keypoints, projected from 3D where they are not given; NaN where unknown."""
+    """Return true keypoints, projected from 3D where not given; NaN where unknown."""
     if frame.joints_px is not None:
         return np.where(frame.has_px[:, None], frame.joints_px, np.nan)
     camera = frame.intrinsics
     if camera is None:
         camera = default_intrinsics(frame.width, frame.height)
-    seen = frame.has_mm & (frame.joints_mm[:, 2] > 0)
-    points = np.where(seen[:, None], frame.joints_mm, np.nan)
+    in_front = frame.has_mm & (frame.joints_mm[:, 2] > 0)
+    points = np.where(in_front[:, None], frame.joints_mm, np.nan)
     return _projected(points, camera)
 
 

@@ -1,11 +1,11 @@
-"""Joint names: one vocabulary for the many that data kits use, so that joints are paired by name."""
+"""Joint names: one vocabulary for all data kits, so that joints are matched by name."""
 
 import re
 
 SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 _LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel", "foot")
 PAIRED = frozenset((*_LIMBS, "eye", "ear", "foot_index", "small_toe"))
-# What a name means, once its side is set apart and its words are lower case.
+# Name without its side, in lower case → name in the vocabulary.
 SYNONYMS = {
     "big_toe": "foot_index",
     "bigtoe": "foot_index",
@@ -32,27 +32,27 @@ SYNONYMS = {
 
 
 def canonical_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names in our vocabulary: `right_shoulder`, `head_top`, `neck`, `pelvis`, …; unknown ones stay.
+    """Return names in the vocabulary: `right_shoulder`, `head_top`, …; unknown ones are kept.
 
     `RShoulder`, `r_shoulder`, `rShoulder` and `shoulder.R` are all `right_shoulder`. Some names
-    depend on their company: without an ankle a `foot` is one (Human3.6M); beside a `thorax`, which
+    depend on the others: without an ankle a `foot` is one (Human3.6M); beside a `thorax`, which
     is the `neck`, `neck` and `nose` are Human3.6M's point in the middle of the head (`face`); and
     `head` is the joint under the skull beside `head_top`, else the top of the head (Human3.6M,
     Halpe, CrowdPose).
     """
     plain = tuple(_canonical(name) for name in names)
-    company = set(plain)
+    present = set(plain)
     renamed = {}
-    if not company & {"left_ankle", "right_ankle"}:
+    if not present & {"left_ankle", "right_ankle"}:
         renamed |= {"left_foot": "left_ankle", "right_foot": "right_ankle"}
-    if "thorax" in company:
+    if "thorax" in present:
         renamed |= {"thorax": "neck", "neck": "face", "nose": "face"}
-    renamed["head"] = "head_joint" if "head_top" in company else "head_top"
+    renamed["head"] = "head_joint" if "head_top" in present else "head_top"
     return tuple(renamed.get(name, name) for name in plain)
 
 
 def _canonical(name: str) -> str:
-    """A name by itself: side in front, words in lower case, joined by underscores."""
+    """Return one name with its side first and its words in lower case, joined by underscores."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     words = [part.lower() for word in words for part in _split_side(word)]
     side = next((SIDES[word] for word in words if word in SIDES), None)
@@ -64,7 +64,7 @@ def _canonical(name: str) -> str:
 
 
 def _split_side(word: str) -> list[str]:
-    """`Rhip`, `lshoulder` and `RANKLE` into side and part."""
+    """Split `Rhip`, `lshoulder` and `RANKLE` into side and part."""
     if word[0].lower() in "lr" and word[1:].lower() in PAIRED:
         return [word[0], word[1:]]
     return [word]

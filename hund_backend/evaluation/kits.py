@@ -1,4 +1,4 @@
-"""Data kits: folders of pictures or clips with true joints, listed in a `gt.json`."""
+"""Data kits: folders of pictures or clips whose true joints are listed in a `gt.json`."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ GT_FILE = "gt.json"
 
 @dataclass(frozen=True, kw_only=True)
 class KitFrame:
-    """One picture, or one frame of a clip, with what is known of the person in it."""
+    """One picture, or one frame of a clip, with the true joints of the person in it."""
 
     path: Path  # of the picture or clip
     number: int | None  # frame of the clip; None for a picture
@@ -30,7 +30,7 @@ class KitFrame:
 
     @property
     def label(self) -> str:
-        """What the frame is called in a report."""
+        """Name of the frame in messages and reports."""
         return self.path.name if self.number is None else f"{self.path.name}#{self.number}"
 
 
@@ -42,19 +42,18 @@ class Kit:
     name: str
     source: str
     licence: str
-    joint_names: tuple[str, ...]  # in our vocabulary (joint_names.py)
+    joint_names: tuple[str, ...]  # in the vocabulary of joint_names.py
     frames: tuple[KitFrame, ...]
 
 
 def read_kit(folder: Path) -> Kit:
     """Read a kit from its folder (or from its `gt.json`).
 
-    A joint is missing where its third (in 3D fourth) value is 0, where it is null, where a
-    coordinate is null and in 3D where it stands in the camera (0, 0, 0). Keys that are not listed
-    in the format are passed over.
+    A joint is missing where its third (in 3D fourth) value is 0, where it or a coordinate is null,
+    and in 3D where it is (0, 0, 0). Other keys are ignored.
 
     Raises:
-        BadInputError: the file or a picture is missing, or a key does not hold what it should.
+        BadInputError: the file or a picture is missing, or a key's value is of a wrong kind.
     """
     file = folder if folder.suffix == ".json" else folder / GT_FILE
     table = _read_json(file)
@@ -134,7 +133,7 @@ def _picture_or_clip(row: dict[str, Any], folder: Path, where: str) -> tuple[Pat
 def _joints(
     values: object, num_joints: int, dims: int, where: str
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """Points "joints dims" and which of them are known; zeros stand for the others."""
+    """Return points "joints dims", zero where unknown, and which of them are known."""
     if values is None:
         return None, np.zeros(num_joints, dtype=bool)
     if not isinstance(values, list) or len(values) != num_joints:
@@ -177,7 +176,7 @@ def _positive(row: dict[str, Any], key: str, where: str) -> int:
 
 
 def _get(table: dict[str, Any], key: str, kind: type, where: str) -> Any:  # noqa: ANN401
-    """Value of a key that must be there and of one kind."""
+    """Return the value of a required key, checked to be of one kind."""
     if key not in table:
         raise BadInputError(f"{where} has no '{key}'.")
     value = table[key]

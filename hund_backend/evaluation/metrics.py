@@ -1,13 +1,17 @@
-"""Metrics: how far a reconstruction is from the truth, per frame, in NumPy alone.
+"""Metrics: errors of a reconstruction against the truth, per frame.
 
-3D points of these functions are in millimetres, image points in pixels. A joint that `valid` leaves
-out may hold anything, NaN too. A frame that cannot be judged gets NaN; `mean_of` leaves it out.
+3D points are in millimetres and image points in pixels unless a name says otherwise. A joint that
+is not `valid` may hold anything, NaN too. A frame that cannot be scored gets NaN, which `mean_of`
+leaves out.
 """
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
-MIN_ALIGNED_JOINTS = 3  # a similarity has 7 freedoms: it fits two points, whatever they are
+from ..body import procrustes
+
+MIN_ALIGNED_JOINTS = 3  # a similarity, with 7 degrees of freedom, fits any two points
 
 
 def joint_errors(
@@ -15,14 +19,14 @@ def joint_errors(
     truth: Float[np.ndarray, "frames joints dims"],
     valid: Bool[np.ndarray, "frames joints"],
 ) -> Float[np.ndarray, "frames joints"]:
-    """Distance of each joint from its truth, in the unit of the points; NaN where not valid."""
+    """Return the distance of each joint from its truth, in the points' unit; NaN if not valid."""
     return np.where(valid, np.linalg.norm(predicted - truth, axis=-1), np.nan)
 
 
 def root_aligned(
     points: Float[np.ndarray, "frames joints 3"], roots: tuple[int, ...]
 ) -> Float[np.ndarray, "frames joints 3"]:
-    """Points moved so that the middle of the `roots` (the hips, or the pelvis) is the origin."""
+    """Move points so that the mean of the `roots` (the hips, or the pelvis) is the origin."""
     return points - points[:, roots].mean(axis=1, keepdims=True)
 
 
@@ -33,16 +37,16 @@ def mpjpe_mm(
     roots: tuple[int, ...],
     scored: tuple[int, ...] | None = None,
 ) -> Float[np.ndarray, " frames"]:
-    """Mean per-joint position error after moving both roots onto each other (Ionescu 2014).
+    """Return the mean per-joint position error, roots aligned (Ionescu et al., 2014).
 
     Args:
         predicted_mm: estimated joints.
         truth_mm: true joints, same axes.
         valid: joints whose truth is known.
-        roots: joints whose middle is moved onto each other; a frame where one is missing is NaN.
-        scored: joints that count, all by default; leave out a root, its error is 0 by definition.
+        roots: joints whose mean is aligned; a frame where one is missing is NaN.
+        scored: joints that count, all by default; leave out a single root, whose error is 0.
     """
-    counted = valid & _only(scored, valid.shape[1]) & valid[:, roots].all(axis=1, keepdims=True)
+    counted = valid & _mask(scored, valid.shape[1]) & valid[:, roots].all(axis=1, keepdims=True)
     errors = joint_errors(
         root_aligned(predicted_mm, roots), root_aligned(truth_mm, roots), counted
     )
@@ -54,28 +58,15 @@ def similarity_aligned(
     target: Float[np.ndarray, "frames joints 3"],
     valid: Bool[np.ndarray, "frames joints"],
 ) -> Float[np.ndarray, "frames joints 3"]:
-    """Source under the rotation, scale and translation that bring it nearest to the target.
+    """Align source to target by rotation, scale and translation, frame by frame.
 
-    Least squares over the valid joints, frame by frame (Umeyama 1991, equations 40 to 42). Mirror
-    images are not allowed, so a person whose sides are swapped does not pass. Where all source
-    points coincide every scale is as good, and it stays 1.
+    Least squares over the valid joints, by `procrustes.similarity_aligned`. Reflections are
+    excluded, so a person with swapped sides scores badly.
     """
-    weights = valid[..., None] / np.maximum(valid.sum(axis=1), 1)[:, None, None]
-    source = np.where(valid[..., None], source, 0.0)
-    target = np.where(valid[..., None], target, 0.0)
-    source_mean = (weights * source).sum(axis=1, keepdims=True)
-    target_mean = (weights * target).sum(axis=1, keepdims=True)
-    centred = source - source_mean
-    covariance = np.einsum("fjc,fjd->fcd", weights * (target - target_mean), centred)
-    left, singular, right = np.linalg.svd(covariance)
-    signs = np.ones_like(singular)
-    signs[:, 2] = np.where(np.linalg.det(left) * np.linalg.det(right) < 0, -1.0, 1.0)
-    rotation = (left * signs[:, None, :]) @ right
-    variance = (weights * centred**2).sum(axis=(1, 2))
-    has_extent = variance > np.finfo(np.float64).tiny
-    scale = np.where(has_extent, (singular * signs).sum(axis=1), 1.0)
-    scale = scale / np.where(has_extent, variance, 1.0)
-    return scale[:, None, None] * centred @ np.swapaxes(rotation, 1, 2) + target_mean
+    source = torch.from_numpy(np.where(valid[..., None], source, 0.0))
+    target = torch.from_numpy(np.where(valid[..., None], target, 0.0))
+    weights = torch.from_numpy(valid).to(source.dtype)
+    return procrustes.similarity_aligned(source, target, weights).numpy()
 
 
 def pa_mpjpe_mm(
@@ -83,9 +74,9 @@ def pa_mpjpe_mm(
     truth_mm: Float[np.ndarray, "frames joints 3"],
     valid: Bool[np.ndarray, "frames joints"],
 ) -> Float[np.ndarray, " frames"]:
-    """Mean per-joint position error after the best similarity (Procrustes) alignment.
+    """Return the mean per-joint position error after similarity (Procrustes) alignment.
 
-    NaN for a frame with fewer than three valid joints, which any pose would fit.
+    NaN for a frame with fewer than three valid joints, to which any pose can be aligned.
     """
     counted = valid & (valid.sum(axis=1, keepdims=True) >= MIN_ALIGNED_JOINTS)
     aligned = similarity_aligned(predicted_mm, truth_mm, counted)
@@ -98,7 +89,7 @@ def pve_mm(
     predicted_root_mm: Float[np.ndarray, "frames 3"],
     truth_root_mm: Float[np.ndarray, "frames 3"],
 ) -> Float[np.ndarray, " frames"]:
-    """Mean per-vertex error after moving both roots onto each other (Pavlakos 2018)."""
+    """Return the mean per-vertex error, roots aligned (Pavlakos et al., 2018)."""
     difference = predicted_mm - truth_mm - (predicted_root_mm - truth_root_mm)[:, None]
     return np.linalg.norm(difference, axis=-1).mean(axis=1)
 
@@ -108,7 +99,7 @@ def segment_px(
     valid: Bool[np.ndarray, "frames joints"],
     ends: tuple[int, int],
 ) -> Float[np.ndarray, " frames"]:
-    """Length of the line between two joints; NaN where one is missing or they coincide."""
+    """Return the distance of two joints; NaN where one is missing or they coincide."""
     length = np.linalg.norm(points_px[:, ends[0]] - points_px[:, ends[1]], axis=-1)
     return np.where(valid[:, ends].all(axis=1) & (length > 0), length, np.nan)
 
@@ -120,10 +111,10 @@ def pck_hits(
     size_px: Float[np.ndarray, " frames"],
     threshold: float,
 ) -> tuple[Int[np.ndarray, " frames"], Int[np.ndarray, " frames"]]:
-    """Joints within `threshold` times the size of their truth, and joints that count, frame by frame.
+    """Return the number of joints within `threshold` times a size of the truth, and of all counted.
 
     PCK, the percentage of correct keypoints, is Σ hits / Σ counted over all frames (Yang and
-    Ramanan 2013). A prediction that is NaN (nobody found) counts and is wrong; a frame without a
+    Ramanan, 2013). A prediction that is NaN (nobody found) counts and is wrong; a frame without a
     size counts no joint.
     """
     counted = valid & np.isfinite(size_px)[:, None]
@@ -134,14 +125,14 @@ def pck_hits(
 
 
 def acceleration(joints_m: Float[np.ndarray, "frames joints 3"], fps: float) -> float:
-    """Mean length of the joints' second difference in time, m/s²; NaN under three frames."""
+    """Return the mean norm of the joints' second time derivative, m/s²; NaN below three frames."""
     return _mean_difference(joints_m, 2, fps)
 
 
 def jitter(joints_m: Float[np.ndarray, "frames joints 3"], fps: float) -> float:
-    """Mean length of the joints' third difference in time (jerk), m/s³; NaN under four frames.
+    """Return the mean norm of the joints' third time derivative, m/s³; NaN below four frames.
 
-    After Flash and Hogan 1985, who measure the smoothness of human movement so.
+    The jerk, a measure of smoothness of human movement (Flash and Hogan, 1985).
     """
     return _mean_difference(joints_m, 3, fps)
 
@@ -149,7 +140,7 @@ def jitter(joints_m: Float[np.ndarray, "frames joints 3"], fps: float) -> float:
 def bone_length_std_mm(
     joints_mm: Float[np.ndarray, "frames joints 3"], bones: tuple[tuple[int, int], ...]
 ) -> float:
-    """Standard deviation over time of each bone's length, averaged over the bones; mm."""
+    """Return the standard deviation over time of bone lengths, averaged over bones; mm."""
     starts, ends = np.array(bones).T
     lengths = np.linalg.norm(joints_mm[:, starts] - joints_mm[:, ends], axis=-1)
     return float(lengths.std(axis=0).mean())
@@ -160,15 +151,15 @@ def foot_sliding_mm(
     contacts: Float[np.ndarray, "frames feet"],
     up: Float[np.ndarray, " 3"],
 ) -> float:
-    """Mean way along the ground between two frames, mm per frame, of feet that should stand still.
+    """Return the mean displacement along the ground of feet in contact with it, mm per frame.
 
     Args:
-        feet_mm: points of the feet in a frame that stands still (the world).
-        contacts: 0…1; a step counts where contact is more likely than not in both of its frames.
-        up: unit vector out of the ground.
+        feet_mm: points of the feet, world frame.
+        contacts: probability; a step counts where it exceeds 0.5 in both frames.
+        up: unit normal of the ground.
 
     Returns:
-        NaN where no foot ever stands.
+        NaN where no foot is ever in contact.
     """
     steps = np.diff(feet_mm, axis=0)
     steps = steps - (steps @ up)[..., None] * up
@@ -179,7 +170,7 @@ def foot_sliding_mm(
 def mean_of(
     values: Float[np.ndarray, " frames"], weights: Float[np.ndarray, " frames"] | None = None
 ) -> float:
-    """Weighted mean of the values that are not NaN; NaN if there are none."""
+    """Return the weighted mean of the values that are not NaN; NaN if there are none."""
     weights = np.ones_like(values) if weights is None else weights
     weights = np.where(np.isfinite(values), weights, 0.0)
     total = weights.sum()
@@ -195,18 +186,18 @@ def bootstrap_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Confidence interval of `mean_of` by drawing whole groups with replacement (Efron 1979).
+    """Return the bootstrap confidence interval of `mean_of`, resampling groups (Efron, 1979).
 
     Args:
-        values: one number a frame, NaN where it could not be judged.
-        groups: frames of one group are drawn together, for neighbours in a clip fail together.
-        weights: what each value counts, 1 by default.
-        level: probability that the interval should cover.
-        resamples: number of draws.
-        seed: of the draws; the same figures give the same interval.
+        values: one number per frame, NaN where it cannot be scored.
+        groups: frames of one group are resampled together, as neighbours in a clip are alike.
+        weights: of the values, 1 by default.
+        level: confidence level.
+        resamples: number of resamples.
+        seed: of the resampling; the same values give the same interval.
 
     Returns:
-        Lower and upper bound by percentiles; NaN with fewer than two groups.
+        Lower and upper percentile; NaN with fewer than two groups.
     """
     weights = np.ones_like(values) if weights is None else weights
     known = np.isfinite(values)
@@ -223,14 +214,14 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _only(scored: tuple[int, ...] | None, num_joints: int) -> Bool[np.ndarray, " joints"]:
+def _mask(scored: tuple[int, ...] | None, num_joints: int) -> Bool[np.ndarray, " joints"]:
     return np.isin(np.arange(num_joints), range(num_joints) if scored is None else scored)
 
 
 def _mean_of_joints(
     errors: Float[np.ndarray, "frames joints"],
 ) -> Float[np.ndarray, " frames"]:
-    """Mean of the joints that are not NaN, without NumPy's warning where all of them are."""
+    """Return the mean over joints that are not NaN, without a warning where all are."""
     known = np.isfinite(errors)
     total = np.where(known, errors, 0.0).sum(axis=1)
     return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)

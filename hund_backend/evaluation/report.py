@@ -1,19 +1,19 @@
-"""The report of an evaluation: scores of kits as JSON and as a Markdown table."""
+"""Report of an evaluation: scores of kits as JSON and as Markdown tables."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hund_backend.evaluation.temporal_metrics import TEMPORAL_METRICS, score_track
+
 from ..atomic_write import atomic_write
 from ..body.model import BodyModel
-from .estimates import DETECTOR, RECONSTRUCTION, Outcome, Request, Seen, estimate
+from .estimates import DETECTOR, RECONSTRUCTION, KitEstimates, Predict, estimate
 from .kits import Kit
-from .scoring import METRICS, Estimates, Figure, score, scored_joints
-from .steadiness import STEADINESS, steadiness
+from .scoring import METRICS, Estimates, Score, score, scored_joints
 
 SCHEMA = "hund-evaluation/1"
 TITLES = {
@@ -29,11 +29,11 @@ TITLES = {
     "foot_sliding_mm": "foot sliding mm/frame",
 }
 NOTES = (
-    "Means with 95 % bootstrap intervals: pictures are drawn one by one, clips by the second.",
-    "`detector` is what the landmark network alone says: keypoints in 2D, world landmarks in 3D.",
-    "Methods are compared on the joints that both define; `all` are those of the body alone.",
+    "Means with 95 % bootstrap intervals: pictures are resampled one by one, clips by the second.",
+    "`detector` is the landmark network alone: keypoints in 2D, world landmarks in 3D.",
+    "Methods are compared on the joints that both define; `all` are those that the body defines.",
     "The body's limbs are joint centres, and COCO's points where a kit names eyes or ears.",
-    "Of several people the one counts whose detected keypoints are nearest to the truth (median).",
+    "Of several people, the one counts whose detected keypoints are nearest to the truth (median).",
     "Nobody found: every keypoint of the frame is wrong; in 3D it is missing and shows in `found`.",
     "The root is the middle of the hips, else the pelvis; the pelvis itself is not in MPJPE.",
 )
@@ -41,27 +41,25 @@ NOTES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of a kit's table."""
+    """Row of a kit's table."""
 
     method: str
-    joints: str  # "all" that the method defines, or those it shares with the others
+    joints: str  # "all" that the method defines, or those "shared" by all methods
     num_joints: int
     num_found: int
-    figures: dict[str, Figure]
+    scores: dict[str, Score]
 
 
-def evaluate(
-    kits: list[Kit], look: Callable[[Request], Seen | None], body: BodyModel
-) -> dict[str, Any]:
-    """Score kits; answers what goes into the JSON file, but for its provenance.
+def evaluate(kits: list[Kit], predict: Predict, body: BodyModel) -> dict[str, Any]:
+    """Score kits; return the content of the JSON file, with an empty provenance.
 
     Args:
-        kits: pictures and clips with a truth.
-        look: the pipeline.
+        kits: pictures and clips with true joints.
+        predict: the pipeline.
         body: the body model of its reconstructions.
     """
-    scored = [_scored(kit, estimate(kit, look, body), body) for kit in kits]
-    return {"schema": SCHEMA, "provenance": {}, "kits": scored}
+    results = [_kit_result(kit, estimate(kit, predict, body), body) for kit in kits]
+    return {"schema": SCHEMA, "provenance": {}, "kits": results}
 
 
 def write(result: dict[str, Any], folder: Path) -> None:
@@ -78,37 +76,37 @@ def write(result: dict[str, Any], folder: Path) -> None:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The result as tables for people."""
+    """Return the result as Markdown tables."""
     parts = ["# Evaluation", *(_kit_as_markdown(kit) for kit in result["kits"])]
     parts.append("\n".join(f"* {note}" for note in NOTES))
     provenance = json.dumps(result["provenance"], indent=1)
     return "\n\n".join([*parts, f"```json\n{provenance}\n```"]) + "\n"
 
 
-def _scored(kit: Kit, outcome: Outcome, body: BodyModel) -> dict[str, Any]:
-    own = scored_joints(kit, outcome.reconstruction)
-    shared = scored_joints(kit, outcome.reconstruction, outcome.detector)
-    rows = [_row(kit, outcome.reconstruction, "all", own)]
-    if shared and shared != own:
-        rows.append(_row(kit, outcome.reconstruction, "shared", shared))
+def _kit_result(kit: Kit, estimates: KitEstimates, body: BodyModel) -> dict[str, Any]:
+    defined = scored_joints(kit, estimates.reconstruction)
+    shared = scored_joints(kit, estimates.reconstruction, estimates.detector)
+    rows = [_row(kit, estimates.reconstruction, "all", defined)]
+    if shared and shared != defined:
+        rows.append(_row(kit, estimates.reconstruction, "shared", shared))
     if shared:
-        rows.append(_row(kit, outcome.detector, "shared", shared))
+        rows.append(_row(kit, estimates.detector, "shared", shared))
     return {
         "name": kit.name,
         "source": kit.source,
         "licence": kit.licence,
         "frames": [
             {"label": frame.label, "people": people}
-            for frame, people in zip(kit.frames, outcome.num_people, strict=True)
+            for frame, people in zip(kit.frames, estimates.num_people, strict=True)
         ],
         "joints": {
-            "all": list(own),
+            "all": list(defined),
             "shared": list(shared),
-            "not_scored": [name for name in kit.joint_names if name not in own],
+            "not_scored": [name for name in kit.joint_names if name not in defined],
         },
         "rows": [_row_as_json(row) for row in rows],
         "clips": [
-            {"clip": track.clip} | _finite(steadiness(track, body)) for track in outcome.tracks
+            {"clip": track.clip} | _finite(score_track(track, body)) for track in estimates.tracks
         ],
     }
 
@@ -119,20 +117,20 @@ def _row(kit: Kit, estimates: Estimates, joints: str, names: tuple[str, ...]) ->
         joints=joints,
         num_joints=len(names),
         num_found=int(estimates.found.sum()),
-        figures=score(kit, estimates, names),
+        scores=score(kit, estimates, names),
     )
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:
     figures = {
         key: {
-            "mean": figure.mean,
-            "low": figure.low,
-            "high": figure.high,
-            "num_frames": figure.num_frames,
-            "per_frame": np.where(figure.weights > 0, figure.per_frame, np.nan).tolist(),
+            "mean": score.mean,
+            "low": score.low,
+            "high": score.high,
+            "num_frames": score.num_frames,
+            "per_frame": np.where(score.weights > 0, score.per_frame, np.nan).tolist(),
         }
-        for key, figure in row.figures.items()
+        for key, score in row.scores.items()
     }
     return {
         "method": row.method,
@@ -144,7 +142,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401
-    """Numbers that JSON knows: null for NaN, and rounded so that a file can be read."""
+    """Replace NaN, which JSON lacks, by None, and round numbers so that the file is readable."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -163,7 +161,7 @@ def _kit_as_markdown(kit: dict[str, Any]) -> str:
             row["method"],
             f"{row['joints']} ({row['num_joints']})",
             f"{row['found']} / {len(kit['frames'])}",
-            *(_figure_as_text(row["figures"].get(key)) for key in keys),
+            *(_score_as_text(row["figures"].get(key)) for key in keys),
         ]
         for row in kit["rows"]
     ]
@@ -185,11 +183,11 @@ def _joint_lists(kit: dict[str, Any]) -> dict[str, list[str]]:
 
 def _clips_as_markdown(clips: list[dict[str, Any]]) -> str:
     lines = [
-        [clip["clip"], method, *(_number(clip[method].get(key)) for key in STEADINESS)]
+        [clip["clip"], method, *(_number(clip[method].get(key)) for key in TEMPORAL_METRICS)]
         for clip in clips
         for method in (RECONSTRUCTION, DETECTOR)
     ]
-    return _table(["clip", "method", *(TITLES[key] for key in STEADINESS)], lines)
+    return _table(["clip", "method", *(TITLES[key] for key in TEMPORAL_METRICS)], lines)
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:
@@ -197,12 +195,12 @@ def _table(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _figure_as_text(figure: dict[str, Any] | None) -> str:
-    if figure is None:
+def _score_as_text(score: dict[str, Any] | None) -> str:
+    if score is None:
         return "-"
-    if figure["low"] is None:
-        return _number(figure["mean"])
-    return f"{_number(figure['mean'])} ({_number(figure['low'])} … {_number(figure['high'])})"
+    if score["low"] is None:
+        return _number(score["mean"])
+    return f"{_number(score['mean'])} ({_number(score['low'])} … {_number(score['high'])})"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Scores: what a method says of a kit's people against the truth, each figure with its interval."""
+"""Scores of a method on a kit: estimates against the truth, with confidence intervals."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from .metrics import bootstrap_interval, mean_of, mpjpe_mm, pa_mpjpe_mm, pck_hit
 HIPS = ("left_hip", "right_hip")
 ROOT = "pelvis"
 HEAD_SEGMENT = ("head_top", "neck")
-# Both diagonals of the trunk; LSP's convention is the first, the other stands in for it.
+# Diagonals of the trunk: LSP's convention, and the one to use where a joint of it is unknown.
 TORSO_DIAGONALS = (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))
-BLOCK_FRAMES = 30  # frames of a clip that are drawn together for an interval: about a second
-METRICS = {  # key → unit, what it says
+BLOCK_FRAMES = 30  # frames of a clip that are resampled together: about a second
+METRICS = {  # key → unit, description
     "mpjpe_mm": ("mm", "mean per-joint position error, roots (middle of the hips) aligned"),
     "pa_mpjpe_mm": ("mm", "the same after the best rotation, scale and translation"),
     "pck_head_50": ("%", "keypoints within 0.5 of the head segment (neck to top of the head)"),
@@ -25,9 +25,9 @@ METRICS = {  # key → unit, what it says
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimates:
-    """What a method says of the person of each frame, joint by joint in the kit's order.
+    """A method's estimates of the person in each frame, joints in the kit's order.
 
-    Values are NaN where the method does not define a joint and where it found nobody.
+    NaN where the method does not define a joint and where it found nobody.
     """
 
     method: str
@@ -38,10 +38,10 @@ class Estimates:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Figure:
-    """A mean over frames with its 95 % confidence interval."""
+class Score:
+    """Mean over frames with its 95 % confidence interval."""
 
-    per_frame: Float[np.ndarray, " frames"]  # NaN where a frame could not be judged
+    per_frame: Float[np.ndarray, " frames"]  # NaN where a frame cannot be scored
     weights: Float[np.ndarray, " frames"]
     mean: float
     low: float
@@ -49,50 +49,50 @@ class Figure:
 
     @property
     def num_frames(self) -> int:
-        """Frames that could be judged."""
+        """Number of frames that could be scored."""
         return int((np.isfinite(self.per_frame) & (self.weights > 0)).sum())
 
 
 def scored_joints(kit: Kit, *methods: Estimates) -> tuple[str, ...]:
-    """Joints that the kit and every one of the methods define, in the kit's order."""
+    """Return the joints that the kit and all methods define, in the kit's order."""
     return tuple(n for n in kit.joint_names if all(n in method.defined for method in methods))
 
 
-def score(kit: Kit, estimates: Estimates, joints: tuple[str, ...]) -> dict[str, Figure]:
-    """Every figure of `METRICS` that the kit's truth allows, for some joints of the kit."""
-    figures = _score_3d(kit, estimates, joints) | _score_2d(kit, estimates, joints)
+def score(kit: Kit, estimates: Estimates, joints: tuple[str, ...]) -> dict[str, Score]:
+    """Return the scores of `METRICS` that the kit's truth allows, over some of its joints."""
+    values = _score_3d(kit, estimates, joints) | _score_2d(kit, estimates, joints)
     groups = frame_groups(kit.frames)
-    scored = {}
-    for key, (per_frame, weights) in figures.items():
+    scores = {}
+    for key, (per_frame, weights) in values.items():
         if (np.isfinite(per_frame) & (weights > 0)).any():
             low, high = bootstrap_interval(per_frame, groups, weights)
             mean = mean_of(per_frame, weights)
-            scored[key] = Figure(
+            scores[key] = Score(
                 per_frame=per_frame, weights=weights, mean=mean, low=low, high=high
             )
-    return scored
+    return scores
 
 
 def frame_groups(frames: tuple[KitFrame, ...]) -> Int[np.ndarray, " frames"]:
-    """Which frames stand or fall together: each picture alone, a clip's in blocks of a second."""
+    """Return the group of each frame to resample together: a picture alone, a clip by the second."""
     keys = [(str(frame.path), (frame.number or 0) // BLOCK_FRAMES) for frame in frames]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys])
 
 
 def truth_px(kit: Kit) -> tuple[Float[np.ndarray, "frames joints 2"], np.ndarray]:
-    """True keypoints of all frames and which of them are known."""
+    """Return true keypoints of all frames, px, and which of them are known."""
     known = np.stack([frame.has_px for frame in kit.frames])
-    blank = np.zeros((len(kit.joint_names), 2))
-    points = [blank if frame.joints_px is None else frame.joints_px for frame in kit.frames]
+    unknown = np.zeros((len(kit.joint_names), 2))
+    points = [unknown if frame.joints_px is None else frame.joints_px for frame in kit.frames]
     return np.stack(points), known
 
 
 def truth_mm(kit: Kit) -> tuple[Float[np.ndarray, "frames joints 3"], np.ndarray]:
-    """True joints of all frames in the camera frame and which of them are known."""
+    """Return true joints of all frames, camera frame, mm, and which of them are known."""
     known = np.stack([frame.has_mm for frame in kit.frames])
-    blank = np.zeros((len(kit.joint_names), 3))
-    points = [blank if frame.joints_mm is None else frame.joints_mm for frame in kit.frames]
+    unknown = np.zeros((len(kit.joint_names), 3))
+    points = [unknown if frame.joints_mm is None else frame.joints_mm for frame in kit.frames]
     return np.stack(points), known
 
 
@@ -101,20 +101,20 @@ def _score_3d(kit: Kit, estimates: Estimates, joints: tuple[str, ...]) -> dict[s
     known = known & np.isfinite(estimates.joints_mm).all(axis=-1)
     scored = np.isin(kit.joint_names, joints)
     ones = np.ones(len(kit.frames))
-    figures = {"pa_mpjpe_mm": (pa_mpjpe_mm(estimates.joints_mm, truth, known & scored), ones)}
+    values = {"pa_mpjpe_mm": (pa_mpjpe_mm(estimates.joints_mm, truth, known & scored), ones)}
     roots = _roots(kit.joint_names, known.any(axis=0))
     if roots:
         counted = tuple(np.flatnonzero(scored & (np.array(kit.joint_names) != ROOT)).tolist())
         errors = mpjpe_mm(estimates.joints_mm, truth, known, roots, counted)
-        figures["mpjpe_mm"] = (errors, ones)
-    return figures
+        values["mpjpe_mm"] = (errors, ones)
+    return values
 
 
 def _roots(names: tuple[str, ...], known: Bool[np.ndarray, " joints"]) -> tuple[int, ...]:
-    """The hips where both are known, else the pelvis, else nothing."""
-    for wanted in (HIPS, (ROOT,)):
-        if all(name in names and known[names.index(name)] for name in wanted):
-            return tuple(names.index(name) for name in wanted)
+    """Return the indices of the hips where both are known, else of the pelvis, else none."""
+    for roots in (HIPS, (ROOT,)):
+        if all(name in names and known[names.index(name)] for name in roots):
+            return tuple(names.index(name) for name in roots)
     return ()
 
 
@@ -124,7 +124,7 @@ def _score_2d(kit: Kit, estimates: Estimates, joints: tuple[str, ...]) -> dict[s
     head = _length_px(kit.joint_names, truth, known, HEAD_SEGMENT)
     torso, other = (_length_px(kit.joint_names, truth, known, ends) for ends in TORSO_DIAGONALS)
     torso = np.where(np.isfinite(torso), torso, other)
-    figures = {}
+    values = {}
     for key, size, threshold in (
         ("pck_head_50", head, 0.5),
         ("pck_torso_50", torso, 0.5),
@@ -132,8 +132,8 @@ def _score_2d(kit: Kit, estimates: Estimates, joints: tuple[str, ...]) -> dict[s
     ):
         hits, counted = pck_hits(estimates.joints_px, truth, scored, size, threshold)
         share = np.where(counted > 0, 100 * hits / np.maximum(counted, 1), np.nan)
-        figures[key] = (share, counted.astype(float))
-    return figures
+        values[key] = (share, counted.astype(float))
+    return values
 
 
 def _length_px(

@@ -1,4 +1,4 @@
-"""Kits and estimates for the tests of measuring: made here, with a truth that is known."""
+"""Synthetic kits and estimates with a known truth."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def projected(joints_mm):
 
 
 def make_kit(joints_mm, joints_px=None, *, clip=None, names=NAMES):
-    """A kit of pictures, or of frames of one clip; joints given as None are not in it."""
+    """A kit of pictures, or of frames of one clip; joints that are None are left out."""
     count = len(joints_px if joints_mm is None else joints_mm)
     return Kit(
         folder=Path("toy"),
