@@ -64,7 +64,7 @@ class Camera:
     def floor_points(
         self, size: int, height: float
     ) -> tuple[Float[np.ndarray, "size size 2"], Float[np.ndarray, "size size"]]:
-        """World x and y of the floor behind each panel pixel, and 1 where there is floor, else 0."""
+        """Return world x and y of the floor behind each panel pixel, and 1 where there is floor."""
         centers = (np.arange(size) + 0.5) / self.scale
         x, y = np.meshgrid(centers + self.corner[0], centers + self.corner[1])
         pixels = np.stack([x, y, np.ones_like(x)], axis=-1)
@@ -98,7 +98,7 @@ class Walk:
 
     @cached_property
     def floor(self) -> float:
-        """Height of the floor: the middle of the heights that the lowest point of the body has."""
+        """Height of the floor: median over the frames of the body's lowest point, metres."""
         return float(np.median(self.vertices[..., 2].min(axis=1)))
 
     def target(self, frame: int) -> Float[np.ndarray, " 3"]:
