@@ -1,4 +1,4 @@
-"""HUND extension: Blender calls register() and unregister(); nothing else lives here.
+"""HUND extension for Blender: `register` and `unregister`.
 
 Imports stay inside the functions so that pytest, which imports a root __init__.py
 on its own, can collect the bpy-free tests on a machine without Blender.
@@ -6,16 +6,16 @@ on its own, can collect the bpy-free tests on a machine without Blender.
 
 
 def register() -> None:
-    """Make everything known to Blender."""
+    """Register all classes, properties and handlers."""
     from . import handlers, operators, panels, preferences, properties
 
-    for part in (preferences, properties, operators, panels, handlers):
-        part.register()
+    for module in (preferences, properties, operators, panels, handlers):
+        module.register()
 
 
 def unregister() -> None:
-    """Take everything back, in the opposite order."""
+    """Unregister all in reverse order."""
     from . import handlers, operators, panels, preferences, properties
 
-    for part in (handlers, panels, operators, properties, preferences):
-        part.unregister()
+    for module in (handlers, panels, operators, properties, preferences):
+        module.unregister()

@@ -1,4 +1,4 @@
-"""Handlers: what is shown of the descent follows the scene's frame, and keeps out of everything else."""
+"""Handlers: update the stage preview on frame changes; remove it for saving and rendering."""
 
 import bpy
 from bpy.app.handlers import persistent
@@ -7,42 +7,42 @@ _was_undone = False
 
 
 def refresh(scene: bpy.types.Scene) -> None:
-    """Show the stages that a scene's results ask for in its current frame, and no others."""
-    from .bridge import stages  # here: Blender starts faster without
+    """Show the selected stage of each result with a preview in the scene's current frame."""
+    from .bridge import stage_preview  # here: Blender starts faster
 
-    stages.lift(scene.objects)
-    for note in scene.hund.results:
-        if note.show_descent:
-            stages.show(note.characters, note.source, note.stage, scene)
+    stage_preview.restore_poses(scene.objects)
+    for result in scene.hund.results:
+        if result.show_descent:
+            stage_preview.show_stage(result.characters, result.source, result.stage, scene)
 
 
 @persistent
 def _before_frame(scene: bpy.types.Scene, *_: object) -> None:
-    if _shows(scene):
-        _lift(scene)
+    if _has_preview(scene):
+        _restore_poses(scene)
 
 
 @persistent
 def _after_frame(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    if _shows(scene) and depsgraph.mode == "VIEWPORT":
+    if _has_preview(scene) and depsgraph.mode == "VIEWPORT":
         refresh(scene)
 
 
 @persistent
-def _before_all(*_: object) -> None:
-    for scene in filter(_shows, bpy.data.scenes):
-        _lift(scene)
+def _restore_all(*_: object) -> None:
+    for scene in filter(_has_preview, bpy.data.scenes):
+        _restore_poses(scene)
 
 
 @persistent
-def _after_all(*_: object) -> None:
-    for scene in filter(_shows, bpy.data.scenes):
+def _refresh_all(*_: object) -> None:
+    for scene in filter(_has_preview, bpy.data.scenes):
         refresh(scene)
 
 
 @persistent
 def _after_undo(*_: object) -> None:
-    """Not at once: Blender has yet to evaluate the action over what it has brought back."""
+    """Delay the refresh: Blender evaluates the actions after this handler."""
     global _was_undone
     _was_undone = True
 
@@ -52,36 +52,36 @@ def _after_update(*_: object) -> None:
     global _was_undone
     if _was_undone:
         _was_undone = False
-        _after_all()
+        _refresh_all()
 
 
 @persistent
 def _switch_off(*_: object) -> None:
-    """A file opens with the finished motion, also one that Blender saved by itself."""
+    """Show the final motion when a file opens, even one that Blender saved automatically."""
     for scene in bpy.data.scenes:
-        for note in scene.hund.results:
-            if note.show_descent:
-                note.show_descent = False
+        for result in scene.hund.results:
+            if result.show_descent:
+                result.show_descent = False
 
 
-def _shows(scene: bpy.types.Scene) -> bool:
-    return any(note.show_descent for note in scene.hund.results)
+def _has_preview(scene: bpy.types.Scene) -> bool:
+    return any(result.show_descent for result in scene.hund.results)
 
 
-def _lift(scene: bpy.types.Scene) -> None:
-    from .bridge import stages
+def _restore_poses(scene: bpy.types.Scene) -> None:
+    from .bridge import stage_preview
 
-    stages.lift(scene.objects)
+    stage_preview.restore_poses(scene.objects)
 
 
 _HANDLERS = {
-    "frame_change_pre": _before_frame,  # rendering, too, changes the frame
+    "frame_change_pre": _before_frame,  # also while rendering
     "frame_change_post": _after_frame,
-    "render_complete": _after_all,
-    "render_cancel": _after_all,
-    "save_pre": _before_all,
-    "save_post": _after_all,
-    "save_post_fail": _after_all,
+    "render_complete": _refresh_all,
+    "render_cancel": _refresh_all,
+    "save_pre": _restore_all,
+    "save_post": _refresh_all,
+    "save_post_fail": _refresh_all,
     "undo_post": _after_undo,
     "redo_post": _after_undo,
     "depsgraph_update_post": _after_update,
@@ -90,13 +90,13 @@ _HANDLERS = {
 
 
 def register() -> None:
-    """Make the handlers known to Blender."""
+    """Register the handlers."""
     for name, handler in _HANDLERS.items():
         getattr(bpy.app.handlers, name).append(handler)
 
 
 def unregister() -> None:
-    """Take them back, and what they show."""
+    """Unregister the handlers and restore the poses."""
     for name, handler in _HANDLERS.items():
         getattr(bpy.app.handlers, name).remove(handler)
     _switch_off()

@@ -1,79 +1,76 @@
-"""Preferences: what belongs to the machine and not to the scene."""
+"""Preferences: settings of the machine, not of the scene."""
 
 from pathlib import Path
 
 import bpy
 
 from .bridge import backend
+from .hund_backend import options
 
 
 class HUND_AP_preferences(bpy.types.AddonPreferences):
-    """Where the backend runs and where its files go."""
+    """How the backend is run and where its files are stored."""
 
     bl_idname = __package__
 
     device: bpy.props.EnumProperty(
         name="Device",
-        description="Choose what does the computing",
-        items=(
-            ("auto", "Automatic", "Use the graphics card where there is one, else the processor"),
-            ("cpu", "Processor", "Use the processor"),
-            ("cuda", "Graphics Card (CUDA)", "Use the graphics card and fail where there is none"),
-        ),
-        default="auto",
+        description="Choose the device that computes",
+        items=options.enum_items(options.DEVICES),
+        default=options.DEFAULT_DEVICE,
     )
     interpreter: bpy.props.StringProperty(
         name="Backend Interpreter",
-        description="Name a Python that has PyTorch and the backend's other packages. "
-        "Leave it empty to use Blender's Python with the packages that came with the extension",
+        description="Choose the Python that runs the backend; it needs PyTorch and the backend's "
+        "other packages. If empty, Blender's Python and the extension's own packages are used",
         subtype="FILE_PATH",
     )
     cache_folder: bpy.props.StringProperty(
         name="Cache Folder",
-        description="Choose where reconstructions are kept. "
-        "Leave it empty to keep them in the extension's own folder",
+        description="Choose the folder for reconstructions. "
+        "If empty, they are stored in the extension's own folder",
         subtype="DIR_PATH",
     )
     threads: bpy.props.IntProperty(
         name="Threads",
-        description="Limit how many processor threads the backend uses. 0 lets it choose",
+        description="Limit the number of processor threads of the backend. 0 lets it choose",
         default=0,
         min=0,
         soft_max=64,
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Show the preferences and what is wrong with them."""
+        """Draw the preferences and why the backend is unavailable."""
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
         for name in ("device", "interpreter", "cache_folder", "threads"):
             layout.prop(self, name)
-        if obstacle := backend.obstacle(settings(context)):
-            layout.label(text=obstacle, icon="ERROR")
+        if reason := backend.unavailable_reason(settings(context)):
+            layout.label(text=reason, icon="ERROR")
 
 
-def of(context: bpy.types.Context) -> HUND_AP_preferences | None:
-    """The preferences, or None where the extension runs without being enabled."""
+def get(context: bpy.types.Context) -> HUND_AP_preferences | None:
+    """Return the preferences, or None if the extension is used without being enabled."""
     addon = context.preferences.addons.get(__package__)
     return addon and addon.preferences
 
 
 def settings(context: bpy.types.Context) -> backend.Settings:
-    """How a job is started on this machine."""
-    chosen = of(context)
-    interpreter = chosen.interpreter.strip() if chosen else ""
+    """Return the settings for starting the backend."""
+    preferences = get(context)
+    interpreter = preferences.interpreter.strip() if preferences else ""
     return backend.Settings(
         interpreter=Path(bpy.path.abspath(interpreter)) if interpreter else None,
-        threads=chosen.threads if chosen else 0,
+        threads=preferences.threads if preferences else 0,
         log=_own_folder("logs") / "backend.log",
     )
 
 
 def cache_folder(context: bpy.types.Context) -> Path:
-    """Where reconstructions are kept."""
-    chosen = of(context)
-    folder = chosen.cache_folder.strip() if chosen else ""
+    """Return the folder for reconstructions."""
+    preferences = get(context)
+    folder = preferences.cache_folder.strip() if preferences else ""
     return Path(bpy.path.abspath(folder)) if folder else _own_folder("reconstructions")
 
 
@@ -82,10 +79,10 @@ def _own_folder(name: str) -> Path:
 
 
 def register() -> None:
-    """Make the preferences known to Blender."""
+    """Register the preferences."""
     bpy.utils.register_class(HUND_AP_preferences)
 
 
 def unregister() -> None:
-    """Take the preferences back."""
+    """Unregister the preferences."""
     bpy.utils.unregister_class(HUND_AP_preferences)

@@ -1,4 +1,4 @@
-"""What the scene remembers: the clip, the options and what came out of it."""
+"""Properties of a scene: the clip, the options and the results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 import bpy
 
 from . import handlers
+from .hund_backend import options
 
 if TYPE_CHECKING:
-    from .bridge.stages import Source
+    from .bridge.stage_preview import Source
 
 
-def _show(note: "HUND_PG_result", context: bpy.types.Context) -> None:
-    if note.stages and note.stage >= note.stages:
-        note.stage = note.stages - 1  # comes here again
+def _update_preview(result: "HUND_PG_result", context: bpy.types.Context) -> None:
+    if result.stages and result.stage >= result.stages:
+        result.stage = result.stages - 1  # calls this function again
     else:
-        handlers.refresh(note.id_data)
+        handlers.refresh(result.id_data)
 
 
 class HUND_PG_result(bpy.types.PropertyGroup):
-    """A reconstruction that was brought into the scene; its name is the clip's."""
+    """A reconstruction in the scene; its name is the clip's."""
 
     filepath: bpy.props.StringProperty(subtype="FILE_PATH")
     clip: bpy.props.StringProperty(subtype="FILE_PATH")
@@ -32,54 +33,54 @@ class HUND_PG_result(bpy.types.PropertyGroup):
     fingerprint: bpy.props.StringProperty()
     show_descent: bpy.props.BoolProperty(
         name="Show Descent",
-        description="Show how HUND came to each pose instead of the finished motion. "
-        "No key is changed; renders and saved files hold the finished motion",
-        update=_show,
+        description="Show the poses of one stage of the descent instead of the final motion. "
+        "Keyframes do not change; renders and saved files contain the final motion",
+        update=_update_preview,
     )
     stage: bpy.props.IntProperty(
         name="Stage",
-        description="Choose what is shown: 0 is the first guess, each stage betters the last, "
-        "and the finished motion is made of the last ones",
+        description="Choose the stage: 0 is the initial pose, each later stage refines it. "
+        "The final motion is made from the last stage",
         min=0,
         soft_max=4,
-        update=_show,
+        update=_update_preview,
     )
 
     @property
     def characters(self) -> dict[int, bpy.types.Object]:
         """Armatures by the person's index in the file."""
-        from .bridge import belongings
+        from .bridge import ownership
 
-        return belongings.people(self.id_data, self.name)
+        return ownership.people(self.id_data, self.name)
 
     @property
     def source(self) -> "Source":
-        """Where its stages are."""
-        from .bridge.stages import Source  # here: Blender starts faster without
+        """File and timing of the stages."""
+        from .bridge.stage_preview import Source  # here: Blender starts faster
 
         path = Path(bpy.path.abspath(self.filepath))
         return Source(path, self.fingerprint, self.fps, self.start)
 
     @property
-    def obstacle(self) -> str | None:
-        """Why its stages cannot be shown."""
-        from .bridge import stages
+    def unavailable_reason(self) -> str | None:
+        """Why the stages cannot be shown, or None."""
+        from .bridge import stage_preview
 
-        return stages.obstacle(self.characters, self.source)
+        return stage_preview.unavailable_reason(self.characters, self.source)
 
 
 class HUND_PG_scene(bpy.types.PropertyGroup):
-    """The settings of one scene."""
+    """Settings and results of one scene."""
 
     clip: bpy.props.StringProperty(
         name="Clip",
-        description="Choose a video, a picture or one of a numbered sequence: "
-        "a name with #### or a folder means the whole sequence",
+        description="Choose a video, a picture or an image sequence: "
+        "a folder, or a name with #### for the digits",
         subtype="FILE_PATH",
     )
     use_range: bpy.props.BoolProperty(
         name="Limit Range",
-        description="Reconstruct only some of the frames",
+        description="Reconstruct only the frames from Start to End",
     )
     start: bpy.props.IntProperty(
         name="Start",
@@ -88,60 +89,56 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     )
     end: bpy.props.IntProperty(
         name="End",
-        description="Set the last frame of the clip to use, itself included",
+        description="Set the last frame of the clip to use, included",
         min=0,
         default=100,
     )
     people: bpy.props.IntProperty(
         name="People",
-        description="Limit to this many people, the largest ones. 0 takes everybody",
+        description="Limit the number of people followed at a time, the largest. 0 follows all",
         min=0,
         soft_max=8,
     )
     quality: bpy.props.EnumProperty(
         name="Quality",
-        description="Choose how carefully the clip is looked at",
-        items=(
-            ("standard", "Standard", "Look at every frame, and polish what was found"),
-            ("high", "High", "Look at body parts, too, for a truer build. Takes longer"),
-            ("draft", "Draft", "Look at every second frame, for a first impression"),
-        ),
-        default="standard",
+        description="Choose between speed and accuracy",
+        items=options.enum_items(options.QUALITIES),
+        default=options.DEFAULT_QUALITY,
     )
     adapt: bpy.props.BoolProperty(
         name="Learn This Performer",
-        description="Let HUND learn from this clip before it poses. "
-        "What it learned is kept only if it helps; fewer than 60 frames teach too little",
+        description="Adapt HUND to this clip before posing. The adaptation is kept only if it "
+        "improves the poses; with fewer than 60 frames it has little effect",
     )
     adapt_seconds: bpy.props.IntProperty(
         name="Seconds",
-        description="Limit how long it learns from a clip, in seconds",
+        description="Limit the time for learning from a clip, in seconds",
         min=5,
         soft_max=600,
-        default=60,
+        default=round(options.ADAPT_SECONDS),
     )
     replace: bpy.props.BoolProperty(
         name="Replace Previous",
-        description="Remove what an earlier run made of this clip instead of adding beside it",
+        description="Remove the previous result of this clip instead of adding another",
         default=True,
     )
     match_scene: bpy.props.BoolProperty(
         name="Match Scene to Video",
-        description="Set the scene's frame rate, range and picture size to the clip's. "
+        description="Set the scene's frame rate, range and resolution to the clip's. "
         "An empty scene is always matched",
     )
     results: bpy.props.CollectionProperty(type=HUND_PG_result)
 
 
 def register() -> None:
-    """Make the properties known to Blender."""
+    """Register the properties."""
     bpy.utils.register_class(HUND_PG_result)
     bpy.utils.register_class(HUND_PG_scene)
     bpy.types.Scene.hund = bpy.props.PointerProperty(type=HUND_PG_scene)
 
 
 def unregister() -> None:
-    """Take the properties back."""
+    """Unregister the properties."""
     del bpy.types.Scene.hund
     bpy.utils.unregister_class(HUND_PG_scene)
     bpy.utils.unregister_class(HUND_PG_result)

@@ -1,7 +1,7 @@
-"""How long do enabling, writing a long clip and playing it take in Blender?
+"""Time of enabling the extension, writing a long clip and playing it in Blender.
 
-Run in each Blender's environment: `.venv-blender-4.5/bin/python -m benchmarks.scene`. Prints a row of
-a table; the people move all joints and the whole face in every frame, which is the worst case.
+Run in each Blender's environment: `.venv-blender-4.5/bin/python -m benchmarks.scene`. Prints a row
+of a table. Worst case: the people move all joints and the whole face in every frame.
 """
 
 import functools
@@ -23,18 +23,18 @@ HEAD = "| Blender | enabling s | 1,000 frames written s | played frames/s | with
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """How long a call takes."""
-    since = time.perf_counter()
+    """Return the duration of a call."""
+    start = time.perf_counter()
     action()
-    return time.perf_counter() - since
+    return time.perf_counter() - start
 
 
 def rate() -> float:
-    """Frames a second that `frame_set` evaluates."""
+    """Return the frames per second that `frame_set` evaluates."""
     scene = bpy.context.scene
     scene.frame_set(1)
-    spent = seconds(lambda: [scene.frame_set(frame) for frame in range(2, 2 + PLAYED)])
-    return PLAYED / spent
+    elapsed = seconds(lambda: [scene.frame_set(frame) for frame in range(2, 2 + PLAYED)])
+    return PLAYED / elapsed
 
 
 def main() -> None:
@@ -42,14 +42,14 @@ def main() -> None:
     enable = functools.partial(bpy.ops.preferences.addon_enable, module=conftest.MODULE)
     row = [bpy.app.version_string, f"{seconds(enable):.2f}"]
     from bl_ext.user_default.hund.bridge import scene
-    from moving_people import build_reconstruction
+    from synthetic_people import build_reconstruction
 
     for people in (1, 2):
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
         reconstruction = build_reconstruction(people=people, frames=FRAMES)
         write = functools.partial(scene.write, bpy.context, reconstruction)
-        spent = [seconds(write) for _ in range(REPEATS)]
-        row += [f"{np.median(spent):.2f}"] * (people == 1) + [f"{rate():.0f}"]
+        durations = [seconds(write) for _ in range(REPEATS)]
+        row += [f"{np.median(durations):.2f}"] * (people == 1) + [f"{rate():.0f}"]
     print(HEAD, "| --- | --- | --- | --- | --- |", f"| {' | '.join(row)} |", sep="\n")
 
 

@@ -1,1 +1,1 @@
-"""The bridge: a Reconstruction becomes datablocks."""
+"""Bridge: runs the backend and writes Reconstructions as datablocks."""

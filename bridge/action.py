@@ -1,4 +1,4 @@
-"""Actions: what moves, keyed."""
+"""Actions: keyframes of people and cameras."""
 
 from typing import TypeAlias
 
@@ -6,23 +6,22 @@ import bpy
 import numpy as np
 
 from ..hund_backend.reconstruction import Reconstruction
-from . import pose, quaternions
+from . import bone_pose, quaternions
 from .character import Character
 
 HAS_SLOTS = bpy.app.version >= (4, 4, 0)
-CONSTANT, LINEAR = 0, 1  # of the keyframes' enumeration, which foreach_set takes as numbers
-_COLORS = {3: "AUTO_RGB", 4: "AUTO_YRGB"}  # of curves with so many components
-_STILL = 1e-6  # a channel that moves less gets one key
-
+CONSTANT, LINEAR = 0, 1  # interpolation of keyframes, which foreach_set takes as numbers
+_COLOR_MODES = {3: "AUTO_RGB", 4: "AUTO_YRGB"}  # of F-curves, by the number of components
+_MOTION_TOLERANCE = 1e-6  # a property that varies by less gets one key
 
 # A channelbag, or before Blender 4.4 an action: both hold F-curves and their groups.
 Channels: TypeAlias = "bpy.types.ActionChannelbag | bpy.types.Action"
 
 
 class Motion:
-    """An action that animates several datablocks.
+    """Action that animates several datablocks.
 
-    A slot each where Blender has slots (4.4 and later), else an action each.
+    Each datablock has its own slot in Blender 4.4 and later, else its own action.
     """
 
     def __init__(self, name: str) -> None:
@@ -31,7 +30,7 @@ class Motion:
         self._channels: dict[bpy.types.ID, Channels] = {}
 
     def channels(self, datablock: bpy.types.ID, part: str = "") -> Channels:
-        """Where a datablock's F-curves go; `part` tells its part of the motion from the main one."""
+        """Return the container of a datablock's F-curves; `part` is appended to its name."""
         if datablock not in self._channels:
             self._channels[datablock] = self._bind(datablock, f"{self._name} {part}".strip())
         return self._channels[datablock]
@@ -58,28 +57,28 @@ def write_channel(
     group: str = "",
     interpolation: int = LINEAR,
 ) -> None:
-    """Key one property; one that stands still gets a single key.
+    """Key one property; a constant one gets a single key.
 
     Args:
         channels: of the datablock.
         data_path: the property, from the datablock.
-        frames: where the keys stand in the scene's time, (frames,).
+        frames: of the keys in the scene's time, (frames,).
         values: (frames, components), one F-curve per component.
-        group: under which the curves stand in the editors.
+        group: of the F-curves in the editors; none if empty.
         interpolation: CONSTANT or LINEAR.
     """
-    if np.ptp(values, axis=0).max() < _STILL:
+    if np.ptp(values, axis=0).max() < _MOTION_TOLERANCE:
         frames, values = frames[:1], values[:1]
-    kinds = np.full(len(frames), interpolation, np.int32)
+    interpolations = np.full(len(frames), interpolation, np.int32)
     for index, column in enumerate(values.T):
         fcurve = channels.fcurves.new(data_path, index=index)
         if group:
             fcurve.group = channels.groups.get(group) or channels.groups.new(group)
-        fcurve.color_mode = _COLORS.get(values.shape[1], "AUTO_RAINBOW")
+        fcurve.color_mode = _COLOR_MODES.get(values.shape[1], "AUTO_RAINBOW")
         points = fcurve.keyframe_points
         points.add(len(frames))
         points.foreach_set("co", np.column_stack((frames, column)).astype(np.float32).ravel())
-        points.foreach_set("interpolation", kinds)
+        points.foreach_set("interpolation", interpolations)
         fcurve.update()
 
 
@@ -89,10 +88,10 @@ def write_person(
     """Key a person's motion on the character made for it, in one action named after it.
 
     Args:
-        character: whom to move.
-        reconstruction: what to write.
+        character: gets the keys.
+        reconstruction: holds the motion.
         person: index of the person in it.
-        frames: where its frames stand in the scene's time, (frames,).
+        frames: its frames in the scene's time, (frames,).
     """
     motion = Motion(character.name)
     _write_pose(motion, character, reconstruction, person, frames)
@@ -109,33 +108,33 @@ def _write_pose(
     frames: np.ndarray,
 ) -> None:
     """Key the bones."""
-    posed = pose.in_bones(
+    posed = bone_pose.from_joints(
         character.armature,
         reconstruction.rotations[person],
         reconstruction.root_translation[person],
         reconstruction.world_from_camera,
     )
-    turns = quaternions.continuous(posed.rotations)
+    rotations = quaternions.make_continuous(posed.rotations)
     channels = motion.channels(character.armature)
     names = reconstruction.joint_names
     path = f'pose.bones["{names[0]}"].location'
     write_channel(channels, path, frames, posed.locations, group=names[0])
     for joint, bone in enumerate(names):
         path = f'pose.bones["{bone}"].rotation_quaternion'
-        write_channel(channels, path, frames, turns[:, joint], group=bone)
+        write_channel(channels, path, frames, rotations[:, joint], group=bone)
 
 
 def _write_face(
     motion: Motion, character: Character, values: np.ndarray, frames: np.ndarray
 ) -> None:
-    """Set the shape keys of the face, and key those that move."""
+    """Set the shape keys of the face, and key those that vary."""
     keys = character.mesh.data.shape_keys
     for name, column in zip(character.face_keys, values.T, strict=True):
         key = keys.key_blocks[name]
         key.slider_min = min(key.slider_min, float(column.min()))
         key.slider_max = max(key.slider_max, float(column.max()))
         key.value = float(column[0])
-        if np.ptp(column) >= _STILL:
+        if np.ptp(column) >= _MOTION_TOLERANCE:
             channels = motion.channels(keys, "Face")
             path = f'key_blocks["{name}"].value'
             write_channel(channels, path, frames, column[:, None], group="Face")
@@ -144,16 +143,16 @@ def _write_face(
 def _write_presence(
     motion: Motion, character: Character, present: np.ndarray, frames: np.ndarray
 ) -> None:
-    """Hide the skin before the person comes and after the person has gone.
+    """Hide the mesh before the first and after the last frame in which the person is present.
 
-    The file holds the first or last values there: a statue. In a gap between, where the pose is
-    interpolated, the person stays.
+    The file repeats the first or last pose there. In gaps between, the pose is interpolated and
+    the mesh is shown.
     """
-    seen = np.flatnonzero(present)
-    if not len(seen) or len(seen) == len(present):
+    present_frames = np.flatnonzero(present)
+    if not len(present_frames) or len(present_frames) == len(present):
         return
     is_hidden = np.ones((len(frames), 1))
-    is_hidden[seen[0] : seen[-1] + 1] = 0
+    is_hidden[present_frames[0] : present_frames[-1] + 1] = 0
     if not is_hidden.any():
         return
     changes = np.flatnonzero(np.diff(is_hidden[:, 0], prepend=2))

@@ -1,4 +1,4 @@
-"""Armatures: one bone per joint, at rest where this person's joints are."""
+"""Armatures: one bone per joint, at rest at the person's rest joints."""
 
 from typing import NamedTuple
 
@@ -7,22 +7,23 @@ import numpy as np
 from mathutils import Vector
 
 from ..hund_backend.body.skeleton import FACE_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
-from .world import Rest
+from .world import RestPose
 
 _FORWARD, _UP = Vector((0, -1, 0)), Vector((0, 0, 1))  # of the person, in armature space
-_SHORTEST = 0.005  # metres; Blender drops bones without length
+_MIN_LENGTH = 0.005  # metres; Blender removes bones without length
 
-# Bones that do not end at their only child's joint: the joint they point at and how far they go.
-# The pelvis' child is 2 cm away; the foot's joint lies in the ankle's and carries no skin.
-_AIMS = {
+# Bones that do not end at their only child's joint: target joint, and length as a fraction of the
+# distance to it. The pelvis' child is 2 cm away; the foot's joint coincides with the ankle's and
+# has no skinning weights.
+_TAIL_TARGETS = {
     "Pelvis": ("Spine02", 0.5),
     "Spine03": ("Neck01", 1.0),
     **{f"Hand{side}": (f"Middle01{side}", 1.0) for side in "LR"},
     **{f"Ankle{side}": (f"Ball{side}", 1.0) for side in "LR"},
     **{f"Foot{side}": (f"Ball{side}", 0.5) for side in "LR"},
 }
-# Bones at the ends of the tree: directions in armature space. Fingers go on as they came.
-_ENDS = {
+# Directions of leaf bones in armature space; fingers continue in their parent's direction.
+_LEAF_DIRECTIONS = {
     "Head01": (0, 0, 1),
     "Jaw01": (0, -0.75, -0.66),
     **{f"Eye01{side}": (0, -1, 0) for side in "LR"},
@@ -30,21 +31,22 @@ _ENDS = {
     **{f"Eyeliddown01{side}": (0, -1, -0.4) for side in "LR"},
     **{f"Toes01{side}": (0, -1, 0) for side in "LR"},
 }
-_BEYOND = {"Eye01": 3.0, "Eyelidup01": 2.0, "Eyeliddown01": 2.0}  # so that they can be picked
+# Bones drawn longer than their skin, so that they can be selected.
+_LENGTH_FACTORS = {"Eye01": 3.0, "Eyelidup01": 2.0, "Eyeliddown01": 2.0}
 
 
 class Twist(NamedTuple):
-    """A bone that shares a limb's twist, so that skin can follow it little by little.
+    """Twist bone: distributes a limb's twist along its skin.
 
-    At the shoulder it takes back half of the upper arm's twist, at the wrist it takes half of the
+    At the shoulder it cancels half of the upper arm's twist, at the wrist it copies half of the
     hand's.
     """
 
     name: str
     limb: str  # its parent
     end: str  # the joint at the limb's end
-    source: str  # the bone whose twist it shares
-    is_inverted: bool  # True: it lies at the limb's start and turns back
+    source: str  # the bone whose twist it copies
+    is_inverted: bool  # True: it is at the limb's start and rotates in the opposite direction
 
 
 TWISTS = tuple(
@@ -60,49 +62,49 @@ TWISTS = tuple(
 
 
 def create(
-    name: str, rest: Rest, skinning_weights: np.ndarray, workshop: bpy.types.Scene
+    name: str, rest: RestPose, skinning_weights: np.ndarray, edit_scene: bpy.types.Scene
 ) -> bpy.types.Object:
     """Make an armature for a person.
 
-    Rest bones fit the build of `rest`. A shape key that changes the build later moves the skin
-    only: bones have no shape keys.
+    The rest bones fit the body shape of `rest`. A later change of a shape key moves only the skin:
+    bones have no shape keys.
 
     Args:
         name: of the object and its data.
-        rest: the person at rest.
-        skinning_weights: (vertices, joints); the skin says how far the last bones reach.
-        workshop: a scene to work in. Bones can only be made in edit mode, and a scene of our own
-            leaves the user's mode, selection and active object alone.
+        rest: rest pose of the person.
+        skinning_weights: (vertices, joints); the skin determines the length of leaf bones.
+        edit_scene: a temporary scene. Bones can only be made in edit mode, and a separate scene
+            keeps the user's mode, selection and active object.
     """
     armature = bpy.data.objects.new(name, bpy.data.armatures.new(name))
-    workshop.collection.objects.link(armature)
-    view_layer = workshop.view_layers[0]
+    edit_scene.collection.objects.link(armature)
+    view_layer = edit_scene.view_layers[0]
     view_layer.objects.active = armature
     with bpy.context.temp_override(
-        scene=workshop, view_layer=view_layer, object=armature, active_object=armature
+        scene=edit_scene, view_layer=view_layer, object=armature, active_object=armature
     ):
         bpy.ops.object.mode_set(mode="EDIT")
         _add_bones(armature.data, rest, skinning_weights)
         bpy.ops.object.mode_set(mode="OBJECT")
-    workshop.collection.objects.unlink(armature)
+    edit_scene.collection.objects.unlink(armature)
     armature.show_in_front = True
-    armature.data.display_type = "STICK"  # octahedra would hide the person
+    armature.data.display_type = "STICK"  # octahedra would cover the person
     for bone in armature.pose.bones:
         bone.rotation_mode = "QUATERNION"
         bone.lock_scale = (True, True, True)
         bone.lock_location = (bone.parent is not None,) * 3
     _drive_twists(armature)
-    _sort_bones(armature.data)
+    _assign_bone_collections(armature.data)
     return armature
 
 
 def bone_frames(armature: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
-    """Axes (joints, 3, 3) as columns and heads (joints, 3) of the joints' bones at rest."""
+    """Return axes (joints, 3, 3) as columns and heads (joints, 3) of the joints' rest bones."""
     matrices = np.array([armature.data.bones[name].matrix_local for name in JOINT_NAMES])
     return matrices[:, :3, :3], matrices[:, :3, 3]
 
 
-def _add_bones(data: bpy.types.Armature, rest: Rest, skinning_weights: np.ndarray) -> None:
+def _add_bones(data: bpy.types.Armature, rest: RestPose, skinning_weights: np.ndarray) -> None:
     heads = [Vector(head) for head in rest.joints]
     tails = _tails(rest, skinning_weights)
     for joint, name in enumerate(JOINT_NAMES):
@@ -120,34 +122,34 @@ def _add_bones(data: bpy.types.Armature, rest: Rest, skinning_weights: np.ndarra
         bone.roll, bone.parent = limb.roll, limb
 
 
-def _tails(rest: Rest, skinning_weights: np.ndarray) -> list[Vector]:
-    """Where bones end: at the next joint, or where the skin of the last one ends."""
+def _tails(rest: RestPose, skinning_weights: np.ndarray) -> list[Vector]:
+    """Return the tails of the bones: the next joint, or the end of a leaf bone's skin."""
     tails: list[Vector] = []
     for joint, name in enumerate(JOINT_NAMES):
         head = Vector(rest.joints[joint])
         children = [child for child, parent in enumerate(PARENTS) if parent == joint]
-        if name in _AIMS:
-            aim, share = _AIMS[name]
-            tails.append(head.lerp(Vector(rest.joints[JOINT_INDEX[aim]]), share))
+        if name in _TAIL_TARGETS:
+            target, fraction = _TAIL_TARGETS[name]
+            tails.append(head.lerp(Vector(rest.joints[JOINT_INDEX[target]]), fraction))
         elif len(children) == 1:
             tails.append(Vector(rest.joints[children[0]]))
         else:
-            before = head - Vector(rest.joints[PARENTS[joint]])
-            direction = Vector(_ENDS.get(name, before)).normalized()
+            from_parent = head - Vector(rest.joints[PARENTS[joint]])
+            direction = Vector(_LEAF_DIRECTIONS.get(name, from_parent)).normalized()
             skin = rest.vertices[skinning_weights[:, joint] > 0.5]
-            reach = ((skin - rest.joints[joint]) @ np.array(direction)).max(initial=_SHORTEST)
-            tails.append(head + direction * float(reach) * _BEYOND.get(name[:-1], 1.0))
+            length = ((skin - rest.joints[joint]) @ np.array(direction)).max(initial=_MIN_LENGTH)
+            tails.append(head + direction * float(length) * _LENGTH_FACTORS.get(name[:-1], 1.0))
     return tails
 
 
-def _roll_axis(name: str, along: Vector, rest: Rest) -> Vector:
-    """Where a bone's z axis points: elbows, knees, knuckles and thumbs then bend about x."""
+def _roll_axis(name: str, direction: Vector, rest: RestPose) -> Vector:
+    """Return the direction of a bone's z axis, so that elbows, knees and fingers bend about x."""
     if name.startswith(("Hand", "Index", "Middle", "Ring", "Pinky")):
         side = name[-1]
         index, pinky = (rest.joints[JOINT_INDEX[f"{n}01{side}"]] for n in ("Index", "Pinky"))
-        back_of_hand = Vector(index - pinky).cross(along)
+        back_of_hand = Vector(index - pinky).cross(direction)
         return back_of_hand if side == "L" else -back_of_hand
-    if name.startswith("Clavicle") or abs(along.dot(_FORWARD)) > 0.7:
+    if name.startswith("Clavicle") or abs(direction.dot(_FORWARD)) > 0.7:
         return _UP
     return _FORWARD
 
@@ -167,19 +169,19 @@ def _drive_twists(armature: bpy.types.Object) -> None:
         copy.influence = 0.5
 
 
-def _sort_bones(data: bpy.types.Armature) -> None:
-    """Bone collections: what an animator shows and hides together."""
+def _assign_bone_collections(data: bpy.types.Armature) -> None:
+    """Assign bones to collections that are shown and hidden together."""
     body, hands, face, twist = (
         data.collections.new(name) for name in ("Body", "Hands", "Face", "Twist")
     )
-    twists = {twist.name for twist in TWISTS}
-    faces = {JOINT_NAMES[joint] for joint in FACE_JOINTS}
+    twist_bones = {twist.name for twist in TWISTS}
+    face_bones = {JOINT_NAMES[joint] for joint in FACE_JOINTS}
     fingers = ("Index", "Middle", "Ring", "Pinky", "Thumb")
     for bone in data.bones:
-        if bone.name in twists:
+        if bone.name in twist_bones:
             twist.assign(bone)
             bone.use_deform = False
-        elif bone.name in faces:
+        elif bone.name in face_bones:
             face.assign(bone)
         else:
             (hands if bone.name.startswith(fingers) else body).assign(bone)

@@ -1,4 +1,4 @@
-"""The backend: a child process that answers requests with JSON lines over its pipes."""
+"""Backend: a child process that answers requests with JSON lines over its pipes."""
 
 import contextlib
 import functools
@@ -14,44 +14,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-ROOT = Path(__file__).parents[1]  # the extension; the backend and its own packages lie in it
-PACKAGES = "packages"  # packages of the zip that Blender's own process must not see
-GRACE = 0.5  # seconds between asking the backend to stop and killing it
-FIRST_WORD = 180.0  # seconds within which a started backend must say something
-_NOISE = "stdout: "  # begins a line of the log that the backend did not mean for it
+from ..hund_backend.errors import ExitCode, HundError
+
+ROOT = Path(__file__).parents[1]  # the extension, with the backend and its packages
+PACKAGES = "packages"  # folder of packages in the zip that Blender's own process must not import
+GRACE_SECONDS = 0.5  # between the request to stop and the kill
+START_TIMEOUT = 180.0  # seconds until a started backend must have replied
+_STDOUT_PREFIX = "stdout: "  # of a line in the log that was printed and is no reply
 
 
-class FailedError(Exception):
-    """A clip could not be done: one sentence for the user, and the exit code it means."""
+class JobError(HundError):
+    """A clip cannot be reconstructed or used; the text is one sentence for the user."""
 
-    def __init__(self, sentence: str, exit_code: int = 1) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, exit_code: int = ExitCode.FAILED) -> None:
+        super().__init__(message)
         self.exit_code = exit_code
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How the backend is started on this machine."""
+    """Settings for starting the backend."""
 
-    log: Path  # what the backend writes beside its answers; begun anew by each job
+    log: Path  # gets the backend's standard error; cleared by each job
     interpreter: Path | None = None  # None: Blender's own Python
     threads: int = 0  # 0: the backend chooses
     root: Path = ROOT  # folder that holds the package hund_backend
-    first_word: float = FIRST_WORD  # seconds
+    start_timeout: float = START_TIMEOUT  # seconds
 
 
 class Backend:
-    """A running backend."""
+    """Running backend process."""
 
     def __init__(self, settings: Settings) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
-            FailedError: it cannot be started.
+            JobError: it cannot be started.
         """
-        if sentence := obstacle(settings):
-            raise FailedError(sentence)
-        self.has_spoken = self.is_over = False
+        if reason := unavailable_reason(settings):
+            raise JobError(reason)
+        self.has_replied = self.has_ended = False
         self._log = settings.log
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         interpreter = (settings.interpreter or Path(sys.executable)).absolute()
@@ -66,96 +68,96 @@ class Backend:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     env=environment(settings),
-                    cwd=settings.log.parent,  # a folder of ours: nothing to import in it
+                    cwd=settings.log.parent,  # not the current folder, from which Python might import
                     encoding="utf-8",
                     errors="replace",
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
         except OSError as error:
-            raise FailedError(
+            raise JobError(
                 f"{interpreter} cannot be started ({error.strerror or error}): "
-                "name another interpreter in the preferences of HUND."
+                "set another Backend Interpreter in HUND's preferences."
             ) from error
         arguments = (self.process.stdout, self._lines)
-        threading.Thread(target=_listen, args=arguments, daemon=True).start()
+        threading.Thread(target=_read_lines, args=arguments, daemon=True).start()
 
-    def say(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Mapping[str, Any]) -> None:
         """Send a request."""
-        with contextlib.suppress(OSError, ValueError):  # a dead one is noticed by its silence
+        with contextlib.suppress(OSError, ValueError):  # `replies` notices that it has ended
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
 
     def replies(self) -> Iterator[dict[str, Any]]:
-        """What it has said and nobody has heard yet; what is no reply goes to the log."""
+        """Yield the replies since the last call; other output goes to the log."""
         with contextlib.suppress(queue.Empty):
             while (line := self._lines.get_nowait()) is not None:
-                reply = _reply(line)
+                reply = _parse_reply(line)
                 if reply is None:
-                    self._note(line)
+                    self._log_output(line)
                 else:
-                    self.has_spoken = True
+                    self.has_replied = True
                     yield reply
-            self.is_over = True
+            self.has_ended = True
 
-    def obituary(self) -> str:
-        """Why it is over, one sentence."""
+    def exit_reason(self) -> str:
+        """Return why the process has ended, one sentence."""
         try:
-            code = self.process.wait(timeout=GRACE)
+            code = self.process.wait(timeout=GRACE_SECONDS)
         except subprocess.TimeoutExpired:  # it has only closed its pipe
             self.process.kill()
             code = self.process.wait()
         if code < 0:
-            why = f"was ended from outside (signal {-code}), perhaps for want of memory"
+            reason = f"was killed (signal {-code}), possibly because memory ran out"
         else:
-            why = f"stopped unexpectedly ({_last_line(self._log) or f'exit code {code}'})"
-        return f"The backend {why}: see its log."
+            reason = f"stopped unexpectedly ({_last_line(self._log) or f'exit code {code}'})"
+        return f"The backend {reason}: see its log."
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
-        with contextlib.suppress(OSError):  # what it was not told any more
+        with contextlib.suppress(OSError):  # unsent requests
             self.process.stdin.close()
 
-    def _note(self, line: str) -> None:
-        """Keep what a library printed."""
+    def _log_output(self, line: str) -> None:
+        """Append a line that a library printed to the log."""
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
-            log.write(_NOISE + line)
+            log.write(_STDOUT_PREFIX + line)
 
 
-def obstacle(settings: Settings) -> str | None:
-    """Why the backend cannot be started, one sentence; None where nothing is known to hinder."""
+def unavailable_reason(settings: Settings) -> str | None:
+    """Return why the backend cannot be started, one sentence, or None."""
     if settings.interpreter is None:
         if not _blender_has_torch():
             return (
-                "This package of HUND comes without PyTorch for Blender's Python: "
-                "name a backend interpreter in the preferences."
+                "This package of HUND has no PyTorch for Blender's Python: "
+                "set a Backend Interpreter in HUND's preferences."
             )
     elif not settings.interpreter.is_file():
         return (
             f"The backend interpreter {settings.interpreter} does not exist: "
-            "name another one in the preferences of HUND."
+            "set another one in HUND's preferences."
         )
     return None
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The child's environment: ours, but with its own places to import from.
+    """Return the environment variables of the process: Blender's, with another `PYTHONPATH`.
 
-    Blender's Python gets the zip's packages first, then everything that Blender itself sees; a
-    named interpreter brings its own packages and only needs to find the backend.
+    Blender's Python gets the zip's packages first, then everything that Blender itself imports
+    from; another interpreter has its own packages and only needs the backend.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    places = [str(settings.root)]
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }
+    paths = [str(settings.root)]
     if settings.interpreter is None:
-        shared = (
-            place for place in sys.path if place.endswith(("site-packages", "dist-packages"))
-        )
-        places += [str(settings.root / PACKAGES), *shared]
+        shared = (path for path in sys.path if path.endswith(("site-packages", "dist-packages")))
+        paths += [str(settings.root / PACKAGES), *shared]
     if settings.threads:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        kept |= dict.fromkeys(names, str(settings.threads))
-    return kept | {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"}
+        variables |= dict.fromkeys(names, str(settings.threads))
+    return variables | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
 
 
 @functools.cache
@@ -163,15 +165,15 @@ def _blender_has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def _listen(stdout: IO[str], lines: "queue.SimpleQueue[str | None]") -> None:
-    """Body of the reader thread: lines as they come, then None."""
+def _read_lines(stdout: IO[str], lines: "queue.SimpleQueue[str | None]") -> None:
+    """Put lines into the queue as they come, then None: the body of the reader thread."""
     with contextlib.suppress(OSError, ValueError), stdout:
         for line in stdout:
             lines.put(line)
     lines.put(None)
 
 
-def _reply(line: str) -> dict[str, Any] | None:
+def _parse_reply(line: str) -> dict[str, Any] | None:
     try:
         reply = json.loads(line)
     except ValueError:
@@ -180,7 +182,7 @@ def _reply(line: str) -> dict[str, Any] | None:
 
 
 def _last_line(log: Path) -> str:
-    """What a backend said last on its standard error: of a traceback, the error."""
+    """Return the last line on the backend's standard error: of a traceback, the error."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[1:]
-    said = [line.strip().rstrip(".") for line in lines if not line.startswith(_NOISE)]
-    return said[-1] if said else ""
+    errors = [line.strip().rstrip(".") for line in lines if not line.startswith(_STDOUT_PREFIX)]
+    return errors[-1] if errors else ""

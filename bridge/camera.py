@@ -1,4 +1,4 @@
-"""Cameras: the one that took the clip."""
+"""Camera: Blender's counterpart of the camera that recorded the clip."""
 
 import bpy
 import numpy as np
@@ -9,8 +9,8 @@ from . import quaternions
 from .action import Motion, write_channel
 from .world import CAMERA_FROM_BLENDER
 
-SENSOR_WIDTH_MM = 36.0  # a full-frame camera's: the lens then reads as photographers know it
-_STILL = 1e-9  # a camera whose numbers differ by less stands still
+SENSOR_WIDTH_MM = 36.0  # full frame, so that the lens is in the usual 35 mm equivalent
+_MOTION_TOLERANCE = 1e-9  # a property that varies by less is not keyed
 
 
 def create(
@@ -20,8 +20,8 @@ def create(
 
     Args:
         name: of the object and its data.
-        reconstruction: whose camera it is.
-        frames: where its frames stand in the scene's time, (frames,).
+        reconstruction: gives poses and intrinsics.
+        frames: its frames in the scene's time, (frames,).
         motion: gets the keys if the camera moves or zooms.
     """
     data = bpy.data.cameras.new(name)
@@ -31,42 +31,42 @@ def create(
     data.display_size = 0.2
     poses = reconstruction.world_from_camera @ CAMERA_FROM_BLENDER
     camera.matrix_world = Matrix(poses[0])
-    if np.ptp(poses, axis=0).max() > _STILL:
+    if np.ptp(poses, axis=0).max() > _MOTION_TOLERANCE:
         camera.rotation_mode = "QUATERNION"
         channels = motion.channels(camera)
-        turns = quaternions.continuous(quaternions.from_matrices(poses[:, :3, :3]))
+        rotations = quaternions.make_continuous(quaternions.from_matrices(poses[:, :3, :3]))
         write_channel(channels, "location", frames, poses[:, :3, 3])
-        write_channel(channels, "rotation_quaternion", frames, turns)
-    optics = _optics(reconstruction)
-    for path, values in optics.items():
+        write_channel(channels, "rotation_quaternion", frames, rotations)
+    lens_properties = _lens_properties(reconstruction)
+    for path, values in lens_properties.items():
         setattr(data, path, values[0])
-    if max(np.ptp(values) for values in optics.values()) > _STILL:
+    if max(np.ptp(values) for values in lens_properties.values()) > _MOTION_TOLERANCE:
         channels = motion.channels(data, "Lens")
-        for path, values in optics.items():
+        for path, values in lens_properties.items():
             write_channel(channels, path, frames, values[:, None])
     return camera
 
 
 def pixel_aspect(reconstruction: Reconstruction) -> tuple[float, float]:
-    """Width and height of a pixel, the smaller one 1: other than square where fx ≠ fy."""
+    """Return width and height of a pixel, the smaller one 1; it is not square where fx ≠ fy."""
     ratio = reconstruction.intrinsics[0, 1, 1] / reconstruction.intrinsics[0, 0, 0]
     return max(1.0, ratio), max(1.0, 1 / ratio)
 
 
 def match(scene: bpy.types.Scene, reconstruction: Reconstruction) -> None:
-    """Render pictures of the clip's size."""
+    """Set a scene's resolution and pixel aspect to the clip's."""
     render = scene.render
     render.resolution_x, render.resolution_y = reconstruction.image_size
     render.resolution_percentage = 100
     render.pixel_aspect_x, render.pixel_aspect_y = pixel_aspect(reconstruction)
 
 
-def _optics(reconstruction: Reconstruction) -> dict[str, np.ndarray]:
-    """Properties of a camera's data, each (frames,), from the intrinsics.
+def _lens_properties(reconstruction: Reconstruction) -> dict[str, np.ndarray]:
+    """Convert the intrinsics to properties of a camera's data, each (frames,).
 
     With the sensor fitted to the width, Blender measures lens and shift in widths of the picture:
-    fx / width = lens / sensor_width, and the shift is how far the picture's middle lies from the
-    principal point, right and up. Vertically, fy pixels are as long as fx pixels across.
+    fx / width = lens / sensor_width, and the shift is the distance of the picture's center from
+    the principal point, right and up. Vertically, fy pixels are as long as fx pixels across.
     """
     width, height = reconstruction.image_size
     fx, fy = (reconstruction.intrinsics[:, axis, axis] for axis in (0, 1))

@@ -1,4 +1,4 @@
-"""Characters: a person's armature with the skin on it."""
+"""Characters: a person's armature and mesh."""
 
 from typing import NamedTuple
 
@@ -10,27 +10,27 @@ from . import armature, mesh, world
 
 
 class Character(NamedTuple):
-    """A person in a scene."""
+    """Armature and mesh of a person in a scene."""
 
     name: str
     armature: bpy.types.Object
     mesh: bpy.types.Object
-    face_keys: tuple[str, ...]  # names of the shape keys of 20 coefficients, then of 52 units
+    face_keys: tuple[str, ...]  # names of the shape keys: 20 of expression, then 52 of ARKit
 
 
 def create(
-    name: str, body: BodyFile, betas: np.ndarray, workshop: bpy.types.Scene, *, is_twisted: bool
+    name: str, body: BodyFile, betas: np.ndarray, edit_scene: bpy.types.Scene, *, use_twist: bool
 ) -> Character:
-    """Make the character of a build, at rest.
+    """Make the character of a person at rest.
 
     Args:
-        name: of the armature; the skin's begins with it.
-        body: what the character is made of.
-        betas: the build (16,).
-        workshop: a scene to work in (see `armature.create`).
-        is_twisted: the twist bones carry skin (see `mesh.create`).
+        name: of the armature; the mesh's name begins with it.
+        body: body model.
+        betas: body shape of the person (16,).
+        edit_scene: a temporary scene (see `armature.create`).
+        use_twist: the twist bones deform the mesh (see `mesh.create`).
     """
-    rest = world.rest(body, betas)
-    bones = armature.create(name, rest, body.skinning_weights, workshop)
-    skin = mesh.create(f"{name} Body", body, rest, betas, bones, is_twisted=is_twisted)
+    rest = world.rest_pose(body, betas)
+    bones = armature.create(name, rest, body.skinning_weights, edit_scene)
+    skin = mesh.create(f"{name} Body", body, rest, betas, bones, use_twist=use_twist)
     return Character(name, bones, skin, mesh.face_key_names(body))

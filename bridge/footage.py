@@ -1,4 +1,4 @@
-"""Footage: the clip behind its camera, in step with the motion."""
+"""Footage: the clip as the camera's background, synchronous with the motion."""
 
 import logging
 import math
@@ -14,8 +14,8 @@ from ..hund_backend.sources import PICTURE_SUFFIXES, source_files
 from .action import CONSTANT, Motion, write_channel
 from .timeline import Timing
 
-_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")  # Blender, too, counts by the last digits of a name
-_NEAR_PICTURE = 0.1  # pictures by which a time stamp may come early
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")  # Blender, too, uses the last digits of a name
+_TIME_TOLERANCE = 0.1  # pictures by which a time stamp may be early
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def attach(
     timing: Timing,
     motion: Motion,
 ) -> None:
-    """Show a clip behind its camera; one that cannot be shown is left out, with a warning.
+    """Show a clip behind its camera; if it cannot be shown, log a warning and leave it out.
 
     Args:
         camera: made by `camera.create`.
@@ -47,66 +47,76 @@ def attach(
     background.image = image
     background.alpha = 1.0
     camera.data.show_background_images = True
-    pictures = _pictures(reconstruction, timing)
+    indices = _picture_indices(reconstruction, timing)
     if len(files) > 1:
         image.source = "SEQUENCE"
-        numbers = _numbers(files)
-        _play(camera, numbers[pictures.clip(0, len(numbers) - 1)], timing, motion)
+        numbers = _picture_numbers(files)
+        _set_pictures(camera, numbers[indices.clip(0, len(numbers) - 1)], timing, motion)
     elif files[0].suffix.lower() not in PICTURE_SUFFIXES:
         image.source = "MOVIE"
-        _play(camera, pictures + 1, timing, motion)  # Blender counts from 1
+        _set_pictures(camera, indices + 1, timing, motion)  # Blender counts from 1
 
 
 def fit(camera: bpy.types.Object, scene: bpy.types.Scene, reconstruction: Reconstruction) -> None:
-    """Lay the footage under the people, whatever the shape of the scene's pictures is.
+    """Align the footage with the people for any aspect ratio of the scene's pictures.
 
     The camera's lens is fitted to the width, so the footage has to be as wide as the picture.
     """
     render, (width, height) = scene.render, reconstruction.image_size
-    shape = render.resolution_y * render.pixel_aspect_y
-    shape /= render.resolution_x * render.pixel_aspect_x
+    aspect = render.resolution_y * render.pixel_aspect_y
+    aspect /= render.resolution_x * render.pixel_aspect_x
     for background in camera.data.background_images:
         if width != height and tuple(background.image.size) == (height, width):
-            _turn(background, shape, height / width)
+            _rotate_upright(background, aspect, height / width)
         elif (render.resolution_x, render.resolution_y) != (width, height):
-            background.frame_method = "CROP" if shape < height / width else "FIT"
+            background.frame_method = "CROP" if aspect < height / width else "FIT"
 
 
-def _turn(background: bpy.types.CameraBackgroundImage, shape: float, clip_shape: float) -> None:
-    """Turn footage upright: Blender before 4.4 shows an upright phone's as the sensor saw it.
+def _rotate_upright(
+    background: bpy.types.CameraBackgroundImage, aspect: float, clip_aspect: float
+) -> None:
+    """Rotate footage upright: Blender before 4.4 ignores the rotation flag of a phone's video.
 
     Args:
         background: of the camera.
-        shape: height by width of the scene's pictures.
-        clip_shape: height by width of the clip when it stands upright.
+        aspect: height by width of the scene's pictures.
+        clip_aspect: height by width of the upright clip.
     """
-    log.warning("The footage is turned by 90°: if wrongly, change it in the camera's backgrounds.")
-    background.frame_method = "FIT"  # lying: as high as the picture, or as wide
+    log.warning(
+        "The footage is rotated by 90°. If that is wrong, change the rotation in the camera's "
+        "background images."
+    )
+    background.frame_method = "FIT"  # before the rotation: as high as the picture, or as wide
     background.rotation = math.pi / 2
-    background.scale = 1 / min(shape, 1 / clip_shape)
+    background.scale = 1 / min(aspect, 1 / clip_aspect)
 
 
-def _pictures(reconstruction: Reconstruction, timing: Timing) -> np.ndarray:
-    """Which of the clip's pictures, from 0, is on screen at each frame of the scene."""
+def _picture_indices(reconstruction: Reconstruction, timing: Timing) -> np.ndarray:
+    """Return the index of the clip's picture, from 0, at each frame of the scene."""
     times = reconstruction.times[0] + np.arange(timing.end - timing.start + 1) / timing.fps
-    latest = np.floor(times * reconstruction.fps + _NEAR_PICTURE).astype(int)
-    return np.minimum(latest, max(reconstruction.frame_numbers[-1], latest[0]))
+    indices = np.floor(times * reconstruction.fps + _TIME_TOLERANCE).astype(int)
+    return np.minimum(indices, max(reconstruction.frame_numbers[-1], indices[0]))
 
 
-def _numbers(files: list[Path]) -> np.ndarray:
-    """Numbers in the names of a sequence's pictures, by which Blender finds them."""
+def _picture_numbers(files: list[Path]) -> np.ndarray:
+    """Return the numbers in the names of a sequence's pictures, by which Blender finds them."""
     parts = [_NUMBERED.fullmatch(file.stem) for file in files]
     if None in parts or len({(part[1], part[3]) for part in parts}) > 1:
-        log.warning("The footage may stand still: its pictures are not numbered alike.")
+        log.warning(
+            "The footage may not play: number the pictures of a sequence, and change nothing else "
+            "in their names."
+        )
         return np.arange(1, len(files) + 1)
     return np.array([int(part[2]) for part in parts])
 
 
-def _play(camera: bpy.types.Object, pictures: np.ndarray, timing: Timing, motion: Motion) -> None:
-    """Show these pictures, by Blender's numbers, one a frame of the scene.
+def _set_pictures(
+    camera: bpy.types.Object, pictures: np.ndarray, timing: Timing, motion: Motion
+) -> None:
+    """Set the picture, by Blender's number, of each frame of the scene.
 
-    Blender shows picture `frame − frame_start + 1 + frame_offset` whatever the clip's rate is, so
-    the offset is keyed where the scene's rate is another or a sequence has gaps.
+    Blender shows picture `frame − frame_start + 1 + frame_offset` regardless of the clip's rate,
+    so the offset is keyed if the scene's rate differs or a sequence has gaps.
     """
     user = camera.data.background_images[0].image_user
     offsets = pictures - np.arange(1, len(pictures) + 1)

@@ -1,4 +1,4 @@
-"""Meshes: the skin with its shape keys, bound to an armature."""
+"""Meshes: the skin of a person with its shape keys, bound to an armature."""
 
 import bpy
 import numpy as np
@@ -6,39 +6,39 @@ import numpy as np
 from ..hund_backend.body.file import BodyFile
 from ..hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from .armature import TWISTS, Twist
-from .world import ARMATURE_FROM_BODY, Rest
+from .world import ARMATURE_FROM_BODY, RestPose
 
 _SKIN_COLOR = (0.58, 0.36, 0.26, 1.0)  # linear RGB and opacity
-_COEFFICIENT_RANGE = 5.0  # standard deviations that a slider offers
+_COEFFICIENT_LIMIT = 5.0  # standard deviations, ± range of a slider
 
 
 def create(
     name: str,
     body: BodyFile,
-    rest: Rest,
+    rest: RestPose,
     betas: np.ndarray,
     armature: bpy.types.Object,
     *,
-    is_twisted: bool,
+    use_twist: bool,
 ) -> bpy.types.Object:
-    """Make a person's skin.
+    """Make a person's mesh.
 
     Args:
         name: of the object and its data.
-        body: where the mesh comes from.
-        rest: the person at rest.
-        betas: the person's build (16,).
-        armature: what the skin follows.
-        is_twisted: the twist bones carry skin. Forearms and shoulders then turn without pinching,
-            and the surface leaves the backend's by as much.
+        body: body model.
+        rest: rest pose of the person.
+        betas: body shape of the person (16,).
+        armature: deforms the mesh.
+        use_twist: the twist bones deform the mesh, too. Forearms and shoulders then twist without
+            pinching, and the surface differs from the backend's there.
     """
     data = _surface(name, body, rest.template)
-    data.materials.append(_skin(f"{name} Skin"))
+    data.materials.append(_skin_material(f"{name} Skin"))
     mesh = bpy.data.objects.new(name, data)
     mesh.parent = armature
     _add_shape_keys(mesh, body, rest.template, betas)
-    _add_weights(mesh, _bone_weights(body.skinning_weights, rest, is_twisted))
-    for twist in TWISTS if is_twisted else ():
+    _add_weights(mesh, _bone_weights(body.skinning_weights, rest, use_twist))
+    for twist in TWISTS if use_twist else ():
         armature.data.bones[twist.name].use_deform = True
     modifier = mesh.modifiers.new("Armature", "ARMATURE")
     modifier.object = armature
@@ -46,7 +46,7 @@ def create(
 
 
 def face_key_names(body: BodyFile) -> tuple[str, ...]:
-    """Names of the shape keys of the expression's coefficients, then of its ARKit-named units."""
+    """Return the names of the face's shape keys: expression coefficients, then ARKit units."""
     return (*_numbered("Expression", len(body.expression_basis)), *body.arkit_names)
 
 
@@ -66,14 +66,14 @@ def _surface(name: str, body: BodyFile, vertices: np.ndarray) -> bpy.types.Mesh:
     return data
 
 
-def _skin(name: str) -> bpy.types.Material:
+def _skin_material(name: str) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     if material.node_tree is None:  # before Blender 5.0 a new material has no nodes
         material.use_nodes = True
     shader = next(n for n in material.node_tree.nodes if n.type == "BSDF_PRINCIPLED")
     shader.inputs["Base Color"].default_value = _SKIN_COLOR
     shader.inputs["Roughness"].default_value = 0.55
-    material.diffuse_color = _SKIN_COLOR  # what the solid view shows
+    material.diffuse_color = _SKIN_COLOR  # in the solid view
     material.roughness = 0.55
     return material
 
@@ -84,12 +84,12 @@ def _add_shape_keys(
     mesh.shape_key_add(name="Basis")
     mesh.data.shape_keys.name = mesh.name
     basis = template.astype(np.float32)
-    span = _COEFFICIENT_RANGE
+    limit = _COEFFICIENT_LIMIT
     for name, offsets, value in zip(
         _numbered("Shape", len(betas)), body.shape_basis, betas.tolist(), strict=True
     ):
         key = _add_key(mesh, name, basis + offsets @ ARMATURE_FROM_BODY.T)
-        key.slider_min, key.slider_max = min(-span, value), max(span, value)
+        key.slider_min, key.slider_max = min(-limit, value), max(limit, value)
         key.value = value
     for name, offsets in zip(
         face_key_names(body), (*body.expression_basis, *body.arkit_basis), strict=True
@@ -97,8 +97,8 @@ def _add_shape_keys(
         moved = basis.copy()
         moved[body.face_vertices] += offsets @ ARMATURE_FROM_BODY.T
         key = _add_key(mesh, name, moved)
-        if name not in body.arkit_names:  # those go from 0 to 1, as keys do anyway
-            key.slider_min, key.slider_max = -span, span
+        if name not in body.arkit_names:  # those have a shape key's default range, 0 to 1
+            key.slider_min, key.slider_max = -limit, limit
 
 
 def _add_key(mesh: bpy.types.Object, name: str, vertices: np.ndarray) -> bpy.types.ShapeKey:
@@ -108,33 +108,36 @@ def _add_key(mesh: bpy.types.Object, name: str, vertices: np.ndarray) -> bpy.typ
 
 
 def _bone_weights(
-    skinning_weights: np.ndarray, rest: Rest, is_twisted: bool
+    skinning_weights: np.ndarray, rest: RestPose, use_twist: bool
 ) -> dict[str, np.ndarray]:
-    """How much each bone moves each vertex, (vertices,)."""
+    """Return the skinning weights (vertices,) of each bone."""
     weights = {name: skinning_weights[:, joint] for joint, name in enumerate(JOINT_NAMES)}
-    for twist in TWISTS if is_twisted else ():
-        shared = weights[twist.limb] * _twist_share(twist, rest)
+    for twist in TWISTS if use_twist else ():
+        shared = weights[twist.limb] * _twist_fraction(twist, rest)
         weights[twist.limb] = weights[twist.limb] - shared
         weights[twist.name] = shared
     return weights
 
 
-def _twist_share(twist: Twist, rest: Rest) -> np.ndarray:
-    """Part of the limb's skin that follows its twist bone, 0…1, growing along the limb."""
+def _twist_fraction(twist: Twist, rest: RestPose) -> np.ndarray:
+    """Return the fraction of the limb's weight that its twist bone gets, (vertices,), 0…1.
+
+    It is 1 at the end of the limb where the twist bone is, and falls linearly to 0 at the other.
+    """
     start, end = (rest.joints[JOINT_INDEX[name]] for name in (twist.limb, twist.end))
-    along = (rest.vertices - start) @ (end - start) / ((end - start) @ (end - start))
-    share = np.clip(along, 0, 1)
-    return 1 - share if twist.is_inverted else share
+    position = (rest.vertices - start) @ (end - start) / ((end - start) @ (end - start))
+    fraction = np.clip(position, 0, 1)
+    return 1 - fraction if twist.is_inverted else fraction
 
 
 def _add_weights(mesh: bpy.types.Object, weights: dict[str, np.ndarray]) -> None:
     for name, values in weights.items():
         group = mesh.vertex_groups.new(name=name)
-        whole = np.flatnonzero(values == 1)
-        if len(whole):
-            group.add(whole.tolist(), 1.0, "REPLACE")
-        partly = np.flatnonzero((values > 0) & (values < 1))
-        for vertex, weight in zip(partly.tolist(), values[partly].tolist(), strict=True):
+        full = np.flatnonzero(values == 1)
+        if len(full):
+            group.add(full.tolist(), 1.0, "REPLACE")
+        partial = np.flatnonzero((values > 0) & (values < 1))
+        for vertex, weight in zip(partial.tolist(), values[partial].tolist(), strict=True):
             group.add((vertex,), weight, "REPLACE")
 
 

@@ -1,32 +1,32 @@
-"""Quaternions, w first, in arrays."""
+"""Arrays of quaternions, w first."""
 
 import numpy as np
 from mathutils import Matrix
 
 
 def from_matrices(matrices: np.ndarray) -> np.ndarray:
-    """Rotation matrices (frames, 3, 3) as quaternions (frames, 4)."""
+    """Convert rotation matrices (frames, 3, 3) to quaternions (frames, 4)."""
     return np.array([Matrix(matrix).to_quaternion() for matrix in matrices.tolist()])
 
 
 def multiply(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Products `first @ second` of the rotations that quaternions (…, 4) stand for."""
+    """Multiply quaternions (…, 4); the product is the rotation `first @ second`."""
     w, v = first[..., :1], first[..., 1:]
     other_w, other_v = second[..., :1], second[..., 1:]
     real = w * other_w - (v * other_v).sum(-1, keepdims=True)
     return np.concatenate((real, w * other_v + other_w * v + np.cross(v, other_v)), axis=-1)
 
 
-def in_frame(quaternions: np.ndarray, a_from_b: np.ndarray) -> np.ndarray:
-    """Rotations (…, 4) given in frame b as seen in frame a: A R Aᵀ, which turns only the axis."""
+def change_basis(quaternions: np.ndarray, a_from_b: np.ndarray) -> np.ndarray:
+    """Express rotations (…, 4) of frame b in frame a: A R Aᵀ, which rotates only the axis."""
     axes = (a_from_b @ quaternions[..., 1:, None])[..., 0]
     return np.concatenate((quaternions[..., :1], axes), axis=-1)
 
 
-def continuous(quaternions: np.ndarray) -> np.ndarray:
-    """The same rotations (frames, …, 4) with signs chosen so that neighbors in time are close.
+def make_continuous(quaternions: np.ndarray) -> np.ndarray:
+    """Choose the signs of quaternions (frames, …, 4) so that neighbors in time are close.
 
-    q and −q are one rotation, but a curve that runs from one to the other passes through none.
+    q and −q are one rotation, but a curve between the two passes through none.
     """
     dots = (quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True)
     first = np.where(quaternions[:1, ..., :1] < 0, -1, 1)

@@ -1,4 +1,4 @@
-"""Blender's world: how the body's and the camera's frames stand in it (docs/conventions.md)."""
+"""Coordinates in Blender: armature space, camera axes and root motion (docs/conventions.md)."""
 
 from typing import NamedTuple
 
@@ -14,46 +14,46 @@ ARMATURE_FROM_BODY = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 CAMERA_FROM_BLENDER = np.diag([1.0, -1, -1, 1])
 
 
-class Rest(NamedTuple):
-    """A person at rest in armature space, standing with the soles on z = 0; metres."""
+class RestPose(NamedTuple):
+    """Rest pose of a person in armature space with the soles on z = 0, metres."""
 
     joints: np.ndarray  # (joints, 3)
-    template: np.ndarray  # (vertices, 3): the mean build, as high above the ground as the joints
-    vertices: np.ndarray  # (vertices, 3): this build
+    template: np.ndarray  # (vertices, 3): body with zero betas, raised by as much as the joints
+    vertices: np.ndarray  # (vertices, 3): body with the person's betas
 
 
 class RootMotion(NamedTuple):
-    """Where the body goes in the world."""
+    """Motion of the root in the world."""
 
     rotations: np.ndarray  # (frames, 4): body frame → world
     positions: np.ndarray  # (frames, 3): of the pelvis, metres
 
 
-def rest(body: BodyFile, betas: np.ndarray) -> Rest:
-    """The rest pose of the build that the betas (16,) describe."""
+def rest_pose(body: BodyFile, betas: np.ndarray) -> RestPose:
+    """Return the rest pose of a body with the given betas (16,)."""
     vertices = body.template + np.tensordot(betas, body.shape_basis, 1)
     joints = body.joints + np.tensordot(betas, body.joint_basis, 1)
-    lift = [0, 0, -vertices[:, 1].min()]
+    ground_offset = [0, 0, -vertices[:, 1].min()]
 
-    def standing(points: np.ndarray) -> np.ndarray:
-        return points @ ARMATURE_FROM_BODY.T + lift
+    def in_armature(points: np.ndarray) -> np.ndarray:
+        return points @ ARMATURE_FROM_BODY.T + ground_offset
 
-    return Rest(standing(joints), standing(body.template), standing(vertices))
+    return RestPose(in_armature(joints), in_armature(body.template), in_armature(vertices))
 
 
 def root_motion(
     rotations: np.ndarray, translations: np.ndarray, world_from_camera: np.ndarray
 ) -> RootMotion:
-    """A person's root, which the file gives in the camera frame, in the world.
+    """Transform a person's root from the camera frame to the world.
 
     Args:
         rotations: (frames, 4), body frame → camera frame.
-        translations: (frames, 3), in the camera frame.
+        translations: (frames, 3), in the camera frame, metres.
         world_from_camera: (frames, 4, 4).
     """
-    turns, shifts = world_from_camera[:, :3, :3], world_from_camera[:, :3, 3]
+    camera_rotations, camera_positions = world_from_camera[:, :3, :3], world_from_camera[:, :3, 3]
     in_camera = translations.astype(np.float64)
     return RootMotion(
-        rotations=quaternions.multiply(quaternions.from_matrices(turns), rotations),
-        positions=(turns @ in_camera[..., None])[..., 0] + shifts,
+        rotations=quaternions.multiply(quaternions.from_matrices(camera_rotations), rotations),
+        positions=(camera_rotations @ in_camera[..., None])[..., 0] + camera_positions,
     )

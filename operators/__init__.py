@@ -1,4 +1,4 @@
-"""What a user can do."""
+"""Operators, drop handlers, the menu entry and the command."""
 
 import bpy
 
@@ -18,7 +18,7 @@ _commands = []
 
 
 def register() -> None:
-    """Make the operators, the menu entry and the command known to Blender."""
+    """Register the operators, the menu entry and the command."""
     for item in _CLASSES:
         bpy.utils.register_class(item)
     bpy.types.TOPBAR_MT_file_import.append(load.draw_menu)
@@ -26,7 +26,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take them back, in the opposite order."""
+    """Unregister them in reverse order."""
     reconstruct.stop()
     bpy.utils.unregister_cli_command(_commands.pop())
     bpy.types.TOPBAR_MT_file_import.remove(load.draw_menu)

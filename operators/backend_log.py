@@ -1,4 +1,4 @@
-"""Look at what the backend wrote."""
+"""Operator: open the backend's log."""
 
 import bpy
 
@@ -6,7 +6,7 @@ from .. import preferences
 
 
 class HUND_OT_backend_log(bpy.types.Operator):
-    """Open what the backend wrote during the last reconstruction"""
+    """Open the backend's log of the last reconstruction"""
 
     bl_idname = "hund.backend_log"
     bl_label = "Open Log"
@@ -14,7 +14,7 @@ class HUND_OT_backend_log(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         if not preferences.settings(context).log.is_file():
-            cls.poll_message_set("Nothing was reconstructed yet")
+            cls.poll_message_set("There is no log yet: run a reconstruction first")
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""Stop the running reconstruction."""
+"""Operator: stop the running reconstruction."""
 
 import bpy
 
@@ -6,7 +6,7 @@ from . import reconstruct
 
 
 class HUND_OT_cancel(bpy.types.Operator):
-    """Stop the running reconstruction. Escape does the same"""
+    """Stop the running reconstruction; Escape does the same"""
 
     bl_idname = "hund.cancel"
     bl_label = "Cancel"
@@ -15,9 +15,9 @@ class HUND_OT_cancel(bpy.types.Operator):
     def poll(cls, context):
         status = reconstruct.status()
         if status is None:
-            cls.poll_message_set("Nothing is running")
+            cls.poll_message_set("No reconstruction is running")
         elif status.stopping:
-            cls.poll_message_set("It is being stopped")
+            cls.poll_message_set("The reconstruction is stopping")
         return status is not None and not status.stopping
 
     def execute(self, context):

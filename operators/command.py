@@ -1,4 +1,4 @@
-"""`blender --background --command hund …`: the job for a folder of clips, without a window."""
+"""Command `blender --background --command hund …`: reconstructs clips without a window."""
 
 import bpy
 
@@ -6,12 +6,12 @@ from .. import preferences
 
 
 def run(arguments: list[str]) -> int:
-    """Do what the command line says and return the exit code."""
-    from ..bridge import headless  # here: Blender starts faster without
+    """Run the command and return its exit code."""
+    from ..bridge import headless  # here: Blender starts faster
 
-    chosen = preferences.of(bpy.context)
+    addon_preferences = preferences.get(bpy.context)
     return headless.main(
         arguments,
         preferences.settings(bpy.context),
-        device=chosen.device if chosen else "auto",
+        device=addon_preferences.device if addon_preferences else None,
     )

@@ -1,4 +1,4 @@
-"""End the running reconstruction early and keep what it has seen."""
+"""Operator: stop reading frames and finish with those processed."""
 
 import bpy
 
@@ -6,7 +6,7 @@ from . import reconstruct
 
 
 class HUND_OT_finish(bpy.types.Operator):
-    """Stop looking and make the characters of the frames seen so far"""
+    """Stop reading frames and make the characters from those processed so far"""
 
     bl_idname = "hund.finish"
     bl_label = "Stop and Keep"
@@ -15,13 +15,13 @@ class HUND_OT_finish(bpy.types.Operator):
     def poll(cls, context):
         status = reconstruct.status()
         if status is None:
-            reason = "Nothing is running"
+            reason = "No reconstruction is running"
         elif status.stopping:
-            reason = "It is being stopped"
+            reason = "The reconstruction is stopping"
         elif status.finishing:
-            reason = "The frames seen so far are being used already"
-        elif status.stage != "look" or not status.done:
-            reason = "This is possible while it looks at the clip"
+            reason = "The reconstruction is already finishing"
+        elif not status.is_detecting:
+            reason = "This works only while frames are being read"
         else:
             return True
         cls.poll_message_set(reason)

@@ -1,4 +1,4 @@
-"""Bring a finished reconstruction into the scene."""
+"""Operator: load a finished reconstruction into the scene."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from ..bridge import job
 
 
 def write(context, path: Path, clip: Path | None = None) -> str:
-    """Write a Reconstruction file into the scene and note it there.
+    """Write a Reconstruction file into the scene and add it to the scene's results.
 
     Returns:
-        What was written, and whether frames are missing, for the user.
+        Message for the user: what was written, and whether the clip was truncated.
 
     Raises:
-        FailedError: the file cannot be used.
+        JobError: the file cannot be used.
     """
-    from ..bridge import scene, stages  # here: Blender starts faster without
+    from ..bridge import scene, stage_preview  # here: Blender starts faster
 
     settings = context.scene.hund
     reconstruction = job.load(path)
@@ -29,22 +29,20 @@ def write(context, path: Path, clip: Path | None = None) -> str:
         replace=settings.replace,
         match_scene=settings.match_scene,
     )
-    note = settings.results.get(written.name) or settings.results.add()
-    note.name, note.filepath, note.clip = written.name, str(path), str(clip or "")
-    note.people, note.frames = len(written.people), written.frames
-    note.confidence = written.confidence
-    note.stages, note.fingerprint = (
-        stages.number(reconstruction),
-        stages.fingerprint(reconstruction),
-    )
-    note.fps, note.start = written.timing.fps, written.timing.start
-    note.show_descent, note.stage = False, 0
-    told = rpt_("%s: %d people, %d frames") % (note.name, note.people, note.frames)
-    return " ".join(filter(None, (f"{told}.", reconstruction.provenance.get("truncated"))))
+    result = settings.results.get(written.name) or settings.results.add()
+    result.name, result.filepath, result.clip = written.name, str(path), str(clip or "")
+    result.people, result.frames = len(written.people), written.frames
+    result.confidence = written.confidence
+    result.stages = stage_preview.num_stages(reconstruction)
+    result.fingerprint = stage_preview.fingerprint(reconstruction)
+    result.fps, result.start = written.timing.fps, written.timing.start
+    result.show_descent, result.stage = False, 0
+    summary = rpt_("%s: %d people, %d frames") % (result.name, result.people, result.frames)
+    return " ".join(filter(None, (f"{summary}.", reconstruction.provenance.get("truncated"))))
 
 
 class HUND_OT_load(bpy.types.Operator, ImportHelper):
-    """Bring a finished reconstruction (.npz) into the scene"""
+    """Load a finished reconstruction (.npz) into the scene"""
 
     bl_idname = "hund.load"
     bl_label = "Load Reconstruction"
@@ -54,14 +52,14 @@ class HUND_OT_load(bpy.types.Operator, ImportHelper):
     filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})
     clip: bpy.props.StringProperty(
         name="Clip",
-        description="Name the clip that it was made of, to see it behind the camera",
+        description="Choose the clip that it was made from, to show it behind the camera",
         subtype="FILE_PATH",
         options={"SKIP_SAVE"},
     )
     filter_glob: bpy.props.StringProperty(default="*.npz", options={"HIDDEN"})
 
     def invoke(self, context, event):
-        if self.filepath:  # a drop, or "Load Again" of the panel
+        if self.filepath:  # dropped, or loaded again from the panel
             return self.execute(context)
         return super().invoke(context, event)
 
@@ -69,7 +67,7 @@ class HUND_OT_load(bpy.types.Operator, ImportHelper):
         try:
             clip = Path(self.clip) if self.clip else None
             self.report({"INFO"}, write(context, Path(self.filepath), clip))
-        except job.FailedError as error:
+        except job.JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -89,5 +87,5 @@ class HUND_FH_reconstruction(bpy.types.FileHandler):
 
 
 def draw_menu(self, context) -> None:
-    """The entry of File, Import."""
+    """Draw the entry of File, Import."""
     self.layout.operator(HUND_OT_load.bl_idname, text="HUND Reconstruction (.npz)")

@@ -1,4 +1,4 @@
-"""Reconstruct clips: in the background of the window, or waiting where there is none."""
+"""Operators: reconstruct clips, in the background or, without a window, waiting for the result."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from .. import preferences
 from ..bridge import backend, job
 from . import load
 
-TICK = 0.1  # seconds between two looks at the job
+POLL_SECONDS = 0.1  # between two polls of the job
 VIDEOS = ".mp4;.mov;.avi;.mkv;.webm;.m4v;.mpg;.mpeg;.ogv"
 PICTURES = ".png;.jpg;.jpeg;.tif;.tiff;.webp;.bmp"
 
@@ -19,7 +19,7 @@ _unclaimed: list[job.Outcome] = []  # finished after another file was opened
 
 
 def status() -> job.Status | None:
-    """How far the running job is; None where none runs."""
+    """Return the progress of the running job, or None."""
     return _job.status if _job and _job.running else None
 
 
@@ -30,30 +30,34 @@ def cancel() -> None:
 
 
 def finish() -> None:
-    """Let the running job make do with the frames that it has seen."""
+    """Let the running job stop reading frames and finish with those processed."""
     if _job:
         _job.finish()
 
 
 def stop() -> None:
-    """End the running job at once, as the extension is going."""
+    """Kill the running job when the extension is disabled."""
     global _job
     if _job:
         _job.close()
         _job = None
-    if bpy.app.timers.is_registered(_wait_for_the_job):
-        bpy.app.timers.unregister(_wait_for_the_job)
+    if bpy.app.timers.is_registered(_poll_job):
+        bpy.app.timers.unregister(_poll_job)
 
 
 def unclaimed() -> list[job.Outcome]:
-    """What finished after another file was opened: nobody has seen it yet."""
+    """Return the outcomes that were not written because another file was opened."""
     return [outcome for outcome in _unclaimed if outcome.path]
 
 
-def tasks(context, clips: list[Path]) -> list[job.Task]:
-    """What the panel's settings ask for."""
-    settings, chosen = context.scene.hund, preferences.of(context)
-    options = {"device": chosen.device, "quality": settings.quality, "overwrite": True}
+def make_tasks(context, clips: list[Path]) -> list[job.Task]:
+    """Make the tasks for clips with the panel's settings."""
+    settings, addon_preferences = context.scene.hund, preferences.get(context)
+    options = {
+        "device": addon_preferences.device,
+        "quality": settings.quality,
+        "overwrite": True,
+    }
     if settings.people:
         options["people"] = settings.people
     if settings.adapt:
@@ -64,36 +68,36 @@ def tasks(context, clips: list[Path]) -> list[job.Task]:
     return [job.Task(clip=clip, output=output, options=options) for clip in clips]
 
 
-class Reconstructing:
-    """What the button and a drop have in common: one job, written into the scene when it ends."""
+class ReconstructMixin:
+    """Mixin of the operators that run a job and write its outcomes into the scene."""
 
     def clips(self, context) -> list[Path]:
         raise NotImplementedError
 
     def execute(self, context):
-        """Reconstruct and wait."""
+        """Run the job and wait until it is done."""
         outcomes = []
         try:
             settings = preferences.settings(context)
-            job.run(tasks(context, self.clips(context)), settings, outcomes.append)
-        except job.FailedError as error:
+            job.run(make_tasks(context, self.clips(context)), settings, outcomes.append)
+        except job.JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return self._finish(context, outcomes)
 
     def invoke(self, context, event):
-        """Reconstruct while the user goes on working."""
+        """Run the job in the background; without a window, wait."""
         global _job
         if bpy.app.background:
             return self.execute(context)
         try:
-            _job = job.Job(tasks(context, self.clips(context)), preferences.settings(context))
-        except job.FailedError as error:
+            _job = job.Job(make_tasks(context, self.clips(context)), preferences.settings(context))
+        except job.JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         _unclaimed.clear()
         self._outcomes, self._scene = [], context.scene.name
-        self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
+        self._timer = context.window_manager.event_timer_add(POLL_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -112,9 +116,9 @@ class Reconstructing:
             return self._finish(context, self._outcomes)
 
     def cancel(self, context):
-        """Another file was opened: the job goes on, its result waits in the panel."""
+        """Continue after another file was opened; the panel offers the outcomes then."""
         _unclaimed.extend(self._outcomes)
-        bpy.app.timers.register(_wait_for_the_job, persistent=True)
+        bpy.app.timers.register(_poll_job, persistent=True)
 
     def _finish(self, context, outcomes):
         written = 0
@@ -124,13 +128,13 @@ class Reconstructing:
                     raise outcome.error
                 self.report({"INFO"}, load.write(context, outcome.path, outcome.task.clip))
                 written += 1
-            except job.FailedError as error:
-                kind = "INFO" if error.exit_code == job.CANCELLED else "ERROR"
+            except job.JobError as error:
+                kind = "INFO" if error.exit_code == job.ExitCode.CANCELLED else "ERROR"
                 self.report({kind}, f"{outcome.task.clip.name}: {rpt_(str(error))}")
         return {"FINISHED"} if written else {"CANCELLED"}
 
 
-class HUND_OT_reconstruct(Reconstructing, bpy.types.Operator):
+class HUND_OT_reconstruct(ReconstructMixin, bpy.types.Operator):
     """Turn the people in the clip into animated characters"""
 
     bl_idname = "hund.reconstruct"
@@ -139,7 +143,7 @@ class HUND_OT_reconstruct(Reconstructing, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        reason = obstacle(context)
+        reason = unavailable_reason(context)
         if reason:
             cls.poll_message_set(reason)
         return not reason
@@ -148,7 +152,7 @@ class HUND_OT_reconstruct(Reconstructing, bpy.types.Operator):
         return [Path(bpy.path.abspath(context.scene.hund.clip))]
 
 
-class HUND_OT_reconstruct_files(Reconstructing, bpy.types.Operator):
+class HUND_OT_reconstruct_files(ReconstructMixin, bpy.types.Operator):
     """Turn the people in the dropped clips into animated characters"""
 
     bl_idname = "hund.reconstruct_files"
@@ -162,7 +166,7 @@ class HUND_OT_reconstruct_files(Reconstructing, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        reason = backend_obstacle(context)
+        reason = backend_unavailable_reason(context)
         if reason:
             cls.poll_message_set(reason)
         return not reason
@@ -189,26 +193,26 @@ class HUND_FH_clip(bpy.types.FileHandler):
         return poll_file_object_drop(context)
 
 
-def obstacle(context) -> str | None:
-    """Why the panel's clip cannot be reconstructed now."""
+def unavailable_reason(context) -> str | None:
+    """Return why the panel's clip cannot be reconstructed now, or None."""
     clip = context.scene.hund.clip
     if not clip.strip():
         return "Choose a clip first"
     path = Path(bpy.path.abspath(clip))
-    if not path.exists() and not any(sign in path.name for sign in "#*?%"):
+    if not path.exists() and not any(wildcard in path.name for wildcard in "#*?%"):
         return "The clip does not exist"
-    return backend_obstacle(context)
+    return backend_unavailable_reason(context)
 
 
-def backend_obstacle(context) -> str | None:
-    """Why nothing can be reconstructed now."""
+def backend_unavailable_reason(context) -> str | None:
+    """Return why no clip can be reconstructed now, or None."""
     if status():
         return "A reconstruction is running"
-    return backend.obstacle(preferences.settings(context))
+    return backend.unavailable_reason(preferences.settings(context))
 
 
 def _redraw(context):
-    """Draw the sidebar anew, and not the whole scene behind it."""
+    """Redraw the sidebars, but not the scene."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
             for region in area.regions:
@@ -216,9 +220,9 @@ def _redraw(context):
                     region.tag_redraw()
 
 
-def _wait_for_the_job():
+def _poll_job():
     if _job is None:
         return None
     _unclaimed.extend(_job.poll())
     _redraw(bpy.context)
-    return TICK if _job.running else None
+    return POLL_SECONDS if _job.running else None

@@ -1,4 +1,4 @@
-"""What a user sees: 3D View, Sidebar, HUND."""
+"""Panels: 3D View, Sidebar, HUND."""
 
 import bpy
 

@@ -1,27 +1,18 @@
-"""Solve: the button, and how far the job is."""
+"""Panel "Solve": options, the button and the progress of the job."""
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from .. import preferences
 from ..operators import reconstruct
-from .place import Place
-
-# What the backend's stages are called here.
-STAGES = {
-    "start": "Starting",
-    "load": "Loading the networks",
-    "look": "Looking",
-    "adapt": "Learning",
-    "descend": "Posing",
-}
+from .sidebar import SidebarPanel
 
 
-def words(status) -> str:
-    """What stands on the bar."""
+def progress_text(status) -> str:
+    """Return the text on the progress bar."""
     if status.stopping:
         return iface_("Stopping")
-    parts = [iface_(STAGES.get(status.stage, status.stage.capitalize()))]
+    parts = [iface_(status.stage_label)]
     if status.person:
         parts.append(iface_("person %s") % status.person)
     elif status.total:
@@ -32,8 +23,8 @@ def words(status) -> str:
     return ", ".join(parts)
 
 
-class HUND_PT_solve(Place, bpy.types.Panel):
-    """The way from clip to characters"""
+class HUND_PT_solve(SidebarPanel, bpy.types.Panel):
+    """Options, the button and the progress of the job"""
 
     bl_label = "Solve"
     bl_order = 1
@@ -46,7 +37,7 @@ class HUND_PT_solve(Place, bpy.types.Panel):
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
-        column.prop(preferences.of(context), "device")
+        column.prop(preferences.get(context), "device")
         column.prop(context.scene.hund, "quality")
         settings = context.scene.hund
         options = layout.column(align=True)
@@ -59,9 +50,9 @@ class HUND_PT_solve(Place, bpy.types.Panel):
         row = layout.row()
         row.scale_y = 1.8
         row.operator("hund.reconstruct", icon="ARMATURE_DATA")
-        obstacle = reconstruct.backend_obstacle(context)
-        if obstacle:
-            layout.label(text=obstacle, icon="ERROR")
+        reason = reconstruct.backend_unavailable_reason(context)
+        if reason:
+            layout.label(text=reason, icon="ERROR")
 
     def _draw_running(self, status):
         layout = self.layout
@@ -69,7 +60,7 @@ class HUND_PT_solve(Place, bpy.types.Panel):
         if status.clips > 1:
             name = iface_("%s (%d of %d)") % (name, status.position, status.clips)
         layout.label(text=name, icon="FILE_MOVIE", translate=False)
-        layout.progress(factor=status.share, text=words(status), translate=False)
+        layout.progress(factor=status.fraction, text=progress_text(status), translate=False)
         column = layout.column(align=True)
         column.scale_y = 1.4
         column.operator("hund.finish", icon="CHECKMARK")

@@ -1,12 +1,12 @@
-"""Source: what is to be reconstructed."""
+"""Panel "Source": the clip, its range and the number of people."""
 
 import bpy
 
-from .place import Place
+from .sidebar import SidebarPanel
 
 
-class HUND_PT_source(Place, bpy.types.Panel):
-    """The clip and what of it"""
+class HUND_PT_source(SidebarPanel, bpy.types.Panel):
+    """The clip, its range and the number of people"""
 
     bl_label = "Source"
     bl_order = 0

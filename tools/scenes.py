@@ -1,4 +1,7 @@
-"""`blender --background --command hund …` for the bpy module: `python -m tools.scenes CLIP… --output DIR`."""
+"""Run the batch command in Blender as a module: `python -m tools.scenes CLIP… --output DIR`.
+
+It is the same as `blender --background --command hund CLIP… --output DIR`.
+"""
 
 import importlib
 import importlib.util
@@ -11,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the arguments ask for, with this checkout as the extension; the exit code."""
+    """Run the command with this checkout as the extension and return the exit code."""
     spec = importlib.util.spec_from_file_location(
         "hund", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
     )
@@ -27,5 +30,5 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     sys.stdout.flush()
-    # Not sys.exit: after its glTF exporter, Blender 4.2 as a module crashes when it is taken down.
+    # Not sys.exit: after its glTF exporter, Blender 4.2 as a module crashes when it exits.
     os._exit(exit_code)

@@ -1,4 +1,4 @@
-"""Loads the checkout as the extension bl_ext.user_default.hund in a throw-away profile."""
+"""Load the checkout as the extension bl_ext.user_default.hund in a temporary profile."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ MODULE = "bl_ext.user_default.hund"
 
 
 def _link_checkout():
-    """Makes the checkout importable under the name that it has when it is installed."""
+    """Make the checkout importable under the name of the installed extension."""
     repos = bpy.context.preferences.extensions.repos
     folder = Path(next(repo for repo in repos if repo.module == "user_default").directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 def pytest_unconfigure(config):
-    """Leave at once: after its glTF exporter, Blender 4.2 crashes when it is taken down."""
+    """Exit at once: after its glTF exporter, Blender 4.2 crashes at exit."""
     if bpy.app.version < (4, 5) and hasattr(config, "exit_status"):
         _PROFILE.cleanup()
         sys.stdout.flush()

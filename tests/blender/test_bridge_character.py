@@ -1,19 +1,19 @@
-"""Characters: bones, skin, shape keys and twist, as an animator finds them."""
+"""Characters: bones, mesh, shape keys and twist."""
 
 import bpy
 import numpy as np
 import pytest
 from bl_ext.user_default.hund.bridge import scene
 from bl_ext.user_default.hund.bridge.armature import TWISTS
-from moving_people import (
+from synthetic_people import (
     BODY,
     JOINT_NAMES,
     PARENTS,
     build_reconstruction,
-    quaternions_of,
-    show,
-    skin_of,
-    vertices_of,
+    expected_vertices,
+    go_to_frame,
+    mesh_vertices,
+    rotvecs_to_quaternions,
 )
 
 
@@ -22,40 +22,42 @@ def person():
     return scene.write(bpy.context, build_reconstruction(frames=2)).people[0]
 
 
-def turned(joint, rotvec):
-    """A person of a random build who stands at rest but for one joint."""
+def with_rotated_joint(joint, rotvec):
+    """A Reconstruction with random betas and the rest pose, but for one joint's rotation."""
     rotvecs = np.zeros((1, 2, len(JOINT_NAMES), 3))
     rotvecs[:, :, JOINT_NAMES.index(joint)] = rotvec
-    still = {
+    face = {
         "expression": np.zeros((1, 2, 20), np.float32),
         "arkit": np.zeros((1, 2, 52), np.float32),
     }
-    rotations = quaternions_of(rotvecs).astype(np.float32)
-    return build_reconstruction(frames=2, rotations=rotations, **still)
+    rotations = rotvecs_to_quaternions(rotvecs).astype(np.float32)
+    return build_reconstruction(frames=2, rotations=rotations, **face)
 
 
-def test_there_is_a_bone_for_every_joint_and_it_has_the_joints_parent(person):
+def test_every_joint_has_a_bone_with_the_same_parent(person):
     bones = person.data.bones
     assert {bone.name for bone in bones} == {*JOINT_NAMES, *(twist.name for twist in TWISTS)}
     for joint, parent in enumerate(PARENTS):
-        above = bones[JOINT_NAMES[joint]].parent
-        assert (above.name if above else None) == (JOINT_NAMES[parent] if parent >= 0 else None)
+        bone_parent = bones[JOINT_NAMES[joint]].parent
+        assert (bone_parent.name if bone_parent else None) == (
+            JOINT_NAMES[parent] if parent >= 0 else None
+        )
 
 
-def test_at_rest_bones_stand_in_this_persons_joints_and_soles_on_the_ground(person):
+def test_rest_bones_are_at_rest_joints_and_soles_on_ground(person):
     betas = build_reconstruction(frames=2).betas[0]
     joints = BODY.joints + np.tensordot(betas, BODY.joint_basis, 1)
     heads = np.array([person.data.bones[name].head_local for name in JOINT_NAMES])
-    apart = heads - heads[0]
-    body = np.stack((apart[:, 0], apart[:, 2], -apart[:, 1]), 1)  # x left, y up, z front
+    offsets = heads - heads[0]
+    body = np.stack((offsets[:, 0], offsets[:, 2], -offsets[:, 1]), 1)  # x left, y up, z front
     assert np.allclose(body, joints, atol=1e-6)
     person.data.pose_position = "REST"
-    assert abs(skin_of(person)[:, 2].min()) < 1e-5
+    assert abs(mesh_vertices(person)[:, 2].min()) < 1e-5
 
 
-def test_left_and_right_bones_mirror_each_other():
-    straight = build_reconstruction(frames=2, betas=np.zeros((1, 16), np.float32))
-    bones = scene.write(bpy.context, straight).people[0].data.bones
+def test_left_and_right_bones_are_mirrored():
+    symmetric = build_reconstruction(frames=2, betas=np.zeros((1, 16), np.float32))
+    bones = scene.write(bpy.context, symmetric).people[0].data.bones
     mirror = np.diag([-1.0, 1, 1])
     for bone in bones:
         if bone.name.endswith("L"):
@@ -64,12 +66,12 @@ def test_left_and_right_bones_mirror_each_other():
                 np.array(bone.matrix_local)[:3, :3],
                 np.array(other.matrix_local)[:3, :3],
             )
-            # A reflection turns the hand of an axis system around: x keeps its sense of bending.
+            # A reflection changes the handedness of axes; x keeps its sense of bending.
             assert np.allclose(mirror @ others @ np.diag([-1, 1, 1]), axes, atol=2e-3), bone.name
             assert np.isclose(bone.length, other.length, atol=1e-4), bone.name
 
 
-def test_bones_lie_along_the_limbs(person):
+def test_limb_bones_end_at_next_joint(person):
     bones = person.data.bones
     assert all(bone.length > 0.01 for bone in bones)
     for limb, end in (
@@ -79,8 +81,8 @@ def test_bones_lie_along_the_limbs(person):
         ("Lowerarm", "Hand"),
     ):
         for side in "LR":
-            apart = bones[limb + side].tail_local - bones[end + side].head_local
-            assert apart.length < 1e-6
+            gap = bones[limb + side].tail_local - bones[end + side].head_local
+            assert gap.length < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -93,23 +95,23 @@ def test_bones_lie_along_the_limbs(person):
     ],
 )
 def test_hinges_bend_about_x(joint, rotvec):
-    person = scene.write(bpy.context, turned(joint, rotvec)).people[0]
-    show(bpy.context.scene, 1)
+    person = scene.write(bpy.context, with_rotated_joint(joint, rotvec)).people[0]
+    go_to_frame(bpy.context.scene, 1)
     axis = np.abs(person.pose.bones[joint].rotation_quaternion.axis)
     assert axis[0] > 0.95
 
 
-def test_nobody_scales_bones_and_only_the_pelvis_moves(person):
+def test_scale_is_locked_and_only_pelvis_moves(person):
     for bone in person.pose.bones:
         assert all(bone.lock_scale)
         assert all(bone.lock_location) == (bone.name != "Pelvis")
 
 
-def test_the_skin_is_whole(person):
+def test_mesh_is_valid_and_complete(person):
     mesh = person.children[0].data
     assert len(mesh.vertices) == len(BODY.template)
     assert len(mesh.polygons) == len(BODY.quads)
-    assert not mesh.validate()  # True where it had to mend something
+    assert not mesh.validate()  # True if it had to repair something
     assert all(polygon.use_smooth for polygon in mesh.polygons)
     texture = np.empty(2 * len(mesh.loops), np.float32)
     mesh.uv_layers.active.uv.foreach_get("vector", texture)
@@ -117,7 +119,7 @@ def test_the_skin_is_whole(person):
     assert 0.9 < texture.max() <= 1
 
 
-def test_weights_are_the_bodys(person):
+def test_skinning_weights_match_body(person):
     mesh = person.children[0]
     groups = [group.name for group in mesh.vertex_groups]
     assert groups == list(JOINT_NAMES)
@@ -128,7 +130,7 @@ def test_weights_are_the_bodys(person):
         assert np.allclose(weights, BODY.skinning_weights[vertex.index], atol=1e-6)
 
 
-def test_shape_keys_hold_the_build_and_can_be_played_with(person):
+def test_shape_keys_have_betas_and_slider_ranges(person):
     reconstruction = build_reconstruction(frames=2)
     keys = person.children[0].data.shape_keys.key_blocks
     numbered = [f"Shape {n:02d}" for n in range(1, 17)]
@@ -145,22 +147,24 @@ def test_shape_keys_hold_the_build_and_can_be_played_with(person):
     )
 
 
-def test_twist_bones_leave_the_skin_alone_unless_asked():
-    reconstruction = turned("HandL", (0.9, -0.9, 0))
+def test_twist_bones_deform_mesh_only_with_use_twist():
+    reconstruction = with_rotated_joint("HandL", (0.9, -0.9, 0))
     person = scene.write(bpy.context, reconstruction).people[0]
-    show(bpy.context.scene, 1)
-    assert np.abs(skin_of(person) - vertices_of(reconstruction, 0, 0)).max() < 5e-4
+    go_to_frame(bpy.context.scene, 1)
+    assert np.abs(mesh_vertices(person) - expected_vertices(reconstruction, 0, 0)).max() < 5e-4
     assert not any(person.data.bones[twist.name].use_deform for twist in TWISTS)
-    softer = scene.write(bpy.context, reconstruction, is_twisted=True).people[0]
-    show(bpy.context.scene, 1)
-    apart = np.linalg.norm(skin_of(softer) - vertices_of(reconstruction, 0, 0), axis=1)
+    twisted = scene.write(bpy.context, reconstruction, use_twist=True).people[0]
+    go_to_frame(bpy.context.scene, 1)
+    distances = np.linalg.norm(
+        mesh_vertices(twisted) - expected_vertices(reconstruction, 0, 0), axis=1
+    )
     forearm = BODY.skinning_weights[:, JOINT_NAMES.index("LowerarmL")] > 0
-    assert 0.005 < apart[forearm].max() < 0.1
-    assert apart[~forearm].max() < 5e-4
+    assert 0.005 < distances[forearm].max() < 0.1
+    assert distances[~forearm].max() < 5e-4
 
 
 @pytest.mark.parametrize(
-    ("source", "limb", "twist", "share"),
+    ("source", "limb", "twist", "fraction"),
     [
         ("HandL", "LowerarmL", "LowerarmTwistL", 0.5),
         ("HandR", "LowerarmR", "LowerarmTwistR", 0.5),
@@ -168,13 +172,13 @@ def test_twist_bones_leave_the_skin_alone_unless_asked():
         ("UpperarmR", "UpperarmR", "UpperarmTwistR", -0.5),
     ],
 )
-def test_a_twist_bone_takes_half_of_the_twist(source, limb, twist, share):
-    person = scene.write(bpy.context, turned(source, (0, 0, 0))).people[0]
+def test_twist_bone_copies_half_of_the_twist(source, limb, twist, fraction):
+    person = scene.write(bpy.context, with_rotated_joint(source, (0, 0, 0))).people[0]
     person.animation_data_clear()
     bone = person.pose.bones[source]
     bone.rotation_quaternion = (np.cos(0.5), 0, np.sin(0.5), 0)  # 1 rad about the bone itself
-    shown = person.evaluated_get(bpy.context.evaluated_depsgraph_get()).pose.bones
+    posed = person.evaluated_get(bpy.context.evaluated_depsgraph_get()).pose.bones
     rest = person.data.bones[limb].matrix_local.inverted() @ person.data.bones[twist].matrix_local
-    local = rest.inverted() @ shown[limb].matrix.inverted() @ shown[twist].matrix
-    turn = local.to_quaternion()
-    assert np.isclose(turn.angle * np.sign(turn.axis.y), share, atol=0.02)
+    local = rest.inverted() @ posed[limb].matrix.inverted() @ posed[twist].matrix
+    rotation = local.to_quaternion()
+    assert np.isclose(rotation.angle * np.sign(rotation.axis.y), fraction, atol=0.02)

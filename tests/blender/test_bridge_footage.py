@@ -1,4 +1,4 @@
-"""The clip behind its camera: the picture on screen was taken when the motion on screen was."""
+"""Footage: each frame of the scene shows the clip's picture of the same time."""
 
 import dataclasses
 import logging
@@ -8,13 +8,13 @@ import bpy
 import numpy as np
 import pytest
 from bl_ext.user_default.hund.bridge import scene
-from moving_people import build_reconstruction, show
+from synthetic_people import build_reconstruction, go_to_frame
 
 WALKER = Path(__file__).parents[1] / "data" / "walker.mp4"
 
 
 def write(clip, fps, scene_fps, first=0, frames=12):
-    """Of a clip whose frames from `first` on were reconstructed, into a scene of its own rate."""
+    """Write frames `first` and later of a clip into a scene with its own frame rate."""
     bpy.ops.mesh.primitive_monkey_add()
     bpy.context.scene.render.fps = scene_fps
     numbers = first + np.arange(frames)
@@ -29,8 +29,8 @@ def picture_at(camera, frame):
     # Blender's dependency graph does not order `frame_current` after the animation of
     # `frame_offset`: a frame's first evaluation may still use the previous frame's offset. Its
     # second cannot. The viewport is not affected: it computes the number again when it draws.
-    show(bpy.context.scene, frame)
-    show(bpy.context.scene, frame)
+    go_to_frame(bpy.context.scene, frame)
+    go_to_frame(bpy.context.scene, frame)
     return camera.data.background_images[0].image_user.frame_current
 
 
@@ -45,17 +45,17 @@ def make_pictures(folder, names, size=(8, 8)):
 
 @pytest.mark.parametrize(("fps", "scene_fps"), [(30, 30), (60, 24), (24, 60), (25, 30)])
 @pytest.mark.parametrize("first", [0, 7])
-def test_a_movie_is_in_step_with_the_motion(fps, scene_fps, first):
+def test_movie_is_synchronous_with_motion(fps, scene_fps, first):
     camera = write(WALKER, fps, scene_fps, first)
     background = camera.data.background_images[0]
     assert camera.data.show_background_images
     assert background.image.source == "MOVIE"
     for frame in range(1, 1 + int(11 * scene_fps / fps)):
-        taken = first + int((frame - 1) * fps / scene_fps + 1e-6)
-        assert picture_at(camera, frame) == 1 + taken  # Blender counts from 1
+        index = first + int((frame - 1) * fps / scene_fps + 1e-6)
+        assert picture_at(camera, frame) == 1 + index  # Blender counts from 1
 
 
-def test_footage_at_the_scenes_rate_needs_no_keys():
+def test_footage_at_scene_rate_has_no_keys():
     assert write(WALKER, 30, 30).data.animation_data is None
 
 
@@ -72,7 +72,7 @@ def test_zoom_and_footage_are_keyed_together():
     assert len(lenses) == len(pictures) == 5
 
 
-def test_a_folder_of_pictures_plays_by_their_numbers(tmp_path):
+def test_picture_folder_plays_by_numbers(tmp_path):
     numbers = [8, 9, 10, 12, 13, 14]  # one is missing
     make_pictures(tmp_path, [f"shot_{number}.png" for number in numbers])
     camera = write(tmp_path, 30, 30, frames=6)
@@ -80,20 +80,20 @@ def test_a_folder_of_pictures_plays_by_their_numbers(tmp_path):
     assert [picture_at(camera, frame) for frame in range(1, 7)] == numbers
 
 
-def test_a_range_of_a_sequence_starts_with_its_own_picture(tmp_path):
+def test_range_of_sequence_starts_at_its_first_picture(tmp_path):
     make_pictures(tmp_path, [f"{number:04d}.png" for number in range(101, 121)])
     camera = write(tmp_path / "%04d.png", 30, 30, first=5, frames=6)
     assert [picture_at(camera, frame) for frame in (1, 6)] == [106, 111]
 
 
-def test_a_single_picture_stands_still_even_if_it_is_numbered(tmp_path):
+def test_single_numbered_picture_is_static(tmp_path):
     make_pictures(tmp_path, ["shot_01.png", "shot_02.png"])
     camera = write(tmp_path / "shot_02.png", 30, 30, frames=1)
     assert camera.data.background_images[0].image.source == "FILE"
 
 
-@pytest.mark.parametrize("name", ["gone.mp4", "gone_####.png", "broken.png", "."])
-def test_a_clip_that_cannot_be_shown_is_left_out_with_a_warning(tmp_path, caplog, name):
+@pytest.mark.parametrize("name", ["missing.mp4", "missing_####.png", "broken.png", "."])
+def test_unreadable_clip_gives_warning_and_no_footage(tmp_path, caplog, name):
     (tmp_path / "broken.png").write_text("no picture")
     clip = tmp_path / "empty" if name == "." else tmp_path / name
     (tmp_path / "empty").mkdir()
@@ -104,7 +104,7 @@ def test_a_clip_that_cannot_be_shown_is_left_out_with_a_warning(tmp_path, caplog
 
 
 @pytest.mark.parametrize(("size", "method"), [((1000, 400), "CROP"), ((400, 400), "FIT")])
-def test_in_a_picture_of_another_shape_footage_keeps_its_width(size, method):
+def test_footage_keeps_width_in_other_aspect_ratios(size, method):
     render = bpy.context.scene.render
     render.resolution_x, render.resolution_y = size
     camera = write(WALKER, 30, 30)
@@ -113,18 +113,18 @@ def test_in_a_picture_of_another_shape_footage_keeps_its_width(size, method):
 
 
 @pytest.mark.parametrize("size", [(640, 360), (400, 400), (1600, 500)])
-def test_footage_that_blender_shows_lying_is_turned_and_as_wide_as_the_picture(tmp_path, size):
-    make_pictures(tmp_path, ["lying.png"], (360, 640))  # the reconstruction's is 640 by 360
+def test_sideways_footage_is_rotated_and_fills_width(tmp_path, size):
+    make_pictures(tmp_path, ["sideways.png"], (360, 640))  # the reconstruction's is 640 by 360
     render = bpy.context.scene.render
     render.resolution_x, render.resolution_y = size
-    background = write(tmp_path / "lying.png", 30, 30, frames=1).data.background_images[0]
+    background = write(tmp_path / "sideways.png", 30, 30, frames=1).data.background_images[0]
     assert background.frame_method == "FIT"
-    high = min(size[1], size[0] * 640 / 360)  # what fits, which then lies across
-    assert high * background.scale == pytest.approx(size[0])
+    height = min(size[1], size[0] * 640 / 360)  # as fitted, before the rotation
+    assert height * background.scale == pytest.approx(size[0])
     assert background.rotation == pytest.approx(np.pi / 2)
 
 
-def test_replacing_leaves_one_footage():
+def test_replacing_keeps_one_footage():
     write(WALKER, 30, 30)
     write(WALKER, 30, 30)
     assert [image.name for image in bpy.data.images] == ["walker Camera Footage"]

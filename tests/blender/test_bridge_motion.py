@@ -1,4 +1,4 @@
-"""What stands in the scene is what the Reconstruction says: bones, skin and camera, at any rate."""
+"""Bones, mesh and camera in the scene match the Reconstruction at any frame rate."""
 
 import bpy
 import numpy as np
@@ -6,25 +6,25 @@ import pytest
 from bl_ext.user_default.hund.bridge import scene
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
-from moving_people import (
+from synthetic_people import (
     JOINT_NAMES,
+    bone_heads,
     build_reconstruction,
-    heads_of,
+    expected_vertices,
+    forward_kinematics,
+    go_to_frame,
     in_world,
-    show,
-    skin_of,
-    transforms_of,
-    vertices_of,
+    mesh_vertices,
 )
 
-BONE_TOLERANCE, SKIN_TOLERANCE = 1e-4, 5e-4  # metres
+BONE_TOLERANCE, MESH_TOLERANCE = 1e-4, 5e-4  # metres
 
 
 def write(reconstruction, **options):
     return scene.write(bpy.context, reconstruction, **options)
 
 
-def curves_of(datablock):
+def fcurves_of(datablock):
     action = datablock.animation_data.action
     if bpy.app.version < (4, 4):
         return list(action.fcurves)
@@ -39,77 +39,77 @@ def keys_of(fcurve):
     return values.reshape(-1, 2)
 
 
-def assert_people_stand(reconstruction, written, frames):
+def assert_people_match(reconstruction, written, frames):
     for index in (0, 7, len(frames) - 1):
-        show(bpy.context.scene, frames[index])
+        go_to_frame(bpy.context.scene, frames[index])
         for person, armature in enumerate(written.people):
             joints = in_world(reconstruction, reconstruction.joints[person, index], index)
-            assert np.abs(heads_of(armature) - joints).max() < BONE_TOLERANCE
-            skin = vertices_of(reconstruction, person, index)
-            assert np.abs(skin_of(armature) - skin).max() < SKIN_TOLERANCE
+            assert np.abs(bone_heads(armature) - joints).max() < BONE_TOLERANCE
+            vertices = expected_vertices(reconstruction, person, index)
+            assert np.abs(mesh_vertices(armature) - vertices).max() < MESH_TOLERANCE
 
 
 @pytest.mark.parametrize("moves_camera", [False, True])
-def test_bones_and_skin_are_where_the_backend_puts_them(moves_camera):
+def test_bones_and_mesh_match_reconstruction(moves_camera):
     reconstruction = build_reconstruction(people=2, moves_camera=moves_camera)
     written = write(reconstruction)
     assert len(written.people) == 2
-    assert_people_stand(reconstruction, written, 1 + np.arange(20))
+    assert_people_match(reconstruction, written, 1 + np.arange(20))
 
 
 @pytest.mark.parametrize(("clip_fps", "scene_fps"), [(60, 24), (24, 60), (29.97, 30)])
-def test_motion_keeps_its_speed_in_a_scene_of_another_rate(clip_fps, scene_fps):
-    bpy.ops.mesh.primitive_cube_add()  # a scene of somebody's own keeps its rate
+def test_motion_keeps_speed_at_other_scene_rates(clip_fps, scene_fps):
+    bpy.ops.mesh.primitive_cube_add()  # a scene with objects keeps its rate
     bpy.context.scene.render.fps = scene_fps
     reconstruction = build_reconstruction(fps=clip_fps)
     written = write(reconstruction, start_frame=11)
     assert bpy.context.scene.render.fps == scene_fps
     frames = 11 + reconstruction.times * scene_fps
     frames = np.rint(frames) if scene_fps == 30 else frames  # 29.97 is near enough
-    assert_people_stand(reconstruction, written, frames)
+    assert_people_match(reconstruction, written, frames)
 
 
-def test_rounded_time_stamps_still_give_keys_on_whole_frames():
+def test_rounded_time_stamps_give_whole_frames():
     times = np.round(np.arange(20) / 29.97, 3)
     written = write(build_reconstruction(fps=29.97, times=times, frame_numbers=np.arange(20)))
-    for fcurve in curves_of(written.people[0]):
+    for fcurve in fcurves_of(written.people[0]):
         assert np.array_equal(keys_of(fcurve)[:, 0], 1 + np.arange(20))
 
 
-def test_frames_missing_from_the_clip_leave_their_time_empty():
+def test_missing_frames_leave_gaps_in_time():
     numbers = np.delete(np.arange(25), [4, 5, 6, 17, 18])
     reconstruction = build_reconstruction(times=numbers / 30, frame_numbers=numbers)
-    assert_people_stand(reconstruction, write(reconstruction), 1 + numbers)
+    assert_people_match(reconstruction, write(reconstruction), 1 + numbers)
 
 
-def test_rotations_do_not_jump_between_their_two_quaternions():
+def test_quaternion_signs_are_continuous():
     written = write(build_reconstruction(seed=3))
-    fcurves = {(f.data_path, f.array_index): f for f in curves_of(written.people[0])}
+    fcurves = {(f.data_path, f.array_index): f for f in fcurves_of(written.people[0])}
     for name in JOINT_NAMES:
         path = f'pose.bones["{name}"].rotation_quaternion'
-        turns = np.stack([keys_of(fcurves[path, index])[:, 1] for index in range(4)], 1)
-        assert np.allclose(np.linalg.norm(turns, axis=1), 1, atol=1e-4)
-        assert (np.sum(turns[1:] * turns[:-1], axis=1) > 0.5).all()
+        rotations = np.stack([keys_of(fcurves[path, index])[:, 1] for index in range(4)], 1)
+        assert np.allclose(np.linalg.norm(rotations, axis=1), 1, atol=1e-4)
+        assert (np.sum(rotations[1:] * rotations[:-1], axis=1) > 0.5).all()
 
 
-def test_between_frames_rotations_go_straight():
+def test_rotations_between_frames_are_interpolated_linearly():
     reconstruction = build_reconstruction()
     written = write(reconstruction)
-    turns = reconstruction.rotations[0, 4:6].astype(np.float64)
-    turns[1] *= np.sign((turns[0] * turns[1]).sum(-1, keepdims=True))
-    middle = turns.sum(0) / np.linalg.norm(turns.sum(0), axis=-1, keepdims=True)
-    place = reconstruction.root_translation[0, 4:6].mean(0)
-    _, transforms = transforms_of(middle, place, reconstruction.betas[0])
-    show(bpy.context.scene, 5.5)
+    rotations = reconstruction.rotations[0, 4:6].astype(np.float64)
+    rotations[1] *= np.sign((rotations[0] * rotations[1]).sum(-1, keepdims=True))
+    middle = rotations.sum(0) / np.linalg.norm(rotations.sum(0), axis=-1, keepdims=True)
+    translation = reconstruction.root_translation[0, 4:6].mean(0)
+    _, transforms = forward_kinematics(middle, translation, reconstruction.betas[0])
+    go_to_frame(bpy.context.scene, 5.5)
     expected = in_world(reconstruction, transforms[:, :3, 3], 4)
-    assert np.abs(heads_of(written.people[0]) - expected).max() < BONE_TOLERANCE
+    assert np.abs(bone_heads(written.people[0]) - expected).max() < BONE_TOLERANCE
 
 
-def test_what_stands_still_has_one_key():
+def test_constant_channels_have_one_key():
     reconstruction = build_reconstruction(moves_face=False)
     reconstruction.rotations[:, :, 20:] = [1, 0, 0, 0]
     written = write(reconstruction)
-    lengths = {f.data_path.split('"')[1]: len(keys_of(f)) for f in curves_of(written.people[0])}
+    lengths = {f.data_path.split('"')[1]: len(keys_of(f)) for f in fcurves_of(written.people[0])}
     assert {lengths[name] for name in JOINT_NAMES[:20]} == {20}
     assert {lengths[name] for name in JOINT_NAMES[20:]} == {1}
     keys = written.people[0].children[0].data.shape_keys
@@ -118,33 +118,33 @@ def test_what_stands_still_has_one_key():
     assert np.allclose(values, reconstruction.expression[0, 0])
 
 
-def test_where_blender_has_slots_a_person_has_one_action():
+def test_person_has_one_action_if_blender_has_slots():
     written = write(build_reconstruction())
     mesh = written.people[0].children[0]
     owners = (written.people[0], mesh.data.shape_keys)
     actions = {owner.animation_data.action for owner in owners}
     assert len(actions) == (1 if bpy.app.version >= (4, 4) else 2)
-    assert all(curves_of(owner) for owner in owners)
+    assert all(fcurves_of(owner) for owner in owners)
 
 
-def test_skin_is_hidden_before_a_person_comes_and_after():
+def test_mesh_is_hidden_before_and_after_presence():
     present = np.zeros((1, 20), bool)
     present[0, [6, 7, 12]] = True
     mesh = write(build_reconstruction(present=present)).people[0].children[0]
     hidden = []
     for frame in range(1, 21):
-        show(bpy.context.scene, frame)
+        go_to_frame(bpy.context.scene, frame)
         hidden.append((mesh.hide_viewport, mesh.hide_render))
     assert hidden == [(not 6 <= index <= 12,) * 2 for index in range(20)]
 
 
-def test_who_is_always_there_has_no_keys_of_visibility():
+def test_person_always_present_has_no_visibility_keys():
     assert write(build_reconstruction()).people[0].children[0].animation_data is None
 
 
 @pytest.mark.parametrize("zooms", [False, True])
 @pytest.mark.parametrize("moves", [False, True])
-def test_joints_are_seen_where_the_intrinsics_project_them(moves, zooms):
+def test_camera_projects_joints_like_the_intrinsics(moves, zooms):
     intrinsics = np.tile([[500.0, 0, 330], [0, 520, 170], [0, 0, 1]], (20, 1, 1))
     if zooms:
         intrinsics[:, 0, 0] *= np.linspace(1, 2, 20)
@@ -156,13 +156,13 @@ def test_joints_are_seen_where_the_intrinsics_project_them(moves, zooms):
     assert (camera.animation_data is not None) == moves
     assert (camera.data.animation_data is not None) == zooms
     for index in (0, 9, 19):
-        show(bpy.context.scene, 1 + index)
+        go_to_frame(bpy.context.scene, 1 + index)
         joints = reconstruction.joints[0, index].astype(np.float64)
         pixels = joints @ intrinsics[index].T
         pixels = pixels[:, :2] / pixels[:, 2:]
-        seen = [
+        projected = [
             world_to_camera_view(bpy.context.scene, camera, Vector(joint))
             for joint in in_world(reconstruction, joints, index)
         ]
-        seen = np.array(seen)[:, :2] * [1, -1] * [width, height] + [0, height]
-        assert np.abs(seen - pixels).max() < 0.1
+        projected = np.array(projected)[:, :2] * [1, -1] * [width, height] + [0, height]
+        assert np.abs(projected - pixels).max() < 0.1

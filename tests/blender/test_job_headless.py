@@ -1,4 +1,4 @@
-"""Laws of the command without a window: its files, exit codes and report, against the fake backend."""
+"""Batch command without a window: files, exit codes and report, with a fake backend."""
 
 import json
 import shutil
@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from bl_ext.user_default.hund.bridge import exports, headless, job, scene
 from bl_ext.user_default.hund.hund_backend.errors import HundError
-from moving_people import build_reconstruction, in_world
+from bl_ext.user_default.hund.hund_backend.options import EXPORT_FORMATS
+from synthetic_people import build_reconstruction, in_world
 
 HERE = Path(__file__).parent
 FAKE = HERE / "fake_backend"
@@ -20,20 +21,20 @@ OPTIONAL = {"adapt", "method", "people"}
 
 
 @pytest.fixture(scope="module")
-def disguised(tmp_path_factory):
-    """A Reconstruction that the fake backend takes for a clip."""
-    folder = tmp_path_factory.mktemp("disguised")
+def saved_reconstruction(tmp_path_factory):
+    """A Reconstruction for the fake backend to copy."""
+    folder = tmp_path_factory.mktemp("reconstruction")
     build_reconstruction(people=1, frames=4, moves_face=False).save(folder / "walk.npz")
     return folder / "walk.npz"
 
 
 @pytest.fixture
-def clips(tmp_path, disguised):
+def clips(tmp_path, saved_reconstruction):
     def make(*names):
         paths = [tmp_path / "clips" / f"{name}.mp4" for name in names]
         paths[0].parent.mkdir(exist_ok=True)
         for path in paths:
-            shutil.copy(disguised, path)
+            shutil.copy(saved_reconstruction, path)
         return [str(path) for path in paths]
 
     return make
@@ -41,7 +42,7 @@ def clips(tmp_path, disguised):
 
 @pytest.fixture
 def hund(tmp_path):
-    """The command; answers its exit code and its report."""
+    """The command; returns its exit code and its report."""
     settings = job.Settings(
         log=tmp_path / "backend.log", interpreter=Path(sys.executable), root=FAKE
     )
@@ -58,20 +59,20 @@ def statuses(report):
     return [entry["status"] for entry in report["clips"]]
 
 
-def left_aside(folder):
+def temporary_files(folder):
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_a_clip_becomes_a_scene(hund, clips, tmp_path):
+def test_clip_gives_scene(hund, clips, tmp_path):
     code, report = hund(*clips("walk"))
     assert code == 0 and statuses(report) == ["done"] and report["clips"][0]["people"] == 1
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "walk.blend"))
     assert [item.type for item in bpy.data.objects].count("ARMATURE") == 1
     assert bpy.context.scene.frame_end == 4
-    assert not left_aside(tmp_path / "out")
+    assert not temporary_files(tmp_path / "out")
 
 
-def test_a_batch_goes_on_past_bad_clips_and_skips_what_is_done(hund, clips, tmp_path):
+def test_batch_continues_after_errors_and_skips_done_clips(hund, clips, tmp_path):
     hund(*clips("done"))
     before = (tmp_path / "out" / "done.blend").stat().st_mtime_ns
     code, report = hund(*clips("a", "bad", "done", "killed", "b"))
@@ -79,12 +80,10 @@ def test_a_batch_goes_on_past_bad_clips_and_skips_what_is_done(hund, clips, tmp_
     assert code == report["exit_code"] == 2
     assert (tmp_path / "out" / "done.blend").stat().st_mtime_ns == before
     assert sorted(path.stem for path in (tmp_path / "out").glob("*.blend")) == ["a", "b", "done"]
-    assert not left_aside(tmp_path / "out")
+    assert not temporary_files(tmp_path / "out")
 
 
-def test_a_scene_that_is_missing_is_written_from_the_finished_reconstruction(
-    hund, clips, tmp_path
-):
+def test_missing_scene_is_written_from_existing_reconstruction(hund, clips, tmp_path):
     hund(*clips("walk"))
     (tmp_path / "out" / "walk.blend").unlink()
     code, report = hund(*clips("walk"), "--format", "blend", "bvh")
@@ -94,37 +93,37 @@ def test_a_scene_that_is_missing_is_written_from_the_finished_reconstruction(
     ).is_file()
 
 
-def test_relative_paths_are_meant_from_where_the_command_is_given(clips, tmp_path, monkeypatch):
+def test_relative_paths_start_at_current_folder(clips, tmp_path, monkeypatch):
     clips("walk")
     monkeypatch.chdir(tmp_path)
     Path("python").symlink_to(sys.executable)
-    arguments = ["clips/walk.mp4", "--output", "here", "--interpreter", "./python"]
+    arguments = ["clips/walk.mp4", "--output", "scenes", "--interpreter", "./python"]
     settings = job.Settings(log=tmp_path / "log" / "backend.log", root=FAKE)
     assert headless.main(arguments, settings) == 0
-    assert (tmp_path / "here" / "walk.blend").is_file()
+    assert (tmp_path / "scenes" / "walk.blend").is_file()
 
 
-def test_overwrite_does_it_again(hund, clips):
+def test_overwrite_repeats_done_clips(hund, clips):
     hund(*clips("walk"))
     assert statuses(hund(*clips("walk"), "--overwrite")[1]) == ["done"]
 
 
-@pytest.mark.parametrize(("name", "code"), [("bad", 2), ("nobody", 3), ("die", 1)])
-def test_exit_codes_say_what_went_wrong(hund, clips, name, code):
-    answer, report = hund(*clips(name))
-    assert answer == code and report["clips"][0]["message"].endswith(".")
+@pytest.mark.parametrize(("name", "code"), [("bad", 2), ("nobody", 3), ("crash", 1)])
+def test_exit_code_tells_kind_of_error(hund, clips, name, code):
+    exit_code, report = hund(*clips(name))
+    assert exit_code == code and report["clips"][0]["message"].endswith(".")
 
 
-def test_options_of_the_command_reach_the_request(hund, clips, monkeypatch):
-    asked = []
-    monkeypatch.setattr(job, "run", lambda tasks, *_: asked.extend(tasks))
+def test_command_options_reach_request(hund, clips, monkeypatch):
+    requested = []
+    monkeypatch.setattr(job, "run", lambda tasks, *_: requested.extend(tasks))
     (clip,) = clips("walk")
     hund(clip)
     hund(clip, "--adapt")
     hund(clip, "--adapt", "7.5", "--method", "hund", "--people", "2")
     hund(clip, "--method", "fit")
-    chosen = [{k: v for k, v in t.options.items() if k in OPTIONAL} for t in asked]
-    assert chosen == [
+    given = [{k: v for k, v in t.options.items() if k in OPTIONAL} for t in requested]
+    assert given == [
         {},
         {"adapt": 60.0},
         {"adapt": 7.5, "method": "hund", "people": 2},
@@ -132,17 +131,17 @@ def test_options_of_the_command_reach_the_request(hund, clips, monkeypatch):
     ]
 
 
-def test_a_wrong_argument_is_bad_input(hund, capsys):
+def test_wrong_argument_is_bad_input(hund, capsys):
     assert hund("walk.mp4", "--format", "obj")[0] == 2
     assert "--format" in capsys.readouterr().err
 
 
-def test_an_output_that_is_a_file_is_bad_input(clips, hund, tmp_path):
+def test_output_that_is_a_file_is_bad_input(clips, hund, tmp_path):
     (tmp_path / "out").write_text("")
     assert hund(*clips("walk"))[0] == 2
 
 
-def test_two_clips_of_one_name_do_not_overwrite_each_other(hund, clips, tmp_path):
+def test_clips_of_same_name_do_not_overwrite_each_other(hund, clips, tmp_path):
     (first,) = clips("walk")
     (tmp_path / "more").mkdir()
     second = shutil.copy(first, tmp_path / "more")
@@ -150,45 +149,46 @@ def test_two_clips_of_one_name_do_not_overwrite_each_other(hund, clips, tmp_path
     assert code == 2 and statuses(report) == ["failed", "failed"]
 
 
-def test_control_c_cancels_and_says_so(hund, clips, monkeypatch):
+def test_control_c_cancels_remaining_clips(hund, clips, monkeypatch):
     def interrupt(self, status):
         if status.stage == "detect":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(headless.Batch, "watch", interrupt)
+    monkeypatch.setattr(headless.Batch, "show_status", interrupt)
     code, report = hund(*clips("slow", "walk"))
     assert code == 130 and statuses(report) == ["cancelled", "cancelled"]
 
 
-def test_a_batch_that_was_killed_goes_on_where_it_was(hund, clips, tmp_path):
-    arguments = [*clips("first", "brief", "last"), "--output", str(tmp_path / "out")]
-    command = [sys.executable, HERE / "kill_me.py", FAKE, tmp_path / "log", *arguments]
+def test_killed_batch_continues_on_next_run(hund, clips, tmp_path):
+    arguments = [*clips("first", "held", "last"), "--output", str(tmp_path / "out")]
+    command = [sys.executable, HERE / "run_headless.py", FAKE, tmp_path / "log", *arguments]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while not (tmp_path / "out" / "first.blend").is_file():
         assert killed.poll() is None
         time.sleep(0.05)
     killed.kill()
     killed.wait()
-    assert not (tmp_path / "out" / "brief.npz").exists()
+    assert not (tmp_path / "out" / "held.npz").exists()
+    (tmp_path / "clips" / "release").touch()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "first.blend"))
     code, report = hund(*arguments[:3])
     assert code == 0 and statuses(report) == ["skipped", "done", "done"]
 
 
-def test_a_scene_that_cannot_be_written_leaves_nothing(hund, clips, tmp_path, monkeypatch):
-    def full(path):
+def test_failed_scene_leaves_no_files(hund, clips, tmp_path, monkeypatch):
+    def fail_on_full_disk(path):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exports, "_write_blend", full)
+    monkeypatch.setattr(exports, "_write_blend", fail_on_full_disk)
     code, report = hund(*clips("walk"))
     assert code == 2 and "No space left" in report["clips"][0]["message"]
-    assert not list((tmp_path / "out").glob("*.blend")) and not left_aside(tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.blend")) and not temporary_files(tmp_path / "out")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a file's size cannot be limited there")
-@pytest.mark.parametrize("file_format", exports.FORMATS)
-def test_a_full_disk_leaves_the_scene_that_was_there(file_format, tmp_path):
+@pytest.mark.parametrize("file_format", EXPORT_FORMATS)
+def test_full_disk_keeps_previous_scene(file_format, tmp_path):
     from full_disk import contents, full_disk, limits
 
     reconstruction = build_reconstruction(people=1, frames=4, moves_face=False)
@@ -211,10 +211,10 @@ IMPORTERS = {
 }
 
 
-# Blender's BVH importer leaves its file to the garbage collector.
+# Blender's BVH importer does not close its file.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("file_format", IMPORTERS)
-def test_an_exported_person_comes_back_where_it_was(file_format, tmp_path):
+def test_exported_people_are_unchanged_after_import(file_format, tmp_path):
     reconstruction = build_reconstruction(people=2, frames=4, moves_face=False)
     written = scene.write(bpy.context, reconstruction, match_scene=True)
     fps = bpy.context.scene.render.fps
@@ -230,15 +230,15 @@ def test_an_exported_person_comes_back_where_it_was(file_format, tmp_path):
     )
     assert len(armatures) == 2
     for frame in range(4):
-        # Formats count frames from their own start; time is what they keep.
+        # Formats keep the time, but count frames from different starts.
         bpy.context.scene.frame_set(frame + first_frame(armatures[0]))
         for person, armature in enumerate(armatures):
-            wanted = in_world(reconstruction, reconstruction.joints[person, frame], frame)
+            expected = in_world(reconstruction, reconstruction.joints[person, frame], frame)
             for joint, name in enumerate(reconstruction.joint_names):
                 bone = armature.pose.bones.get(name)
                 assert bone, name
-                found = np.array(armature.matrix_world @ bone.head)
-                assert np.abs(found - wanted[joint]).max() < 1e-3, (name, frame)
+                head = np.array(armature.matrix_world @ bone.head)
+                assert np.abs(head - expected[joint]).max() < 1e-3, (name, frame)
 
 
 def first_frame(armature):

@@ -1,4 +1,4 @@
-"""Laws of a job, against a backend that does what the clip's name says."""
+"""Job: outcomes, progress, cancel and errors, with a fake backend."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ import pytest
 from bl_ext.user_default.hund.bridge import backend, job
 
 FAKE = Path(__file__).parent / "fake_backend"
+TIMEOUT = 300.0  # seconds; only a hang takes so long, even on a busy machine
 
 
 @pytest.fixture
@@ -25,44 +26,43 @@ def clip(tmp_path):
     def make(name):
         path = tmp_path / "clips" / f"{name}.mp4"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"a reconstruction in disguise")
+        path.write_bytes(b"copied as the reconstruction")
         return job.Task(clip=path, output=tmp_path / "out")
 
     return make
 
 
-def finish(running, seconds=20.0):
-    outcomes, end = [], time.monotonic() + seconds
-    while running.running and time.monotonic() < end:
+def run_to_end(running):
+    outcomes, deadline = [], time.monotonic() + TIMEOUT
+    while running.running:
+        assert time.monotonic() < deadline, "the job does not end"
         outcomes += running.poll()
         time.sleep(0.005)
-    assert not running.running, "the job did not end"
     return outcomes
 
 
-def wait_for_stage(running, stage, seconds=20.0):
-    end = time.monotonic() + seconds
-    while running.status.stage != stage and time.monotonic() < end:
+def wait_for_frames(running, frames=1):
+    """Poll until a number of frames is done, while the clip is not."""
+    deadline = time.monotonic() + TIMEOUT
+    while running.status.stage != "detect" or running.status.done < frames:
+        assert time.monotonic() < deadline, "no frame is done"
         assert not running.poll()
         time.sleep(0.005)
-    assert running.status.stage == stage
 
 
-def child_of(running):
+def process_of(running):
     return running._backend.process
 
 
-def test_a_clip_becomes_a_file(settings, clip, tmp_path):
-    (outcome,) = finish(job.Job([clip("walk")], settings))
+def test_clip_gives_file(settings, clip, tmp_path):
+    (outcome,) = run_to_end(job.Job([clip("walk")], settings))
     assert outcome.path == tmp_path / "out" / "walk.npz" and outcome.path.is_file()
     assert outcome.error is None and not outcome.skipped
 
 
-def test_progress_is_told(settings, clip):
+def test_status_has_progress(settings, clip):
     running = job.Job([clip("slow")], settings)
-    wait_for_stage(running, "detect")
-    time.sleep(0.2)
-    running.poll()
+    wait_for_frames(running, 2)
     status = running.status
     assert (status.clip, status.position, status.clips) == ("slow.mp4", 1, 1)
     assert 0 < status.done < status.total == 1000
@@ -70,133 +70,133 @@ def test_progress_is_told(settings, clip):
     running.close()
 
 
-def test_a_second_run_skips_what_is_there(settings, clip):
-    finish(job.Job([clip("walk")], settings))
-    (outcome,) = finish(job.Job([clip("walk")], settings))
+def test_second_run_skips_existing_file(settings, clip):
+    run_to_end(job.Job([clip("walk")], settings))
+    (outcome,) = run_to_end(job.Job([clip("walk")], settings))
     assert outcome.skipped and outcome.path.is_file()
 
 
-def test_an_error_of_the_backend_keeps_its_sentence_and_code(settings, clip):
-    (bad,) = finish(job.Job([clip("bad")], settings))
+def test_backend_error_keeps_message_and_exit_code(settings, clip):
+    (bad,) = run_to_end(job.Job([clip("bad")], settings))
     assert (str(bad.error), bad.error.exit_code) == ("bad.mp4 is no video.", 2)
-    (nobody,) = finish(job.Job([clip("nobody")], settings))
+    (nobody,) = run_to_end(job.Job([clip("nobody")], settings))
     assert nobody.error.exit_code == 3
 
 
-@pytest.mark.parametrize("name", ["die", "killed"])
-def test_a_dead_backend_is_one_sentence(settings, clip, name):
-    (outcome,) = finish(job.Job([clip(name)], settings))
-    sentence = str(outcome.error)
-    assert sentence.count("\n") == 0 and sentence.endswith(".")
-    assert ("torch" if name == "die" else "signal 9") in sentence
+@pytest.mark.parametrize("name", ["crash", "killed"])
+def test_backend_exit_gives_one_sentence(settings, clip, name):
+    (outcome,) = run_to_end(job.Job([clip(name)], settings))
+    message = str(outcome.error)
+    assert message.count("\n") == 0 and message.endswith(".")
+    assert ("torch" if name == "crash" else "signal 9") in message
 
 
-def test_a_batch_goes_on_past_errors_and_deaths(settings, clip):
-    names = ["walk", "bad", "killed", "die", "run"]
-    outcomes = finish(job.Job([clip(name) for name in names], settings))
+def test_batch_continues_after_errors_and_exits(settings, clip):
+    names = ["walk", "bad", "killed", "crash", "run"]
+    outcomes = run_to_end(job.Job([clip(name) for name in names], settings))
     assert [outcome.task.clip.stem for outcome in outcomes] == names
     assert [outcome.error is None for outcome in outcomes] == [True, False, False, False, True]
 
 
-def test_a_kill_from_outside_is_noticed(settings, clip):
+def test_external_kill_ends_task(settings, clip):
     running = job.Job([clip("slow")], settings)
-    wait_for_stage(running, "detect")
-    os.kill(child_of(running).pid, signal.SIGKILL)
-    (outcome,) = finish(running)
+    wait_for_frames(running)
+    os.kill(process_of(running).pid, signal.SIGKILL)
+    (outcome,) = run_to_end(running)
     assert "signal 9" in str(outcome.error)
 
 
-def test_what_is_not_an_answer_goes_to_the_log(settings, clip):
-    (outcome,) = finish(job.Job([clip("garbage")], settings))
+def test_output_that_is_no_reply_goes_to_log(settings, clip):
+    (outcome,) = run_to_end(job.Job([clip("garbage")], settings))
     assert outcome.error is None
     log = settings.log.read_text(encoding="utf-8")
-    assert "not JSON at all" in log and "noise before" in log
+    assert "not JSON at all" in log and "output before" in log
 
 
 @pytest.mark.parametrize("name", ["slow", "stubborn"])
-def test_cancel_ends_the_backend_whether_it_obeys_or_not(settings, clip, name):
+def test_cancel_ends_cooperative_and_stubborn_backend(settings, clip, name):
     running = job.Job([clip(name), clip("walk")], settings)
-    wait_for_stage(running, "detect")
-    child = child_of(running)
+    wait_for_frames(running)
+    process = process_of(running)
     running.cancel()
     assert running.status.stopping
-    (outcome,) = finish(running)
-    assert outcome.error.exit_code == job.CANCELLED
-    assert child.poll() is not None
+    (outcome,) = run_to_end(running)
+    assert outcome.error.exit_code == job.ExitCode.CANCELLED
+    assert process.poll() is not None
 
 
-def test_finish_keeps_what_was_seen_and_drops_what_waits(settings, clip):
+def test_finish_keeps_frames_and_drops_later_clips(settings, clip):
     running = job.Job([clip("slow"), clip("walk")], settings)
-    wait_for_stage(running, "detect")
+    wait_for_frames(running)
     running.finish()
     assert running.status.finishing and not running.status.stopping
-    (outcome,) = finish(running)
+    (outcome,) = run_to_end(running)
     assert outcome.error is None and outcome.path.is_file()
 
 
-def test_a_batch_counts_its_clips(settings, clip):
+def test_status_counts_clips(settings, clip):
     running = job.Job([clip("walk"), clip("bad"), clip("slow"), clip("run")], settings)
-    while len(running._waiting) > 1:
+    while len(running._queue) > 1:
         running.poll()
     assert (running.status.position, running.status.clips) == (3, 4)
     running.cancel()
     assert running.status.position == 3
-    finish(running)
+    run_to_end(running)
 
 
-def test_cancel_works_before_the_backend_has_said_a_word(settings, clip, monkeypatch):
+def test_cancel_works_before_first_reply(settings, clip, monkeypatch):
     monkeypatch.setenv("HUND_FAKE_SILENT", "1")
     running = job.Job([clip("walk")], settings)
     running.cancel()
-    (outcome,) = finish(running)
-    assert outcome.error.exit_code == job.CANCELLED
+    (outcome,) = run_to_end(running)
+    assert outcome.error.exit_code == job.ExitCode.CANCELLED
 
 
-def test_a_backend_that_never_starts_is_given_up(settings, clip, monkeypatch):
+def test_backend_without_reply_is_killed(settings, clip, monkeypatch):
     monkeypatch.setenv("HUND_FAKE_SILENT", "1")
-    impatient = job.Settings(**{**vars(settings), "first_word": 0.3})
-    (outcome,) = finish(job.Job([clip("walk")], impatient))
+    impatient = job.Settings(**{**vars(settings), "start_timeout": 0.3})
+    (outcome,) = run_to_end(job.Job([clip("walk")], impatient))
     assert "did not start" in str(outcome.error)
 
 
-def test_a_missing_interpreter_is_one_sentence(settings, clip, tmp_path):
+def test_missing_interpreter_gives_one_sentence(settings, clip, tmp_path):
     missing = job.Settings(**{**vars(settings), "interpreter": tmp_path / "python"})
-    assert "does not exist" in backend.obstacle(missing)
-    outcomes = finish(job.Job([clip("walk"), clip("run")], missing))
+    assert "does not exist" in backend.unavailable_reason(missing)
+    outcomes = run_to_end(job.Job([clip("walk"), clip("run")], missing))
     assert len(outcomes) == 2
     assert all("preferences" in str(outcome.error) for outcome in outcomes)
 
 
-def test_an_interpreter_that_is_no_program_is_one_sentence(settings, clip, tmp_path):
+def test_interpreter_that_is_no_program_gives_one_sentence(settings, clip, tmp_path):
     text = tmp_path / "python"
     text.write_text("no program")
-    (outcome,) = finish(
+    (outcome,) = run_to_end(
         job.Job([clip("walk")], job.Settings(**{**vars(settings), "interpreter": text}))
     )
     assert "cannot be started" in str(outcome.error)
 
 
-def test_blenders_python_without_torch_is_an_obstacle(settings):
+def test_blender_python_without_torch_is_unavailable(settings):
     own = job.Settings(**{**vars(settings), "interpreter": None})
-    assert "preferences" in backend.obstacle(own)
+    assert "preferences" in backend.unavailable_reason(own)
 
 
-def test_a_log_that_cannot_be_written_is_one_sentence(settings, clip, tmp_path):
+def test_unwritable_log_gives_one_sentence(settings, clip, tmp_path):
     (tmp_path / "file").write_text("")
     blocked = job.Settings(**{**vars(settings), "log": tmp_path / "file" / "backend.log"})
-    with pytest.raises(job.FailedError, match="cannot be written"):
+    with pytest.raises(job.JobError, match="cannot be written"):
         job.Job([clip("walk")], blocked)
 
 
-def test_close_leaves_no_process(settings, clip):
+def test_close_kills_process(settings, clip):
     running = job.Job([clip("stubborn")], settings)
-    wait_for_stage(running, "detect")
-    child = child_of(running)
+    wait_for_frames(running)
+    process = process_of(running)
     running.close()
-    assert child.poll() is not None and not running.running
+    assert process.poll() is not None and not running.running
 
 
-def test_the_backend_ends_with_its_parent(settings, clip):
+def test_backend_ends_with_its_parent(settings, clip):
     code = f"""
 import sys, time, os
 sys.path.insert(0, {str(Path(job.__file__).parents[2])!r})
@@ -217,8 +217,8 @@ print(running._backend.process.pid)
         os.kill(int(answer.stdout), 0)
 
 
-def test_threads_and_places_reach_the_child(settings, monkeypatch):
-    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+def test_threads_and_paths_reach_the_process(settings, monkeypatch):
+    monkeypatch.setenv("PYTHONHOME", "/missing")
     limited = backend.environment(job.Settings(**{**vars(settings), "threads": 3}))
     assert limited["OMP_NUM_THREADS"] == "3"
     assert limited["PYTHONPATH"] == str(FAKE) and "PYTHONHOME" not in limited

@@ -1,4 +1,4 @@
-"""Laws of the extension as Blender sees it: what it registers, draws, refuses and leaves behind."""
+"""Extension: registration, tooltips, panels, operators and their errors."""
 
 import importlib
 import subprocess
@@ -12,7 +12,7 @@ from conftest import MODULE
 FAKE = Path(__file__).parent / "fake_backend"
 
 
-def part(name):
+def module(name):
     return importlib.import_module(f"{MODULE}.{name}")
 
 
@@ -26,13 +26,13 @@ def enabled():
 
 @pytest.fixture
 def backend(enabled, monkeypatch, tmp_path):
-    """The extension with a backend that copies the clip: clips are Reconstructions in disguise."""
+    """The extension with a fake backend, which copies the clip: a saved Reconstruction."""
     enabled.interpreter = sys.executable
     enabled.cache_folder = str(tmp_path / "cache")
-    settings = part("preferences").settings
-    job = part("bridge.job")
+    settings = module("preferences").settings
+    job = module("bridge.job")
     monkeypatch.setattr(
-        part("preferences"),
+        module("preferences"),
         "settings",
         lambda context: job.Settings(**{**vars(settings(context)), "root": FAKE}),
     )
@@ -41,8 +41,8 @@ def backend(enabled, monkeypatch, tmp_path):
 
 @pytest.fixture
 def clip(tmp_path):
-    """A clip that the fake backend makes a Reconstruction of."""
-    from moving_people import build_reconstruction
+    """A saved Reconstruction for the fake backend to copy."""
+    from synthetic_people import build_reconstruction
 
     build_reconstruction(people=1, frames=5).save(tmp_path / "walk.npz")
     return (tmp_path / "walk.npz").rename(tmp_path / "walk.mp4")
@@ -66,35 +66,34 @@ def registered():
     }
 
 
-def test_enabling_and_disabling_twice_leaves_nothing_behind():
+def test_enabling_and_disabling_twice_leaves_nothing():
     before = registered()
     for _ in range(2):
         bpy.ops.preferences.addon_enable(module=MODULE)
         assert registered() != before and hasattr(bpy.types, "HUND_PT_solve")
         bpy.ops.preferences.addon_disable(module=MODULE)
         assert registered() == before
-    reconstruct = part("operators.reconstruct")
-    assert not bpy.app.timers.is_registered(reconstruct._wait_for_the_job)
+    reconstruct = module("operators.reconstruct")
+    assert not bpy.app.timers.is_registered(reconstruct._poll_job)
 
 
-def test_enabling_imports_nothing_heavy():
+def test_enabling_imports_no_large_packages():
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import conftest, bpy
 bpy.ops.preferences.addon_enable(module=conftest.MODULE)
-heavy = {{"torch", "cv2", "scipy", "onnxruntime", "jaxtyping"}} & set(sys.modules)
-assert hasattr(bpy.types, "HUND_PT_solve") and not heavy, heavy
+large = {{"torch", "cv2", "scipy", "onnxruntime", "jaxtyping"}} & set(sys.modules)
+assert hasattr(bpy.types, "HUND_PT_solve") and not large, large
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 VERBS = {
-    "Bring",
+    "Adapt",
     "Choose",
-    "Let",
     "Limit",
-    "Name",
+    "Load",
     "Open",
     "Reconstruct",
     "Remove",
@@ -104,18 +103,18 @@ VERBS = {
 }
 
 
-def test_every_tooltip_begins_with_a_verb_and_has_no_full_stop(enabled):
+def test_tooltips_begin_with_verb_and_have_no_full_stop(enabled):
     names = [name for name in dir(bpy.ops.hund) if not name.startswith("_")]
     texts = [getattr(bpy.ops.hund, name).get_rna_type().description for name in names]
     for owner in (bpy.context.scene.hund, enabled):
-        own = set(type(owner).__annotations__) - {"results"}
-        texts += [owner.bl_rna.properties[name].description for name in own]
+        properties = set(type(owner).__annotations__) - {"results"}
+        texts += [owner.bl_rna.properties[name].description for name in properties]
     assert len(texts) >= 15
     assert not [text for text in texts if text.split()[0] not in VERBS or text.endswith(".")]
 
 
-class Layout:
-    """Stands in for a layout; notes what is drawn."""
+class FakeLayout:
+    """Records what is drawn."""
 
     def __init__(self):
         self.drawn = []
@@ -128,31 +127,31 @@ class Layout:
 
 @pytest.mark.parametrize("name", ["source", "solve", "result"])
 def test_panels_draw_in_object_and_pose_mode(enabled, name, monkeypatch):
-    panel = getattr(part(f"panels.{name}"), f"HUND_PT_{name}")
+    panel = getattr(module(f"panels.{name}"), f"HUND_PT_{name}")
     assert panel.poll(bpy.context)
-    stand_in = type("Panel", (), {"layout": Layout(), "_draw_running": None})()
-    panel.draw(stand_in, bpy.context)
-    assert stand_in.layout.drawn
+    fake_panel = type("Panel", (), {"layout": FakeLayout(), "_draw_running": None})()
+    panel.draw(fake_panel, bpy.context)
+    assert fake_panel.layout.drawn
 
 
-def refusal(operator):
+def poll_message(operator):
     with pytest.raises(RuntimeError) as error:
         operator()
     return str(error.value)
 
 
-def test_a_grey_button_says_why(backend, tmp_path):
-    assert "Choose a clip" in refusal(bpy.ops.hund.reconstruct)
-    bpy.context.scene.hund.clip = str(tmp_path / "gone.mp4")
-    assert "does not exist" in refusal(bpy.ops.hund.reconstruct)
-    assert "Nothing is running" in refusal(bpy.ops.hund.cancel)
-    assert "Nothing is running" in refusal(bpy.ops.hund.finish)
-    backend.interpreter = "/nowhere/python"
+def test_disabled_buttons_tell_the_reason(backend, tmp_path):
+    assert "Choose a clip" in poll_message(bpy.ops.hund.reconstruct)
+    bpy.context.scene.hund.clip = str(tmp_path / "missing.mp4")
+    assert "does not exist" in poll_message(bpy.ops.hund.reconstruct)
+    assert "No reconstruction is running" in poll_message(bpy.ops.hund.cancel)
+    assert "No reconstruction is running" in poll_message(bpy.ops.hund.finish)
+    backend.interpreter = "/missing/python"
     bpy.context.scene.hund.clip = str(tmp_path)
-    assert "preferences" in refusal(bpy.ops.hund.reconstruct)
+    assert "preferences" in poll_message(bpy.ops.hund.reconstruct)
 
 
-def facts_of_the_scene():
+def scene_content():
     return {
         "collections": sorted(c.name for c in bpy.data.collections),
         "objects": sorted((o.name, o.type) for o in bpy.data.objects),
@@ -161,97 +160,95 @@ def facts_of_the_scene():
     }
 
 
-def test_the_button_the_drop_and_the_import_do_the_same(backend, clip, tmp_path):
+def test_button_drop_and_import_give_the_same_scene(backend, clip, tmp_path):
     bpy.context.scene.hund.clip = str(clip)
     assert bpy.ops.hund.reconstruct() == {"FINISHED"}
-    pressed = facts_of_the_scene()
-    assert pressed["results"] == [("walk", 1, 5)] and len(pressed["objects"]) == 3
+    expected = scene_content()
+    assert expected["results"] == [("walk", 1, 5)] and len(expected["objects"]) == 3
 
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     files = [{"name": clip.name}]
     assert bpy.ops.hund.reconstruct_files(directory=str(tmp_path), files=files) == {"FINISHED"}
-    assert facts_of_the_scene() == pressed
+    assert scene_content() == expected
 
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    result = part("bridge.job").load(tmp_path / "cache" / "walk.npz")
-    part("bridge.scene").write(bpy.context, result, clip=clip)
-    written = facts_of_the_scene()
-    assert written == pressed | {"results": []}
+    result = module("bridge.job").load(tmp_path / "cache" / "walk.npz")
+    module("bridge.scene").write(bpy.context, result, clip=clip)
+    assert scene_content() == expected | {"results": []}
 
 
-def test_a_finished_file_is_loaded_and_loaded_again(backend, clip, tmp_path):
+def test_loading_again_gives_the_same_scene(backend, clip, tmp_path):
     bpy.context.scene.hund.clip = str(clip)
     bpy.ops.hund.reconstruct()
-    before = facts_of_the_scene()
-    (note,) = bpy.context.scene.hund.results
-    assert bpy.ops.hund.load(filepath=note.filepath, clip=note.clip) == {"FINISHED"}
-    assert facts_of_the_scene() == before
+    before = scene_content()
+    (entry,) = bpy.context.scene.hund.results
+    assert bpy.ops.hund.load(filepath=entry.filepath, clip=entry.clip) == {"FINISHED"}
+    assert scene_content() == before
 
 
-def test_learning_is_asked_for_only_where_it_is_wanted(enabled, clip):
-    def asked():
-        (task,) = part("operators.reconstruct").tasks(bpy.context, [clip])
+def test_adaptation_is_requested_only_if_chosen(enabled, clip):
+    def requested_seconds():
+        (task,) = module("operators.reconstruct").make_tasks(bpy.context, [clip])
         return task.options.get("adapt")
 
-    assert asked() is None
+    assert requested_seconds() is None
     bpy.context.scene.hund.adapt = True
-    assert asked() == 60
+    assert requested_seconds() == 60
     bpy.context.scene.hund.adapt_seconds = 1
-    assert asked() == 5
+    assert requested_seconds() == 5
 
 
-def test_learning_has_a_word_on_the_bar(enabled):
-    forecast, solve = part("bridge.forecast"), part("panels.solve")
-    heard = forecast.Forecast(60.0)
-    heard.hear("detect", 1, 2)
-    heard.hear("adapt 1/2", 3, 300)
-    status = part("bridge.job").Status(
+def test_progress_bar_names_adaptation(enabled):
+    progress = module("bridge.eta").ProgressEstimate(60.0)
+    progress.update("detect", 1, 2)
+    progress.update("adapt 1/2", 3, 300)
+    status = module("bridge.job").Status(
         clip="walk.mp4",
         position=1,
         clips=1,
-        stage=heard.stage,
-        person=heard.person,
-        done=heard.done,
-        total=heard.total,
-        share=heard.share,
+        stage=progress.stage,
+        person=progress.person,
+        done=progress.done,
+        total=progress.total,
+        fraction=progress.fraction,
         seconds_left=None,
         stopping=False,
         finishing=False,
     )
-    assert solve.words(status) == "Learning, person 1/2"
+    assert module("panels.solve").progress_text(status) == "Learning, person 1/2"
 
 
-def test_a_bad_file_is_reported_and_changes_nothing(backend, tmp_path):
+def test_damaged_file_is_reported_and_changes_nothing(backend, tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"no zip")
-    before = facts_of_the_scene()
+    before = scene_content()
     with pytest.raises(RuntimeError, match="damaged"):
         bpy.ops.hund.load(filepath=str(tmp_path / "bad.npz"))
-    assert facts_of_the_scene() == before
+    assert scene_content() == before
 
 
 @pytest.mark.parametrize("name", ["bad", "nobody", "killed"])
-def test_an_error_of_the_backend_is_reported_and_changes_nothing(backend, tmp_path, name):
+def test_backend_error_is_reported_and_changes_nothing(backend, tmp_path, name):
     (tmp_path / f"{name}.mp4").write_bytes(b"")
     bpy.context.scene.hund.clip = str(tmp_path / f"{name}.mp4")
-    before = facts_of_the_scene()
+    before = scene_content()
     with pytest.raises(RuntimeError, match=f"{name}.mp4: "):
         bpy.ops.hund.reconstruct()
-    assert facts_of_the_scene() == before
+    assert scene_content() == before
 
 
-def test_the_users_objects_stay_as_they_are(backend, clip):
-    cube = bpy.data.objects.new("Mine", bpy.data.meshes.new("Mine"))
+def test_objects_of_user_are_kept(backend, clip):
+    cube = bpy.data.objects.new("User Cube", bpy.data.meshes.new("User Cube"))
     bpy.context.scene.collection.objects.link(cube)
     bpy.context.scene.render.fps = 60
     bpy.context.scene.hund.clip = str(clip)
     bpy.ops.hund.reconstruct()
     bpy.ops.hund.reconstruct()
     assert bpy.context.scene.render.fps == 60
-    assert bpy.data.objects["Mine"].users_collection == (bpy.context.scene.collection,)
+    assert bpy.data.objects["User Cube"].users_collection == (bpy.context.scene.collection,)
     assert len(bpy.context.scene.hund.results) == 1
 
 
-def test_it_works_from_pose_mode(backend, clip):
+def test_reconstruct_works_in_pose_mode(backend, clip):
     bpy.context.scene.hund.clip = str(clip)
     bpy.ops.hund.reconstruct()
     armature = next(item for item in bpy.data.objects if item.type == "ARMATURE")

@@ -1,53 +1,72 @@
-"""A backend that speaks the JSON lines and does what the clip's name says."""
+"""Backend with the same protocol that copies the clip; the clip's name selects its behavior.
 
+bad, nobody: answers with an error. crash: exits with an error. killed: kills itself.
+garbage: prints lines that are no replies. slow: runs until it is cancelled or finished.
+stubborn: ignores requests to stop. held: waits for a file `release` beside the clip.
+"""
+
+import itertools
 import json
 import os
+import queue
 import shutil
 import sys
 import threading
-import time
 from pathlib import Path
 
-cancelled, finishing = threading.Event(), threading.Event()
+STEP_SECONDS = 0.02
+TOTAL = 1000
+GARBAGE = 'not JSON at all\n[1, 2]\n"text"\n{"no": "event"}\n{"event": "progress"}'
+
+cancelled, finishing, orphaned = threading.Event(), threading.Event(), threading.Event()
 
 
-def say(**event):
+def send(**event):
     print(json.dumps(event), flush=True)
+
+
+def is_done(clip, step):
+    match clip.stem:
+        case "slow":
+            return finishing.is_set()
+        case "stubborn":
+            return orphaned.is_set()
+        case "held":
+            return clip.with_name("release").exists()
+    return step == 3
 
 
 def reconstruct(clip, output, request):
     target = Path(output) / f"{clip.stem}.npz"
     if clip.stem == "bad":
-        say(event="error", id=request["id"], message="bad.mp4 is no video.", exit_code=2)
+        send(event="error", id=request["id"], message="bad.mp4 is no video.", exit_code=2)
         return
     if clip.stem == "nobody":
-        say(event="error", id=request["id"], message="Nobody was found.", exit_code=3)
+        send(event="error", id=request["id"], message="Nobody was found.", exit_code=3)
         return
     if target.exists() and not request.get("overwrite"):
-        say(event="done", id=request["id"], output=str(target), skipped=True)
+        send(event="done", id=request["id"], output=str(target), skipped=True)
         return
     if clip.stem == "garbage":
-        print(
-            'not JSON at all\n[1, 2]\n"text"\n{"no": "event"}\n{"event": "progress"}', flush=True
-        )
+        print(GARBAGE, flush=True)
         sys.stdout.buffer.write(b"\xff\xfe\x00\n")
         sys.stdout.flush()
-    if clip.stem == "die":
+    if clip.stem == "crash":
         raise SystemExit("ModuleNotFoundError: No module named 'torch'")
     if clip.stem == "killed":
         os.kill(os.getpid(), 9)
-    for done in range(1, {"slow": 1000, "stubborn": 1000, "brief": 100}.get(clip.stem, 4)):
-        say(event="progress", id=request["id"], stage="detect", done=done, total=1000)
-        if clip.stem == "stubborn":
-            time.sleep(0.02)
-        elif cancelled.wait(0.02):
-            say(event="error", id=request["id"], message="Cancelled.", exit_code=130)
+    stop = orphaned if clip.stem == "stubborn" else cancelled
+    for step in itertools.count(1):
+        done = min(step, TOTAL - 1)
+        send(event="progress", id=request["id"], stage="detect", done=done, total=TOTAL)
+        if stop.wait(STEP_SECONDS):
+            send(event="error", id=request["id"], message="Cancelled.", exit_code=130)
             return
-        if finishing.is_set():
+        if is_done(clip, step):
             break
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(clip, target)  # the test's clips are Reconstructions in disguise
-    say(event="done", id=request["id"], output=str(target), skipped=False)
+    shutil.copy(clip, target)  # the clips of the tests are saved Reconstructions
+    send(event="done", id=request["id"], output=str(target), skipped=False)
 
 
 def work(requests):
@@ -57,26 +76,25 @@ def work(requests):
         reconstruct(Path(request["clip"]), request["output"], request)
 
 
+def listen(requests):
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message["command"] == "cancel":
+            cancelled.set()
+        elif message["command"] == "finish":
+            finishing.set()
+        else:
+            requests.put(message)
+    orphaned.set()
+    cancelled.set()
+    requests.put(None)
+
+
 if __name__ == "__main__":
-    import queue
-
-    waiting = queue.SimpleQueue()
-
-    def listen():
-        for line in sys.stdin:
-            message = json.loads(line)
-            if message["command"] == "cancel":
-                cancelled.set()
-            elif message["command"] == "finish":
-                finishing.set()
-            else:
-                waiting.put(message)
-        cancelled.set()  # nobody is left to hear the answer
-        waiting.put(None)
-
     if os.environ.get("HUND_FAKE_SILENT"):
-        time.sleep(60)
-    print("noise before the first word", flush=True)
-    say(event="ready")
-    threading.Thread(target=listen, daemon=True).start()
-    work(waiting)
+        sys.stdin.read()  # never replies
+    print("output before the first reply", flush=True)
+    send(event="ready")
+    pending = queue.SimpleQueue()
+    threading.Thread(target=listen, args=(pending,), daemon=True).start()
+    work(pending)

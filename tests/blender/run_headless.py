@@ -1,4 +1,4 @@
-"""The command in a process of its own: kill_me.py BACKEND LOG ARGUMENT…"""
+"""Run the batch command in its own process: run_headless.py BACKEND LOG ARGUMENT…"""
 
 import sys
 from pathlib import Path

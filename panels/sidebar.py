@@ -1,8 +1,8 @@
-"""Where the panels are: in the sidebar of the 3D View, in Object and Pose mode."""
+"""Place of the panels: the sidebar of the 3D View, in Object and Pose mode."""
 
 
-class Place:
-    """Mixin of every panel."""
+class SidebarPanel:
+    """Mixin of all panels."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"

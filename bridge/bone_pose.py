@@ -1,0 +1,51 @@
+"""Bone poses: from a Reconstruction's joint rotations to the transforms of pose bones."""
+
+from typing import NamedTuple
+
+import bpy
+import numpy as np
+
+from . import quaternions
+from .armature import bone_frames
+from .world import ARMATURE_FROM_BODY, root_motion
+
+
+class BonePose(NamedTuple):
+    """Transforms of an armature's pose bones, in the order of the joints."""
+
+    rotations: np.ndarray  # (frames, joints, 4): quaternions of either sign
+    locations: np.ndarray  # (frames, 3): of the root; the other bones do not move
+
+
+def from_joints(
+    armature: bpy.types.Object,
+    rotations: np.ndarray,
+    root_translation: np.ndarray,
+    world_from_camera: np.ndarray,
+) -> BonePose:
+    """Convert a person's pose from the file's joint frames to the bones' axes.
+
+    Joints rotate in frames that coincide with the body frame at rest; a bone rotates in its own
+    axes. With A = armature_from_body, B_j the axes of bone j at rest and G_j the orientation of
+    joint j in the body frame, the posed bone is A G_j Aᵀ B_j, which at rest is B_j. Blender poses
+    it as M_j = M_p B_pᵀ B_j basis_j with M_p = A G_p Aᵀ B_p, and G_j = G_p R_j; so
+        basis_j = C_j R_j C_jᵀ  with  C_j = B_jᵀ A = bone_from_body.
+    The root has no parent and rotates from the body frame into the world, in which the armature
+    has the identity transform. With W = world_from_body the posed root is W Aᵀ B_0, so
+        basis_0 = B_0ᵀ (W Aᵀ) B_0,  location_0 = B_0ᵀ (position − head_0).
+
+    Args:
+        armature: made for this person.
+        rotations: (frames, joints, 4), each in its parent's frame; the root's: body → camera.
+        root_translation: (frames, 3), in the camera frame, metres.
+        world_from_camera: (frames, 4, 4).
+    """
+    axes, heads = bone_frames(armature)
+    root = root_motion(rotations[:, 0], root_translation, world_from_camera)
+    bone_rotations = quaternions.change_basis(
+        rotations.astype(np.float64), axes.swapaxes(1, 2) @ ARMATURE_FROM_BODY
+    )
+    body_from_armature = quaternions.from_matrices(ARMATURE_FROM_BODY.T[None])
+    world_from_armature = quaternions.multiply(root.rotations, body_from_armature)
+    bone_rotations[:, 0] = quaternions.change_basis(world_from_armature, axes[0].T)
+    return BonePose(bone_rotations, (root.positions - heads[0]) @ axes[0])
