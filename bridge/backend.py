@@ -68,7 +68,7 @@ class Backend:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     env=environment(settings),
-                    cwd=settings.log.parent,  # not the current folder, from which Python might import
+                    cwd=settings.log.parent,  # so that nothing is imported from it
                     encoding="utf-8",
                     errors="replace",
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),

@@ -134,7 +134,7 @@ def build_reconstruction(
 
 
 def build_descent(stages=5, **options):
-    """A Reconstruction with stages, and one Reconstruction per stage with its pose as the result."""
+    """A Reconstruction with stages, and a list with each stage's motion as a Reconstruction."""
     final = build_reconstruction(**options)
     shape = {"people": len(final.betas), "frames": len(final.times)}
     stage_motions = [build_reconstruction(**shape, seed=100 + stage) for stage in range(stages)]

@@ -204,7 +204,8 @@ from pathlib import Path
 from hund.bridge import job
 settings = job.Settings(log=Path({str(settings.log)!r}), interpreter=Path(sys.executable),
                         root=Path({str(FAKE)!r}))
-task = job.Task(clip=Path({str(clip("stubborn").clip)!r}), output=Path({str(settings.log.parent)!r}))
+task = job.Task(clip=Path({str(clip("stubborn").clip)!r}),
+                output=Path({str(settings.log.parent)!r}))
 running = job.Job([task], settings)
 while running.status.stage != "detect":
     running.poll()

@@ -1,4 +1,4 @@
-"""A genuine Blender for the window tests; where it cannot be had they fail in CI and are skipped elsewhere."""
+"""Blender with a window. If it is unavailable, the tests fail in CI and are skipped elsewhere."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def refuse(reason):
+def skip_or_fail(reason):
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -18,31 +18,33 @@ def refuse(reason):
 
 @pytest.fixture(scope="session")
 def blender_root():
-    """Folder of the Blender root; making it takes some minutes and happens once for a machine."""
+    """Folder of Blender's root file system; it takes minutes to make, once per machine."""
     answer = subprocess.run(
         [ROOT / "tools" / "get_blender.sh"], capture_output=True, text=True, check=False
     )
     if answer.returncode:
-        refuse(f"There is no Blender with a window: {answer.stderr.strip().splitlines()[-1]}")
+        skip_or_fail(
+            f"Blender with a window is unavailable: {answer.stderr.strip().splitlines()[-1]}"
+        )
     allowed = subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False
     )
     if allowed.returncode:
-        refuse("A window needs the right to mount folders (unshare --mount).")
+        skip_or_fail("Blender with a window needs the right to mount folders (unshare --mount).")
     return Path(answer.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
 def in_root(blender_root):
-    """Begins a command that runs in the root and sees a folder beside the checkout."""
-    seen = [ROOT, sys.base_prefix]  # the checkout with its environment, and its Python
+    """Return the beginning of a command that runs in the root with a folder mounted."""
+    mounts = [ROOT, sys.base_prefix]  # the checkout with its environment, and its Python
     script = Path(__file__).parent / "in_root.sh"
-    return lambda folder: [script, blender_root, *seen, folder, "--"]
+    return lambda folder: [script, blender_root, *mounts, folder, "--"]
 
 
 @pytest.fixture(scope="session")
 def light_zip():
-    found = sorted((ROOT / "dist").glob("hund-*-light.zip"))
-    if not found:
-        refuse("There is no zip to install: run 'make zip' first.")
-    return found[-1]
+    zips = sorted((ROOT / "dist").glob("hund-*-light.zip"))
+    if not zips:
+        skip_or_fail("There is no zip to install: run 'make zip' first.")
+    return zips[-1]

@@ -1,4 +1,4 @@
-"""Installs a zip into an empty profile and presses the button: press_button.py ZIP CLIP [PYTHON]."""
+"""Install a zip into an empty profile and reconstruct: press_button.py ZIP CLIP [PYTHON]."""
 
 import json
 import os
@@ -12,7 +12,7 @@ with tempfile.TemporaryDirectory(prefix="hund-profile-") as profile:
     os.environ["BLENDER_USER_RESOURCES"] = profile
     import bpy
 
-    since = time.monotonic()
+    start = time.monotonic()
     bpy.ops.extensions.package_install_files(
         filepath=archive, repo="user_default", enable_on_install=True
     )
@@ -20,13 +20,13 @@ with tempfile.TemporaryDirectory(prefix="hund-profile-") as profile:
     bpy.context.scene.hund.clip = clip
     preferences = bpy.context.preferences.addons["bl_ext.user_default.hund"].preferences
     preferences.threads, preferences.interpreter = 2, "".join(interpreter)
-    answer = bpy.ops.hund.reconstruct()
+    status = bpy.ops.hund.reconstruct()
     facts = {
-        "answer": list(answer),
-        "install_seconds": round(installed - since, 1),
+        "status": list(status),
+        "install_seconds": round(installed - start, 1),
         "seconds": round(time.monotonic() - installed, 1),
         "people": [item.name for item in bpy.data.objects if item.type == "ARMATURE"],
         "files": [path.name for path in Path(profile).rglob("reconstructions/*.npz")],
-        "heavy": sorted({"torch", "cv2", "scipy", "onnxruntime"} & set(sys.modules)),
+        "large_packages": sorted({"torch", "cv2", "scipy", "onnxruntime"} & set(sys.modules)),
     }
     print(json.dumps(facts))

@@ -1,4 +1,4 @@
-"""A genuine Blender without a window: its own command installs the zip, ours makes scenes."""
+"""Blender without a window: installs the zip and runs the batch command."""
 
 import json
 import os
@@ -13,7 +13,7 @@ CLIP = ROOT / "tests" / "data" / "walker.mp4"
 
 @pytest.fixture(scope="module")
 def blender(in_root, light_zip, tmp_path_factory):
-    """Runs a command of a Blender that has the extension."""
+    """A function that runs a command of a Blender with the extension, and its folder."""
     folder = tmp_path_factory.mktemp("hund-command")
     environment = os.environ | {"BLENDER_USER_RESOURCES": str(folder / "profile")}
     (folder / "profile").mkdir()
@@ -24,25 +24,25 @@ def blender(in_root, light_zip, tmp_path_factory):
             command, env=environment, capture_output=True, text=True, timeout=900, check=False
         )
 
-    answer = run("extension", "install-file", "--repo", "user_default", "--enable", light_zip)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    result = run("extension", "install-file", "--repo", "user_default", "--enable", light_zip)
+    assert result.returncode == 0, result.stdout + result.stderr
     return folder, run
 
 
-def test_a_batch_makes_scenes_and_answers_with_the_worst_exit_code(blender):
+def test_batch_writes_scenes_and_returns_highest_exit_code(blender):
     folder, run = blender
     broken = folder / "broken.mp4"
     broken.write_bytes(b"no video")
-    choice = ["--format", "blend", "bvh", "--end", "5", "--interpreter", sys.executable]
-    answer = run("hund", CLIP, broken, "--output", folder / "out", *choice)
-    assert answer.returncode == 2, answer.stdout + answer.stderr
+    options = ["--format", "blend", "bvh", "--end", "5", "--interpreter", sys.executable]
+    result = run("hund", CLIP, broken, "--output", folder / "out", *options)
+    assert result.returncode == 2, result.stdout + result.stderr
     report = json.loads((folder / "out" / "hund_report.json").read_text())
     assert [entry["status"] for entry in report["clips"]] == ["done", "failed"]
-    made = {path.name for path in (folder / "out").iterdir()}
-    assert {"walker.npz", "walker.blend", "walker_1.bvh"} <= made
+    files = {path.name for path in (folder / "out").iterdir()}
+    assert {"walker.npz", "walker.blend", "walker_1.bvh"} <= files
 
 
-def test_a_wrong_argument_is_bad_input(blender):
+def test_wrong_argument_is_bad_input(blender):
     _, run = blender
-    answer = run("hund", CLIP)
-    assert answer.returncode == 2 and "--output" in answer.stderr
+    result = run("hund", CLIP)
+    assert result.returncode == 2 and "--output" in result.stderr

@@ -1,7 +1,7 @@
-"""Runs inside a genuine Blender: a person's way through the panel, with mouse, keys and pictures.
+"""Scenario inside Blender with a window: uses the panel with mouse and keys, takes screenshots.
 
-What it finds is written to facts.json in $HUND_UI_FOLDER; the pictures lie beside it. A scenario is
-a generator: it yields the seconds that Blender may go on before the next step.
+The results are written to facts.json in $HUND_UI_FOLDER, the screenshots beside it. A scenario is a
+generator that yields the seconds until its next step.
 """
 
 import json
@@ -16,22 +16,22 @@ import bpy
 FOLDER = Path(os.environ["HUND_UI_FOLDER"])
 FACTS = {"steps": []}
 MODULE = "bl_ext.user_default.hund"
-BUTTON = 306  # pixels from the sidebar's upper edge to the large button, looked up in a picture
+BUTTON = 306  # pixels from the sidebar's upper edge to the large button, measured in a screenshot
 
 
-def note(**facts):
+def record(**facts):
     FACTS.update(facts)
     (FOLDER / "facts.json").write_text(json.dumps(FACTS, indent=2))
 
 
-def picture(name):
-    """Blender's own screenshot is black without a graphics card: the X server takes it."""
+def screenshot(name):
+    """Take it from the X server: Blender's own is black without a graphics card."""
     FACTS["steps"].append(name)
     subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
 
 
 def mouse(x, y, *, click=False):
-    """Move like a hand, in pixels from the upper left corner: a jump is no movement to Blender."""
+    """Move in pixels from the upper left corner, in two steps: Blender ignores a single jump."""
     steps = ["mousemove", str(x - 9), str(y), "sleep", "0.2", "mousemove", str(x), str(y)]
     subprocess.Popen(["xdotool", *steps, "sleep", "0.4", *(["click", "1"] if click else [])])
 
@@ -53,13 +53,13 @@ def operators():
     return importlib.import_module(f"{MODULE}.operators.reconstruct")
 
 
-def wait(done, what, seconds=300.0):
-    """Yield until something is the case."""
+def wait(condition, description, seconds=300.0):
+    """Yield until a condition holds."""
     end = time.monotonic() + seconds
-    while not done():
+    while not condition():
         if time.monotonic() > end:
-            picture("timeout")
-            raise TimeoutError(what)
+            screenshot("timeout")
+            raise TimeoutError(description)
         yield 0.2
 
 
@@ -73,7 +73,7 @@ def show_panel():
 
 
 def button():
-    """Where the large button is, from the upper left corner."""
+    """Position of the large button, from the upper left corner."""
     window, _, region = view()
     panel = region["UI"]
     top = window.height - (panel.y + panel.height)
@@ -85,27 +85,27 @@ def people():
 
 
 def install():
-    since = time.monotonic()
+    start = time.monotonic()
     bpy.ops.extensions.package_install_files(
         filepath=os.environ["HUND_UI_ZIP"], repo="user_default", enable_on_install=True
     )
-    note(install_seconds=round(time.monotonic() - since, 2))
-    chosen = bpy.context.preferences.addons[MODULE].preferences
-    chosen.interpreter = os.environ.get("HUND_UI_INTERPRETER", "")
-    chosen.cache_folder = str(FOLDER / "cache")
+    record(install_seconds=round(time.monotonic() - start, 2))
+    preferences = bpy.context.preferences.addons[MODULE].preferences
+    preferences.interpreter = os.environ.get("HUND_UI_INTERPRETER", "")
+    preferences.cache_folder = str(FOLDER / "cache")
     yield 0.5
 
 
 def press_and_cancel():
     mouse(*button(), click=True)
     yield from wait(lambda: operators().status(), "the button starts a job", 20)
-    yield from wait(lambda: operators().status().stage == "look", "the backend looks", 120)
+    yield from wait(lambda: operators().status().stage == "detect", "frames are processed", 120)
     yield 0.5
-    picture("2_running")
+    screenshot("2_running")
     key("Escape")
-    since = time.monotonic()
-    yield from wait(lambda: not operators().status(), "Escape stops it", 20)
-    note(cancel_seconds=round(time.monotonic() - since, 2), after_cancel=people())
+    start = time.monotonic()
+    yield from wait(lambda: not operators().status(), "Escape cancels the job", 20)
+    record(cancel_seconds=round(time.monotonic() - start, 2), after_cancel=people())
 
 
 def press_and_wait():
@@ -113,14 +113,14 @@ def press_and_wait():
     yield from wait(lambda: operators().status(), "the button starts a job", 20)
     mouse(400, 400)
     yield 1.0
-    key("ctrl+z")  # an undo meanwhile does the job no harm
-    yield from wait(lambda: not operators().status(), "it ends", 900)
-    yield from wait(people, "somebody is there", 10)
+    key("ctrl+z")  # an undo must not disturb the job
+    yield from wait(lambda: not operators().status(), "the job ends", 900)
+    yield from wait(people, "a character exists", 10)
     yield 1.0
-    note(people=people(), results=len(bpy.context.scene.hund.results))
+    record(people=people(), results=len(bpy.context.scene.hund.results))
 
 
-def look_through_the_camera():
+def look_through_camera():
     window, area, region = view()
     scene = bpy.context.scene
     scene.frame_set((scene.frame_start + scene.frame_end) // 2)
@@ -128,31 +128,31 @@ def look_through_the_camera():
         bpy.ops.view3d.view_camera()
         bpy.ops.view3d.view_center_camera()
     yield 2.0
-    picture("3_result")
+    screenshot("3_result")
 
 
 def hand():
-    """Where the first person's left hand is seen."""
+    """Evaluated position of the first person's left hand."""
     armature = bpy.data.objects[people()[0]]
-    shown = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return list(shown.matrix_world @ shown.pose.bones["HandL"].head)
+    evaluated = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return list(evaluated.matrix_world @ evaluated.pose.bones["HandL"].head)
 
 
-def look_at_the_descent():
-    """Through the stages and the frames, a render between, and back."""
+def preview_stages():
+    """Show all stages, change frames, render, and switch the preview off."""
     window, area, region = view()
     scene, result = bpy.context.scene, bpy.context.scene.hund.results[0]
-    scene.frame_set((scene.frame_start + scene.frame_end) // 2)  # where undo has left
-    finished, shown = hand(), {}
+    scene.frame_set((scene.frame_start + scene.frame_end) // 2)  # undo has changed it
+    final, stages = hand(), {}
     result.show_descent = True
     for stage in range(result.stages):
         result.stage = stage
         yield 1.0
-        picture(f"3_stage_{stage}")
-        shown[stage] = hand()
+        screenshot(f"3_stage_{stage}")
+        stages[stage] = hand()
     scene.frame_set(scene.frame_current + 1)
     scene.frame_set(scene.frame_current - 1)
-    note(stages=shown, last_stage_after_scrubbing=hand())
+    record(stages=stages, last_stage_after_scrubbing=hand())
     scene.render.engine, scene.render.resolution_percentage = "BLENDER_WORKBENCH", 25
     with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
         bpy.ops.render.render("INVOKE_DEFAULT")
@@ -162,14 +162,14 @@ def look_at_the_descent():
         with bpy.context.temp_override(window=other):
             bpy.ops.wm.window_close()
     yield 1.0
-    note(last_stage_after_rendering=hand())
+    record(last_stage_after_rendering=hand())
     result.show_descent = False
     yield 1.0
-    note(finished_hand=finished, finished_hand_afterwards=hand())
+    record(final_hand=final, final_hand_afterwards=hand())
 
 
-def pose_somebody():
-    """What an animator does next: the bones of one person, from another side."""
+def pose_person():
+    """Enter pose mode for one person, seen in perspective."""
     window, area, region = view()
     area.spaces.active.show_region_ui = False
     area.spaces.active.region_3d.view_perspective = "PERSP"
@@ -181,8 +181,8 @@ def pose_somebody():
         bpy.ops.view3d.view_selected()
         bpy.ops.object.mode_set(mode="POSE")
     yield 1.0
-    picture("4_pose")
-    note(mode=bpy.context.mode)
+    screenshot("4_pose")
+    record(mode=bpy.context.mode)
     with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
         bpy.ops.object.mode_set(mode="OBJECT")
     yield from show_panel()
@@ -193,43 +193,43 @@ def undo_and_redo():
     yield 1.0
     key("ctrl+z")
     yield 1.5
-    note(after_undo=people())
+    record(after_undo=people())
     key("ctrl+shift+z")
     yield 1.5
-    note(after_redo=people())
+    record(after_redo=people())
 
 
-def open_another_file_meanwhile():
+def open_another_file():
     bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
     mouse(*button(), click=True)
     yield from wait(lambda: operators().status(), "the button starts a job", 20)
     bpy.ops.wm.read_homefile(use_factory_startup=False)
     yield 1.0
     yield from show_panel()
-    yield from wait(lambda: operators().unclaimed(), "the job goes on", 900)
+    yield from wait(lambda: operators().unclaimed(), "the job continues", 900)
     yield 0.5
-    picture("5_another_file")
-    note(unclaimed=[str(outcome.path) for outcome in operators().unclaimed()])
+    screenshot("5_another_file")
+    record(unclaimed=[str(outcome.path) for outcome in operators().unclaimed()])
 
 
 def scenario():
     yield from install()
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     yield from show_panel()
-    picture("0_installed")
+    screenshot("0_installed")
     bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
     view()[1].tag_redraw()
     yield 1.0
-    picture("1_clip")
+    screenshot("1_clip")
     yield from press_and_cancel()
     yield 1.0
     yield from press_and_wait()
-    yield from look_through_the_camera()
+    yield from look_through_camera()
     yield from undo_and_redo()
-    yield from look_at_the_descent()
-    yield from pose_somebody()
-    yield from open_another_file_meanwhile()
-    note(finished=True)
+    yield from preview_stages()
+    yield from pose_person()
+    yield from open_another_file()
+    record(finished=True)
 
 
 def tick(steps=scenario()):  # noqa: B008 - one scenario for the life of this Blender
@@ -237,8 +237,8 @@ def tick(steps=scenario()):  # noqa: B008 - one scenario for the life of this Bl
         return next(steps)
     except StopIteration:
         pass
-    except Exception:  # noqa: BLE001 - told to whoever reads the facts
-        note(error=traceback.format_exc())
+    except Exception:  # noqa: BLE001 - the test reports it
+        record(error=traceback.format_exc())
     bpy.ops.wm.quit_blender()
     return None
 
