@@ -27,9 +27,9 @@ from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.blazepose import CROP_SIZE_PX, BlazePose
 from hund_backend.perception.confidence import keypoint_confidence
-from hund_backend.perception.crops import camera_from_crop, image_from_crop, move
+from hund_backend.perception.crops import camera_from_crop, image_from_crop, transform_points
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.packed_part_maps import packed
+from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.perception.part_head import SIZE, PartHead
 from hund_backend.perception.run import WEIGHTS
 from hund_backend.prior.pose_flow import PoseFlow
@@ -50,8 +50,8 @@ LIMBS = {
 HEAD = """# The fit with and without body parts, on synthetic held-out pictures
 
 {environment}
-* `python -m benchmarks.alignment --pictures FOLDER --count {chosen.count} --first {chosen.first} {changes}`
-* {chosen.count} pictures, each alone; errors of {joints} joints and of the low mesh's vertices in mm, root-aligned
+* `python -m benchmarks.alignment --pictures FOLDER --count {args.count} --first {args.first} {changes}`
+* {args.count} pictures, each alone; errors of {joints} joints and of the low mesh's vertices in mm, root-aligned
   (MPJPE, PVE) or after Procrustes (PA-); build in mm, mean of the absolute errors, girths
   scaled to the true stature; IoU of the person's and of the mean part of
   the fitted body, naked, with the labels of the dressed one
@@ -69,30 +69,30 @@ class Tools:
     low: BodyModel
     full: BodyModel
     prior: PoseFlow
-    eyes: BlazePose | None = None
+    blazepose: BlazePose | None = None
     head: PartHead | None = None
 
 
 def main() -> None:
     """Fit every picture with all kinds of keypoints and parts, and print the table."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    pictures = PictureSet(chosen.pictures, chosen.split)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    pictures = PictureSet(args.pictures, args.split)
     tools = Tools(
         body=BodyModel.load("keypoints"),
         low=BodyModel.load("low"),
         full=BodyModel.load("full"),
         prior=PoseFlow.load(),
-        eyes=BlazePose.open(WEIGHTS / "perception"),
-        head=PartHead.load() if "predicted" in chosen.parts else None,
+        blazepose=BlazePose.open(WEIGHTS / "perception"),
+        head=PartHead.load() if "predicted" in args.parts else None,
     )
-    indices = range(chosen.first, chosen.first + chosen.count)
+    indices = range(args.first, args.first + args.count)
     rows = []
-    for keypoints, parts in itertools.product(chosen.keypoints, chosen.parts):
+    for keypoints, parts in itertools.product(args.keypoints, args.parts):
         with measuring.Stopwatch() as watch:
             scores = [
                 scored(
-                    pictures[index], index, tools, keypoints, parts, configured(parts, chosen.set)
+                    pictures[index], index, tools, keypoints, parts, configured(parts, args.set)
                 )
                 for index in indices
             ]
@@ -101,20 +101,20 @@ def main() -> None:
         )
         rows.append(f"| {keypoints} | {parts} | {mean} | {watch.cpu_seconds / len(indices):.2f} |")
         print(rows[-1], flush=True)
-        if chosen.each:
-            np.save(chosen.each / f"{keypoints}-{parts}.npy", np.array(scores))
-    environment = measuring.environment(PACKAGES, chosen.cores)
-    changes = " ".join(("--set", *chosen.set)) if chosen.set else ""
+        if args.each:
+            np.save(args.each / f"{keypoints}-{parts}.npy", np.array(scores))
+    environment = measuring.environment(PACKAGES, args.cores)
+    changes = " ".join(("--set", *args.set)) if args.set else ""
     text = HEAD.format(
-        environment=environment, chosen=chosen, changes=changes, joints=len(REDUCED_JOINTS)
+        environment=environment, args=args, changes=changes, joints=len(REDUCED_JOINTS)
     )
     text += "\n".join(rows) + "\n"
-    if chosen.save:
+    if args.save:
         print(measuring.save("alignment", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("--pictures", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--split", default="held_out")
     parser.add_argument("--first", type=int, default=0)
@@ -248,9 +248,9 @@ def seen(picture: Picture, tools: Tools, keypoints: str, chance: np.random.Gener
             order[[left, right]] = right, left
         pixels, landmarks, confidence = pixels[order], landmarks[order], confidence[order]
     if keypoints == "blazepose":
-        look = tools.eyes.look(picture.image[None])
+        look = tools.blazepose.predict(picture.image[None])
         crops = picture.crop[None].astype(float)
-        pixels = move(look.keypoints[:, :33].astype(float), image_from_crop(crops))[0]
+        pixels = transform_points(look.keypoints[:, :33].astype(float), image_from_crop(crops))[0]
         turn = camera_from_crop(crops, picture.intrinsics.astype(float))
         landmarks = look.world_landmarks[0, :33] @ turn[0].T
         quality = look.peaks[:, :33].mean(axis=1)
@@ -262,7 +262,7 @@ def seen(picture: Picture, tools: Tools, keypoints: str, chance: np.random.Gener
         keypoints=np.concatenate((pixels, confidence[:, None]), axis=-1)[None],
         world_landmarks=landmarks[None],
         crops=picture.crop[None].astype(float),
-        crop_intrinsics=picture.intrinsics[None].astype(float),
+        intrinsics=picture.intrinsics[None].astype(float),
         masks=np.zeros((1, SIZE, SIZE), np.uint8),
     )
 
@@ -281,8 +281,8 @@ def with_parts(
         probs = spoiled(picture.labels, chance)
     if parts == "predicted":
         images = picture.image[None]
-        probs = tools.head.predict(images, tools.eyes.look(images, maps=True))[0]
-    return replace(evidence, parts=packed(probs.astype(np.float32))[None])
+        probs = tools.head.predict(images, tools.blazepose.predict(images, maps=True))[0]
+    return replace(evidence, parts=pack_part_maps(probs.astype(np.float32))[None])
 
 
 def spoiled(

@@ -22,7 +22,7 @@ from hund_backend.descent.fit.fit import fit
 from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.crops import crop_from_image
-from hund_backend.perception.packed_part_maps import packed
+from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from hund_backend.rendering.exact_parts import part_labels
@@ -36,7 +36,7 @@ LABELS_PX = 256
 HEAD = """# The fit of clips with and without body parts, on synthetic held-out motion
 
 {environment}
-* `python -m benchmarks.alignment_clips MOCAP_FOLDER --clips {chosen.clips} --frames {chosen.frames} {changes}`
+* `python -m benchmarks.alignment_clips MOCAP_FOLDER --clips {args.clips} --frames {args.frames} {changes}`
 * errors of {joints} joints and of the low mesh's vertices, mm: root-aligned (MPJPE, PVE), after Procrustes (PA-); build:
   mean of the absolute errors, mm, girths scaled to the true stature; jerk m/s³ (that of the truth in brackets)
 
@@ -47,19 +47,19 @@ HEAD = """# The fit of clips with and without body parts, on synthetic held-out 
 
 def main() -> None:
     """Fit every clip with all kinds of keypoints and parts, and print the table."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
     tools = Tools(
         body=BodyModel.load("keypoints"),
         low=BodyModel.load("low"),
         full=BodyModel.load("full"),
         prior=PoseFlow.load(),
     )
-    dynamics, poses = Dynamics.load(WEIGHTS_FILE), motion_set(chosen.mocap)
-    places = segments(poses, chosen.clips, chosen.frames)
+    dynamics, poses = Dynamics.load(WEIGHTS_FILE), motion_set(args.mocap)
+    places = segments(poses, args.clips, args.frames)
     rows = []
-    for keypoints, parts in itertools.product(chosen.keypoints, chosen.parts):
-        config, scores, watch = configured(parts, chosen.set), [], measuring.Stopwatch()
+    for keypoints, parts in itertools.product(args.keypoints, args.parts):
+        config, scores, watch = configured(parts, args.set), [], measuring.Stopwatch()
         for seed, place in enumerate(places):
             whole = scene(tools.body, poses, place, "plain", seed)
             seen = observed(whole, tools, keypoints, parts, np.random.default_rng(seed))
@@ -69,20 +69,20 @@ def main() -> None:
             scores.append(errors(whole, state, tools))
         *mean, jerk, true_jerk = np.mean(scores, axis=0)
         text = " | ".join(f"{value:.1f}" for value in mean)
-        cost = 1000 * watch.cpu_seconds / (chosen.clips * chosen.frames)
+        cost = 1000 * watch.cpu_seconds / (args.clips * args.frames)
         rows.append(
             f"| {keypoints} | {parts} | {text} | {jerk:.0f} ({true_jerk:.0f}) | {cost:.0f} |"
         )
         print(rows[-1], flush=True)
-    environment = measuring.environment(PACKAGES, chosen.cores)
-    changes = " ".join(("--set", *chosen.set)) if chosen.set else ""
-    text = HEAD.format(environment=environment, chosen=chosen, changes=changes, joints=len(JOINTS))
-    if chosen.save:
+    environment = measuring.environment(PACKAGES, args.cores)
+    changes = " ".join(("--set", *args.set)) if args.set else ""
+    text = HEAD.format(environment=environment, args=args, changes=changes, joints=len(JOINTS))
+    if args.save:
         print(measuring.save("alignment-clips", text + "\n".join(rows) + "\n"))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=60)
@@ -117,7 +117,7 @@ def observed(
     if parts == "mask":
         masks = (255 * (1 - maps[:, 0])).round().astype(np.uint8)
         return replace(scene, evidence=replace(evidence, masks=masks))
-    return replace(scene, evidence=replace(evidence, parts=packed(maps)))
+    return replace(scene, evidence=replace(evidence, parts=pack_part_maps(maps)))
 
 
 def errors(scene: Scene, state: State, tools: Tools) -> tuple[float, ...]:

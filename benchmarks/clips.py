@@ -1,4 +1,4 @@
-"""Clips that benchmarks run on, made once from the demo clip and kept in the cache."""
+"""Clips for benchmarks, made once from the demo clip and kept in the cache."""
 
 from collections.abc import Iterator
 from itertools import cycle, islice
@@ -17,13 +17,13 @@ FULL_HD = (1920, 1080)
 
 
 def walker(num_frames: int, size: tuple[int, int] = FULL_HD) -> Path:
-    """The demo's walker to and fro for any number of frames of `size` (width, height) pixels."""
+    """Return the demo's walker, forwards and backwards, at a length and a size (width, height)."""
     path = cache_folder() / "benchmarks" / f"walker-{size[0]}x{size[1]}-{num_frames}.mp4"
     if path.exists():
         return path
     with atomic_write(path) as [part]:
         writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, size)
-        for image in islice(_there_and_back(get_demo_clip()), num_frames):
+        for image in islice(_forwards_and_backwards(get_demo_clip()), num_frames):
             scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
             writer.write(cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR))
         writer.release()
@@ -31,10 +31,10 @@ def walker(num_frames: int, size: tuple[int, int] = FULL_HD) -> Path:
     return path
 
 
-def _there_and_back(clip: Path) -> Iterator[np.ndarray]:
-    """RGB images of a clip forwards, backwards, forwards, … without end, so that nobody jumps."""
+def _forwards_and_backwards(clip: Path) -> Iterator[np.ndarray]:
+    """Yield RGB images of a clip forwards, backwards, … without end, so that nobody jumps."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
-    with open_clip(clip) as frames:  # kept packed: 230 frames would be a gigabyte
-        packed = [cv2.imencode(".jpg", frame.image, quality)[1] for frame in frames]
-    for image in cycle([*packed, *packed[-2:0:-1]]):
+    with open_clip(clip) as frames:  # kept compressed: 230 frames would be a gigabyte
+        compressed = [cv2.imencode(".jpg", frame.image, quality)[1] for frame in frames]
+    for image in cycle([*compressed, *compressed[-2:0:-1]]):
         yield cv2.imdecode(image, cv2.IMREAD_COLOR)

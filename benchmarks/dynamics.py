@@ -29,14 +29,14 @@ from hund_backend.body.rotations import (
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.prior.dynamics import WEIGHTS_FILE, Dynamics, DynamicsConfig
 from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.prior.smoothing import filled, smoothed_poses
+from hund_backend.prior.smoothing import fill_gaps, smooth_poses
 from hund_backend.training.motion.motion_set import MotionSet, Split, motion_set
 from hund_backend.training.priors.train_dynamics import (
     PRIORS,
     DynamicsRecipe,
-    Motions,
-    grainy,
-    motions_of,
+    LatentMotions,
+    add_latent_noise,
+    encode_motions,
     set_scales,
 )
 
@@ -45,7 +45,7 @@ AHEAD = (1, 5, 15)  # frames
 GAPS = (10, 30)  # frames
 NOISES = (10, 5)  # degrees on every axis
 CLIP = 60  # frames that are smoothed at once
-GRAIN = DynamicsRecipe().grain
+GRAIN = DynamicsRecipe().latent_noise
 
 Pose = Float[Tensor, "*batch joints 3 3"]
 Rows = dict[str, dict[str, float]]
@@ -56,7 +56,7 @@ class Material:
     """Stretches of one split: poses, their latents, and roots."""
 
     prior: PosePrior
-    motions: Motions
+    motions: LatentMotions
     poses: Pose
     rest: Float[Tensor, "63 3"]
 
@@ -66,34 +66,34 @@ class Material:
         inside = torch.tensor([name == split for name in poses.splits])[poses.clips]
         return cls(
             prior=prior,
-            motions=motions_of(poses, prior, split, mirrored=False),
+            motions=encode_motions(poses, prior, split, mirrored=False),
             poses=poses.rotations[inside, 1:],
             rest=BodyModel.load("keypoints").rest_template,
         )
 
     def starts(self, frames: int, count: int) -> Int[Tensor, " starts"]:
         """Up to so many stretches that do not overlap, evenly over the split."""
-        chosen, free = [], 0
+        starts, free = [], 0
         for start in self.motions.starts(frames).tolist():
             if start >= free:
-                chosen.append(start)
+                starts.append(start)
                 free = start + frames
-        places = torch.linspace(0, len(chosen) - 1, min(count, len(chosen))).long()
-        return torch.tensor(chosen)[places]
+        places = torch.linspace(0, len(starts) - 1, min(count, len(starts))).long()
+        return torch.tensor(starts)[places]
 
-    def stretch(self, starts: Int[Tensor, " starts"], frames: int) -> Pose:
+    def segments(self, starts: Int[Tensor, " starts"], frames: int) -> Pose:
         """Poses of stretches."""
         return self.poses[starts[:, None] + torch.arange(frames)]
 
     def joints(self, pose: Pose) -> Float[Tensor, "*batch moved 3"]:
         """Places of the joints that the prior moves and of the knuckles, pelvis at rest, mm."""
         moved = torch.eye(3).repeat(*pose.shape[:-3], len(JOINT_NAMES), 1, 1)
-        chosen = [joint + 1 for joint in self.prior.joints]
-        moved[..., chosen, :, :] = pose[..., self.prior.joints, :, :].float()
+        joints = [joint + 1 for joint in self.prior.joints]
+        moved[..., joints, :, :] = pose[..., self.prior.joints, :, :].float()
         rest = self.rest.expand(*pose.shape[:-3], -1, -1)
         _, places = forward_kinematics(moved, rest, PARENTS)
         ends = [JOINT_INDEX[f"Middle01{side}"] for side in "LR"]
-        return 1000 * places[..., chosen + ends, :]
+        return 1000 * places[..., joints + ends, :]
 
     def mpjpe_mm(self, found: Pose, true: Pose) -> Float[Tensor, "*batch"]:
         """Mean distance of the joints."""
@@ -107,24 +107,24 @@ class Material:
 
 def main() -> None:
     """Measure and print the tables."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    load, prior_file = PRIORS[chosen.prior]
-    prior, poses = load(), motion_set(chosen.mocap)
-    learned = Dynamics.load(prior_file, chosen.weights)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    load, prior_file = PRIORS[args.prior]
+    prior, poses = load(), motion_set(args.mocap)
+    learned = Dynamics.load(prior_file, args.weights)
     text = ""
-    for section in sections(learned, prior, poses, chosen.clips, chosen.plot):
+    for section in sections(learned, prior, poses, args.clips, args.plot):
         print(section, flush=True)
         text += section
     head = f"# Dynamics over the latents of {prior_file.name}\n\n"
-    head += measuring.environment(PACKAGES, chosen.cores)
-    head += f"\n* `python -m benchmarks.dynamics MOCAP_FOLDER --prior {chosen.prior}`\n\n"
-    if chosen.save:
+    head += measuring.environment(PACKAGES, args.cores)
+    head += f"\n* `python -m benchmarks.dynamics MOCAP_FOLDER --prior {args.prior}`\n\n"
+    if args.save:
         print(measuring.save("dynamics", head + text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--prior", choices=tuple(PRIORS), default="flow")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
@@ -162,7 +162,7 @@ class StudentT:
     """A multivariate t distribution of residuals."""
 
     whitening: Float[Tensor, "latent latent"]
-    freedom: float
+    degrees_of_freedom: float
 
     @classmethod
     def fitted(cls, residuals: Float[Tensor, "steps latent"], *, full: bool) -> "StudentT":
@@ -170,15 +170,15 @@ class StudentT:
         best, value = None, -math.inf
         size = residuals.shape[-1]
         covariance = torch.cov(residuals.T)
-        for freedom in (1.5, 2.0, 3.0, 5.0, 10.0):
+        for degrees_of_freedom in (1.5, 2.0, 3.0, 5.0, 10.0):
             for _ in range(6):
                 covariance = covariance if full else torch.diag(covariance.diagonal())
                 covariance = covariance + 1e-10 * torch.eye(size)
                 inverse = torch.linalg.inv(torch.linalg.cholesky(covariance))
                 square = (residuals @ inverse.T).square().sum(-1)
-                weights = (freedom + size) / (freedom + square)
+                weights = (degrees_of_freedom + size) / (degrees_of_freedom + square)
                 covariance = (residuals * weights[:, None]).T @ residuals / len(residuals)
-            model = cls(whitening=inverse, freedom=freedom)
+            model = cls(whitening=inverse, degrees_of_freedom=degrees_of_freedom)
             nats = float(model.log_prob(residuals).mean())
             if nats > value:
                 best, value = model, nats
@@ -186,7 +186,7 @@ class StudentT:
 
     def log_prob(self, residuals: Float[Tensor, "steps latent"]) -> Float[Tensor, " steps"]:
         """Logarithm of the density."""
-        size, n = residuals.shape[-1], self.freedom
+        size, n = residuals.shape[-1], self.degrees_of_freedom
         square = (residuals @ self.whitening.T).square().sum(-1)
         shape = math.lgamma((n + size) / 2) - math.lgamma(n / 2) - size / 2 * math.log(math.pi * n)
         volume = self.whitening.diagonal().log().sum()
@@ -197,8 +197,8 @@ def likelihoods(learned: Dynamics, parts: dict[str, Material]) -> Rows:
     """Of steps after three usable frames, so that every model has what it needs."""
 
     def triples(part: Material) -> tuple[Tensor, Tensor]:
-        z, roots = part.motions.stretch(part.motions.starts(4), 4)
-        last = grainy(z[:, 1:], GRAIN, torch.Generator().manual_seed(0))
+        z, roots = part.motions.segments(part.motions.starts(4), 4)
+        last = add_latent_noise(z[:, 1:], GRAIN, torch.Generator().manual_seed(0))
         return torch.cat((z[:, :1], last), dim=1), roots
 
     def learned_mean(z: Tensor, roots: Tensor) -> Tensor:
@@ -223,9 +223,9 @@ def likelihoods(learned: Dynamics, parts: dict[str, Material]) -> Rows:
                 split: float(fitted.log_prob(left).mean()) / left.shape[-1]
                 for split, left in residuals.items()
             }
-            rows[f"{name}, {kind}"] = row | {"freedom": fitted.freedom}
+            rows[f"{name}, {kind}"] = row | {"freedom": fitted.degrees_of_freedom}
     for name, known in (("learned", True), ("learned, root unknown", False)):
-        rows[name] = {"freedom": float(learned.freedom)}
+        rows[name] = {"freedom": float(learned.degrees_of_freedom)}
         for split, part in parts.items():
             z, roots = triples(part)
             values = learned.log_prob(z[:, 1:], roots[:, 1:] if known else None)
@@ -237,8 +237,8 @@ def predictions(learned: Dynamics, part: Material) -> Rows:
     """Mean errors after two (constant acceleration: three) frames."""
     most = max(AHEAD)
     starts = part.motions.starts(3 + most)[::4]
-    z, roots = part.motions.stretch(starts, 3 + most)
-    true = part.stretch(starts, 3 + most)
+    z, roots = part.motions.segments(starts, 3 + most)
+    true = part.segments(starts, 3 + most)
     count = torch.arange(1, most + 1)[:, None]
     velocity = z[:, 2:3] - z[:, 1:2]
     acceleration = velocity - (z[:, 1:2] - z[:, :1])
@@ -268,15 +268,15 @@ def gaps(models: dict[str, Dynamics], part: Material, clips: int) -> Rows:
     for gap in GAPS:
         frames = gap + 30
         starts = part.starts(frames, 4 * clips)
-        z, roots = part.motions.stretch(starts, frames)
-        true = part.stretch(starts, frames)
+        z, roots = part.motions.segments(starts, frames)
+        true = part.segments(starts, frames)
         hidden = torch.zeros(frames, dtype=torch.bool)
         hidden[15 : 15 + gap] = True
         found = {"slerp": slerped(true, hidden)}
         for name, model in models.items():
-            found[name] = part.prior.pose(filled(model, z, hidden.expand(len(z), -1), roots))
+            found[name] = part.prior.pose(fill_gaps(model, z, hidden.expand(len(z), -1), roots))
         found["learned, root unknown"] = part.prior.pose(
-            filled(models["learned"], z, hidden.expand(len(z), -1))
+            fill_gaps(models["learned"], z, hidden.expand(len(z), -1))
         )
         for name, pose in found.items():
             errors = part.mpjpe_mm(pose[:, hidden], true[:, hidden])
@@ -320,7 +320,7 @@ def smoothing(
     for split in ("validation", "held_out"):
         part = parts[split]
         starts = part.starts(CLIP, clips)
-        true = part.stretch(starts, CLIP)
+        true = part.segments(starts, CLIP)
         given = shaken(true, part.prior.joints, degrees)
         trials[split] = [
             tried(part, "noisy", "", given, true),
@@ -367,9 +367,7 @@ def ways(
             )
     for name, model in models.items():
         for trust in (0.5, 1.0):
-            found = smoothed_poses(
-                model, part.prior, given, math.radians(trust * degrees), rounds=4
-            )
+            found = smooth_poses(model, part.prior, given, math.radians(trust * degrees), rounds=4)
             yield name, f"{trust}", found
 
 

@@ -40,7 +40,7 @@ JOINTS = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
 HEAD = """# The fit on synthetic held-out motion
 
 {environment}
-* `python -m benchmarks.fit MOCAP_FOLDER --clips {chosen.clips} --frames {chosen.frames}`
+* `python -m benchmarks.fit MOCAP_FOLDER --clips {args.clips} --frames {args.frames}`
 * errors of {joints} joints, mm: root-aligned and after Procrustes; acceleration error m/s²; jerk m/s³
   (that of the truth in brackets)
 
@@ -71,41 +71,41 @@ class Contender:
 
 def main() -> None:
     """Fit every scene in every condition with every prior, and print the table."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    body, poses = BodyModel.load("keypoints"), motion_set(chosen.mocap)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    body, poses = BodyModel.load("keypoints"), motion_set(args.mocap)
     contenders = [Contender(name="Gaussian", prior=GaussianPrior.load())]
-    contenders += [Contender(name=path.stem, prior=PoseFlow.load(path)) for path in chosen.flows]
-    if chosen.dynamics:
+    contenders += [Contender(name=path.stem, prior=PoseFlow.load(path)) for path in args.flows]
+    if args.dynamics:
         dynamics = Dynamics.load(WEIGHTS_FILE)
         contenders.append(
             Contender(name="pose_flow and dynamics", prior=PoseFlow.load(), dynamics=dynamics)
         )
-    places = segments(poses, chosen.clips, chosen.frames)
+    places = segments(poses, args.clips, args.frames)
     rows = []
-    for condition, contender in itertools.product(chosen.conditions, contenders):
+    for condition, contender in itertools.product(args.conditions, contenders):
         with measuring.Stopwatch() as watch:
             scores = [
                 scored(scene(body, poses, place, condition, seed), body, contender, condition)
                 for seed, place in enumerate(places)
             ]
         mean = np.mean(scores, axis=0)
-        cost = watch.cpu_seconds / (chosen.clips * chosen.frames)
+        cost = watch.cpu_seconds / (args.clips * args.frames)
         rows.append(
             f"| {condition} | {contender.name} | {mean[0]:.1f} | {mean[1]:.1f} | {mean[2]:.2f} | "
             f"{mean[3]:.0f} ({mean[4]:.0f}) | {cost:.3f} |"
         )
         print(rows[-1], flush=True)
-    environment = measuring.environment(PACKAGES, chosen.cores)
-    text = HEAD.format(environment=environment, chosen=chosen, joints=len(REDUCED_JOINTS))
+    environment = measuring.environment(PACKAGES, args.cores)
+    text = HEAD.format(environment=environment, args=args, joints=len(REDUCED_JOINTS))
     text += "\n".join(rows) + "\n"
     print(text)
-    if chosen.save:
+    if args.save:
         print(measuring.save("fit", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument(
         "--flows", type=Path, nargs="*", default=[WEIGHTS_FILE], help="instead of ours"
@@ -234,7 +234,7 @@ def _seen(
         keypoints=np.concatenate((seen, confidence[..., None]), axis=-1),
         world_landmarks=landmarks,
         crops=crops,
-        crop_intrinsics=intrinsics,
+        intrinsics=intrinsics,
         masks=np.zeros((frames, 64, 64), np.uint8),
     )
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks import measuring
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, Step
-from hund_backend.descent.learned.state_decoder import Posed
+from hund_backend.descent.learned.state_decoder import PosedState
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.hund.detections import Detections
 from hund_backend.training.hund.metrics import scores_of, similar
@@ -51,11 +51,11 @@ class Row:
     values: tuple[float, ...]
 
     def __str__(self) -> str:
-        numbers = [
+        vector = [
             f"{value:.2f}" if COLUMNS[i] in ("L", "ms") else f"{value:.0f}"
             for i, value in enumerate(self.values)
         ]
-        return f"| {self.name} | {' | '.join(numbers)} |"
+        return f"| {self.name} | {' | '.join(vector)} |"
 
 
 class Judge:
@@ -71,15 +71,15 @@ class Judge:
     @torch.no_grad()
     def row(self, name: str, step: Step, milliseconds: float) -> Row:
         """A state's line."""
-        loss = step.feedback.loss
+        loss = step.losses.total
         mean = scores_of(step.posed, loss, self.sample.truth).means()
-        away = (self._vertices(step.posed, step.numbers.betas) - self.truth).norm(dim=-1).mean()
-        lower = 100 * (loss < self.start.feedback.loss).float().mean()
+        away = (self._vertices(step.posed, step.vector.betas) - self.truth).norm(dim=-1).mean()
+        lower = 100 * (loss < self.start.losses.total).float().mean()
         values = (mean["mpjpe_mm"], mean["pa_mpjpe_mm"], 1000 * float(away))
         rest = (mean["translation_mm"], mean["loss"], float(lower), milliseconds)
         return Row(name=name, values=(*values, *rest))
 
-    def _vertices(self, posed: Posed, betas: Tensor) -> Float[Tensor, "batch vertices 3"]:
+    def _vertices(self, posed: PosedState, betas: Tensor) -> Float[Tensor, "batch vertices 3"]:
         same = torch.eye(3).expand(len(betas), 3, 3)
         state = self.hund.decoder.state(posed, betas, same)
         return self.skin(state.pose, state.betas, global_orient=state.global_orient).vertices
@@ -87,30 +87,30 @@ class Judge:
 
 def main() -> None:
     """Print the tables."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    torch.set_num_threads(chosen.cores)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    torch.set_num_threads(args.cores)
     torch.manual_seed(0)
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
-    hund = Hund.load(body, prior, chosen.weights)
-    environment = measuring.environment(PACKAGES, chosen.cores)
+    hund = Hund.load(body, prior, args.weights)
+    environment = measuring.environment(PACKAGES, args.cores)
     text = HEAD.format(
         environment=environment,
-        count=chosen.count,
-        few=chosen.lbfgs_frames,
-        weights=_sha256(chosen.weights),
+        count=args.count,
+        few=args.lbfgs_frames,
+        weights=_sha256(args.weights),
     )
-    for name, sample in held_out(hund, chosen.mocap, chosen.detections, chosen.count).items():
-        text += f"## {name}\n\n" + table(hund, sample, chosen.lbfgs_frames)
+    for name, sample in held_out(hund, args.mocap, args.detections, args.count).items():
+        text += f"## {name}\n\n" + table(hund, sample, args.lbfgs_frames)
         print(text.rpartition("## ")[2], flush=True)
-    text += speeds(hund, chosen.mocap)
+    text += speeds(hund, args.mocap)
     print(text)
-    if chosen.save:
+    if args.save:
         print(measuring.save("hund", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument(
         "detections", type=Path, help="folder that training/hund/detections.py fills"
@@ -127,8 +127,8 @@ def held_out(hund: Hund, mocap: Path, detections: Path, count: int) -> dict[str,
     pictures = PicturedPeople(told, hund.decoder, mirror=False)
     motion = MotionPeople(motion_set(mocap), "held_out", hund.decoder, pictures.errors())
     generator = torch.Generator().manual_seed(7)
-    chosen = torch.randperm(len(pictures), generator=generator)[:count]
-    return {"motion": motion.draw(count, generator), "pictures": pictures.at(chosen)}
+    indices = torch.randperm(len(pictures), generator=generator)[:count]
+    return {"motion": motion.draw(count, generator), "pictures": pictures.at(indices)}
 
 
 def table(hund: Hund, sample: Sample, few: int) -> str:
@@ -140,25 +140,25 @@ def table(hund: Hund, sample: Sample, few: int) -> str:
     each = 1000 * watch.cpu_seconds / count / len(steps)
     rows += [judge.row(f"s_{i}", step, each * (i + 1)) for i, step in enumerate(steps)]
     starts = {
-        "the mean": hund.start.repeat(count, 1),
-        "s_0": steps[0].numbers.flat(),
-        "s_M": steps[hund.config.stages].numbers.flat(),
+        "the mean": hund.mean_state.repeat(count, 1),
+        "s_0": steps[0].vector.flat(),
+        "s_M": steps[hund.config.stages].vector.flat(),
     }
     for name, flat in starts.items():
         for mark, milliseconds, found in adam(hund, sample, flat, RATES[name]):
             title = f"Adam {mark} from {name}"
-            rows.append(judge.row(title, hund.weighed(found, sample.seen), milliseconds))
+            rows.append(judge.row(title, hund.evaluate(found, sample.seen), milliseconds))
     if few:
         part = Sample(sample.seen.at(slice(0, few)), sample.truth.at(slice(0, few)))
         some = Judge(hund, part)
         for stage in (0, hund.config.stages):
-            reached = hund.weighed(steps[stage].numbers.flat()[:few], part.seen)
+            reached = hund.evaluate(steps[stage].vector.flat()[:few], part.seen)
             rows.append(some.row(f"s_{stage} (of the first {few})", reached, each * (stage + 1)))
         for name in ("the mean", "s_M"):
             for mark in MARKS:
                 found, milliseconds = lbfgs(hund, part, starts[name][:few], mark)
                 title = f"L-BFGS {mark} from {name} (of the first {few})"
-                rows.append(some.row(title, hund.weighed(found, part.seen), milliseconds))
+                rows.append(some.row(title, hund.evaluate(found, part.seen), milliseconds))
     lines = [f"| | {' | '.join(COLUMNS)} |", "|" + " --- |" * (len(COLUMNS) + 1)]
     return "\n".join([*lines, *map(str, rows)]) + "\n\n"
 
@@ -179,7 +179,7 @@ def adam(
     found, started = [], time.process_time()
     for iteration in range(1, max(MARKS) + 1):
         optimizer.zero_grad()
-        hund.weighed(flat, sample.seen).feedback.loss.sum().backward()
+        hund.evaluate(flat, sample.seen).losses.total.sum().backward()
         optimizer.step()
         if iteration in MARKS:
             spent = 1000 * (time.process_time() - started) / len(flat)
@@ -208,7 +208,7 @@ def _closure(
 ) -> Callable[[], Tensor]:
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = hund.weighed(here, seen).feedback.loss.sum()
+        loss = hund.evaluate(here, seen).losses.total.sum()
         loss.backward()
         return loss
 

@@ -14,8 +14,7 @@ import torch
 from benchmarks import measuring
 from hund_backend.atomic_write import write_file
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.evidence_loss import LossConfig
-from hund_backend.descent.learned.hund import Hund, HundConfig
+from hund_backend.descent.learned.hund import Hund, HundConfig, LossConfig
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.hund.detections import Detections
 from hund_backend.training.hund.metrics import stage_scores
@@ -51,7 +50,7 @@ VARIANTS: dict[str, HundRecipe] = {
 HEAD = """# What each thing in the learned descent is worth
 
 {environment}
-* `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps {chosen.steps} --batch {chosen.batch}`
+* `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps {args.steps} --batch {args.batch}`
 * validation people after a short training: PA-MPJPE in mm of s_0 and s_M (MPJPE of s_M), L of s_M; one
   seed, so differences of 1 or 2 mm mean nothing
 
@@ -103,37 +102,37 @@ def scored_cells(hund: Hund, sample: Sample) -> list[str]:
 def _lower(hund: Hund, validation: dict[str, Sample]) -> float:
     """Share of all people whose L ends lower than it began, per cent."""
     steps = [hund(sample.seen) for sample in validation.values()]
-    fell = [each[-1].feedback.loss < each[0].feedback.loss for each in steps]
+    fell = [each[-1].losses.total < each[0].losses.total for each in steps]
     return 100 * float(torch.cat(fell).float().mean())
 
 
 def main() -> None:
     """Train the variants one after the other, and print the table."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    torch.set_num_threads(chosen.cores)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    torch.set_num_threads(args.cores)
     school = School(
         body=BodyModel.load("keypoints"),
         prior=PoseFlow.load(),
-        mocap=chosen.mocap,
-        detections=chosen.detections,
+        mocap=args.mocap,
+        detections=args.detections,
     )
-    known = chosen.lines.read_text().splitlines() if chosen.lines.exists() else []
-    for name in chosen.variants or VARIANTS:
+    known = args.lines.read_text().splitlines() if args.lines.exists() else []
+    for name in args.variants or VARIANTS:
         if any(line.startswith(f"| {name} |") for line in known):
             continue
-        recipe = replace(VARIANTS[name], steps=chosen.steps, batch=chosen.batch)
-        known.append(school.line(name, replace(recipe, every=chosen.steps)))
+        recipe = replace(VARIANTS[name], steps=args.steps, batch=args.batch)
+        known.append(school.line(name, replace(recipe, every=args.steps)))
         print(known[-1], flush=True)
-        write_file(chosen.lines, ("\n".join(known) + "\n").encode())
-    environment = measuring.environment(PACKAGES, chosen.cores)
-    text = HEAD.format(environment=environment, chosen=chosen) + "\n".join(known) + "\n"
-    if chosen.save:
+        write_file(args.lines, ("\n".join(known) + "\n").encode())
+    environment = measuring.environment(PACKAGES, args.cores)
+    text = HEAD.format(environment=environment, args=args) + "\n".join(known) + "\n"
+    if args.save:
         print(measuring.save("hund-ablations", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument(
         "detections", type=Path, help="folder that training/hund/detections.py fills"

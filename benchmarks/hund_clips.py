@@ -17,7 +17,7 @@ from benchmarks.fit import JOINTS, Scene, figures, scene, segments
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.fit.energy import EnergyConfig
 from hund_backend.descent.fit.fit import FitConfig, fit
-from hund_backend.descent.learned.adaptation import AdaptConfig, adapted
+from hund_backend.descent.learned.adaptation import AdaptConfig, adapt
 from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.track import TrackConfig, descend
@@ -41,7 +41,7 @@ LESSON = AdaptConfig(seconds=1e9)  # as many steps as there may be, on any machi
 HEAD = """# The learned descent over clips
 
 {environment}
-* `python -m benchmarks.hund_clips MOCAP_FOLDER --clips {chosen.clips} --frames {chosen.frames}`
+* `python -m benchmarks.hund_clips MOCAP_FOLDER --clips {args.clips} --frames {args.frames}`
 * errors of {joints} joints, mm: root-aligned, after Procrustes, of the pelvis's place in the camera
   frame; acceleration error m/s²; jerk m/s³ (that of the truth in brackets)
 
@@ -63,16 +63,16 @@ class Way:
 
 def main() -> None:
     """Follow every scene in every condition in every way, and print the table."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
-    hund = Hund.load(body, prior, chosen.weights)
-    poses = motion_set(chosen.mocap)
+    hund = Hund.load(body, prior, args.weights)
+    poses = motion_set(args.mocap)
     dynamics = Dynamics.load(FLOW_FILE)
     ways = (
         Way(name="stages alone", config=RAW, dynamics=None),
-        Way(name="steadied", config=TrackConfig(), dynamics=None),
-        Way(name="steadied, gaps by dynamics", config=TrackConfig(), dynamics=dynamics),
+        Way(name="smooth_curve", config=TrackConfig(), dynamics=None),
+        Way(name="smooth_curve, gaps by dynamics", config=TrackConfig(), dynamics=dynamics),
         Way(name="all by dynamics", config=TrackConfig(likely=True), dynamics=dynamics),
         Way(name="polished, unbound", config=TrackConfig(), dynamics=dynamics, polish=FREE),
         Way(name="polished", config=TrackConfig(), dynamics=dynamics, polish=FitConfig()),
@@ -85,8 +85,8 @@ def main() -> None:
             polish=FitConfig(),
         ),
     )
-    ways = tuple(way for way in ways if not chosen.ways or way.name in chosen.ways)
-    places = segments(poses, chosen.clips, chosen.frames)
+    ways = tuple(way for way in ways if not args.ways or way.name in args.ways)
+    places = segments(poses, args.clips, args.frames)
     rows = []
     for condition in CONDITIONS:
         scenes = [scene(body, poses, place, condition, seed) for seed, place in enumerate(places)]
@@ -95,21 +95,21 @@ def main() -> None:
                 states = [_followed(each, hund, body, prior, way) for each in scenes]
             pairs = zip(scenes, states, strict=True)
             mean = np.mean([scored(each, state, body) for each, state in pairs], axis=0)
-            cost = watch.cpu_seconds / (chosen.clips * chosen.frames)
+            cost = watch.cpu_seconds / (args.clips * args.frames)
             rows.append(
                 f"| {condition} | {way.name} | {mean[0]:.1f} | {mean[1]:.1f} | {mean[2]:.0f} | "
                 f"{mean[3]:.2f} | {mean[4]:.0f} ({mean[5]:.0f}) | {cost:.4f} |"
             )
             print(rows[-1], flush=True)
-    environment = measuring.environment(PACKAGES, chosen.cores)
-    text = HEAD.format(environment=environment, chosen=chosen, joints=len(JOINTS))
+    environment = measuring.environment(PACKAGES, args.cores)
+    text = HEAD.format(environment=environment, args=args, joints=len(JOINTS))
     text += "\n".join(rows) + "\n"
-    if chosen.save:
+    if args.save:
         print(measuring.save("hund-clips", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
     parser.add_argument("--clips", type=int, default=8)
@@ -121,9 +121,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def _followed(each: Scene, hund: Hund, body: BodyModel, prior: PoseFlow, way: Way) -> State:
     seen = each.evidence, each.intrinsics, each.fps
     if way.learns:
-        frames = NetworkInputs.of(each.evidence, each.intrinsics, hund.decoder.bones)
+        frames = NetworkInputs.from_evidence(each.evidence, each.intrinsics, hund.decoder.bones)
         frames = frames.at(torch.from_numpy(each.evidence.observed).nonzero()[:, 0])
-        hund, _ = adapted(hund, prior, frames, LESSON)
+        hund, _ = adapt(hund, prior, frames, LESSON)
     found = descend(*seen, hund, body, prior, way.config, dynamics=way.dynamics).state
     if way.polish is None:
         return found

@@ -13,8 +13,7 @@ import torch
 
 from benchmarks import measuring
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.evidence_loss import NEAR, TERMS
-from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund
+from hund_backend.descent.learned.hund import TERMS, WEIGHTS_FILE, Hund
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.hund.detections import Detections
@@ -37,7 +36,7 @@ SURE = 0.5  # confidence from which a keypoint counts
 HEAD = """# What the learned descent learns from unlabelled people
 
 {environment}
-* `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn … --judge … --steps {chosen.steps} --batch {chosen.batch}`
+* `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn … --judge … --steps {args.steps} --batch {args.batch}`
 * {learned} frames to learn from, {judged} of other clips to judge by; keypoints missed by s_M, % of the
   crop's width; share of limbs' middles where the part map shows something else; synthetic
   validation people, MPJPE / PA-MPJPE in mm
@@ -61,11 +60,13 @@ class Judge:
         other, own = hund(self.judged)[-1], hund(self.learned)[-1]
         points = other.posed.points
         rays = points[..., :2] / points[..., 2:].clamp(min=NEAR)
-        missed = (rays / self.judged.span[:, None, None] - self.judged.keypoints).norm(dim=-1)
+        missed = (rays / self.judged.crop_width[:, None, None] - self.judged.keypoints).norm(
+            dim=-1
+        )
         missed = 100 * missed[self.judged.confidence > SURE].mean()
-        astray = other.feedback.terms[:, TERMS.index("parts")].mean()
-        cells = [f"{other.feedback.loss.mean():.3f}", f"{missed:.2f}", f"{100 * astray:.1f} %"]
-        cells.append(f"{own.feedback.loss.mean():.3f}")
+        astray = other.losses.terms[:, TERMS.index("parts")].mean()
+        cells = [f"{other.losses.total.mean():.3f}", f"{missed:.2f}", f"{100 * astray:.1f} %"]
+        cells.append(f"{own.losses.total.mean():.3f}")
         for sample in self.synthetic.values():
             last = stage_scores(hund(sample.seen), sample.truth)[-1].means()
             cells.append(f"{last['mpjpe_mm']:.1f} / {last['pa_mpjpe_mm']:.1f}")
@@ -74,24 +75,24 @@ class Judge:
 
 def main() -> None:
     """Train in each regime from the same weights, and print the table."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    torch.set_num_threads(chosen.cores)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    torch.set_num_threads(args.cores)
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
-    hund = Hund.load(body, prior, chosen.weights)
+    hund = Hund.load(body, prior, args.weights)
     bones = hund.decoder.bones
     judge = Judge(
-        learned=watched(chosen.learn, bones),
-        judged=watched(chosen.judge, bones),
-        synthetic=validation_people(motion_set(chosen.mocap), chosen.detections, hund),
+        learned=watched(args.learn, bones),
+        judged=watched(args.judge, bones),
+        synthetic=validation_people(motion_set(args.mocap), args.detections, hund),
     )
     rows = [judge.row("before", hund)]
     print(rows[-1], flush=True)
-    for regime in chosen.regimes:
-        pupil = Hund.load(body, prior, chosen.weights).train().requires_grad_(True)
-        pictures = PicturedPeople(Detections.read(chosen.detections, "train"), pupil.decoder)
+    for regime in args.regimes:
+        pupil = Hund.load(body, prior, args.weights).train().requires_grad_(True)
+        pictures = PicturedPeople(Detections.read(args.detections, "train"), pupil.decoder)
         motion = MotionPeople(
-            motion_set(chosen.mocap),
+            motion_set(args.mocap),
             "train",
             pupil.decoder,
             pictures.errors(),
@@ -101,11 +102,11 @@ def main() -> None:
             regime=regime,
             network=hund.config,
             pictured=0.3,
-            unlabelled=chosen.unlabelled,
-            steps=chosen.steps,
-            batch=chosen.batch,
-            rate=chosen.rate,
-            every=chosen.steps,
+            unlabelled=args.unlabelled,
+            steps=args.steps,
+            batch=args.batch,
+            rate=args.rate,
+            every=args.steps,
         )
         recipe = replace(recipe, supervision=replace(recipe.supervision, evidence=0.35))
         labelled = MixedPeople(motion, pictures, recipe.pictured)
@@ -113,17 +114,17 @@ def main() -> None:
         rows.append(judge.row(regime.replace("_", "-"), pupil.eval()))
         print(rows[-1], flush=True)
     text = HEAD.format(
-        environment=measuring.environment(PACKAGES, chosen.cores),
-        chosen=chosen,
+        environment=measuring.environment(PACKAGES, args.cores),
+        args=args,
         learned=len(judge.learned),
         judged=len(judge.judged),
     )
-    if chosen.save:
+    if args.save:
         print(measuring.save("hund-regimes", text + "\n".join(rows) + "\n"))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument(
         "detections", type=Path, help="folder that training/hund/detections.py fills"

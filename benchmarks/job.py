@@ -33,9 +33,9 @@ MEANINGS = {
 HEAD = """# The job beside the official mediapipe
 
 {environment}
-* `python -m benchmarks.job --frames {chosen.frames} --rounds {chosen.rounds} \
---people {chosen.people} --cores {chosen.cores}`
-* {clip}; medians of {chosen.rounds} rounds; targets, of mediapipe at complexity 2: {targets}
+* `python -m benchmarks.job --frames {args.frames} --rounds {args.rounds} \
+--people {args.people} --cores {args.cores}`
+* {clip}; medians of {args.rounds} rounds; targets, of mediapipe at complexity 2: {targets}
 
 | stage | frames/s | processor ms/frame | peak MiB | speed / mediapipe 2 | what |
 | --- | --- | --- | --- | --- | --- |
@@ -45,24 +45,24 @@ WITHIN = ("people", "look", "follow", "ground")  # share the process, so its pea
 
 def main() -> None:
     """Measure everything and write the result."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    if chosen.stage:
-        STAGES[chosen.stage](chosen)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    if args.stage:
+        STAGES[args.stage](args)
         return
-    chosen.clip = chosen.clip or walker(chosen.frames)
+    args.clip = args.clip or walker(args.frames)
     with tempfile.TemporaryDirectory() as folder:
-        chosen.sight = Path(folder) / "sight.npz"
-        rounds = [_one_round(chosen) for _ in range(chosen.rounds)]
-        alone = _stage("decode", chosen) | _stage("descend", chosen)
-    text = as_markdown(rounds, alone, chosen)
+        args.sight = Path(folder) / "sight.npz"
+        rounds = [_one_round(args) for _ in range(args.rounds)]
+        alone = _stage("decode", args) | _stage("descend", args)
+    text = as_markdown(rounds, alone, args)
     print(text)
-    if chosen.save:
+    if args.save:
         print(measuring.save("job", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("--frames", type=int, default=230)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--people", type=int, default=1)
@@ -71,54 +71,54 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
-def measure_decode(chosen: argparse.Namespace) -> None:
+def measure_decode(args: argparse.Namespace) -> None:
     """Read every frame."""
     from hund_backend.video import open_clip
 
     watch = Stopwatch()
-    with watch, open_clip(chosen.clip, end=chosen.frames - 1) as clip:
+    with watch, open_clip(args.clip, end=args.frames - 1) as clip:
         frames = sum(1 for _ in clip)
     measuring.report(frames, {"decode": watch})
 
 
-def measure_eyes(chosen: argparse.Namespace) -> None:
+def measure_eyes(args: argparse.Namespace) -> None:
     """Watch the clip, and what the networks take of it; keep the evidence."""
-    from benchmarks.sights import save_sight
+    from benchmarks.tracked_clips import save_tracked_clip
     from hund_backend import pipeline, progress, stopwatch
 
     models = pipeline.Models.load("cpu")
     eyes, people, look = Stopwatch(), Stopwatch(), Stopwatch()
-    people.attach(models.eyes.detector, "find")
-    look.attach(models.eyes.pose, "look")
+    people.attach(models.perception.person_detector, "detect")
+    look.attach(models.perception.landmark_network, "predict")
     with eyes:
         sight = pipeline.perceive(
-            chosen.clip, _options(chosen), models, progress.silent, stopwatch.Stopwatch()
+            args.clip, _options(args), models, progress.silent, stopwatch.Stopwatch()
         )
-    save_sight(sight, chosen.sight)
+    save_tracked_clip(sight, args.sight)
     parts = {"people": people, "look": look, "follow": eyes.without(people, look)}
     measuring.report(len(sight.numbers), {"eyes": eyes} | parts)
 
 
-def measure_descend(chosen: argparse.Namespace) -> None:
+def measure_descend(args: argparse.Namespace) -> None:
     """Fit the body to the evidence that the eyes kept, and ground it."""
-    from benchmarks.sights import load_sight
+    from benchmarks.tracked_clips import load_tracked_clip
     from hund_backend import pipeline, progress, stopwatch
 
-    models, sight = pipeline.Models.load("cpu"), load_sight(chosen.sight, chosen.clip)
+    models, sight = pipeline.Models.load("cpu"), load_tracked_clip(args.sight, args.clip)
     total, descend = Stopwatch(), Stopwatch()
     descend.attach(pipeline, "fit")
     with total:
-        pipeline.estimate(sight, _options(chosen), models, progress.silent, stopwatch.Stopwatch())
+        pipeline.estimate(sight, _options(args), models, progress.silent, stopwatch.Stopwatch())
     measuring.report(len(sight.numbers), {"descend": descend, "ground": total.without(descend)})
 
 
-def measure_whole(chosen: argparse.Namespace) -> None:
+def measure_whole(args: argparse.Namespace) -> None:
     """The job as a user runs it."""
     from hund_backend import pipeline
 
     models, watch = pipeline.Models.load("cpu"), Stopwatch()
     with watch:
-        reconstruction = pipeline.reconstruct(chosen.clip, _options(chosen), models)
+        reconstruction = pipeline.reconstruct(args.clip, _options(args), models)
     measuring.report(len(reconstruction.times), {"whole": watch})
 
 
@@ -130,23 +130,23 @@ STAGES = {
 }
 
 
-def _options(chosen: argparse.Namespace) -> "Options":  # noqa: F821
+def _options(args: argparse.Namespace) -> "Options":  # noqa: F821
     from hund_backend.options import Options
 
-    return Options(people=chosen.people, end=chosen.frames - 1)
+    return Options(people=args.people, end=args.frames - 1)
 
 
-def _one_round(chosen: argparse.Namespace) -> dict[str, Measurement]:
+def _one_round(args: argparse.Namespace) -> dict[str, Measurement]:
     measured = {}
     for complexity in COMPLEXITIES:
-        answer = measuring.run(command(chosen.clip, chosen.frames, complexity))
+        answer = measuring.run(command(args.clip, args.frames, complexity))
         measured |= measuring.measurements(answer)
-    return _stage("whole", chosen) | _stage("eyes", chosen) | measured
+    return _stage("whole", args) | _stage("eyes", args) | measured
 
 
-def _stage(stage: str, chosen: argparse.Namespace) -> dict[str, Measurement]:
+def _stage(stage: str, args: argparse.Namespace) -> dict[str, Measurement]:
     options = {
-        name: getattr(chosen, name) for name in ("cores", "frames", "people", "clip", "sight")
+        name: getattr(args, name) for name in ("cores", "frames", "people", "clip", "sight")
     }
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     return measuring.measurements(measuring.run_stage("benchmarks.job", stage, *flags))
@@ -155,7 +155,7 @@ def _stage(stage: str, chosen: argparse.Namespace) -> dict[str, Measurement]:
 def as_markdown(
     rounds: list[dict[str, Measurement]],
     alone: dict[str, Measurement],
-    chosen: argparse.Namespace,
+    args: argparse.Namespace,
 ) -> str:
     """Medians over the rounds, and speeds as a share of mediapipe's in the same round."""
     lines = []
@@ -174,9 +174,9 @@ def as_markdown(
         ]
         lines.append(f"| {name} | {' | '.join(cells)} | {meaning} |")
     return HEAD.format(
-        environment=measuring.environment(PACKAGES, chosen.cores),
-        chosen=chosen,
-        clip=chosen.clip.name,
+        environment=measuring.environment(PACKAGES, args.cores),
+        args=args,
+        clip=args.clip.name,
         targets=", ".join(f"{name} {share} x" for name, share in TARGETS.items()),
     ) + "\n".join([*lines, ""])
 

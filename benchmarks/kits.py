@@ -15,7 +15,7 @@ from benchmarks import measuring
 from hund_backend import pipeline
 from hund_backend.body.model import BodyModel
 from hund_backend.errors import NobodyFoundError
-from hund_backend.evaluation.estimates import Request, Seen
+from hund_backend.evaluation.estimates import ClipResult, Request
 from hund_backend.evaluation.kits import Kit, read_kit
 from hund_backend.evaluation.report import TITLES, evaluate
 from hund_backend.options import Options
@@ -38,7 +38,7 @@ CELLS = 64  # along a side of the detector's mask
 HEAD = """# Ways to a body on real pictures
 
 {environment}
-* `python -m benchmarks.kits {kits} --most {chosen.most}`
+* `python -m benchmarks.kits {kits} --most {args.most}`
 * joints that the detector's landmarks define as well; MPJPE and PA-MPJPE in mm, PCK in %; IoU of the
   naked body with the detector's mask, which shows clothes, mean over all people who are seen
 
@@ -50,7 +50,7 @@ class Watched:
 
     def __init__(self, models: pipeline.Models) -> None:
         self.models = models
-        self.sights: dict[str, pipeline.Sight | None] = {}
+        self.sights: dict[str, pipeline.TrackedClip | None] = {}
         self.low = BodyModel.load("low")
         self.way = Options()
         self.overlaps: list[float] = []
@@ -59,7 +59,7 @@ class Watched:
         """Take another way from now on."""
         self.way, self.overlaps = way, []
 
-    def look(self, request: Request) -> Seen | None:
+    def look(self, request: Request) -> ClipResult | None:
         """The body of whoever is in a picture; None where nobody is."""
         camera = request.intrinsics
         place = Options(
@@ -74,9 +74,9 @@ class Watched:
         found = pipeline.estimate(sight, way, self.models, silent, Stopwatch())
         for person, evidence in enumerate(sight.people):
             self.overlaps += overlaps(found, person, evidence, self.low)
-        return Seen(reconstruction=found, evidence=sight.people)
+        return ClipResult(reconstruction=found, evidence=sight.people)
 
-    def _sight(self, request: Request, options: Options) -> pipeline.Sight | None:
+    def _sight(self, request: Request, options: Options) -> pipeline.TrackedClip | None:
         key = f"{request.path} {request.start} {request.end}"
         if key not in self.sights:
             try:
@@ -114,19 +114,19 @@ def overlaps(
 
 def main() -> None:
     """Go all ways over all kits, and print the tables."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    torch.set_num_threads(chosen.cores)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    torch.set_num_threads(args.cores)
     watched, body = Watched(pipeline.Models.load("cpu")), BodyModel.load("keypoints")
-    kits = " ".join(path.name for path in chosen.kits)
-    environment = measuring.environment(PACKAGES, chosen.cores)
-    text = HEAD.format(environment=environment, chosen=chosen, kits=kits)
-    for path in chosen.kits:
+    kits = " ".join(path.name for path in args.kits)
+    environment = measuring.environment(PACKAGES, args.cores)
+    text = HEAD.format(environment=environment, args=args, kits=kits)
+    for path in args.kits:
         kit = read_kit(path)
-        kit = replace(kit, frames=kit.frames[: chosen.most])
+        kit = replace(kit, frames=kit.frames[: args.most])
         text += table(kit, watched, body)
         print(text.rpartition("## ")[2], flush=True)
-    if chosen.save:
+    if args.save:
         print(measuring.save("kits", text))
 
 
@@ -159,8 +159,8 @@ def _figures(row: dict) -> str:
     return " | ".join(f"{figure['mean']:.1f}" for figure in row["figures"].values())
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("kits", type=Path, nargs="+", metavar="KIT")
     parser.add_argument("--most", type=int, default=1000, help="pictures of a kit")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")

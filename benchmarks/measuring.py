@@ -1,4 +1,4 @@
-"""Measurements: seconds and peak memory of work that runs in a process of its own."""
+"""Time and peak memory of work that runs in its own process."""
 
 import argparse
 import json
@@ -22,11 +22,11 @@ MIB = 1024**2
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What some work took."""
+    """Time and memory of some work."""
 
     frames: int
     seconds: float
-    cpu_seconds: float  # of all threads: less noisy than `seconds` on a machine that is shared
+    cpu_seconds: float  # of all threads: less noisy than `seconds` on a shared machine
     peak_mib: float  # of the process, libraries included
 
     @property
@@ -36,13 +36,13 @@ class Measurement:
 
     @property
     def cpu_ms(self) -> float:
-        """Processor time of a frame, ms."""
+        """Processor time per frame, ms."""
         return 1000 * self.cpu_seconds / self.frames
 
 
 @dataclass
 class Stopwatch:
-    """Adds up wall and processor time of the stretches of work inside its `with` blocks."""
+    """Sums of wall and processor time of the `with` blocks that it is used for."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -56,25 +56,25 @@ class Stopwatch:
         self.cpu_seconds += time.process_time() - self._started[1]
 
     def without(self, *parts: "Stopwatch") -> "Stopwatch":
-        """What is left of this work when parts of it are taken out."""
+        """Return the time of this work without parts of it."""
         return Stopwatch(
             self.seconds - sum(part.seconds for part in parts),
             self.cpu_seconds - sum(part.cpu_seconds for part in parts),
         )
 
     def attach(self, owner: object, function: str) -> None:
-        """Time every call of a function of a module or an object from now on."""
-        plain = getattr(owner, function)
+        """Measure every later call of a function of a module or an object."""
+        function_to_time = getattr(owner, function)
 
         def timed(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
             with self:
-                return plain(*arguments, **named)
+                return function_to_time(*arguments, **named)
 
         setattr(owner, function, timed)
 
 
 def peak_mib() -> float:
-    """Largest resident memory of this process so far, MiB."""
+    """Return the largest resident memory of this process so far, MiB."""
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss would start with the peak of the process that started this one
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -84,7 +84,7 @@ def peak_mib() -> float:
 
 
 def limit_cores(cores: int) -> None:
-    """Let this process and its children use so many cores; call it before libraries start."""
+    """Limit this process and its children to some cores; call it before libraries start."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -92,7 +92,7 @@ def limit_cores(cores: int) -> None:
 
 
 def run(command: Sequence[str]) -> dict[str, Any]:
-    """Run a command and answer the JSON object in its last line; its errors go to ours."""
+    """Run a command and return the JSON object in its last line; errors go to our own stderr."""
     answer = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout.splitlines()[-1])
 
@@ -103,12 +103,12 @@ def run_stage(module: str, stage: str, *arguments: str) -> dict[str, Any]:
 
 
 def measurements(answer: dict[str, dict[str, float]]) -> dict[str, Measurement]:
-    """What `report` printed."""
+    """Read what `report` printed."""
     return {name: Measurement(**values) for name, values in answer.items()}
 
 
 def report(frames: int, watches: dict[str, Stopwatch]) -> None:
-    """Print what the work of this process took, for the process that started it."""
+    """Print the measurements of this process, for the process that started it."""
     peak = peak_mib()
     measured = {
         name: Measurement(
@@ -120,7 +120,7 @@ def report(frames: int, watches: dict[str, Stopwatch]) -> None:
 
 
 def environment(packages: Sequence[str], cores: int) -> str:
-    """Commit, machine and versions, as the head of a result."""
+    """Return commit, machine and versions as the head of a result."""
     git = ["git", "-C", str(ROOT)]
     commit = _said([*git, "rev-parse", "--short", "HEAD"]) or "unknown"
     changed = " with uncommitted changes" if _said([*git, "status", "--porcelain", "-uno"]) else ""

@@ -1,7 +1,7 @@
-"""Measures the official mediapipe's pose landmarks on a clip; runs in an environment of its own.
+"""Measure the official mediapipe's pose landmarks on a clip; runs in its own environment.
 
-Arguments: clip, number of frames, complexity. Knows nothing of this project; prints what
-`measuring.report` prints. Decoding is not counted, landmarks alone are.
+Arguments: clip, number of frames, complexity. Imports nothing of this project; prints what
+`measuring.report` prints. The time is that of the landmarks, without decoding.
 """
 
 import json
@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 def main(clip: str, frames: int, complexity: int) -> None:
-    """Follow the most salient person through the clip."""
+    """Track the most salient person through the clip."""
     import cv2
     import mediapipe
 
     video = cv2.VideoCapture(clip)
-    seconds = cpu_seconds = seen = 0
+    seconds = cpu_seconds = num_detected = 0
     with mediapipe.solutions.pose.Pose(model_complexity=complexity) as pose:
         for number in range(frames):
             read, image = video.read()
@@ -26,12 +26,12 @@ def main(clip: str, frames: int, complexity: int) -> None:
             if number == 0:
                 pose.process(image)  # the first call also builds the graph
             start, cpu_start = time.perf_counter(), time.process_time()
-            seen += pose.process(image).pose_landmarks is not None
+            num_detected += pose.process(image).pose_landmarks is not None
             seconds += time.perf_counter() - start
             cpu_seconds += time.process_time() - cpu_start
     status = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
-    print(f"somebody seen in {seen} of {frames} frames", file=sys.stderr)
+    print(f"a person in {num_detected} of {frames} frames", file=sys.stderr)
     measured = {"frames": frames, "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak}
     print(json.dumps({f"mediapipe {complexity}": measured}))
 

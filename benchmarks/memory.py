@@ -17,7 +17,7 @@ PACKAGES = ("torch", "onnxruntime", "opencv-python-headless", "numpy")
 HEAD = """# Memory and the length of a clip
 
 {environment}
-* `python -m benchmarks.memory --lengths {lengths} --people {chosen.people} --cores {chosen.cores}`
+* `python -m benchmarks.memory --lengths {lengths} --people {args.people} --cores {args.cores}`
 * target: at most 3 GiB, and no growth beyond the evidence
 
 | frames | models MiB | peak of the eyes MiB | peak of the job MiB | evidence MiB | Reconstruction MiB | frames/s |
@@ -44,20 +44,20 @@ class Usage:
 
 def main() -> None:
     """Measure every length and write the result."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    if chosen.stage:
-        print(json.dumps(asdict(measure(int(chosen.stage), chosen.people))), flush=True)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    if args.stage:
+        print(json.dumps(asdict(measure(int(args.stage), args.people))), flush=True)
         return
-    usages = [_in_a_process(length, chosen) for length in chosen.lengths]
-    text = as_markdown(usages, chosen)
+    usages = [_in_a_process(length, args) for length in args.lengths]
+    text = as_markdown(usages, args)
     print(text)
-    if chosen.save:
+    if args.save:
         print(measuring.save("memory", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("--lengths", type=int, nargs="+", default=[230, 2300])
     parser.add_argument("--people", type=int, default=1)
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
@@ -89,7 +89,7 @@ def measure(frames: int, people: int) -> Usage:
     )
 
 
-def as_markdown(usages: list[Usage], chosen: argparse.Namespace) -> str:
+def as_markdown(usages: list[Usage], args: argparse.Namespace) -> str:
     """A line for each length, and the growth from the first to the last."""
     lines = [
         f"| {u.frames} | {u.models:.0f} | {u.eyes:.0f} | {u.job:.0f} | {u.evidence:.1f} | "
@@ -97,9 +97,9 @@ def as_markdown(usages: list[Usage], chosen: argparse.Namespace) -> str:
         for u in usages
     ]
     head = HEAD.format(
-        environment=measuring.environment(PACKAGES, chosen.cores),
-        lengths=" ".join(map(str, chosen.lengths)),
-        chosen=chosen,
+        environment=measuring.environment(PACKAGES, args.cores),
+        lengths=" ".join(map(str, args.lengths)),
+        args=args,
     )
     first, last = usages[0], usages[-1]
     frames = max(last.frames - first.frames, 1)
@@ -114,9 +114,9 @@ def as_markdown(usages: list[Usage], chosen: argparse.Namespace) -> str:
     return head + "\n".join([*lines, ""]) + foot
 
 
-def _in_a_process(length: int, chosen: argparse.Namespace) -> Usage:
+def _in_a_process(length: int, args: argparse.Namespace) -> Usage:
     walker(length)  # made here: writing a clip needs memory as well
-    flags = ("--people", str(chosen.people), "--cores", str(chosen.cores))
+    flags = ("--people", str(args.people), "--cores", str(args.cores))
     return Usage(**measuring.run_stage("benchmarks.memory", str(length), *flags))
 
 

@@ -1,4 +1,4 @@
-"""The official mediapipe, in an environment of its own: what our eyes are compared with."""
+"""The official mediapipe, in its own environment: the reference for perception."""
 
 import subprocess
 import sys
@@ -15,26 +15,26 @@ SCRIPT = Path(__file__).with_name("mediapipe_landmarks.py")
 
 
 def official_python() -> Path:
-    """Python of an environment with mediapipe 0.10.21 and its heavy network; made on first use."""
-    home = cache_folder() / "mediapipe-0.10.21"
-    python = home / "bin" / "python"
-    if not (home / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
+    """Return a Python with mediapipe 0.10.21 and its heavy network; made on first use."""
+    environment = cache_folder() / "mediapipe-0.10.21"
+    python = environment / "bin" / "python"
+    if not (environment / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *REQUIREMENTS], check=True)
-        _put_heavy(home)
-        (home / "complete").touch()
+        _install_heavy_network(environment)
+        (environment / "complete").touch()
     return python
 
 
 def command(clip: Path, frames: int, complexity: int) -> list[str]:
-    """What measures mediapipe's landmarks on a clip."""
+    """Return the command that measures mediapipe's landmarks on a clip."""
     return [str(official_python()), str(SCRIPT), str(clip), str(frames), str(complexity)]
 
 
-def _put_heavy(home: Path) -> None:
-    """Put the network of complexity 2 where mediapipe looks before it tries the network."""
-    (package,) = home.glob("lib/python*/site-packages/mediapipe/modules/pose_landmark")
+def _install_heavy_network(environment: Path) -> None:
+    """Put the network of complexity 2 where mediapipe looks before it downloads."""
+    (package,) = environment.glob("lib/python*/site-packages/mediapipe/modules/pose_landmark")
     with tarfile.open(fetched(POSE, cache_folder())) as archive:
         content = archive.extractfile(f"package/{HEAVY}").read()
     write_file(package / HEAVY, content)

@@ -20,14 +20,14 @@ from benchmarks import measuring
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_MIRROR, PART_NAMES
 from hund_backend.evaluation.kits import KitFrame, read_kit
 from hund_backend.image_file import read_picture
-from hund_backend.part_preview import tinted
+from hund_backend.part_preview import overlay_parts
 from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.crops import crop_from_image, cut, move
+from hund_backend.perception.crops import crop_from_image, extract_crops, transform_points
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.packed_part_maps import labels_of
-from hund_backend.perception.part_head import SIZE, PartHead, PartSight
-from hund_backend.perception.run import WEIGHTS, Eyes
-from hund_backend.perception.tracks import box_overlap
+from hund_backend.perception.packed_part_maps import likeliest_part
+from hund_backend.perception.part_head import SIZE, BlazePoseWithParts, PartHead
+from hund_backend.perception.run import WEIGHTS, Perception
+from hund_backend.perception.tracks import box_iou
 from hund_backend.training.motion.motion_set import Split
 from hund_backend.training.parts.features import FeatureSet, coverage
 from hund_backend.training.parts.metrics import (
@@ -37,7 +37,7 @@ from hund_backend.training.parts.metrics import (
     part_iou,
     side_confusion,
 )
-from hund_backend.training.parts.train_parts import told_labels
+from hund_backend.training.parts.train_parts import predicted_labels
 from hund_backend.training.pictures.shards import PictureSet
 from hund_backend.video import Frame, open_clip
 
@@ -60,7 +60,7 @@ def synthetic(features: Path, album: Path, split: Split) -> str:
     counts = np.concatenate(
         [
             [confusion(one, other) for one, other in zip(true, told, strict=True)]
-            for true, told in told_labels(PartHead.load(), pictures)
+            for true, told in predicted_labels(PartHead.load(), pictures)
         ]
     )
     misplaced = keypoint_errors(PictureSet(album, split), pictures)[: len(counts)]
@@ -105,34 +105,36 @@ def keypoint_errors(album: PictureSet, pictures: FeatureSet) -> Float[np.ndarray
     for index in range(len(pictures)):
         picture = album[index]
         points = (picture.keypoints / picture.keypoints[:, 2:]) @ picture.intrinsics.T
-        true = move(points[:, :2].astype(float), crop_from_image(picture.crop.astype(float), SIZE))
-        found = pictures.batch([index]).clues.points[0, :, :2].numpy()
+        true = transform_points(
+            points[:, :2].astype(float), crop_from_image(picture.crop.astype(float), SIZE)
+        )
+        found = pictures.batch([index]).inputs.points[0, :, :2].numpy()
         away = np.linalg.norm(found - true, axis=1)[picture.visible]
         errors[index] = np.median(away) / np.ptp(true, axis=0).max() if len(away) else 9.0
     return errors
 
 
 def people_of_kit(
-    eyes: Eyes, kit: Path, most: int
+    perception: Perception, kit: Path, most: int
 ) -> Iterator[tuple[KitFrame, np.ndarray, Evidence]]:
     """Pictures of a kit with what the eyes say of the person who is meant."""
     for frame in read_kit(kit).frames[:most]:
         image = read_picture(frame.path)
-        people = watched(eyes, [image])
+        people = watched(perception, [image])
         joints = frame.joints_px[frame.has_px]
         box = np.concatenate((joints.min(0), joints.max(0)))
-        overlaps = [box_overlap(_box(person, 0), box) for person in people]
+        overlaps = [box_iou(_box(person, 0), box) for person in people]
         if overlaps and max(overlaps) > 0:
             yield frame, image, people[int(np.argmax(overlaps))]
 
 
-def watched(eyes: Eyes, images: list[np.ndarray]) -> list[Evidence]:
+def watched(perception: Perception, images: list[np.ndarray]) -> list[Evidence]:
     """Everybody in some pictures."""
     height, width = images[0].shape[:2]
     focal = max(height, width)
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
     frames = [Frame(number=i, time=i / 30, image=image) for i, image in enumerate(images)]
-    return eyes.watch(frames, intrinsics, fps=30, parts=True)
+    return perception.run(frames, intrinsics, fps=30, parts=True)
 
 
 def told_of_limbs(frame: KitFrame, names: tuple[str, ...], person: Evidence) -> Counter:
@@ -141,7 +143,7 @@ def told_of_limbs(frame: KitFrame, names: tuple[str, ...], person: Evidence) -> 
     known = dict(zip(names, frame.has_px, strict=True))
     shown = frame.joints_px[frame.has_px]
     apart = APART * float(np.ptp(shown, axis=0).max())
-    labels = labels_of(person.parts[0])
+    labels = likeliest_part(person.parts[0])
     said: Counter = Counter()
     for limb, ends in LIMBS.items():
         both = [f"{side}_{end}" for side in ("left", "right") for end in ends]
@@ -158,7 +160,9 @@ def told_of_limbs(frame: KitFrame, names: tuple[str, ...], person: Evidence) -> 
 
 def _told(limb: str, axes: np.ndarray, labels: np.ndarray, person: Evidence) -> Counter:
     """What the map says at places on the left and the right limb of a kind."""
-    cells = move(axes.reshape(-1, 2), crop_from_image(person.crops[0], SIZE)).astype(int)
+    cells = transform_points(axes.reshape(-1, 2), crop_from_image(person.crops[0], SIZE)).astype(
+        int
+    )
     said: Counter = Counter()
     for index, (column, row) in enumerate(cells):
         side = "left" if index < len(ALONG) else "right"
@@ -186,8 +190,8 @@ def painted(
     image: UInt8[np.ndarray, "height width 3"], person: Evidence, frame: int
 ) -> UInt8[np.ndarray, "512 256 3"]:
     """A person's crop, and under it the same with the parts over it."""
-    crop = cut(image, person.crops[frame : frame + 1])[0]
-    return np.vstack((crop, tinted(crop, labels_of(person.parts[frame]))))
+    crop = extract_crops(image, person.crops[frame : frame + 1])[0]
+    return np.vstack((crop, overlay_parts(crop, likeliest_part(person.parts[frame]))))
 
 
 def sheet(tiles: list[np.ndarray], path: Path, columns: int = 8) -> None:
@@ -201,23 +205,25 @@ def sheet(tiles: list[np.ndarray], path: Path, columns: int = 8) -> None:
 def times(crops: UInt8[np.ndarray, "crops 256 256 3"], rounds: int = 8) -> str:
     """Processor time of a crop with and without parts."""
     blazepose = BlazePose.open(WEIGHTS / "perception")
-    looks = {"BlazePose": blazepose, "with parts": PartSight(blazepose, PartHead.load())}
+    looks = {"BlazePose": blazepose, "with parts": BlazePoseWithParts(blazepose, PartHead.load())}
     spent: dict[str, list[float]] = {name: [] for name in looks}
     for _ in range(rounds):
         for name, network in looks.items():
             started = time.process_time()
-            network.look(crops)
+            network.predict(crops)
             spent[name].append(1000 * (time.process_time() - started) / len(crops))
     rows = [f"| {name} | {min(ms):.1f} | {np.median(ms):.1f} |" for name, ms in spent.items()]
     head = f"Processor time of a crop in batches of {len(crops)}, ms:\n"
     return "\n".join((head, "| | least | median |", "| --- | --- | --- |", *rows, ""))
 
 
-def sides(eyes: Eyes, kit: Path, most: int, shown: int, tiles: list[np.ndarray]) -> str:
+def sides(
+    perception: Perception, kit: Path, most: int, shown: int, tiles: list[np.ndarray]
+) -> str:
     """Line of a kit: how often limbs are told right; adds tiles of its first people."""
     names, said = read_kit(kit).joint_names, Counter()
     people = 0
-    for frame, image, person in people_of_kit(eyes, kit, most):
+    for frame, image, person in people_of_kit(perception, kit, most):
         said += told_of_limbs(frame, names, person)
         if people < shown:
             tiles.append(painted(image, person, 0))
@@ -232,12 +238,12 @@ def sides(eyes: Eyes, kit: Path, most: int, shown: int, tiles: list[np.ndarray])
     )
 
 
-def clip_tiles(eyes: Eyes, clip: Path, shown: int) -> list[np.ndarray]:
+def clip_tiles(perception: Perception, clip: Path, shown: int) -> list[np.ndarray]:
     """Tiles of the people in a clip, evenly over its time."""
     with open_clip(clip) as opened:
         images = [frame.image for frame in opened]
     tiles = []
-    for person in watched(eyes, images):
+    for person in watched(perception, images):
         for index in np.linspace(0, len(person.frames) - 1, shown).astype(int):
             tiles.append(painted(images[person.frames[index]], person, index))
     return tiles
@@ -259,15 +265,15 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="PNG of what is told of real people")
     parser.add_argument("--shown", type=int, default=32, help="people of each kit on the sheet")
     parser.add_argument("--save", action="store_true", help="write into benchmarks/results")
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    eyes, tiles = Eyes.open("cpu"), []
-    rows = [sides(eyes, kit, chosen.most, chosen.shown, tiles) for kit in chosen.kits]
-    if chosen.clip:
-        tiles += clip_tiles(eyes, chosen.clip, 8)
-    if chosen.sheet and tiles:
-        sheet(tiles, chosen.sheet)
+    perception, tiles = Perception.open("cpu"), []
+    rows = [sides(perception, kit, args.most, args.shown, tiles) for kit in args.kits]
+    if args.clip:
+        tiles += clip_tiles(perception, args.clip, 8)
+    if args.sheet and tiles:
+        sheet(tiles, args.sheet)
     crops = np.stack([tile[:256] for tile in tiles[:2]]) if tiles else np.zeros((2, 256, 256, 3))
     head = "| kit | people | right | another part | nothing | of limbs, wrong side | keypoints, wrong side |"
     text = "\n".join(
@@ -275,8 +281,8 @@ def main() -> None:
             "# Parts of the body\n",
             measuring.environment(("torch", "numpy", "onnxruntime"), 1),
             "",
-            synthetic(chosen.features, chosen.pictures, "held_out"),
-            shifted(PictureSet(chosen.pictures, "held_out")),
+            synthetic(args.features, args.pictures, "held_out"),
+            shifted(PictureSet(args.pictures, "held_out")),
             head,
             "| --- | --- | --- | --- | --- | --- | --- |",
             *rows,
@@ -285,7 +291,7 @@ def main() -> None:
         )
     )
     print(text)
-    if chosen.save:
+    if args.save:
         measuring.save("parts", text)
 
 

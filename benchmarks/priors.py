@@ -31,13 +31,13 @@ from hund_backend.training.motion.artifacts import MAX_PENETRATION
 from hund_backend.training.motion.capsules import CapsuleBody
 from hund_backend.training.motion.motion_set import MotionSet, motion_set
 from hund_backend.training.priors.augmentation import ARM
-from hund_backend.training.priors.density import train
+from hund_backend.training.priors.density import train_density
 from hund_backend.training.priors.pose_vae import PoseVae, VaeConfig
 from hund_backend.training.priors.train_pose_flow import (
+    MotionPoseSampler,
     PoseRecipe,
-    PoseStream,
-    dequantized,
-    fit_poses,
+    add_dequantization_noise,
+    train_pose_flow,
     validation_poses,
 )
 from hund_backend.training.weights import write_weights
@@ -46,7 +46,7 @@ PACKAGES = ("torch", "zuko", "numpy")
 HEAD = """# Pose priors
 
 {environment}
-* `python -m benchmarks.priors MOCAP_FOLDER --poses {chosen.poses}`
+* `python -m benchmarks.priors MOCAP_FOLDER --poses {args.poses}`
 * held-out subjects; nats per rotational dimension ({dimensions}) of poses with the noise of training;
   errors are mean distances of joints, root at rest, mm
 
@@ -83,32 +83,30 @@ CONTENDERS = (
 
 def main() -> None:
     """Train what is missing, measure every contender and print the tables."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    poses = motion_set(chosen.mocap)
-    chosen.trained.mkdir(parents=True, exist_ok=True)
-    priors = {
-        c.name: trained(c, poses, chosen.trained) for c in CONTENDERS if c.name in chosen.only
-    }
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    poses = motion_set(args.mocap)
+    args.trained.mkdir(parents=True, exist_ok=True)
+    priors = {c.name: trained(c, poses, args.trained) for c in CONTENDERS if c.name in args.only}
     rows = {
-        name: measured(prior, poses, chosen.poses) | {"parameters": parameters(prior)}
+        name: measured(prior, poses, args.poses) | {"parameters": parameters(prior)}
         for name, prior in priors.items()
     }
-    rows["data"] = of_the_data(poses, chosen.poses)
+    rows["data"] = of_the_data(poses, args.poses)
     dimensions = 3 * len(GaussianPrior.load().joints)
     head = HEAD.format(
-        environment=measuring.environment(PACKAGES, chosen.cores),
-        chosen=chosen,
+        environment=measuring.environment(PACKAGES, args.cores),
+        args=args,
         dimensions=dimensions,
     )
     text = head + as_markdown(rows)
     print(text)
-    if chosen.save:
+    if args.save:
         print(measuring.save("priors", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     names = [contender.name for contender in CONTENDERS]
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--trained", type=Path, default=measuring.ROOT / "out" / "priors")
@@ -125,7 +123,7 @@ def trained(contender: Contender, poses: MotionSet, folder: Path) -> Prior:
     if contender.autoencodes:
         return _autoencoder(contender.recipe, poses, path)
     if not path.exists():
-        flow, curve = fit_poses(poses, contender.recipe)
+        flow, curve = train_pose_flow(poses, contender.recipe)
         write_weights(path, flow.state_dict(), {"config": vars(flow.config), "curve": curve})
     return PoseFlow.load(path)
 
@@ -136,7 +134,7 @@ def measured(prior: Prior, poses: MotionSet, count: int) -> dict[str, float]:
     recipe, dimensions = PoseRecipe(), 3 * len(prior.joints)
     figures = {}
     for split in ("train", "validation", "held_out"):
-        shown = dequantized(chosen_poses(poses, split, count), recipe.augmentation)
+        shown = add_dequantization_noise(chosen_poses(poses, split, count), recipe.augmentation)
         with torch.no_grad():
             figures[f"nats {split}"] = float(prior.log_prob(shown).mean()) / dimensions
     pose = chosen_poses(poses, "held_out", count)
@@ -186,7 +184,8 @@ def of_samples(
     return {
         "samples beyond limits by 5° %": 100 * float((excess > 5).float().mean()),
         "by 15° %": 100 * float((excess > 15).float().mean()),
-        "limbs in other parts %": 100 * float((penetration(samples) > MAX_PENETRATION).float().mean()),
+        "limbs in other parts %": 100
+        * float((penetration(samples) > MAX_PENETRATION).float().mean()),
         "nearest training pose °": float(angle.mean()),
     }
 
@@ -333,8 +332,8 @@ def _autoencoder(recipe: PoseRecipe, poses: MotionSet, path: Path) -> PoseVae:
         model.load_state_dict(load_file(path))
         return model
     torch.manual_seed(recipe.seed)
-    stream, validation = PoseStream(poses, recipe), validation_poses(poses, recipe)
-    curve = train(model, model.bound, stream, validation, recipe)
+    stream, validation = MotionPoseSampler(poses, recipe), validation_poses(poses, recipe)
+    curve = train_density(model, model.bound, stream, validation, recipe)
     write_weights(path, model.state_dict(), {"config": vars(config), "curve": curve})
     return model
 

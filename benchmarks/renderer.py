@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from benchmarks import measuring
+from benchmarks.part_splats import PartSplats
+from benchmarks.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX
 from hund_backend.rendering.exact_parts import exact_parts, part_labels
-from hund_backend.rendering.part_maps import render_parts
-from hund_backend.rendering.part_splats import PartSplats
-from hund_backend.rendering.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
+from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.motion.motion_set import motion_set
 
 sys.path.insert(0, str(measuring.ROOT / "tests" / "backend" / "rendering"))
@@ -45,8 +45,8 @@ UNITS = torch.cat(
 HEAD = """# Part renderers
 
 {environment}
-* `python -m benchmarks.renderer MOCAP_FOLDER --cores {chosen.cores} --people {chosen.people} --batch {chosen.batch} --size {chosen.size}`
-* {chosen.people} held-out poses at {chosen.size}²; ms a frame in batches of {chosen.batch}, least (median) of {chosen.repeats}
+* `python -m benchmarks.renderer MOCAP_FOLDER --cores {args.cores} --people {args.people} --batch {args.batch} --size {args.size}`
+* {args.people} held-out poses at {args.size}²; ms a frame in batches of {args.batch}, least (median) of {args.repeats}
   rounds in which all take turns; the body's own time is its own row
 * IoU of person and of parts of more than 8 pixels, mean over people: with the exact labels at pixels' centres, and
   with the parts that fill most of each pixel
@@ -95,18 +95,18 @@ class Crowd:
 
 def main() -> None:
     """Measure every contender and print the table."""
-    chosen = measuring.parse(__doc__, arguments)
-    measuring.limit_cores(chosen.cores)
-    torch.set_num_threads(chosen.cores)
-    crowd = held_out_crowd(chosen.mocap, chosen.people, chosen.size)
+    args = measuring.parse(__doc__, add_arguments)
+    measuring.limit_cores(args.cores)
+    torch.set_num_threads(args.cores)
+    crowd = held_out_crowd(args.mocap, args.people, args.size)
     contenders = all_contenders(crowd.body)
-    batch = crowd.part(chosen.batch)
-    spent = timed(contenders, batch, chosen.repeats)
-    slopes = cosines(contenders, crowd.part(chosen.slopes))
+    batch = crowd.part(args.batch)
+    spent = timed(contenders, batch, args.repeats)
+    slopes = cosines(contenders, crowd.part(args.slopes))
     head = HEAD.format(
-        environment=measuring.environment(PACKAGES, chosen.cores),
-        chosen=chosen,
-        slopes=chosen.slopes,
+        environment=measuring.environment(PACKAGES, args.cores),
+        args=args,
+        slopes=args.slopes,
     )
     rows = [as_row("body alone", spent["body alone"], [])]
     for contender in contenders:
@@ -114,12 +114,12 @@ def main() -> None:
         rows.append(as_row(contender.name, spent[contender.name], maps + slopes[contender.name]))
     text = head + "\n".join(rows) + "\n"
     print(text)
-    if chosen.save:
+    if args.save:
         print(measuring.save("renderer", text))
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen besides the cores."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--people", type=int, default=128)
     parser.add_argument("--batch", type=int, default=16)

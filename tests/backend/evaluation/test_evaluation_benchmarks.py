@@ -56,8 +56,8 @@ def test_speeds_are_shares_of_mediapipe_in_the_same_round():
     idle = {"eyes": measurement(30.0), "mediapipe 2": measurement(15.0)}
     names = set(job.MEANINGS) - set(busy)
     alone = {name: measurement(1.0) for name in names}
-    chosen = argparse.Namespace(frames=10, rounds=2, people=1, cores=2, clip=Path("c.mp4"))
-    text = job.as_markdown([busy, idle], alone, chosen)
+    args = argparse.Namespace(frames=10, rounds=2, people=1, cores=2, clip=Path("c.mp4"))
+    text = job.as_markdown([busy, idle], alone, args)
     assert "| eyes | 17.0 | 100.0 | 100 | 2.00 (2.00-2.00) |" in text
 
 
@@ -67,6 +67,6 @@ def test_growth_is_told_in_the_unit_of_a_frame():
         memory.Usage(frames=100, job=300.0, evidence=1.0, **rest),
         memory.Usage(frames=1124, job=310.0, evidence=6.0, **rest),
     ]
-    chosen = argparse.Namespace(lengths=[100, 1124], people=1, cores=2)
-    text = memory.as_markdown(usages, chosen)
+    args = argparse.Namespace(lengths=[100, 1124], people=1, cores=2)
+    text = memory.as_markdown(usages, args)
     assert "grew by 10 MiB, 10.0 KiB a frame" in text and "by 5 MiB, 5.0 KiB a frame" in text
