@@ -1,8 +1,8 @@
-"""How fast is the job, what does each stage need, and how does it stand beside mediapipe?
+"""Speed of the job and of its stages, beside the official mediapipe.
 
-Run as `python -m benchmarks.job`. Every measurement has a process of its own and sees the same
-frames (1080p). The job, its eyes and the official mediapipe take turns, so that a busy machine
-slows all of them.
+Run as `python -m benchmarks.job`. Every measurement has its own process and the same frames
+(1080p). The job, its perception and the official mediapipe take turns, so that a busy machine slows
+all of them.
 """
 
 import argparse
@@ -17,15 +17,18 @@ from benchmarks.official import command
 
 PACKAGES = ("torch", "onnxruntime", "opencv-python-headless", "numpy")
 COMPLEXITIES = (2, 1)
-TARGETS = {"eyes": 1.0, "whole": 0.4}  # least speed, as a share of mediapipe's at complexity 2
+TARGETS = {
+    "perception": 1.0,
+    "whole": 0.4,
+}  # least speed, as a share of mediapipe's at complexity 2
 MEANINGS = {
     "whole": "clip to Reconstruction, with the models loaded before",
-    "eyes": "decode, people, look and follow, as the job runs them",
+    "perception": "decode, people, landmarks and tracking, as the job runs them",
     "decode": "reading every frame, and nothing else",
-    "people": "the networks that find people, within the eyes' run",
-    "look": "cutting crops and the landmark network, within the eyes' run",
-    "follow": "the rest of the eyes' run: tracks, bookkeeping, waiting for frames",
-    "descend": "the fit, from evidence in memory",
+    "people": "the person detector, within perception",
+    "landmarks": "the landmark network and its crops, within perception",
+    "tracking": "the rest of perception: tracks, bookkeeping, waiting for frames",
+    "pose": "the fit, from evidence in memory",
     "ground": "everything after the fit, in the same process",
     "mediapipe 2": "the official landmarks alone, complexity 2, decoding not counted",
     "mediapipe 1": "the same at complexity 1",
@@ -37,10 +40,10 @@ HEAD = """# The job beside the official mediapipe
 --people {args.people} --cores {args.cores}`
 * {clip}; medians of {args.rounds} rounds; targets, of mediapipe at complexity 2: {targets}
 
-| stage | frames/s | processor ms/frame | peak MiB | speed / mediapipe 2 | what |
+| stage | frames/s | processor ms/frame | peak MiB | speed / mediapipe 2 | description |
 | --- | --- | --- | --- | --- | --- |
 """
-WITHIN = ("people", "look", "follow", "ground")  # share the process, so its peak, with others
+WITHIN = ("people", "landmarks", "tracking", "ground")  # in another measurement's process
 
 
 def main() -> None:
@@ -52,9 +55,9 @@ def main() -> None:
         return
     args.clip = args.clip or walker(args.frames)
     with tempfile.TemporaryDirectory() as folder:
-        args.sight = Path(folder) / "sight.npz"
+        args.evidence = Path(folder) / "tracked.npz"
         rounds = [_one_round(args) for _ in range(args.rounds)]
-        alone = _stage("decode", args) | _stage("descend", args)
+        alone = _stage("decode", args) | _stage("pose", args)
     text = as_markdown(rounds, alone, args)
     print(text)
     if args.save:
@@ -67,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--people", type=int, default=1)
     parser.add_argument("--clip", type=Path, help="instead of the walker in 1080p")
-    parser.add_argument("--sight", type=Path, help="evidence: eyes write it, descend reads it")
+    parser.add_argument("--evidence", type=Path, help="written by perception, read by pose")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
@@ -81,35 +84,36 @@ def measure_decode(args: argparse.Namespace) -> None:
     measuring.report(frames, {"decode": watch})
 
 
-def measure_eyes(args: argparse.Namespace) -> None:
-    """Watch the clip, and what the networks take of it; keep the evidence."""
+def measure_perception(args: argparse.Namespace) -> None:
+    """Run perception and measure its networks; keep the evidence."""
     from benchmarks.tracked_clips import save_tracked_clip
     from hund_backend import pipeline, progress, stopwatch
 
     models = pipeline.Models.load("cpu")
-    eyes, people, look = Stopwatch(), Stopwatch(), Stopwatch()
+    whole, people, landmarks = Stopwatch(), Stopwatch(), Stopwatch()
     people.attach(models.perception.person_detector, "detect")
-    look.attach(models.perception.landmark_network, "predict")
-    with eyes:
-        sight = pipeline.perceive(
+    landmarks.attach(models.perception.landmark_network, "predict")
+    with whole:
+        tracked = pipeline.perceive(
             args.clip, _options(args), models, progress.silent, stopwatch.Stopwatch()
         )
-    save_tracked_clip(sight, args.sight)
-    parts = {"people": people, "look": look, "follow": eyes.without(people, look)}
-    measuring.report(len(sight.numbers), {"eyes": eyes} | parts)
+    save_tracked_clip(tracked, args.evidence)
+    tracking = whole.without(people, landmarks)
+    parts = {"people": people, "landmarks": landmarks, "tracking": tracking}
+    measuring.report(len(tracked.frame_numbers), {"perception": whole} | parts)
 
 
-def measure_descend(args: argparse.Namespace) -> None:
-    """Fit the body to the evidence that the eyes kept, and ground it."""
+def measure_pose(args: argparse.Namespace) -> None:
+    """Fit the body to the kept evidence, and find the ground."""
     from benchmarks.tracked_clips import load_tracked_clip
     from hund_backend import pipeline, progress, stopwatch
 
-    models, sight = pipeline.Models.load("cpu"), load_tracked_clip(args.sight, args.clip)
-    total, descend = Stopwatch(), Stopwatch()
-    descend.attach(pipeline, "fit")
+    models, tracked = pipeline.Models.load("cpu"), load_tracked_clip(args.evidence, args.clip)
+    total, pose = Stopwatch(), Stopwatch()
+    pose.attach(pipeline, "fit")
     with total:
-        pipeline.estimate(sight, _options(args), models, progress.silent, stopwatch.Stopwatch())
-    measuring.report(len(sight.numbers), {"descend": descend, "ground": total.without(descend)})
+        pipeline.estimate(tracked, _options(args), models, progress.silent, stopwatch.Stopwatch())
+    measuring.report(len(tracked.frame_numbers), {"pose": pose, "ground": total.without(pose)})
 
 
 def measure_whole(args: argparse.Namespace) -> None:
@@ -124,8 +128,8 @@ def measure_whole(args: argparse.Namespace) -> None:
 
 STAGES = {
     "decode": measure_decode,
-    "eyes": measure_eyes,
-    "descend": measure_descend,
+    "perception": measure_perception,
+    "pose": measure_pose,
     "whole": measure_whole,
 }
 
@@ -141,12 +145,12 @@ def _one_round(args: argparse.Namespace) -> dict[str, Measurement]:
     for complexity in COMPLEXITIES:
         answer = measuring.run(command(args.clip, args.frames, complexity))
         measured |= measuring.measurements(answer)
-    return _stage("whole", args) | _stage("eyes", args) | measured
+    return _stage("whole", args) | _stage("perception", args) | measured
 
 
 def _stage(stage: str, args: argparse.Namespace) -> dict[str, Measurement]:
     options = {
-        name: getattr(args, name) for name in ("cores", "frames", "people", "clip", "sight")
+        name: getattr(args, name) for name in ("cores", "frames", "people", "clip", "evidence")
     }
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     return measuring.measurements(measuring.run_stage("benchmarks.job", stage, *flags))
@@ -157,7 +161,7 @@ def as_markdown(
     alone: dict[str, Measurement],
     args: argparse.Namespace,
 ) -> str:
-    """Medians over the rounds, and speeds as a share of mediapipe's in the same round."""
+    """Return medians over the rounds, and speeds as shares of mediapipe's in the same round."""
     lines = []
     for name, meaning in MEANINGS.items():
         samples = [values[name] for values in (*rounds, alone) if name in values]

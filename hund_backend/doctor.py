@@ -4,10 +4,14 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from .errors import HundError
-from .perception.manifest import is_whole, read_manifest
-from .provenance import OURS, PERCEPTION, WEIGHTS, file_hash
+from .perception.manifest import is_intact, read_manifest
+from .weights_file import WEIGHTS, sha256_of
+
+ROOT = Path(__file__).parents[1]  # the checkout or the installed extension
+PERCEPTION = WEIGHTS / "perception"
 
 PACKAGES = (
     "torch",
@@ -17,7 +21,6 @@ PACKAGES = (
     "onnxruntime",
     "roma",
     "safetensors",
-    "zuko",
     "jaxtyping",
     "tqdm",
 )
@@ -37,17 +40,26 @@ def examine() -> list[Finding]:
     findings = [Finding(name="python", state=platform.python_version())]
     findings += [_package(name) for name in PACKAGES]
     findings.append(_device())
-    loads = (_body, _prior, _dynamics, _hund)
-    findings += [_weights(name, load) for name, load in zip(OURS, loads, strict=True)]
+    findings += [_weights(name, load) for name, load in LOADERS.items()]
     try:
         entries = read_manifest(PERCEPTION)
     except HundError as error:
         return [*findings, Finding(name="networks", state=str(error), ok=False)]
     for name, entry in entries.items():
-        intact = is_whole(PERCEPTION / name, entry)
+        intact = is_intact(PERCEPTION / name, entry)
         state = f"sha256 {entry.sha256[:16]}…" if intact else "missing or damaged"
         findings.append(Finding(name=name, state=state, ok=intact))
     return findings
+
+
+def advice() -> str:
+    """Return what to do where something is missing, one sentence."""
+    if (ROOT / "Makefile").is_file():
+        return "Run 'make setup'."
+    return (
+        f"Run 'pip install -r {ROOT / 'requirements' / 'runtime.in'}' for missing packages, "
+        "install the extension again for missing weights."
+    )
 
 
 def _package(name: str) -> Finding:
@@ -72,7 +84,7 @@ def _weights(name: str, load: Callable[[], object]) -> Finding:
         load()
     except (HundError, ImportError) as error:
         return Finding(name=name, state=f"does not load ({error})", ok=False)
-    return Finding(name=name, state=f"sha256 {file_hash(WEIGHTS / name)[:16]}…")
+    return Finding(name=name, state=f"sha256 {sha256_of(WEIGHTS / name)[:16]}…")
 
 
 def _body() -> object:
@@ -101,3 +113,18 @@ def _hund() -> object:
     from .prior.pose_flow import PoseFlow
 
     return Hund.load(BodyModel.load("keypoints"), PoseFlow.load())
+
+
+def _part_head() -> object:
+    from .perception.part_head import PartHead
+
+    return PartHead.load()
+
+
+LOADERS = {  # of the weights that this project made
+    "body.npz": _body,
+    "pose_flow.safetensors": _prior,
+    "dynamics.safetensors": _dynamics,
+    "hund.safetensors": _hund,
+    "part_head.safetensors": _part_head,
+}

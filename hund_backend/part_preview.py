@@ -83,7 +83,9 @@ def _triples(
                 picture = extract_crops(opened.image, crop[None])
                 told = sight.predict(picture).parts[0]
                 seen = overlay_parts(picture[0], likeliest_part(told))
-                made = overlay_parts(picture[0], _rendered(reconstruction, body, person, frame, crop))
+                made = overlay_parts(
+                    picture[0], _rendered(reconstruction, body, person, frame, crop)
+                )
                 triples[person, frame] = np.hstack(
                     (_numbered(picture[0], opened.number), seen, made)
                 )

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,17 @@ import torch
 from jaxtyping import Float
 
 from hund_backend.descent.fit.energy import EnergyConfig
-from hund_backend.descent.fit.fit import DescentResult, FitConfig, fit
-from hund_backend.descent.learned.adaptation import NO_LESSON, AdaptConfig, Lesson, adapted
+from hund_backend.descent.fit.fit import FitConfig, fit
+from hund_backend.descent.learned.adaptation import (
+    NOT_ADAPTED,
+    AdaptationReport,
+    AdaptConfig,
+    adapt,
+)
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.track import descend
+from hund_backend.descent.result import DescentResult
 from hund_backend.motion.posed_track import PosedTrack, pose_track
 from hund_backend.perception.run import Perception
 
@@ -37,10 +43,13 @@ from .provenance import provenance_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
 from .stopwatch import Stopwatch
 from .video import ClipInfo, Frame, open_clip
+from .weights_file import record_loaded
 
 # The silhouette fits the body shape and leaves poses alone: the parts themselves err too often to
 # pull limbs.
-SILHOUETTE_ENERGY = EnergyConfig(silhouette=2.0)
+SILHOUETTE_ENERGY = EnergyConfig(
+    silhouette=dataclasses.replace(EnergyConfig().silhouette, weight=2.0)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +62,7 @@ class Models:
     prior: PoseFlow
     hund: Hund  # made for this body and this prior
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
+    weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
 
     @classmethod
     def load(cls, device: str = DEFAULT_DEVICE) -> "Models":
@@ -62,15 +72,21 @@ class Models:
             BadInputError: weights are missing or damaged, or there is no such device.
         """
         chosen = choose_device(device)
-        body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
-        return cls(
-            device=chosen,
-            perception=Perception.open(chosen.type),
-            body=body,
-            prior=prior,
-            hund=Hund.load(body, prior).to(chosen),
-            dynamics=Dynamics.load(WEIGHTS_FILE).to(chosen),
-        )
+        with record_loaded() as weights:
+            body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
+            return cls(
+                device=chosen,
+                perception=Perception.open(chosen.type),
+                body=body,
+                prior=prior,
+                hund=Hund.load(body, prior).to(chosen),
+                dynamics=Dynamics.load(WEIGHTS_FILE).to(chosen),
+                weights=weights,
+            )
+
+    def used_weights(self, options: Options) -> dict[str, str]:
+        """Return the SHA-256 of the weights behind a reconstruction, by file name."""
+        return self.weights | (self.perception.part_weights if options.parts else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +106,6 @@ class TrackedClip:
         """Frames per second by the frames' time stamps."""
         steps = np.diff(self.times)
         return float(1 / np.median(steps)) if len(steps) else self.info.fps
-
-    def intrinsics_of(self, evidence: Evidence) -> Float[np.ndarray, "frames 3 3"]:
-        """Intrinsics of the full frame in each frame of a person."""
-        return np.repeat(self.intrinsics[None], len(evidence.frames), axis=0)
 
 
 def reconstruct(
@@ -206,33 +218,32 @@ def estimate(
             for evidence, result in zip(clip.people, results, strict=True)
         ]
         contacts, world = _ground(posed_tracks, np.array(clip.times))
-    lessons = [lesson for _, lesson in adaptations]
-    provenance = _provenance(clip, options, models, results, lessons, stopwatch)
+    reports = [adaptation for _, adaptation in adaptations]
+    provenance = _provenance(clip, options, models, results, reports, stopwatch)
     return _assemble(clip, posed_tracks, contacts, world, provenance)
 
 
 def _adapt(
     people: list[Evidence], clip: TrackedClip, options: Options, models: Models, report: Report
-) -> list[tuple[Hund, Lesson]]:
+) -> list[tuple[Hund, AdaptationReport]]:
     """Adapt the network to each person where the options say so, else take it as it is.
 
     The time is divided by the number of frames, among the people who have enough of them.
     """
     if not options.adapt or options.method != "hund":
-        return [(models.hund, NO_LESSON)] * len(people)
+        return [(models.hund, NOT_ADAPTED)] * len(people)
     frames = np.array([evidence.observed.sum() for evidence in people])
-    usable = frames * (frames >= AdaptConfig.fewest)
+    usable = frames * (frames >= AdaptConfig.min_frames)
     shares = usable / max(usable.sum(), 1)
     adaptations = []
     for person, evidence in enumerate(people):
         config = AdaptConfig(seconds=options.adapt * float(shares[person]))
-        intrinsics = clip.intrinsics_of(evidence)
-        inputs = NetworkInputs.of(evidence, intrinsics, models.hund.decoder.bones)
-        inputs = inputs.at(torch.from_numpy(evidence.observed).nonzero()[:, 0])
+        inputs = NetworkInputs.from_evidence(evidence, models.hund.decoder.bones)
+        inputs = inputs.select(torch.from_numpy(evidence.observed).nonzero()[:, 0])
         inputs = inputs.to(str(models.device))
         stage = f"{ProgressStage.ADAPT} {person + 1}/{len(people)}"
-        step_report = _step_report(report, stage, config.steps)
-        adaptations.append(adapted(models.hund, models.prior, inputs, config, step_report))
+        step_report = _step_report(report, stage, config.max_steps)
+        adaptations.append(adapt(models.hund, models.prior, inputs, config, step_report))
     return adaptations
 
 
@@ -245,7 +256,7 @@ def _pose(
     report: Callable[[int], None],
 ) -> DescentResult:
     """Estimate a person's states by the learned descent, by the fit, or by one after the other."""
-    track = evidence, clip.intrinsics_of(evidence), clip.fps
+    track = evidence, clip.fps
     descended = None
     if options.method == "hund":
         descended = descend(*track, hund, models.body, models.prior, dynamics=models.dynamics)
@@ -259,7 +270,7 @@ def _pose(
         report,
         dynamics=models.dynamics,
         skin=BodyModel.load("low") if options.parts else None,
-        start=descended and descended.state,
+        initial=descended and descended.state,
     )
     if descended is None:
         return fitted
@@ -325,19 +336,20 @@ def _provenance(
     options: Options,
     models: Models,
     results: list[DescentResult],
-    lessons: list[Lesson],
+    adaptations: list[AdaptationReport],
     stopwatch: Stopwatch,
 ) -> dict[str, Any]:
     """Return the provenance: source, models, options, time spent, convergence."""
     settings = dataclasses.asdict(options)
-    return provenance_of(clip.path, str(models.device), settings) | {
+    weights = models.used_weights(options)
+    return provenance_of(clip.path, str(models.device), settings, weights) | {
         "truncated": clip.truncated,
         "method": options.method,
         "converged": [result.converged for result in results],
         "keypoint_names": list(BLAZEPOSE_NAMES),
         "terms": list(results[0].terms),
         "seconds": stopwatch.seconds,
-        "adapted": [lesson.told() for lesson in lessons] if options.adapt else None,
+        "adapted": [adaptation.as_json() for adaptation in adaptations] if options.adapt else None,
     }
 
 

@@ -15,9 +15,9 @@ from scipy.special import expit
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.confidence import log_odds
-from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, Sight
-from hund_backend.perception.crops import cut, image_from_crop, move
-from hund_backend.perception.run import WEIGHTS, Eyes
+from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, CropDetector
+from hund_backend.perception.crops import extract_crops, image_from_crop, transform_points
+from hund_backend.perception.run import WEIGHTS, Perception
 from hund_backend.perception.search import average
 from hund_backend.video import open_clip
 from tools.get_demo_clip import get_demo_clip
@@ -91,16 +91,16 @@ def _cut_off(image: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.
 
 def samples() -> Iterator[tuple[Float[np.ndarray, "33 4"], np.ndarray]]:
     """What the network says of degraded keypoints (as in the regression), and whether it is right."""
-    eyes, rng = Eyes.open("cpu"), np.random.default_rng(0)
+    eyes, rng = Perception.open("cpu"), np.random.default_rng(0)
     pose = BlazePose.open(WEIGHTS / "perception")
     with open_clip(get_demo_clip()) as clip:
         intrinsics = default_intrinsics(clip.info.width, clip.info.height)
-        people = eyes.watch(clip, intrinsics, fps=clip.info.fps)
+        people = eyes.run(clip, intrinsics, fps=clip.info.fps)
     with open_clip(get_demo_clip()) as clip:
         for position, frame in enumerate(clip):
             for person in people if position % EVERY == 0 else ():
                 for index in np.flatnonzero((person.frames == position) & person.observed):
-                    sight = Sight(frame.image, pose, intrinsics)
+                    sight = CropDetector(frame.image, pose, intrinsics)
                     sighting = sight(person.crops[index : index + 1])[0]
                     if sighting.quality < LEAST_QUALITY:
                         continue
@@ -114,8 +114,10 @@ def judged(
     pose: BlazePose, image: np.ndarray, crop: np.ndarray, truth: np.ndarray
 ) -> tuple[Float[np.ndarray, "33 4"], np.ndarray]:
     """One look's terms of the regression, and which keypoints are right."""
-    look = pose.look(cut(image, crop[None]))
-    points = move(look.keypoints[0].astype(float), image_from_crop(crop))[:NUM_KEYPOINTS]
+    look = pose.predict(extract_crops(image, crop[None]))
+    points = transform_points(look.keypoints[0].astype(float), image_from_crop(crop))[
+        :NUM_KEYPOINTS
+    ]
     distance = np.linalg.norm(points - truth, axis=-1) / np.ptp(truth, axis=0).max()
     quality = look.peaks[:, LIMB_JOINTS].mean(axis=1)
     terms = log_odds(look.peaks[:, :NUM_KEYPOINTS], look.visibility[:, :NUM_KEYPOINTS], quality)

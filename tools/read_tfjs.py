@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hund_backend.perception.graph import PICTURE, Graph, Node
+from hund_backend.perception.graph import INPUT, Graph, Node
 from tools.read_tflite import same_padding
 
 DTYPES = {"float32": np.float32, "float16": np.float16, "int32": np.int32}
@@ -62,7 +62,7 @@ class _Reader:
         self.weights: dict[str, np.ndarray] = {}
         (shape,) = (entry["tensorShape"] for entry in fields["signature"]["inputs"].values())
         _, size, _, channels = (int(side["size"]) for side in shape["dim"])
-        self.picture = _Tensor(name=PICTURE, channels=channels, size=size)
+        self.picture = _Tensor(name=INPUT, channels=channels, size=size)
         self.known = {picture: self.picture}
 
     def tensor(self, name: str) -> _Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from hund_backend.perception.graph import PICTURE, Graph, Node
+from hund_backend.perception.graph import INPUT, Graph, Node
 
 ACTIVATIONS = {
     schema.ActivationFunctionType.NONE: None,
@@ -58,7 +58,7 @@ class _Reader:
             for number, tensor in enumerate(self.main.tensors)
             if model.buffers[tensor.buffer].data is not None
         }
-        self.names = {int(self.main.inputs[0]): PICTURE}
+        self.names = {int(self.main.inputs[0]): INPUT}
         self.padded: dict[int, tuple[int, tuple[int, int, int, int]]] = {}
 
     def shape(self, tensor: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import onnx
 from onnx import TensorProto, helper
 
-from hund_backend.perception.graph import PICTURE, Graph, Node
+from hund_backend.perception.graph import INPUT, Graph, Node
 
 OPSET = 17
 IR_VERSION = 8
@@ -35,7 +35,7 @@ def write_onnx(packed: bytes, file: str) -> bytes:
         writer.add("Identity", [source], meaning)
     channels = graph.input_shape[0]
     picture = helper.make_tensor_value_info(
-        PICTURE, TensorProto.FLOAT, ["batch", channels, "height", "width"]
+        INPUT, TensorProto.FLOAT, ["batch", channels, "height", "width"]
     )
     outputs = [helper.make_empty_tensor_value_info(name) for name in graph.outputs]
     body = helper.make_graph(writer.nodes, "network", [picture], outputs, writer.initializers)

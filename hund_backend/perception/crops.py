@@ -1,8 +1,8 @@
-"""Crops: square windows round a person, turned with the body, and the way between them and the frame.
+"""Crops: square windows around a person, rotated with the body, and their maps to the frame.
 
-A crop is four numbers: centre x, centre y and side in pixels of the frame, and the turn in radians,
-clockwise on screen, by which its upward axis leaves the frame's. Pixels are counted as everywhere
-(docs/conventions.md): the centre of the first pixel is (0.5, 0.5), in the frame and in the crop.
+A crop is four numbers: center x, center y and side in pixels of the frame, and an angle in radians
+by which its upward axis is rotated from the frame's, clockwise on screen. Pixel coordinates follow
+docs/conventions.md: the center of the first pixel is (0.5, 0.5), in the frame and in the crop.
 """
 
 import cv2
@@ -11,14 +11,27 @@ from jaxtyping import Float, UInt8
 
 from .blazepose import CROP_SIZE_PX
 
-MARGIN = 1.25  # side of a crop over the extent of the person, as BlazePose was trained
-BEYOND = 1.08  # radius of the whole body over that of BlazePose's keypoints
+CROP_MARGIN = 1.25  # side of a crop over the extent of the person, as BlazePose was trained
+BODY_RADIUS_RATIO = 1.08  # radius of the whole body over that of BlazePose's keypoints
 
 
 def image_from_crop(
     crops: Float[np.ndarray, "*batch 4"], size: int = CROP_SIZE_PX
 ) -> Float[np.ndarray, "*batch 3 3"]:
-    """Similarity that leads from pixels of a crop, `size` px wide, to pixels of the frame."""
+    """Return the similarity transforms from pixels of crops to pixels of the frame.
+
+    Args:
+        crops: center x, center y, side in pixels; angle in radians.
+        size: side of the crops' images in pixels.
+
+    Example:
+        The middle of an unrotated crop of 100 px, resampled to 256 px, is its center:
+
+        >>> crop = np.array([320.0, 240.0, 100.0, 0.0])
+        >>> transform_points(np.array([[128.0, 128.0], [256.0, 128.0]]), image_from_crop(crop))
+        array([[320., 240.],
+               [370., 240.]])
+    """
     scale = crops[..., 2] / size
     cosine, sine = scale * np.cos(crops[..., 3]), scale * np.sin(crops[..., 3])
     half = size / 2
@@ -34,106 +47,164 @@ def image_from_crop(
 def crop_from_image(
     crops: Float[np.ndarray, "*batch 4"], size: int = CROP_SIZE_PX
 ) -> Float[np.ndarray, "*batch 3 3"]:
-    """Similarity that leads from pixels of the frame to pixels of a crop, `size` px wide."""
+    """Return the similarity transforms from pixels of the frame to pixels of crops.
+
+    Multiplied with the intrinsics of the frame they give the intrinsics of the crops.
+
+    Args:
+        crops: center x, center y, side in pixels; angle in radians.
+        size: side of the crops' images in pixels.
+
+    Example:
+        A point above the center lies to the left in a crop rotated by a quarter turn clockwise:
+
+        >>> crop = np.array([320.0, 240.0, 100.0, np.pi / 2])
+        >>> transform_points(np.array([[320.0, 215.0]]), crop_from_image(crop)).round(6)
+        array([[ 64., 128.]])
+    """
     return np.linalg.inv(image_from_crop(crops, size))
 
 
-def move(
+def transform_points(
     points: Float[np.ndarray, "*batch points 2"], matrix: Float[np.ndarray, "*batch 3 3"]
 ) -> Float[np.ndarray, "*batch points 2"]:
-    """Points carried by an affine map of the plane."""
+    """Apply an affine map of the plane to points, as `image_from_crop` or `crop_from_image`."""
     return points @ matrix[..., :2, :2].swapaxes(-1, -2) + matrix[..., None, :2, 2]
 
 
 def camera_from_crop(
     crops: Float[np.ndarray, "*batch 4"], intrinsics: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "*batch 3 3"]:
-    """Rotation from a crop's own axes to the camera's.
+    """Return the rotations from the crops' axes to the camera's axes.
 
-    A network that sees only the crop takes it for a picture by an upright camera that looks straight
-    at its centre. So its axes are turned with the crop, then swung from the optical axis to the
-    ray through the crop's centre (the shortest way).
+    A network that reads only a crop takes it for the image of an upright camera directed at the
+    crop's center. So the crop's axes are rotated by its angle about the optical axis, then by the
+    shortest rotation from the optical axis to the ray through the crop's center.
+
+    Args:
+        crops: center x, center y, side in pixels; angle in radians.
+        intrinsics: of the frame, in pixels.
+
+    Example:
+        The z axis of a crop is the ray through its center:
+
+        >>> intrinsics = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+        >>> ray = camera_from_crop(np.array([820.0, 240, 100, 0.3]), intrinsics) @ (0, 0, 1)
+        >>> ray / ray[2]
+        array([1., 0., 1.])
     """
     ones = np.ones((*crops.shape[:-1], 1))
     ray = np.concatenate((crops[..., :2], ones), axis=-1) @ np.linalg.inv(intrinsics).T
     x, y, z = np.moveaxis(ray / np.linalg.norm(ray, axis=-1, keepdims=True), -1, 0)
-    # Rodrigues' formula for the rotation that takes (0, 0, 1) to (x, y, z); z > 0 for every pixel.
+    # Rodrigues' formula for the rotation of (0, 0, 1) to (x, y, z); z > 0 for every pixel.
     rows = (
         (1 - x * x / (1 + z), -x * y / (1 + z), x),
         (-x * y / (1 + z), 1 - y * y / (1 + z), y),
         (-x, -y, z),
     )
-    swing = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-    turn = np.zeros((*crops.shape[:-1], 3, 3))
-    turn[..., 0, 0] = turn[..., 1, 1] = np.cos(crops[..., 3])
-    turn[..., 1, 0] = np.sin(crops[..., 3])
-    turn[..., 0, 1] = -turn[..., 1, 0]
-    turn[..., 2, 2] = 1
-    return swing @ turn
+    tilt = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    roll = np.zeros((*crops.shape[:-1], 3, 3))
+    roll[..., 0, 0] = roll[..., 1, 1] = np.cos(crops[..., 3])
+    roll[..., 1, 0] = np.sin(crops[..., 3])
+    roll[..., 0, 1] = -roll[..., 1, 0]
+    roll[..., 2, 2] = 1
+    return tilt @ roll
 
 
-def around_boxes(
-    boxes: Float[np.ndarray, "*batch 4"], margin: float = MARGIN, turn: float = 0.0
+def crop_around_boxes(
+    boxes: Float[np.ndarray, "*batch 4"], margin: float = CROP_MARGIN, angle: float = 0.0
 ) -> Float[np.ndarray, "*batch 4"]:
-    """Crops round boxes x0, y0, x1, y1: `margin` times the longer side, turned by `turn` radians."""
+    """Return crops around boxes.
+
+    Args:
+        boxes: x0, y0, x1, y1 in pixels of the frame.
+        margin: side of a crop over the longer side of its box.
+        angle: of the crops, radians.
+
+    Example:
+        >>> crop_around_boxes(np.array([100.0, 50, 140, 130]))
+        array([120.,  90., 100.,   0.])
+    """
     low, high = boxes[..., :2], boxes[..., 2:4]
     side = (high - low).max(axis=-1, keepdims=True) * margin
-    return np.concatenate(((low + high) / 2, side, np.full_like(side, turn)), axis=-1)
+    return np.concatenate(((low + high) / 2, side, np.full_like(side, angle)), axis=-1)
 
 
-def around_axis(
+def crop_around_axis(
     hip: Float[np.ndarray, "*batch 2"], tip: Float[np.ndarray, "*batch 2"]
 ) -> Float[np.ndarray, "*batch 4"]:
-    """Crops from BlazePose's two auxiliary points: the mid-hip and the top of the circle round the body."""
+    """Return crops around a body's circle, upright along the axis from hip to tip.
+
+    Args:
+        hip: center of the circle, the mid-hip; pixels of the frame.
+        tip: point of the circle above the head, along the body's upward axis. BlazePose predicts
+            both as its auxiliary points.
+
+    Example:
+        >>> crop_around_axis(np.array([30.0, 40.0]), np.array([30.0, 0.0]))
+        array([ 30.,  40., 100.,   0.])
+    """
     upward = tip - hip
     radius = np.linalg.norm(upward, axis=-1, keepdims=True)
-    turn = np.arctan2(upward[..., :1], -upward[..., 1:])
-    return np.concatenate((hip, 2 * MARGIN * radius, turn), axis=-1)
+    angle = np.arctan2(upward[..., :1], -upward[..., 1:])
+    return np.concatenate((hip, 2 * CROP_MARGIN * radius, angle), axis=-1)
 
 
-def around_points(
-    points: Float[np.ndarray, "points 2"], turn: float, margin: float = MARGIN
+def crop_around_points(
+    points: Float[np.ndarray, "points 2"], angle: float, margin: float = CROP_MARGIN
 ) -> Float[np.ndarray, "4"]:
-    """The smallest turned square round some points, widened by `margin`."""
-    cosine, sine = np.cos(turn), np.sin(turn)
-    rotation = np.array([[cosine, -sine], [sine, cosine]])  # frame from crop
-    turned = points @ rotation
-    low, high = turned.min(axis=0), turned.max(axis=0)
-    center = rotation @ ((low + high) / 2)
-    return np.array([*center, (high - low).max() * margin, turn])
+    """Return the smallest crop of an angle that contains points, enlarged by a margin.
+
+    Args:
+        points: pixels of the frame.
+        angle: of the crop, radians.
+        margin: side of the crop over the extent of the points along the crop's axes.
+    """
+    cosine, sine = np.cos(angle), np.sin(angle)
+    image_from_rotated = np.array([[cosine, -sine], [sine, cosine]])
+    rotated = points @ image_from_rotated
+    low, high = rotated.min(axis=0), rotated.max(axis=0)
+    center = image_from_rotated @ ((low + high) / 2)
+    return np.array([*center, (high - low).max() * margin, angle])
 
 
-def difference(crop: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> float:
-    """How far two crops are apart, in sides of the second: the largest of shift, growth and turn.
+def crop_distance(crop: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> float:
+    """Return the largest of shift, growth and rotation from one crop to another.
 
-    A turn counts by the way that it moves the middle of a crop's edge.
+    All three are in sides of the second crop. A rotation counts by the distance that it moves the
+    middle of a crop's edge.
     """
     shift = float(np.linalg.norm(crop[:2] - other[:2])) / other[2]
-    turn = (crop[3] - other[3] + np.pi) % (2 * np.pi) - np.pi
-    return max(shift, abs(crop[2] / other[2] - 1), abs(turn) / 2)
+    rotation = (crop[3] - other[3] + np.pi) % (2 * np.pi) - np.pi
+    return max(shift, abs(crop[2] / other[2] - 1), abs(rotation) / 2)
 
 
-def cut(
+def extract_crops(
     image: UInt8[np.ndarray, "height width 3"],
     crops: Float[np.ndarray, "crops 4"],
     size: int = CROP_SIZE_PX,
 ) -> UInt8[np.ndarray, "crops size size 3"]:
-    """Pictures of the crops; beyond the frame its last pixels are repeated.
+    """Resample crops from a frame; pixels outside the frame repeat its border.
 
-    A black border would cost accuracy: the network was trained on replicated ones.
+    BlazePose was trained on replicated borders; a black border would cost accuracy.
+
+    Args:
+        image: the frame, RGB.
+        crops: center x, center y, side in pixels; angle in radians.
+        size: side of the resampled images in pixels.
     """
-    pictures = np.empty((len(crops), size, size, 3), np.uint8)
-    for picture, matrix, side in zip(
-        pictures, image_from_crop(crops, size), crops[:, 2], strict=True
+    resampled = np.empty((len(crops), size, size, 3), np.uint8)
+    for target, matrix, side in zip(
+        resampled, image_from_crop(crops, size), crops[:, 2], strict=True
     ):
-        _cut_one(image, matrix, max(1, int(side / size)), picture)
-    return pictures
+        _extract_crop(image, matrix, max(1, int(side / size)), target)
+    return resampled
 
 
-def _cut_one(image: np.ndarray, matrix: np.ndarray, shrink: int, picture: np.ndarray) -> None:
-    """Cut one crop; where it is smaller than its part of the frame that part is averaged down first."""
-    size = len(picture)
-    corners = move(np.array([[0.0, 0], [size, 0], [0, size], [size, size]]), matrix)
+def _extract_crop(image: np.ndarray, matrix: np.ndarray, shrink: int, target: np.ndarray) -> None:
+    """Resample one crop into `target`, after averaging the frame down by the factor `shrink`."""
+    size = len(target)
+    corners = transform_points(np.array([[0.0, 0], [size, 0], [0, size], [size, size]]), matrix)
     limit = np.array(image.shape[1::-1])
     shrink = min(shrink, *limit)  # a frame of one pixel is still a frame
     low = (np.floor(corners.min(axis=0)) - 2 * shrink).clip(0, limit - shrink).astype(int)
@@ -142,9 +213,9 @@ def _cut_one(image: np.ndarray, matrix: np.ndarray, shrink: int, picture: np.nda
     part = image[low[1] : low[1] + blocks[1] * shrink, low[0] : low[0] + blocks[0] * shrink]
     if shrink > 1:
         part = cv2.resize(part, tuple(map(int, blocks)), interpolation=cv2.INTER_AREA)
-    # From pixels of the crop to pixels of the part, then both counted from 0 as OpenCV does.
+    # From pixels of the crop to pixels of the part; OpenCV counts both from the first center.
     affine = matrix[:2].copy()
     affine[:, 2] = (affine[:, 2] - low + affine[:, :2] @ (0.5, 0.5)) / shrink - 0.5
     affine[:, :2] /= shrink
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cv2.warpAffine(part, affine, (size, size), picture, flags, cv2.BORDER_REPLICATE)
+    cv2.warpAffine(part, affine, (size, size), target, flags, cv2.BORDER_REPLICATE)

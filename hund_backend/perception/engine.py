@@ -1,31 +1,31 @@
-"""What executes a network: torch anywhere, ONNX Runtime on the CPU (docs/decisions/0003)."""
+"""Inference engines: torch on any device, ONNX Runtime on the CPU (docs/decisions/0003)."""
 
 import os
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-# ONNX Runtime reports home and keeps a database in the user's cache unless this is set before it
-# is loaded; we use no network and write nothing outside our folders.
+# ONNX Runtime sends telemetry and keeps a database in the user's cache unless this is set before
+# it is loaded. We use no network and write nothing outside our folders.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime
 import torch
 from jaxtyping import Float32
 
-from .graph import PICTURE, Network, load_network
-from .manifest import verified
+from .graph import INPUT, Network, load_network
+from .manifest import verified_path
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """A network ready for use: pictures in, named arrays out."""
+    """A network ready for use: batch of images in, named arrays out."""
 
     def __call__(
         self,
-        pictures: Float32[np.ndarray, "batch channels height width"],
+        images: Float32[np.ndarray, "batch channels height width"],
         outputs: tuple[str, ...],
     ) -> dict[str, np.ndarray]:
-        """The network's outputs of those names."""
+        """Return the network's outputs of the given names."""
 
 
 class TorchEngine:
@@ -38,13 +38,13 @@ class TorchEngine:
     @torch.inference_mode()
     def __call__(
         self,
-        pictures: Float32[np.ndarray, "batch channels height width"],
+        images: Float32[np.ndarray, "batch channels height width"],
         outputs: tuple[str, ...],
     ) -> dict[str, np.ndarray]:
-        """The network's outputs of those names."""
-        batch = torch.from_numpy(pictures).to(self.device, memory_format=torch.channels_last)
-        made = self.network(batch)
-        return {name: made[name].contiguous().cpu().numpy() for name in outputs}
+        """Return the network's outputs of the given names."""
+        batch = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+        tensors = self.network(batch)
+        return {name: tensors[name].contiguous().cpu().numpy() for name in outputs}
 
 
 class OnnxEngine:
@@ -53,8 +53,8 @@ class OnnxEngine:
     def __init__(self, path: Path, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Its threads sleep between operations: spinning ones would take the cores from the
-        # decoder and the fit, and halve the speed on a machine that is busy with something else.
+        # Threads that spin between operations would take the cores from the decoder and the fit,
+        # and halve the speed on a busy machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
@@ -62,23 +62,26 @@ class OnnxEngine:
 
     def __call__(
         self,
-        pictures: Float32[np.ndarray, "batch channels height width"],
+        images: Float32[np.ndarray, "batch channels height width"],
         outputs: tuple[str, ...],
     ) -> dict[str, np.ndarray]:
-        """The network's outputs of those names."""
-        made = self.session.run(list(outputs), {PICTURE: pictures})
-        return dict(zip(outputs, made, strict=True))
+        """Return the network's outputs of the given names."""
+        arrays = self.session.run(list(outputs), {INPUT: images})
+        return dict(zip(outputs, arrays, strict=True))
 
 
 def open_engine(folder: Path, name: str, device: str) -> Engine:
-    """The fastest engine for a network on a device; BadInputError if its files are not whole.
+    """Load a network into the fastest engine for a device.
 
     Args:
         folder: the folder of networks.
         name: of the network: its file without the suffix.
         device: "cpu", "cuda", "cuda:1" …
+
+    Raises:
+        BadInputError: a file of the network is missing or damaged.
     """
-    weights = verified(folder, f"{name}.safetensors")
+    weights = verified_path(folder, f"{name}.safetensors")
     if device != "cpu":
         return TorchEngine(load_network(weights), device)
-    return OnnxEngine(verified(folder, f"{name}.onnx"), torch.get_num_threads())
+    return OnnxEngine(verified_path(folder, f"{name}.onnx"), torch.get_num_threads())

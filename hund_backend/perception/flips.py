@@ -1,4 +1,4 @@
-"""Flips: frames in which the network takes a person's left for his right are turned back."""
+"""Left-right flips: frames in which the network swaps a person's sides are swapped back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from hund_backend.perception.crop_detector import Sighting
-from hund_backend.perception.packed_part_maps import exchanged
-
 from ..body.skeleton import KEYPOINT_MIRROR, PART_NAMES
+from .crop_detector import Detection
+from .packed_part_maps import swap_part_sides
 
 MIRROR = np.array(KEYPOINT_MIRROR["blazepose"])
 GROUPS = (np.arange(11), np.arange(11, 23), np.arange(23, 33))  # face, arms, legs: each may flip
-PARTS = tuple(  # of each group, those that have sides
+GROUP_PARTS = tuple(  # parts of each group that have sides
     tuple(name for name in PART_NAMES if name.endswith(limbs))
     for limbs in ((), ("upper_arm", "forearm", "hand"), ("thigh", "calf", "foot"))
 )
@@ -21,56 +20,62 @@ PARTS = tuple(  # of each group, those that have sides
 
 @dataclass(frozen=True, kw_only=True)
 class FlipConfig:
-    """When an exchange of left and right explains a track better."""
+    """Costs of flips and jumps."""
 
-    frame_cost: float = 0.02  # of an exchanged frame; a jump costs its length in sides of the crop
-    longest_jump: float = 0.3  # sides of the crop; farther is not worse
-    doubt: float = 0.5  # factor of the confidence of exchanged keypoints
-    least_fps: float = 20.0  # of slower clips a stride may look like a flip
+    frame_cost: float = 0.02  # of a flipped frame; a jump costs its length in sides of the crop
+    max_jump: float = 0.3  # sides of the crop; longer jumps cost no more
+    confidence_factor: float = 0.5  # of flipped keypoints
+    min_fps: float = 20.0  # of slower clips a stride may look like a flip
 
 
-def unflip(sightings: Sequence[Sighting], config: FlipConfig) -> list[Sighting]:
-    """Sightings of one person, frame after frame, in which left stays left.
+def correct_flips(detections: Sequence[Detection], config: FlipConfig) -> list[Detection]:
+    """Swap left and right back in the frames where that makes the keypoints' paths smoother.
 
-    Face, arms and legs are read in each frame as the network says or with left and right
-    exchanged, along the cheapest path through the frames (Viterbi): keypoints that jump cost, and
-    so does every exchange, so that legs which merely cross are left alone.
+    Face, arms and legs of each frame are taken as detected or flipped, along the cheapest path
+    through the frames (Viterbi). Jumps of the keypoints cost, and so does every flipped frame, so
+    that legs which merely cross are left alone.
+
+    Args:
+        detections: of one person, in the order of the frames.
+        config: see FlipConfig.
     """
-    if len(sightings) < 3:
-        return list(sightings)
-    points = np.stack([s.points for s in sightings])
-    confidence = np.stack([s.confidence for s in sightings])
-    sides = np.array([s.crop[2] for s in sightings])
+    if len(detections) < 3:
+        return list(detections)
+    points = np.stack([d.points for d in detections])
+    confidence = np.stack([d.confidence for d in detections])
+    sides = np.array([d.crop[2] for d in detections])
     flipped = np.zeros(confidence.shape, bool)
     for group in GROUPS:
-        both = np.stack((group, MIRROR[group]))  # readings keypoints
-        jumps = _jumps(points[:, both] / sides[:, None, None, None], confidence[:, both], config)
-        flipped[:, group] = _cheapest(jumps, config.frame_cost)[:, None]
+        both = np.stack((group, MIRROR[group]))  # states keypoints
+        jumps = _jump_costs(
+            points[:, both] / sides[:, None, None, None], confidence[:, both], config
+        )
+        flipped[:, group] = _cheapest_path(jumps, config.frame_cost)[:, None]
     return [
-        _exchanged(s, f, config) if f.any() else s for s, f in zip(sightings, flipped, strict=True)
+        _flip(d, f, config) if f.any() else d for d, f in zip(detections, flipped, strict=True)
     ]
 
 
-def _jumps(
-    points: Float[np.ndarray, "frames readings keypoints 2"],
-    confidence: Float[np.ndarray, "frames readings keypoints"],
+def _jump_costs(
+    points: Float[np.ndarray, "frames states keypoints 2"],
+    confidence: Float[np.ndarray, "frames states keypoints"],
     config: FlipConfig,
-) -> Float[np.ndarray, "steps readings readings"]:
-    """Mean distance that keypoints go from each reading of a frame to each of the next."""
+) -> Float[np.ndarray, "steps states states"]:
+    """Return the mean distance of the keypoints from each state of a frame to each of the next."""
     step = points[1:, None, :] - points[:-1, :, None]
-    length = np.linalg.norm(step, axis=-1).clip(max=config.longest_jump)
+    length = np.linalg.norm(step, axis=-1).clip(max=config.max_jump)
     weights = np.minimum(confidence[1:, None, :], confidence[:-1, :, None]) + 1e-6
     return (weights * length).sum(axis=-1) / weights.sum(axis=-1)
 
 
-def _cheapest(
+def _cheapest_path(
     jumps: Float[np.ndarray, "steps 2 2"], frame_cost: float
 ) -> Bool[np.ndarray, " frames"]:
-    """In which frames the cheapest path takes the exchanged reading."""
-    own = np.array([0.0, frame_cost])
-    cost, origins = own, []
+    """Return the frames that are flipped along the cheapest path (Viterbi)."""
+    state_cost = np.array([0.0, frame_cost])
+    cost, origins = state_cost, []
     for jump in jumps:
-        through = cost[:, None] + jump + own
+        through = cost[:, None] + jump + state_cost
         origins.append(through.argmin(axis=0))
         cost = through.min(axis=0)
     path = [int(cost.argmin())]
@@ -79,21 +84,19 @@ def _cheapest(
     return np.array(path[::-1], bool)
 
 
-def _exchanged(
-    sighting: Sighting, flipped: Bool[np.ndarray, "33"], config: FlipConfig
-) -> Sighting:
-    """A sighting with left and right exchanged among some keypoints."""
+def _flip(detection: Detection, flipped: Bool[np.ndarray, "33"], config: FlipConfig) -> Detection:
+    """Swap left and right of some keypoints and of their parts; drops the features."""
     order = np.where(flipped, MIRROR, np.arange(len(MIRROR)))
-    parts = sighting.parts
+    parts = detection.parts
     if parts is not None:
-        groups = zip(GROUPS, PARTS, strict=True)
-        names = [name for group, told in groups if flipped[group].all() for name in told]
-        parts = exchanged(parts, tuple(names))
+        groups = zip(GROUPS, GROUP_PARTS, strict=True)
+        names = [name for group, of_group in groups if flipped[group].all() for name in of_group]
+        parts = swap_part_sides(parts, tuple(names))
     return replace(
-        sighting,
+        detection,
         features=None,
         parts=parts,
-        points=np.concatenate((sighting.points[order], sighting.points[len(order) :])),
-        confidence=sighting.confidence[order] * np.where(flipped, config.doubt, 1.0),
-        world_landmarks=sighting.world_landmarks[order],
+        points=np.concatenate((detection.points[order], detection.points[len(order) :])),
+        confidence=detection.confidence[order] * np.where(flipped, config.confidence_factor, 1.0),
+        world_landmarks=detection.world_landmarks[order],
     )

@@ -1,9 +1,9 @@
-"""A pretrained network in our own form: a list of few kinds of operations, executed by torch.
+"""Graph format of the pretrained networks: a list of few kinds of operations, executed by torch.
 
-The converters in `tools/` write this form, once, from what the networks' authors published
-(.tflite, TensorFlow.js). A network is one safetensors file: its tensors in half precision wherever
-that loses nothing, and the list of operations as JSON in the file's header. All pictures inside
-are NCHW; every padding is explicit; activations belong to the operation they follow.
+The converters in `tools/` write this format once, from the files that the networks' authors
+published (.tflite, TensorFlow.js). A network is one safetensors file: its tensors in half precision
+wherever that loses nothing, and the list of operations as JSON in the file's header. Tensors are
+NCHW; every padding is explicit; activations belong to the operation they follow.
 """
 
 import dataclasses
@@ -22,16 +22,16 @@ from torch.nn import functional
 from ..errors import BadInputError
 
 FORMAT = "hund-graph/1"
-PICTURE = "picture"  # name of the input tensor
+INPUT = "picture"  # name of the input tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One operation: what it reads, what it makes, and its numbers."""
+    """One operation with its inputs, output and settings."""
 
     operation: str  # a key of OPERATIONS
     inputs: tuple[str, ...]
-    output: str  # name of the tensor that it makes; also the prefix of its weights' names
+    output: str  # name of the output tensor, also the prefix of its weights' names
     settings: dict  # keyword arguments of the operation's class
 
 
@@ -41,15 +41,19 @@ class Graph:
 
     input_shape: tuple[int, int, int]  # channels, height, width it was trained for
     nodes: tuple[Node, ...]
-    outputs: dict[str, str]  # what the tensor means → name of the tensor
+    outputs: dict[str, str]  # meaning → name of the tensor
 
     def to_json(self) -> str:
-        """The graph as text; the same graph always gives the same text."""
+        """Return the graph as JSON; equal graphs give equal text."""
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Graph":
-        """Read what `to_json` wrote; ValueError if it is something else."""
+        """Read the text of `to_json`.
+
+        Raises:
+            ValueError: the text is in another format.
+        """
         fields = json.loads(text)
         if fields.pop("format", None) != FORMAT:
             raise ValueError(f"the graph should be in the format {FORMAT}")
@@ -62,7 +66,7 @@ class Graph:
 
 
 def _with_tuples(fields: dict) -> dict:
-    """The fields with tuples where JSON knows only lists."""
+    """Replace lists by tuples, which JSON does not have."""
     return {key: tuple(item) if isinstance(item, list) else item for key, item in fields.items()}
 
 
@@ -80,21 +84,21 @@ class _Convolution(nn.Module):
         activation: str | None,
     ) -> None:
         super().__init__()
-        into, out = channels
-        self.register_buffer("weight", torch.empty(out, into // groups, *kernel))
-        self.register_buffer("bias", torch.empty(out))
+        channels_in, channels_out = channels
+        self.register_buffer("weight", torch.empty(channels_out, channels_in // groups, *kernel))
+        self.register_buffer("bias", torch.empty(channels_out))
         self.stride, self.groups, self.padding = stride, groups, tuple(padding)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, features: Tensor) -> Tensor:
         left, right, top, bottom = self.padding
-        inside = (top, left)  # what the convolution pads itself; a separate pad is a copy
+        symmetric = (top, left)  # padded by the convolution: a separate pad would be a copy
         if (left, top) != (right, bottom):
-            features, inside = functional.pad(features, self.padding), 0
-        out = functional.conv2d(
-            features, self.weight, self.bias, self.stride, inside, groups=self.groups
+            features, symmetric = functional.pad(features, self.padding), 0
+        features = functional.conv2d(
+            features, self.weight, self.bias, self.stride, symmetric, groups=self.groups
         )
-        return self.activation(out)
+        return self.activation(features)
 
 
 class _Add(nn.Module):
@@ -109,7 +113,7 @@ class _Add(nn.Module):
 
 
 class _PadChannels(nn.Module):
-    """Channels of zeros after the others."""
+    """Zero padding of channels, after the others."""
 
     def __init__(self, *, count: int) -> None:
         super().__init__()
@@ -120,7 +124,7 @@ class _PadChannels(nn.Module):
 
 
 class _MaxPool(nn.Module):
-    """Largest value of every window."""
+    """Max pooling."""
 
     def __init__(self, *, kernel: int, stride: int) -> None:
         super().__init__()
@@ -131,7 +135,7 @@ class _MaxPool(nn.Module):
 
 
 class _Resize(nn.Module):
-    """Bilinear resampling by a factor, pixel centres at halves, no low-pass filter."""
+    """Bilinear resampling by a factor, pixel centers at halves, no low-pass filter."""
 
     def __init__(self, *, factor: float) -> None:
         super().__init__()
@@ -149,7 +153,7 @@ class _Sigmoid(nn.Module):
 
 
 class _Flatten(nn.Module):
-    """One vector a picture, channels last as the networks' authors laid them out."""
+    """One vector for each image, channels last as in the original networks."""
 
     def forward(self, features: Tensor) -> Tensor:
         return features.permute(0, 2, 3, 1).flatten(1)
@@ -163,7 +167,7 @@ def _relu6(features: Tensor) -> Tensor:
     return functional.relu6(features, inplace=True)
 
 
-ACTIVATIONS = {  # in place, on what the operation has just made: a pass over memory less
+ACTIVATIONS = {  # in place on the operation's output, which saves a pass over memory
     None: _identity,
     "relu": functional.relu_,
     "relu6": _relu6,
@@ -180,7 +184,7 @@ OPERATIONS = {
 
 
 class Network(nn.Module):
-    """Executes a graph: any batch, any device, differentiable in its pictures."""
+    """Network of a graph: any batch size, any device, differentiable in its images."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -191,23 +195,23 @@ class Network(nn.Module):
         self._last_reader = {name: node for node in graph.nodes for name in node.inputs}
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"], taps: tuple[str, ...] = ()
+        self, images: Float[Tensor, "batch channels height width"], taps: tuple[str, ...] = ()
     ) -> dict[str, Tensor]:
-        """Outputs by meaning, and the inner tensors named in `taps` by their names."""
-        wanted = {**self.graph.outputs, **{name: name for name in taps}}
-        kept, tensors = set(wanted.values()), {PICTURE: pictures}
+        """Return the outputs by meaning, and the inner tensors named in `taps` by name."""
+        outputs = {**self.graph.outputs, **{name: name for name in taps}}
+        kept, tensors = set(outputs.values()), {INPUT: images}
         for node in self.graph.nodes:
             tensors[node.output] = self.layers[node.output](
                 *(tensors[name] for name in node.inputs)
             )
             for name in set(node.inputs) - kept:
                 if self._last_reader[name] is node:
-                    del tensors[name]  # else every inner tensor of a batch lives until the end
-        return {name: tensors[source] for name, source in wanted.items()}
+                    del tensors[name]  # else all inner tensors of a batch stay in memory
+        return {name: tensors[source] for name, source in outputs.items()}
 
 
-def pack(graph: Graph, weights: dict[str, np.ndarray]) -> bytes:
-    """The network's file: the same network always gives the same bytes."""
+def pack_network(graph: Graph, weights: dict[str, np.ndarray]) -> bytes:
+    """Return the content of a network's file; equal networks give equal bytes."""
     halves = {name: array.astype(np.float16) for name, array in weights.items()}
     exact = {name: np.array_equal(halves[name], weights[name]) for name in weights}
     tensors = {
@@ -218,7 +222,11 @@ def pack(graph: Graph, weights: dict[str, np.ndarray]) -> bytes:
 
 
 def load_network(path: Path) -> Network:
-    """Read a network, ready for use in float32 on the CPU; BadInputError if that fails."""
+    """Read a network for use in float32 on the CPU.
+
+    Raises:
+        BadInputError: the file is missing or damaged.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             graph = Graph.from_json((file.metadata() or {}).get("graph", "{}"))

@@ -1,4 +1,4 @@
-"""Linking: pieces of tracks become whole people, gaps bridged, as evidence."""
+"""Linking: tracklets are joined into one track for each person and converted to evidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,37 +7,36 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from hund_backend.perception.crop_detector import NUM_KEYPOINTS, Sighting
-
-from .crops import crop_from_image
+from .crop_detector import NUM_KEYPOINTS, Detection
 from .evidence import Evidence
-from .flips import FlipConfig, unflip
-from .tracks import box_overlap
+from .flips import FlipConfig, correct_flips
+from .tracks import box_iou
 
-UNLIKELY = 1e3  # cost of a link that cannot be
+Tracklet = dict[int, Detection]  # detections of one person by position in the clip, ascending
+IMPOSSIBLE = 1e3  # cost of a link that is ruled out
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
-    """Which pieces are one person, and which are nobody."""
+    """Thresholds for joining and dropping tracklets."""
 
-    longest_gap: float = 1.5  # seconds without a sighting that a person may come back from
-    longest_overlap: float = 0.3  # seconds of sightings that a lost piece may add to the next
-    reach: float = 0.3  # distance in sides of the crop by which a person may be elsewhere at once
-    speed: float = 1.5  # by which the reach grows, sides a second
-    growth: float = 0.3  # change of the logarithm of the side that counts as much as the reach
-    color_spread: float = 30.0  # difference of colors that does
-    most_cost: float = 4.0  # of a link, a sum of squares
-    shadow: float = 0.2  # seconds for which two pieces stand in one place until one is a shadow
-    same_place: float = 0.5  # mean overlap of their boxes
-    shadowed: float = 0.1  # mean quality by which the shadow is worse
-    shortest: float = 0.25  # seconds for which somebody must be seen
-    least_quality: float = 0.5  # of the better half of somebody's sightings
+    max_gap: float = 1.5  # seconds without a detection between two linked tracklets
+    max_overlap: float = 0.3  # seconds with detections in both of two linked tracklets
+    reach: float = 0.3  # shift in sides of the crop with a cost of 1, without a gap
+    speed: float = 1.5  # growth of the reach with the gap, sides a second
+    growth: float = 0.3  # change of the logarithm of the side with a cost of 1
+    color_sigma: float = 30.0  # difference of colors with a cost of 1
+    max_cost: float = 4.0  # of a link, the sum of the squares of these three
+    duplicate_seconds: float = 0.2  # detections that a tracklet and its duplicate share
+    duplicate_iou: float = 0.5  # mean of their boxes
+    duplicate_quality_gap: float = 0.1  # mean by which the duplicate's quality is lower
+    min_seconds: float = 0.25  # with detections of a person
+    min_quality: float = 0.5  # of a person: the upper quartile of the detections
     flips: FlipConfig = field(default_factory=FlipConfig)
 
 
-def gather(
-    pieces: Sequence[dict[int, Sighting]],
+def link_people(
+    tracklets: Sequence[Tracklet],
     intrinsics: Float[np.ndarray, "3 3"],
     *,
     fps: float,
@@ -45,185 +44,182 @@ def gather(
     max_people: int | None,
     config: LinkConfig,
 ) -> list[Evidence]:
-    """Evidence of everybody who was seen long enough, in order of appearance.
+    """Return the evidence of everybody who is detected long enough, in order of appearance.
 
     Args:
-        pieces: of tracks, sightings by position in the clip, ascending.
+        tracklets: detections by position in the clip, ascending.
         intrinsics: of the full frame.
         fps: frames a second.
         num_frames: of the clip.
-        max_people: how many to keep, those who are seen most and largest; None keeps all.
+        max_people: number of people to keep, the most prominent ones; None keeps all.
         config: see LinkConfig.
     """
-    pieces = without_shadows(sorted(pieces, key=_first), fps, config)
-    people = link(pieces, fps, config)
-    shortest = min(config.shortest * fps, num_frames / 2)
-    people = [p for p in people if len(p) >= shortest and _quality(p) >= config.least_quality]
-    people = sorted(people, key=_presence, reverse=True)[:max_people]
-    if fps >= config.flips.least_fps:
-        people = [_unflipped(person, config.flips) for person in people]
-    people.sort(key=lambda person: (_first(person), -_presence(person)))
-    return [bridge(person, intrinsics, track_id=i) for i, person in enumerate(people)]
+    tracklets = merge_duplicates(sorted(tracklets, key=_first), fps, config)
+    people = link_tracklets(tracklets, fps, config)
+    min_frames = min(config.min_seconds * fps, num_frames / 2)
+    people = [p for p in people if len(p) >= min_frames and _quality(p) >= config.min_quality]
+    people = sorted(people, key=_prominence, reverse=True)[:max_people]
+    if fps >= config.flips.min_fps:
+        people = [_without_flips(person, config.flips) for person in people]
+    people.sort(key=lambda person: (_first(person), -_prominence(person)))
+    return [build_evidence(person, intrinsics, track_id=i) for i, person in enumerate(people)]
 
 
-def without_shadows(
-    pieces: Sequence[dict[int, Sighting]], fps: float, config: LinkConfig
-) -> list[dict[int, Sighting]]:
-    """Pieces without those that are but wrong readings of people whom better pieces follow.
+def merge_duplicates(
+    tracklets: Sequence[Tracklet], fps: float, config: LinkConfig
+) -> list[Tracklet]:
+    """Merge tracklets that are wrong detections of a person into that person's better tracklet.
 
-    A shadow stands for a while where somebody else does and is seen much worse. What it has
-    beyond the better piece, right before, after or in its gaps, is handed over.
+    A duplicate overlaps the better tracklet for some time with clearly lower quality. Its
+    detections in other frames are added to the better tracklet.
     """
-    kept: list[dict[int, Sighting]] = []
-    for piece in sorted(pieces, key=_quality, reverse=True):
-        caster = next((one for one in kept if _is_shadow(piece, one, fps, config)), None)
-        if caster is None:
-            kept.append(piece)
+    kept: list[Tracklet] = []
+    for tracklet in sorted(tracklets, key=_quality, reverse=True):
+        better = next((one for one in kept if _is_duplicate(tracklet, one, fps, config)), None)
+        if better is None:
+            kept.append(tracklet)
         else:
-            caster |= {p: sighting for p, sighting in piece.items() if p not in caster}
-    return sorted((dict(sorted(piece.items())) for piece in kept), key=_first)
+            better |= {p: detection for p, detection in tracklet.items() if p not in better}
+    return sorted((dict(sorted(tracklet.items())) for tracklet in kept), key=_first)
 
 
-def _is_shadow(
-    piece: dict[int, Sighting], other: dict[int, Sighting], fps: float, config: LinkConfig
-) -> bool:
-    common = sorted(piece.keys() & other.keys())
-    if len(common) < config.shadow * fps:
+def _is_duplicate(tracklet: Tracklet, other: Tracklet, fps: float, config: LinkConfig) -> bool:
+    common = sorted(tracklet.keys() & other.keys())
+    if len(common) < config.duplicate_seconds * fps:
         return False
-    overlap = np.mean([box_overlap(piece[p].box, other[p].box) for p in common])
-    worse = np.mean([other[p].quality - piece[p].quality for p in common])
-    return bool(overlap > config.same_place and worse > config.shadowed)
+    iou = np.mean([box_iou(tracklet[p].box, other[p].box) for p in common])
+    gap = np.mean([other[p].quality - tracklet[p].quality for p in common])
+    return bool(iou > config.duplicate_iou and gap > config.duplicate_quality_gap)
 
 
-def link(
-    pieces: Sequence[dict[int, Sighting]], fps: float, config: LinkConfig
-) -> list[dict[int, Sighting]]:
-    """Chains of pieces, each beginning about where and when the one before ended.
+def link_tracklets(
+    tracklets: Sequence[Tracklet], fps: float, config: LinkConfig
+) -> list[Tracklet]:
+    """Join tracklets that continue each other in time, place, size and colors.
 
-    Which pieces are joined is one assignment over all of them, by place, size and colors. Where
-    two joined pieces overlap the better sightings stay.
+    One assignment over all tracklets decides which are joined. Where two joined tracklets overlap
+    the better detections are kept.
     """
-    cost = np.full((len(pieces), len(pieces)), UNLIKELY)
-    for row, earlier in enumerate(pieces):
-        for column, later in enumerate(pieces):
+    cost = np.full((len(tracklets), len(tracklets)), IMPOSSIBLE)
+    for row, earlier in enumerate(tracklets):
+        for column, later in enumerate(tracklets):
             cost[row, column] = _link_cost(earlier, later, fps, config)
-    rows, columns = linear_sum_assignment(np.minimum(cost, config.most_cost))
-    follower = {
+    rows, columns = linear_sum_assignment(np.minimum(cost, config.max_cost))
+    successor = {
         row: column
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-        if cost[row, column] < config.most_cost
+        if cost[row, column] < config.max_cost
     }
-    chains = []
-    for start in sorted(set(range(len(pieces))) - set(follower.values())):
-        chain, piece = dict(pieces[start]), start
-        while piece in follower:
-            piece = follower[piece]
-            for position, sighting in pieces[piece].items():
-                if position not in chain or chain[position].quality < sighting.quality:
-                    chain[position] = sighting
-        chains.append(dict(sorted(chain.items())))
-    return chains
+    tracks = []
+    for first in sorted(set(range(len(tracklets))) - set(successor.values())):
+        track, index = dict(tracklets[first]), first
+        while index in successor:
+            index = successor[index]
+            for position, detection in tracklets[index].items():
+                if position not in track or track[position].quality < detection.quality:
+                    track[position] = detection
+        tracks.append(dict(sorted(track.items())))
+    return tracks
 
 
-def _link_cost(
-    earlier: dict[int, Sighting], later: dict[int, Sighting], fps: float, config: LinkConfig
-) -> float:
-    """How much speaks against one person in two pieces."""
+def _link_cost(earlier: Tracklet, later: Tracklet, fps: float, config: LinkConfig) -> float:
+    """Return the cost of joining two tracklets, as a sum of squares."""
     start = _first(later)
     until = [position for position in earlier if position <= start]
     common = earlier.keys() & later.keys()
-    if not until or max(later) <= max(earlier) or len(common) > config.longest_overlap * fps:
-        return UNLIKELY
-    if any(box_overlap(earlier[p].box, later[p].box) < config.same_place for p in common):
-        return UNLIKELY
+    if not until or max(later) <= max(earlier) or len(common) > config.max_overlap * fps:
+        return IMPOSSIBLE
+    if any(box_iou(earlier[p].box, later[p].box) < config.duplicate_iou for p in common):
+        return IMPOSSIBLE
     end = max(until)
     seconds = (start - end) / fps
-    if seconds > config.longest_gap:
-        return UNLIKELY
+    if seconds > config.max_gap:
+        return IMPOSSIBLE
     before, after = earlier[end], later[start]
     shift, side = after.crop[:2] - before.crop[:2], np.sqrt(before.crop[2] * after.crop[2])
-    moved = _speed(earlier, end) * (start - end)
-    distance = min(np.linalg.norm(shift), np.linalg.norm(shift - moved)) / side
+    predicted_shift = _velocity(earlier, end) * (start - end)
+    distance = min(np.linalg.norm(shift), np.linalg.norm(shift - predicted_shift)) / side
     colors = np.linalg.norm(_colors(earlier) - _colors(later), axis=-1).mean()
     reach = config.reach + config.speed * seconds
     growth = np.log(after.crop[2] / before.crop[2])
-    parts = (distance / reach, growth / config.growth, colors / config.color_spread)
-    return float(np.square(parts).sum())
+    terms = (distance / reach, growth / config.growth, colors / config.color_sigma)
+    return float(np.square(terms).sum())
 
 
-def _speed(piece: dict[int, Sighting], end: int, over: int = 6) -> Float[np.ndarray, "2"]:
-    """Speed of the crop up to a position of a piece, px per frame."""
-    past = [position for position in piece if end - over <= position < end]
+def _velocity(tracklet: Tracklet, end: int, over: int = 6) -> Float[np.ndarray, "2"]:
+    """Return the velocity of the crop over the frames before a position, px per frame."""
+    past = [position for position in tracklet if end - over <= position < end]
     if not past:
         return np.zeros(2)
-    return (piece[end].crop[:2] - piece[past[0]].crop[:2]) / (end - past[0])
+    return (tracklet[end].crop[:2] - tracklet[past[0]].crop[:2]) / (end - past[0])
 
 
-def bridge(
-    person: dict[int, Sighting], intrinsics: Float[np.ndarray, "3 3"], track_id: int
+def build_evidence(
+    person: Tracklet, intrinsics: Float[np.ndarray, "3 3"], track_id: int
 ) -> Evidence:
-    """Evidence over all frames from the first sighting to the last, the missing ones interpolated."""
-    seen = np.array(sorted(person))
-    sightings = [person[position] for position in seen]
-    frames = np.arange(seen[0], seen[-1] + 1)
-    observed = np.isin(frames, seen)
-    nearest = np.rint(np.interp(frames, seen, np.arange(len(seen)))).astype(int)
-    crops = np.stack([s.crop for s in sightings])
+    """Return evidence for all frames from the first detection to the last, gaps interpolated."""
+    positions = np.array(sorted(person))
+    detections = [person[position] for position in positions]
+    frames = np.arange(positions[0], positions[-1] + 1)
+    observed = np.isin(frames, positions)
+    nearest = np.rint(np.interp(frames, positions, np.arange(len(positions)))).astype(int)
+    crops = np.stack([d.crop for d in detections])
     crops[:, 2], crops[:, 3] = np.log(crops[:, 2]), np.unwrap(crops[:, 3])
-    crops = _interpolated(crops, seen, frames)
+    crops = _interpolate(crops, positions, frames)
     crops[:, 2] = np.exp(crops[:, 2])
-    points = _interpolated(np.stack([s.points[:NUM_KEYPOINTS] for s in sightings]), seen, frames)
+    keypoints = np.stack([d.points[:NUM_KEYPOINTS] for d in detections])
+    keypoints = _interpolate(keypoints, positions, frames)
     confidence = np.zeros((len(frames), NUM_KEYPOINTS))
-    confidence[observed] = np.stack([s.confidence for s in sightings])
+    confidence[observed] = np.stack([d.confidence for d in detections])
     features = parts = None
-    told = [i for i, sighting in enumerate(sightings) if sighting.features is not None]
-    if told:
-        thoughts = np.stack([sightings[i].features for i in told])
-        features = _interpolated(thoughts, seen[told], frames)
-    if sightings[0].parts is not None:
-        parts = np.stack([s.parts for s in sightings])[nearest]
+    with_features = [i for i, detection in enumerate(detections) if detection.features is not None]
+    if with_features:
+        known = np.stack([detections[i].features for i in with_features])
+        features = _interpolate(known, positions[with_features], frames)
+    if detections[0].parts is not None:
+        parts = np.stack([d.parts for d in detections])[nearest]
     return Evidence(
         track_id=track_id,
         frames=frames,
         observed=observed,
-        keypoints=np.concatenate((points, confidence[..., None]), axis=-1),
-        world_landmarks=_interpolated(
-            np.stack([s.world_landmarks for s in sightings]), seen, frames
+        keypoints=np.concatenate((keypoints, confidence[..., None]), axis=-1),
+        world_landmarks=_interpolate(
+            np.stack([d.world_landmarks for d in detections]), positions, frames
         ),
         crops=crops,
-        crop_intrinsics=crop_from_image(crops) @ intrinsics,
-        masks=np.stack([s.mask for s in sightings])[nearest],
+        intrinsics=np.repeat(intrinsics[None], len(frames), axis=0),
+        masks=np.stack([d.mask for d in detections])[nearest],
         features=features,
         parts=parts,
     )
 
 
-def _interpolated(values: np.ndarray, seen: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Values of every frame, linear between those that were seen."""
-    flat = values.reshape(len(seen), -1)
-    columns = [np.interp(frames, seen, column) for column in flat.T]
+def _interpolate(values: np.ndarray, positions: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Interpolate values at positions linearly to all frames."""
+    flat = values.reshape(len(positions), -1)
+    columns = [np.interp(frames, positions, column) for column in flat.T]
     return np.stack(columns, axis=-1).reshape(len(frames), *values.shape[1:])
 
 
-def _unflipped(person: dict[int, Sighting], config: FlipConfig) -> dict[int, Sighting]:
+def _without_flips(person: Tracklet, config: FlipConfig) -> Tracklet:
     positions = sorted(person)
-    sightings = unflip([person[position] for position in positions], config)
-    return dict(zip(positions, sightings, strict=True))
+    detections = correct_flips([person[position] for position in positions], config)
+    return dict(zip(positions, detections, strict=True))
 
 
-def _first(person: dict[int, Sighting]) -> int:
+def _first(person: Tracklet) -> int:
     return min(person)
 
 
-def _colors(person: dict[int, Sighting]) -> Float[np.ndarray, "segments 3"]:
-    return np.median([sighting.colors for sighting in person.values()], axis=0)
+def _colors(person: Tracklet) -> Float[np.ndarray, "segments 3"]:
+    return np.median([detection.colors for detection in person.values()], axis=0)
 
 
-def _quality(person: dict[int, Sighting]) -> float:
-    """Median quality of the better half of the sightings."""
-    return float(np.quantile([sighting.quality for sighting in person.values()], 0.75))
+def _quality(person: Tracklet) -> float:
+    """Return the upper quartile of the detections' quality."""
+    return float(np.quantile([detection.quality for detection in person.values()], 0.75))
 
 
-def _presence(person: dict[int, Sighting]) -> float:
-    """How much of the clip somebody fills: extents of all sightings, by their quality."""
-    return float(sum(sighting.quality * sighting.crop[2] for sighting in person.values()))
+def _prominence(person: Tracklet) -> float:
+    """Return the sum of quality times crop side over all detections: long, near, well visible."""
+    return float(sum(detection.quality * detection.crop[2] for detection in person.values()))

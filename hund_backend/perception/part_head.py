@@ -1,10 +1,9 @@
-"""The part head: which part of the person each pixel shows, told from BlazePose's inner features.
+"""Part head: a small network that predicts body parts from BlazePose's inner features.
 
-The network that sees the keypoints is frozen; a small one reads what it thinks, at four sizes of
-cells as Ronneberger et al. ("U-Net", 2015) do, and with separable convolutions (Chollet,
-"Xception", 2017) so that a CPU has time for it. Beside the features it reads the limbs drawn
-between the detected keypoints, which say left from right, the network's mask, which gates it, and
-the picture itself, for the course of the borders: limbs are three cells wide.
+BlazePose is frozen. The head is a U-Net (Ronneberger et al., 2015) over four sizes of cells with
+separable convolutions (Chollet, "Xception", 2017), small enough for a CPU. Its further inputs are
+the limbs drawn between the detected keypoints, which tell left from right; the person's mask, which
+gates the parts; and the image, for the course of the borders: limbs are three cells wide.
 """
 
 import json
@@ -19,17 +18,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from hund_backend.perception.blazepose import CROP_SIZE_PX, BlazePose, Look
-from hund_backend.perception.packed_part_maps import packed
-from hund_backend.weights_file import being_read
+from ..body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
+from ..weights_file import load_weights
+from .blazepose import CROP_SIZE_PX, BlazePose, BlazePoseOutput
+from .packed_part_maps import pack_part_maps
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "weights" / "part_head.safetensors"
 SIZE = 64  # cells along a side of the map
-FINE = 2 * SIZE  # pixels along a side of what is looked at for borders
+FINE_SIZE = 2 * SIZE  # pixels along a side of image and mask
 DECODER, BOTTLENECK, TRUNK = 48, 272, 288  # channels of BlazePose heavy's inner features
-REACH = 3.0  # cells from a limb's axis at which its drawing has faded to a half
-DOUBT = 0.01  # how far from sure a mask may be taken at most
+LINE_WIDTH = 3.0  # cells from a limb's axis at which its line has faded to a half
+MASK_EPS = 0.01  # the mask is clipped to this distance from 0 and 1
 _HEAD = ("mouth_left", "mouth_right"), ("left_ear", "right_ear", "left_eye", "right_eye")
 _TORSO = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 _LIMBS = {  # keypoints whose means are the two ends of a limb
@@ -47,13 +46,13 @@ class PartHeadConfig:
     """Size of the head."""
 
     widths: tuple[int, ...] = (32, 64, 96, 128)  # channels at 64, 32, 16 and 8 cells a side
-    kernel: int = 5  # cells that a filter sees in each direction
-    borders: int = 24  # filters of the picture and its mask
+    kernel: int = 5  # side of the depthwise filters, cells
+    borders: int = 24  # filters of the image and the mask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clues:
-    """What the head reads of crops; cells are counted from the crop's corner."""
+class PartHeadInputs:
+    """Inputs of the head for a batch of crops; cells are counted from the crop's corner."""
 
     decoder: Float[Tensor, "crops 48 64 64"]
     bottleneck: Float[Tensor, "crops channels 8 8"]
@@ -63,32 +62,40 @@ class Clues:
     points: Float[Tensor, "crops 33 4"]  # x, y in cells, depth in metres from the hips, visibility
 
 
-def clues_of(pictures: UInt8[np.ndarray, "crops 256 256 3"], look: Look) -> Clues:
-    """The clues in pictures and a look at them that was taken with `maps`."""
+def part_head_inputs(
+    images: UInt8[np.ndarray, "crops 256 256 3"], output: BlazePoseOutput
+) -> PartHeadInputs:
+    """Return the head's inputs for square crops (RGB).
+
+    Args:
+        images: the crops.
+        output: BlazePose's for these crops, with `maps`.
+    """
     count = len(BLAZEPOSE_NAMES)
-    cells = look.keypoints[:, :count] * np.float32(SIZE / CROP_SIZE_PX)
-    depth, seen = look.world_landmarks[:, :count, 2:], look.visibility[:, :count, None]
-    colors = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    masks = torch.from_numpy(look.masks)[:, None]
-    shrink = CROP_SIZE_PX // FINE
-    return Clues(
-        decoder=torch.from_numpy(look.maps.decoder),
-        bottleneck=torch.from_numpy(look.maps.bottleneck),
-        trunk=torch.from_numpy(look.maps.trunk),
+    cells = output.keypoints[:, :count] * np.float32(SIZE / CROP_SIZE_PX)
+    depth = output.world_landmarks[:, :count, 2:]
+    visibility = output.visibility[:, :count, None]
+    colors = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    masks = torch.from_numpy(output.masks)[:, None]
+    shrink = CROP_SIZE_PX // FINE_SIZE
+    return PartHeadInputs(
+        decoder=torch.from_numpy(output.maps.decoder),
+        bottleneck=torch.from_numpy(output.maps.bottleneck),
+        trunk=torch.from_numpy(output.maps.trunk),
         picture=functional.avg_pool2d(colors, shrink),
         mask=functional.avg_pool2d(masks, shrink)[:, 0],
-        points=torch.from_numpy(np.concatenate((cells, depth, seen), axis=-1)),
+        points=torch.from_numpy(np.concatenate((cells, depth, visibility), axis=-1)),
     )
 
 
 class PartHead(nn.Module):
-    """Predicts a map of the 15 channels of PART_NAMES for crops that BlazePose has looked at."""
+    """Network for the logits of the 15 parts of PART_NAMES from BlazePose's output for crops."""
 
     def __init__(self, config: PartHeadConfig) -> None:
         super().__init__()
         self.config = config
         widths, kernel = config.widths, config.kernel
-        self.register_buffer("ends", _ends(), persistent=False)
+        self.register_buffer("ends", _limb_ends(), persistent=False)
         self.norms = nn.ModuleDict(
             {
                 "decoder": nn.BatchNorm2d(DECODER),
@@ -96,90 +103,102 @@ class PartHead(nn.Module):
                 "trunk": nn.BatchNorm2d(TRUNK),
             }
         )
-        self.borders = nn.Sequential(
+        self.border_encoder = nn.Sequential(
             nn.Conv2d(4, config.borders, 4, 2, 1, bias=False),
             nn.BatchNorm2d(config.borders),
             nn.ReLU(inplace=True),
         )
         drawn = 2 * (len(PART_NAMES) - 1)
-        self.enter = _Pointwise(DECODER + config.borders + drawn, widths[0])
-        self.think = _Pointwise(widths[-1] + BOTTLENECK + TRUNK, widths[-1])
+        self.input = _Pointwise(DECODER + config.borders + drawn, widths[0])
+        self.fuse = _Pointwise(widths[-1] + BOTTLENECK + TRUNK, widths[-1])
         steps = list(pairwise(widths))
         self.down = nn.ModuleList(
             nn.Sequential(_Separable(fine, kernel), nn.AvgPool2d(2), _Pointwise(fine, coarse))
             for fine, coarse in steps
         )
-        self.deep = nn.Sequential(*(_Separable(widths[-1], kernel) for _ in range(2)))
+        self.blocks = nn.Sequential(*(_Separable(widths[-1], kernel) for _ in range(2)))
         self.up = nn.ModuleList(_Pointwise(coarse, fine) for fine, coarse in steps)
-        self.refine = nn.ModuleList(_Separable(fine, kernel) for fine, _ in steps)
-        self.leave = nn.Conv2d(widths[0], len(PART_NAMES), 1)
+        self.up_blocks = nn.ModuleList(_Separable(fine, kernel) for fine, _ in steps)
+        self.output = nn.Conv2d(widths[0], len(PART_NAMES), 1)
 
     @classmethod
     def load(cls, path: Path = WEIGHTS_FILE) -> "PartHead":
-        """Read a trained head; BadInputError if the file is missing or damaged."""
-        with being_read("The part head", path):
+        """Load a trained head.
+
+        Raises:
+            BadInputError: the file is missing or damaged.
+        """
+        with load_weights("The part head", path):
             config = json.loads(path.with_suffix(".json").read_text())["config"]
             head = cls(PartHeadConfig(**config | {"widths": tuple(config["widths"])}))
             head.load_state_dict(load_file(path))
         return head.eval().requires_grad_(False)
 
-    def forward(self, clues: Clues) -> Float[Tensor, "crops parts 64 64"]:
-        """Logits of the parts, the background first."""
-        sure = torch.logit(clues.mask[:, None], DOUBT)
-        borders = self.borders(torch.cat((clues.picture - 0.5, sure), dim=1))
-        drawing = drawn_limbs(clues.points, self.ends)
-        cells = torch.cat((self.norms["decoder"](clues.decoder), borders, drawing), dim=1)
-        cells, kept = self.enter(cells), []
+    def forward(self, inputs: PartHeadInputs) -> Float[Tensor, "crops parts 64 64"]:
+        """Return logits of the parts, the background first."""
+        mask_logits = torch.logit(inputs.mask[:, None], MASK_EPS)
+        borders = self.border_encoder(torch.cat((inputs.picture - 0.5, mask_logits), dim=1))
+        limbs = draw_limbs(inputs.points, self.ends)
+        cells = torch.cat((self.norms["decoder"](inputs.decoder), borders, limbs), dim=1)
+        cells, skipped = self.input(cells), []
         for down in self.down:
-            kept.append(cells)
+            skipped.append(cells)
             cells = down(cells)
-        trunk = functional.interpolate(self.norms["trunk"](clues.trunk), cells.shape[-2:])
-        context = torch.cat((cells, self.norms["bottleneck"](clues.bottleneck), trunk), dim=1)
-        cells = self.deep(self.think(context))
-        for up, refine, fine in zip(self.up[::-1], self.refine[::-1], kept[::-1], strict=True):
+        trunk = functional.interpolate(self.norms["trunk"](inputs.trunk), cells.shape[-2:])
+        coarse = torch.cat((cells, self.norms["bottleneck"](inputs.bottleneck), trunk), dim=1)
+        cells = self.blocks(self.fuse(coarse))
+        for up, block, skip in zip(
+            self.up[::-1], self.up_blocks[::-1], skipped[::-1], strict=True
+        ):
             wider = functional.interpolate(up(cells), scale_factor=2.0, mode="bilinear")
-            cells = refine(wider + fine)
-        logits = self.leave(cells)
-        gate = functional.avg_pool2d(sure, FINE // SIZE)
+            cells = block(wider + skip)
+        logits = self.output(cells)
+        gate = functional.avg_pool2d(mask_logits, FINE_SIZE // SIZE)
         return torch.cat((logits[:, :1] - gate, logits[:, 1:]), dim=1)
 
     @torch.inference_mode()
     def predict(
-        self, pictures: UInt8[np.ndarray, "crops 256 256 3"], look: Look
+        self, images: UInt8[np.ndarray, "crops 256 256 3"], output: BlazePoseOutput
     ) -> Float32[np.ndarray, "crops 15 64 64"]:
-        """Probabilities of the parts in the cells of crops; they sum to one in each cell.
+        """Return part probabilities of crops; they sum to one in each cell.
 
         Args:
-            pictures: square crops (RGB).
-            look: at them, taken with `maps`.
+            images: square crops (RGB).
+            output: BlazePose's for these crops, with `maps`.
         """
-        clues = clues_of(pictures, look)
+        inputs = part_head_inputs(images, output)
         device = self.ends.device
-        clues = Clues(**{name: values.to(device) for name, values in vars(clues).items()})
-        return self(clues).softmax(dim=1).cpu().numpy()
+        inputs = PartHeadInputs(
+            **{name: values.to(device) for name, values in vars(inputs).items()}
+        )
+        return self(inputs).softmax(dim=1).cpu().numpy()
 
 
-class PartSight:
-    """BlazePose and the part head as one: looks that also tell the parts."""
+class BlazePoseWithParts:
+    """BlazePose followed by the part head: a landmark network whose output has parts."""
 
     def __init__(self, blazepose: BlazePose, head: PartHead) -> None:
         self.blazepose, self.head = blazepose, head
 
     @classmethod
-    def open(cls, folder: Path, device: str = "cpu") -> "PartSight":
-        """Load both, the network from the folder of networks; BadInputError if one is not there whole."""
+    def open(cls, folder: Path, device: str = "cpu") -> "BlazePoseWithParts":
+        """Load BlazePose from the folder of networks, and the part head.
+
+        Raises:
+            BadInputError: a file of either is missing or damaged.
+        """
         return cls(BlazePose.open(folder, device), PartHead.load().to(device))
 
-    def look(self, pictures: UInt8[np.ndarray, "crops 256 256 3"]) -> Look:
-        """Look at square crops (RGB), as BlazePose does."""
-        look = self.blazepose.look(pictures, maps=True)
-        return replace(look, maps=None, parts=packed(self.head.predict(pictures, look)))
+    def predict(self, images: UInt8[np.ndarray, "crops 256 256 3"]) -> BlazePoseOutput:
+        """Predict keypoints, silhouettes, features and parts of square crops (RGB)."""
+        output = self.blazepose.predict(images, maps=True)
+        return replace(output, maps=None, parts=pack_part_maps(self.head.predict(images, output)))
 
 
-def drawn_limbs(
+def draw_limbs(
     points: Float[Tensor, "crops 33 4"], ends: Float[Tensor, "two drawn 33"]
 ) -> Float[Tensor, "crops channels 64 64"]:
-    """Limbs as bright lines, twice: as bright as they are visible, and as they are far away.
+    """Draw limbs as soft lines in two channels each, scaled by visibility and by depth.
 
     Args:
         points: x, y in cells, depth in metres from the hips, visibility.
@@ -192,13 +211,13 @@ def drawn_limbs(
     offset = cell - first[..., :2, None, None]
     share = (offset * along).sum(2) / along.square().sum(2).clamp(min=1e-6)
     distance2 = (offset - share.clamp(0, 1)[:, :, None] * along).square().sum(2)
-    line = 1 / (1 + distance2 / REACH**2)
-    depth, seen = ((first + last) / 2)[..., 2:].unbind(-1)
-    return torch.cat((line * seen[..., None, None], line * depth[..., None, None]), dim=1)
+    line = 1 / (1 + distance2 / LINE_WIDTH**2)
+    depth, visibility = ((first + last) / 2)[..., 2:].unbind(-1)
+    return torch.cat((line * visibility[..., None, None], line * depth[..., None, None]), dim=1)
 
 
-def _ends() -> Float[Tensor, "two drawn 33"]:
-    """Weights of BlazePose's points in the two ends of every part but the background."""
+def _limb_ends() -> Float[Tensor, "two drawn 33"]:
+    """Return the weights of BlazePose's points in the two ends of every part but the background."""
     weights = torch.zeros(2, len(PART_NAMES) - 1, len(BLAZEPOSE_NAMES))
     for row, part in enumerate(PART_NAMES[1:]):
         side, _, limb = part.partition("_")
@@ -211,24 +230,28 @@ def _ends() -> Float[Tensor, "two drawn 33"]:
 
 
 class _Pointwise(nn.Sequential):
-    """A linear map of every cell's channels, normalised and cut off."""
+    """1 x 1 convolution, batch norm and ReLU."""
 
-    def __init__(self, channels: int, made: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(
-            nn.Conv2d(channels, made, 1, bias=False), nn.BatchNorm2d(made), nn.ReLU(inplace=True)
+            nn.Conv2d(channels_in, channels_out, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
         )
 
 
 class _Separable(nn.Module):
-    """Looks around within each channel, mixes the channels, and adds that to what was there."""
+    """Residual depthwise separable convolution."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.around = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
-        self.mix = _Pointwise(channels, channels)
+        self.depthwise = nn.Conv2d(
+            channels, channels, kernel, padding=kernel // 2, groups=channels
+        )
+        self.pointwise = _Pointwise(channels, channels)
 
     def forward(
         self, cells: Float[Tensor, "crops channels height width"]
     ) -> Float[Tensor, "crops channels height width"]:
-        """Cells that know their surroundings."""
-        return cells + self.mix(self.around(cells))
+        """Apply the block."""
+        return cells + self.pointwise(self.depthwise(cells))

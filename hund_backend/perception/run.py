@@ -1,4 +1,4 @@
-"""Eyes: everything pretrained behind one door; they watch a clip and follow the people in it."""
+"""Perception of a clip: both pretrained networks, the tracker and the linking behind one call."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -9,54 +9,60 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.crop_detector import Pose
-from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.linking import gather
-from hund_backend.perception.part_head import PartHead, PartSight
-from hund_backend.perception.person_detector import PeopleDetector
-from hund_backend.perception.tracker import Detector, Picture, Pursuit, PursuitConfig
-from hund_backend.video import Frame
+from ..video import Frame
+from .blazepose import BlazePose
+from .crop_detector import LandmarkNetwork
+from .evidence import Evidence
+from .linking import link_people
+from .part_head import BlazePoseWithParts, PartHead
+from .person_detector import PersonDetector
+from .tracker import BoxDetector, Image, Tracker, TrackerConfig
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
-class Eyes:
-    """Watches clips with two networks: one finds people, one sees a person's pose."""
+class Perception:
+    """Finds and follows the people of a clip, with a person detector and a landmark network."""
 
     def __init__(
         self,
-        pose: Pose,
-        detector: Detector,
-        config: PursuitConfig | None = None,
+        landmark_network: LandmarkNetwork,
+        person_detector: BoxDetector,
+        config: TrackerConfig | None = None,
         device: str = "cpu",
     ) -> None:
-        self.pose, self.detector, self.config = pose, detector, config or PursuitConfig()
+        self.landmark_network, self.person_detector = landmark_network, person_detector
+        self.config = config or TrackerConfig()
         self.device = device
 
     @cached_property
-    def part_sight(self) -> Pose:
-        """The pose network, telling parts as well; the head is loaded when it is first asked for."""
-        return PartSight(self.pose, PartHead.load().to(self.device))
+    def network_with_parts(self) -> LandmarkNetwork:
+        """The landmark network and the part head, which is loaded when first used."""
+        return BlazePoseWithParts(self.landmark_network, PartHead.load().to(self.device))
 
     @classmethod
     def open(
         cls,
         device: str = "auto",
         folder: Path = WEIGHTS / "perception",
-        config: PursuitConfig | None = None,
-    ) -> "Eyes":
-        """Load the networks to a device: "auto", "cpu" or "cuda".
+        config: TrackerConfig | None = None,
+    ) -> "Perception":
+        """Load the networks.
+
+        Args:
+            device: "auto", "cpu" or "cuda".
+            folder: the folder of networks.
+            config: see TrackerConfig.
 
         Raises:
             BadInputError: a network is missing or damaged.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        pose = BlazePose.open(folder, device)
-        return cls(pose, PeopleDetector.open(folder, device), config, device)
+        blazepose = BlazePose.open(folder, device)
+        return cls(blazepose, PersonDetector.open(folder, device), config, device)
 
-    def watch(
+    def run(
         self,
         frames: Iterable[Frame],
         intrinsics: Float[np.ndarray, "3 3"],
@@ -68,51 +74,51 @@ class Eyes:
     ) -> list[Evidence]:
         """Follow the people in a clip.
 
-        Frames are let go as soon as they were seen, but for the fraction of a second between two
-        looks at the whole frame: somebody new is followed back to where he came in.
+        A frame is released as soon as it is processed, except for the fraction of a second between
+        two detections in the whole frame: newcomers are followed back to where they came in.
 
         Args:
             frames: of the clip, in order.
             intrinsics: of the full frame.
             fps: frames a second.
-            max_people: how many to keep, those who are seen most and largest; None keeps all.
-            parts: whether to tell body parts, too.
-            report: told how many frames are done.
+            max_people: number of people to keep, the most prominent ones; None keeps all.
+            parts: whether to predict body parts, too.
+            report: called with the number of processed frames after each.
 
         Returns:
-            Evidence of each person, in order of appearance; none if nobody is in view.
+            Evidence of each person, in order of appearance; empty if nobody is in view.
 
         Raises:
-            BadInputError: parts are asked for, and their weights are missing or damaged.
+            BadInputError: parts are requested, and their weights are missing or damaged.
         """
-        pursuit = Pursuit(
-            self.part_sight if parts else self.pose,
-            self.detector,
+        tracker = Tracker(
+            self.network_with_parts if parts else self.landmark_network,
+            self.person_detector,
             intrinsics,
             fps=fps,
             max_people=max_people,
             config=self.config,
         )
         frames = iter(frames)
-        beginning = list(itertools.islice(frames, 2))
-        if len(beginning) == 1:
-            pursuit.study(beginning.pop().image)
+        first_two = list(itertools.islice(frames, 2))
+        if len(first_two) == 1:
+            tracker.detect_single_image(first_two.pop().image)
             report(1)
-        for image, following in _with_next(itertools.chain(_handed_out(beginning), frames)):
-            pursuit.see(image, following)
-            report(pursuit.num_frames)
-        return gather(
-            [track.sightings for track in (*pursuit.ended, *pursuit.live)],
+        for image, next_image in _with_next(itertools.chain(_drain(first_two), frames)):
+            tracker.track_frame(image, next_image)
+            report(tracker.num_frames)
+        return link_people(
+            [track.detections for track in (*tracker.ended, *tracker.live)],
             intrinsics,
             fps=fps,
-            num_frames=pursuit.num_frames,
+            num_frames=tracker.num_frames,
             max_people=max_people,
             config=self.config.link,
         )
 
 
-def _with_next(frames: Iterator[Frame]) -> Iterator[tuple[Picture, Picture | None]]:
-    """Each picture and the one after it."""
+def _with_next(frames: Iterator[Frame]) -> Iterator[tuple[Image, Image | None]]:
+    """Yield each image and the one after it."""
     image = None
     for frame in frames:
         if image is not None:
@@ -122,7 +128,7 @@ def _with_next(frames: Iterator[Frame]) -> Iterator[tuple[Picture, Picture | Non
         yield image, None
 
 
-def _handed_out(frames: list[Frame]) -> Iterator[Frame]:
-    """The frames of a list, which keeps none of them."""
+def _drain(frames: list[Frame]) -> Iterator[Frame]:
+    """Yield the frames of a list and remove them from it, so that none stays in memory."""
     while frames:
         yield frames.pop(0)

@@ -1,4 +1,4 @@
-"""Search: the crop in which the network sees a person best."""
+"""Search for the crop in which the landmark network detects a person best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,19 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from hund_backend.perception.crop_detector import NUM_KEYPOINTS, Sight, Sighting
-from hund_backend.perception.person_detector import People
+from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection
+from .crops import CROP_MARGIN, crop_around_boxes
+from .person_detector import HIPS, PersonBoxes
 
-from .crops import MARGIN, around_boxes
-
-DETECTED_HIPS = [11, 12]  # among COCO's keypoints
-BEYOND = 1.15  # radius of the whole body over that of COCO's keypoints: crown, hands, toes
+COCO_RADIUS_RATIO = 1.15  # radius of the whole body over that of COCO's keypoints
 BOX_MARGIN = 1.6  # side of a crop over a detected box; 1.25 loses people who are not upright
 
-ROBUST_STEPS = 5
-DISAGREEMENT = 0.04  # of the crop's side: from here on two sightings of a keypoint contradict
-LEAST_WEIGHT = 0.01
-CHANGES = (  # of a crop that is averaged over: shift in sides, factor of the side, radians
+ROBUST_ITERATIONS = 5
+DISAGREEMENT_SCALE = 0.04  # of the crop's side: distance at which two keypoints contradict
+MIN_CONFIDENCE = 0.01  # added to every keypoint's, so that no mean is undefined
+VARIATIONS = (  # of a crop that is averaged over: shift in sides, factor of the side, radians
     (0, 0, 1, 0),
     (0, 0, 0.85, 0),
     (0, 0, 1.15, 0),
@@ -31,92 +29,101 @@ CHANGES = (  # of a crop that is averaged over: shift in sides, factor of the si
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """How thoroughly to look for the best crop."""
+    """Effort of a search."""
 
-    enough: float  # quality below which all turns are tried
-    factors: tuple[float, ...] = (1.0,)  # sizes of the crops that are turned
-    turns: int = 8  # over the full circle
-    settled: int = 1  # sightings that are looked at again in the crops they ask for
-    passes: int = 1  # how often
-
-
-QUICK = SearchConfig(enough=0.6)
-THOROUGH = SearchConfig(enough=0.75, factors=(1.0, 0.8, 1.25), settled=3, passes=2)
-"""For single pictures, where nothing else can correct a bad start."""
+    sufficient_quality: float  # below it all rotations are tried
+    scales: tuple[float, ...] = (1.0,)  # of the crops that are rotated
+    num_rotations: int = 8  # over the full circle
+    num_refined: int = 1  # best detections that are repeated in their next crops
+    num_refinements: int = 1  # how often
 
 
-def starts(people: People) -> Float[np.ndarray, "people 2 4"]:
-    """Two crops to begin with for each detected person: about the hips, and about the box.
+QUICK = SearchConfig(sufficient_quality=0.6)
+THOROUGH = SearchConfig(
+    sufficient_quality=0.75, scales=(1.0, 0.8, 1.25), num_refined=3, num_refinements=2
+)
+"""For single images, where no later frame can correct a bad crop."""
 
-    Both are turned as the trunk is; the first reaches as far as the keypoints do.
+
+def initial_crops(people: PersonBoxes) -> Float[np.ndarray, "people 2 4"]:
+    """Return two crops for each detected person: around the hips and around the box.
+
+    Both are rotated with the trunk. The first contains the keypoints and a margin.
     """
     keypoints = people.keypoints.astype(float)
-    hips = keypoints[:, DETECTED_HIPS].mean(axis=1)
-    reach = np.linalg.norm(keypoints - hips[:, None], axis=-1).max(axis=1)
-    turns = people.turns.astype(float)
-    about_hips = np.column_stack((hips, 2 * MARGIN * BEYOND * reach, turns))
-    about_box = around_boxes(people.boxes.astype(float), BOX_MARGIN)
-    about_box[:, 3] = turns
-    return np.stack((about_hips, about_box), axis=1)
+    hips = keypoints[:, HIPS].mean(axis=1)
+    radius = np.linalg.norm(keypoints - hips[:, None], axis=-1).max(axis=1)
+    angles = people.angles.astype(float)
+    around_hips = np.column_stack((hips, 2 * CROP_MARGIN * COCO_RADIUS_RATIO * radius, angles))
+    around_box = crop_around_boxes(people.boxes.astype(float), BOX_MARGIN)
+    around_box[:, 3] = angles
+    return np.stack((around_hips, around_box), axis=1)
 
 
 def search(
-    sight: Sight, crops: Float[np.ndarray, "crops 4"], config: SearchConfig = QUICK
-) -> Sighting:
-    """The best sighting of the person whom some crops show, the last of them the whole of him.
+    detector: CropDetector, crops: Float[np.ndarray, "crops 4"], config: SearchConfig = QUICK
+) -> Detection:
+    """Return the best detection of the person in some crops.
 
-    People who are not upright are lost in an upright crop: the network expects the head on top.
-    So where the given crops do not show the person well, turns and sizes of the last are tried,
-    and the sighting of the best quality (the mean peak of the limbs' heat maps) is kept. On 200
-    sports pictures this takes the joints within half a head from 54 % (upright crops) to 79 %;
-    choosing by the network's own probability of a person reaches 59 %.
+    The network expects the head on top, so people who are not upright are lost in an upright crop.
+    Where the given crops do not show the person well, rotations and scales of the last crop are
+    tried, and the detection of the best quality (mean peak of the limbs' heat maps) is kept. On
+    200 sports images this puts 79 % of the joints within half a head, against 54 % with upright
+    crops; selection by the network's own probability of a person reaches 59 %.
+
+    Args:
+        detector: of the frame.
+        crops: around one person; the last contains the whole person.
+        config: see SearchConfig.
     """
-    sightings = sight(crops)
-    best = settle(sight, sightings, config)
-    if best.quality >= config.enough:
+    detections = detector(crops)
+    best = refine_crops(detector, detections, config)
+    if best.quality >= config.sufficient_quality:
         return best
-    turns = np.arange(config.turns) * 2 * np.pi / config.turns
-    change = np.array([(1, 1, factor, 0) for factor in config.factors])
-    turned = crops[-1] * change[:, None] + np.outer(turns, (0, 0, 0, 1))
-    return settle(sight, [best, *sight(turned.reshape(-1, 4))], config)
+    angles = np.arange(config.num_rotations) * 2 * np.pi / config.num_rotations
+    factors = np.array([(1, 1, scale, 0) for scale in config.scales])
+    rotated = crops[-1] * factors[:, None] + np.outer(angles, (0, 0, 0, 1))
+    return refine_crops(detector, [best, *detector(rotated.reshape(-1, 4))], config)
 
 
-def settle(sight: Sight, sightings: Sequence[Sighting], config: SearchConfig = QUICK) -> Sighting:
-    """The best of some sightings and of further ones in the crops that the best of them ask for."""
-    best = sorted(sightings, key=_quality, reverse=True)[: config.settled]
-    for _ in range(config.passes):
-        again = sight(np.stack([sighting.wanted_crop for sighting in best]))
-        best = sorted([*best, *again], key=_quality, reverse=True)[: config.settled]
+def refine_crops(
+    detector: CropDetector, detections: Sequence[Detection], config: SearchConfig = QUICK
+) -> Detection:
+    """Repeat the best detections in their next crops; return the best of all."""
+    best = sorted(detections, key=_quality, reverse=True)[: config.num_refined]
+    for _ in range(config.num_refinements):
+        again = detector(np.stack([detection.next_crop for detection in best]))
+        best = sorted([*best, *again], key=_quality, reverse=True)[: config.num_refined]
     return best[0]
 
 
-def average(sight: Sight, best: Sighting) -> Sighting:
-    """The mean of a sighting and of others in slightly changed crops, plain and mirrored.
+def average_over_crops(detector: CropDetector, best: Detection) -> Detection:
+    """Return the mean of a detection and of others in varied crops, plain and mirrored.
 
-    The network is jumpy: its landmarks move with the crop more than they should, in directions
-    that average out (200 sports pictures: joints within half a head 79 → 81 %).
+    The landmarks move with the crop more than they should, in directions that average out (on 200
+    sports images the joints within half a head rise from 79 to 81 %).
     """
-    shifts, factors, turns = np.split(np.array(CHANGES), (2, 3), axis=1)
-    crop = best.wanted_crop
-    crops = np.hstack((crop[:2] + shifts * crop[2], crop[2] * factors, crop[3] + turns))
-    return mean([best, *sight(crops), *sight(crops, mirrored=True)])
+    shifts, factors, angles = np.split(np.array(VARIATIONS), (2, 3), axis=1)
+    crop = best.next_crop
+    crops = np.hstack((crop[:2] + shifts * crop[2], crop[2] * factors, crop[3] + angles))
+    return robust_mean([best, *detector(crops), *detector(crops, mirrored=True)])
 
 
-def mean(sightings: Sequence[Sighting]) -> Sighting:
-    """Robust mean of sightings of one person in one frame; the first lends crop, mask and colors.
+def robust_mean(detections: Sequence[Detection]) -> Detection:
+    """Return the robust mean of detections of one person in one frame.
 
-    A keypoint that most sightings see elsewhere loses its weight (Geman and McClure), and where
-    the sightings disagree the confidence falls.
+    A keypoint far from that of most detections loses its weight (Geman and McClure), and where the
+    detections disagree the confidence falls. Crop, mask, colors and features are the first's.
     """
-    first = sightings[0]
-    points = np.stack([one.points[:NUM_KEYPOINTS] for one in sightings])
-    confidence = np.stack([one.confidence for one in sightings])
-    world = np.stack([one.world_landmarks for one in sightings])
+    first = detections[0]
+    points = np.stack([detection.points[:NUM_KEYPOINTS] for detection in detections])
+    confidence = np.stack([detection.confidence for detection in detections])
+    world = np.stack([detection.world_landmarks for detection in detections])
     center = np.median(points, axis=0)
-    for _ in range(ROBUST_STEPS):
-        distance = np.linalg.norm(points - center, axis=-1) / (DISAGREEMENT * first.crop[2])
+    for _ in range(ROBUST_ITERATIONS):
+        distance = np.linalg.norm(points - center, axis=-1) / (DISAGREEMENT_SCALE * first.crop[2])
         agreement = (1 + distance**2) ** -2
-        weights = (agreement * (confidence + LEAST_WEIGHT) ** 2)[..., None]
+        weights = (agreement * (confidence + MIN_CONFIDENCE) ** 2)[..., None]
         center = (weights * points).sum(axis=0) / weights.sum(axis=0)
     return replace(
         first,
@@ -126,5 +133,5 @@ def mean(sightings: Sequence[Sighting]) -> Sighting:
     )
 
 
-def _quality(sighting: Sighting) -> float:
-    return sighting.quality
+def _quality(detection: Detection) -> float:
+    return detection.quality

@@ -1,4 +1,4 @@
-"""Pursuit: one clip being watched, who is followed now and who was."""
+"""Multi-person tracker: follows the people of a clip from frame to frame."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -8,241 +8,261 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from hund_backend.perception.crop_detector import NUM_KEYPOINTS, Pose, Sight, Sighting
-from hund_backend.perception.crops import difference
-from hund_backend.perception.linking import LinkConfig
-from hund_backend.perception.person_detector import People
-from hund_backend.perception.search import QUICK, THOROUGH, average, search, starts
-from hund_backend.perception.tracks import (
+from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
+from .crops import crop_distance
+from .linking import LinkConfig
+from .person_detector import PersonBoxes
+from .search import QUICK, THOROUGH, average_over_crops, initial_crops, search
+from .tracks import (
     CropFilter,
-    FollowConfig,
+    CropFilterConfig,
+    MatchConfig,
     Track,
-    box_overlap,
-    distinct,
-    is_same,
-    match,
+    box_iou,
+    is_same_person,
+    match_detections,
+    unique_people,
 )
 
-Picture = UInt8[np.ndarray, "_ _ 3"]
-MOST_IMAGES = 12  # kept to follow newcomers back; 25 MB each in 4K
+Image = UInt8[np.ndarray, "_ _ 3"]
+MAX_IMAGES = 12  # kept to follow newcomers back; 25 MB each in 4K
 
 
 @runtime_checkable
-class Detector(Protocol):
-    """A detector of people, as PeopleDetector."""
+class BoxDetector(Protocol):
+    """A detector of people, as PersonDetector."""
 
-    def find(self, images: list[Picture]) -> list[People]:
-        """The people of every picture (RGB)."""
+    def detect(self, images: list[Image]) -> list[PersonBoxes]:
+        """Detect the people in images (RGB)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PursuitConfig:
-    """How closely to watch."""
+class TrackerConfig:
+    """Intervals and thresholds of the tracker."""
 
-    detect_every: float = 0.4  # seconds between looks at the whole frame for new people
-    detect_when_full: float = 1.6  # the same where everybody asked for is being followed
-    patience: float = 0.5  # seconds for which somebody out of sight is looked for
-    least_quality: float = 0.42  # of a sighting that shows somebody
-    least_inside: float = 0.3  # share of the keypoints that lies in the frame
-    doubtful: float = 0.65  # quality below which a better crop is searched for
-    search_wait: float = 0.15  # seconds from a vain search to the next; it doubles each time
-    matched: float = 0.3  # overlap with a detected box from which we follow that person already
-    most_people: int = 20  # followed at a time where no number was asked for
-    displaced: float = 2.0  # times the size at which a newcomer takes the place of somebody
-    most_studied: int = 5  # searched for thoroughly in a single picture: 2 seconds each
-    follow: FollowConfig = field(default_factory=FollowConfig)
+    detect_seconds: float = 0.4  # between two detections of people in the whole frame
+    detect_seconds_full: float = 1.6  # the same while the greatest number of people is followed
+    patience: float = 0.5  # seconds without a detection after which a track ends
+    min_quality: float = 0.42  # of a detection that shows a person
+    min_inside: float = 0.3  # share of its keypoints inside the frame
+    doubtful_quality: float = 0.65  # below which a better crop is searched
+    search_seconds: float = 0.15  # from a failed search to the next; doubled each time
+    known_iou: float = 0.3  # of a detected box and a known person
+    max_people: int = 20  # followed at a time where no number is given
+    replace_ratio: float = 2.0  # of sizes, for a newcomer that replaces a followed person
+    max_thorough: int = 5  # thorough searches in a single image, of 2 seconds each
+    crop_filter: CropFilterConfig = field(default_factory=CropFilterConfig)
+    match: MatchConfig = field(default_factory=MatchConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
-    foreseen: float = 0.05  # change of a crop, in sides, up to which a look ahead at it counts
+    max_crop_change: float = 0.05  # in sides, for a detection ahead of its frame to be used
 
 
 @dataclass(eq=False)
-class Vain:
-    """A detected box that turned out to show nobody."""
+class RejectedBox:
+    """A detected box without a person, which is tried again later."""
 
     box: Float[np.ndarray, "4"]
-    until: int  # position up to which it is not looked at again
-    wait: int  # frames that this took
+    until: int  # position up to which it is ignored
+    wait: int  # frames from its rejection until then
 
 
-class Pursuit:
-    """Follows people from frame to frame."""
+class Tracker:
+    """Multi-person tracker for one clip.
+
+    Tracks of people in view are in `live`, those that ended in `ended`.
+    """
 
     def __init__(
         self,
-        pose: Pose,
-        detector: Detector,
+        network: LandmarkNetwork,
+        person_detector: BoxDetector,
         intrinsics: Float[np.ndarray, "3 3"],
         *,
         fps: float,
         max_people: int | None,
-        config: PursuitConfig,
+        config: TrackerConfig,
     ) -> None:
-        self.pose, self.detector, self.intrinsics, self.config = pose, detector, intrinsics, config
-        self.capacity = config.most_people
+        self.network, self.person_detector = network, person_detector
+        self.intrinsics, self.config = intrinsics, config
+        self.capacity = config.max_people
         if max_people is not None:
             self.capacity = min(self.capacity, max_people)
-        self.detect_every = int(np.clip(round(config.detect_every * fps), 1, MOST_IMAGES))
-        self.detect_rarely = max(1, round(config.detect_when_full * fps))
+        self.detect_wait = int(np.clip(round(config.detect_seconds * fps), 1, MAX_IMAGES))
+        self.detect_wait_full = max(1, round(config.detect_seconds_full * fps))
         self.patience = max(1, round(config.patience * fps))
-        self.search_wait = max(1, round(config.search_wait * fps))
+        self.search_wait = max(1, round(config.search_seconds * fps))
         self.live: list[Track] = []
         self.ended: list[Track] = []
         self.num_frames = 0
-        self._images: deque[Picture] = deque(maxlen=self.detect_every)  # the latest ones
-        self._next_detection = 0
-        self._vain: list[Vain] = []
-        self._ahead: Sighting | None = None  # what the frame to come shows, where it was foreseen
+        self._images: deque[Image] = deque(maxlen=self.detect_wait)  # the latest ones
+        self._next_detection = 0  # position of the next detection of people in the whole frame
+        self._rejected: list[RejectedBox] = []
+        self._ahead: Detection | None = None  # of the next frame, in the predicted crop
 
-    def study(self, image: Picture) -> None:
-        """See a single picture, as well as it can be seen; in a crowd the largest people."""
-        sight, people = self._sight(image), self._find(image)
+    def detect_single_image(self, image: Image) -> None:
+        """Detect the people in a single image, the largest ones most thoroughly."""
+        detector, people = self._crop_detector(image), self._detect_people(image)
         sides = people.boxes[:, 2:] - people.boxes[:, :2]
-        largest = set(np.argsort(-sides.max(axis=1))[: self.config.most_studied].tolist())
+        largest = set(np.argsort(-sides.max(axis=1))[: self.config.max_thorough].tolist())
         found = [
-            search(sight, crops, THOROUGH if index in largest else QUICK)
-            for index, crops in enumerate(starts(people))
+            search(detector, crops, THOROUGH if index in largest else QUICK)
+            for index, crops in enumerate(initial_crops(people))
         ]
-        found = self._worthwhile(found, image)
-        found.sort(key=lambda sighting: -sighting.crop[2])
-        for index, sighting in enumerate(found):
-            mean = average(sight, sighting) if index < self.config.most_studied else sighting
-            self.live.append(Track.begin(self.num_frames, mean, self.config.follow))
+        found = self._valid(found, image)
+        found.sort(key=lambda detection: -detection.crop[2])
+        for index, detection in enumerate(found):
+            if index < self.config.max_thorough:
+                detection = average_over_crops(detector, detection)
+            self.live.append(Track.begin(self.num_frames, detection, self.config.crop_filter))
         self.num_frames += 1
 
-    def see(self, image: Picture, following: Picture | None = None) -> None:
-        """See the next frame of a video, and perhaps ahead at the one that follows it."""
-        position, sight = self.num_frames, self._sight(image)
+    def track_frame(self, image: Image, next_image: Image | None = None) -> None:
+        """Track people in the next frame of a video.
+
+        Args:
+            image: the frame, RGB.
+            next_image: the frame after it; while one person is followed, both are processed in one
+                batch.
+        """
+        position, detector = self.num_frames, self._crop_detector(image)
         for track in self.live:
-            track.filter.step()
-        seen = self._seen(sight, following)
-        doubtful = self._doubtful(seen)
-        newcomers: list[Sighting] = []
+            track.filter.predict()
+        detections = self._detect_tracked(detector, next_image)
+        doubtful = self._doubtful_tracks(detections)
+        newcomers: list[Detection] = []
         if doubtful or position >= self._next_detection:
-            people = self._find(image)
-            seen += [self._search_for(track, people, sight) for track in doubtful]
-            seen = self._worthwhile(seen, image)
-            newcomers = self._newcomers(people, seen, sight)
-            full = len(seen) + len(newcomers) >= self.capacity
-            self._next_detection = position + (self.detect_rarely if full else self.detect_every)
+            people = self._detect_people(image)
+            detections += [self._search_again(track, people, detector) for track in doubtful]
+            detections = self._valid(detections, image)
+            newcomers = self._detect_newcomers(people, detections, detector)
+            full = len(detections) + len(newcomers) >= self.capacity
+            self._next_detection = position + (self.detect_wait_full if full else self.detect_wait)
         else:
-            seen = self._worthwhile(seen, image)
-        self._assign(seen, newcomers)
+            detections = self._valid(detections, image)
+        self._update_tracks(detections, newcomers)
         self._images.append(image)
         self.num_frames += 1
 
-    def _seen(self, sight: Sight, following: Picture | None) -> list[Sighting]:
-        """Sightings in the crops of everybody who is followed.
+    def _detect_tracked(self, detector: CropDetector, next_image: Image | None) -> list[Detection]:
+        """Detect everybody who is followed, in the predicted crops.
 
-        Two crops in one batch take a fifth less time each. So who is followed alone is also seen in
-        the frame to come, in the crop in which he is expected; where he then moves as expected,
-        that sighting counts.
+        Two crops in one batch take a fifth less time each. So a person who is followed alone is
+        also detected in the next frame, in the crop predicted for it. If that frame's prediction is
+        still near this crop, the detection is used.
         """
         crops = np.array([track.filter.crop for track in self.live]).reshape(-1, 4)
         ahead, self._ahead = self._ahead, None
         if len(crops) != 1:
-            return sight(crops)
-        if ahead is not None and difference(ahead.crop, crops[0]) < self.config.foreseen:
+            return detector(crops)
+        if ahead is not None and crop_distance(ahead.crop, crops[0]) < self.config.max_crop_change:
             return [ahead]
         (track,) = self.live
-        if following is None or track.last.quality < self.config.doubtful:
-            return sight(crops)  # who is hard to see is searched for, and is then elsewhere
-        seen, self._ahead = sight.with_next(
-            np.stack((crops[0], track.filter.crop_ahead)), following
+        if next_image is None or track.last.quality < self.config.doubtful_quality:
+            return detector(crops)  # a search would move the crop, and the next one with it
+        detection, self._ahead = detector.detect_with_next(
+            np.stack((crops[0], track.filter.next_crop)), next_image
         )
-        return [seen]
+        return [detection]
 
-    def _sight(self, image: Picture) -> Sight:
-        return Sight(image, self.pose, self.intrinsics)
+    def _crop_detector(self, image: Image) -> CropDetector:
+        return CropDetector(image, self.network, self.intrinsics)
 
-    def _find(self, image: Picture) -> People:
-        return self.detector.find([image])[0]
+    def _detect_people(self, image: Image) -> PersonBoxes:
+        return self.person_detector.detect([image])[0]
 
-    def _worthwhile(self, sightings: list[Sighting], image: Picture) -> list[Sighting]:
-        """Sightings that show people, each another one."""
-        somebody = [sighting for sighting in sightings if self._shows_somebody(sighting, image)]
-        return [somebody[index] for index in distinct(somebody, self.config.follow)]
+    def _valid(self, detections: list[Detection], image: Image) -> list[Detection]:
+        """Select detections that show people, one for each person."""
+        valid = [detection for detection in detections if self._shows_person(detection, image)]
+        return [valid[index] for index in unique_people(valid, self.config.match)]
 
-    def _shows_somebody(self, sighting: Sighting, image: Picture) -> bool:
-        keypoints = sighting.points[:NUM_KEYPOINTS]
+    def _shows_person(self, detection: Detection, image: Image) -> bool:
+        keypoints = detection.points[:NUM_KEYPOINTS]
         inside = ((keypoints >= 0) & (keypoints <= image.shape[1::-1])).all(axis=-1)
-        if sighting.quality < self.config.least_quality:
+        if detection.quality < self.config.min_quality:
             return False
-        return bool(inside.mean() >= self.config.least_inside)
+        return bool(inside.mean() >= self.config.min_inside)
 
-    def _doubtful(self, seen: Sequence[Sighting]) -> list[Track]:
-        """Tracks whose sightings are bad enough and old enough for a search."""
-        found = []
-        for track, sighting in zip(self.live, seen, strict=True):
-            if sighting.quality >= self.config.doubtful:
+    def _doubtful_tracks(self, detections: Sequence[Detection]) -> list[Track]:
+        """Return the tracks with a doubtful detection whose last search is long enough ago."""
+        doubtful = []
+        for track, detection in zip(self.live, detections, strict=True):
+            if detection.quality >= self.config.doubtful_quality:
                 track.search_wait = 0
             elif self.num_frames >= track.next_search:
-                found.append(track)
-        return found
+                doubtful.append(track)
+        return doubtful
 
-    def _search_for(self, track: Track, people: People, sight: Sight) -> Sighting:
-        """Another sighting of a person who is seen badly; a vain search makes the next one wait."""
+    def _search_again(
+        self, track: Track, people: PersonBoxes, detector: CropDetector
+    ) -> Detection:
+        """Search a better detection of a person; after a failure the next search waits longer."""
         crops = track.filter.crop[None]
-        overlaps = [box_overlap(track.expected_box, box) for box in people.boxes.astype(float)]
-        if overlaps and max(overlaps) > self.config.matched:
-            crops = starts(people)[int(np.argmax(overlaps))]
-        sighting = search(sight, crops, QUICK)
-        vain = sighting.quality < self.config.doubtful
-        track.search_wait = max(self.search_wait, 2 * track.search_wait) if vain else 0
+        overlaps = [box_iou(track.predicted_box, box) for box in people.boxes.astype(float)]
+        if overlaps and max(overlaps) > self.config.known_iou:
+            crops = initial_crops(people)[int(np.argmax(overlaps))]
+        detection = search(detector, crops, QUICK)
+        failed = detection.quality < self.config.doubtful_quality
+        track.search_wait = max(self.search_wait, 2 * track.search_wait) if failed else 0
         track.next_search = self.num_frames + track.search_wait
-        return sighting
+        return detection
 
-    def _newcomers(self, people: People, seen: Sequence[Sighting], sight: Sight) -> list[Sighting]:
-        """Sightings of detected people whom nobody follows yet, the largest first."""
-        found: list[Sighting] = []
-        self._vain = [vain for vain in self._vain if vain.until + vain.wait > self.num_frames]
-        boxes, crops_of = people.boxes.astype(float), starts(people)
+    def _detect_newcomers(
+        self, people: PersonBoxes, detections: Sequence[Detection], detector: CropDetector
+    ) -> list[Detection]:
+        """Detect people in boxes where nobody is followed yet, the largest boxes first."""
+        newcomers: list[Detection] = []
+        self._rejected = [r for r in self._rejected if r.until + r.wait > self.num_frames]
+        boxes, crops_of_box = people.boxes.astype(float), initial_crops(people)
         for index in sorted(range(len(boxes)), key=lambda i: -_side(boxes[i])):
-            box, crops = boxes[index], crops_of[index]
-            if not self._has_room(box, len(found)):
+            box, crops = boxes[index], crops_of_box[index]
+            if not self._has_room(box, len(newcomers)):
                 break
-            known = [sighting.box for sighting in [*seen, *found]]
-            known += [vain.box for vain in self._vain if vain.until > self.num_frames]
-            if any(box_overlap(box, other) > self.config.matched for other in known):
+            known = [detection.box for detection in [*detections, *newcomers]]
+            known += [r.box for r in self._rejected if r.until > self.num_frames]
+            if any(box_iou(box, other) > self.config.known_iou for other in known):
                 continue
-            sighting = search(sight, crops, QUICK)
-            others = [*seen, *found]
-            if not self._shows_somebody(sighting, sight.image) or any(
-                is_same(sighting, other, self.config.follow) for other in others
+            detection = search(detector, crops, QUICK)
+            others = [*detections, *newcomers]
+            if not self._shows_person(detection, detector.image) or any(
+                is_same_person(detection, other, self.config.match) for other in others
             ):
-                self._give_up(box)
+                self._reject(box)
             else:
-                found.append(sighting)
-        return found
+                newcomers.append(detection)
+        return newcomers
 
-    def _has_room(self, box: Float[np.ndarray, "4"], newcomers: int) -> bool:
-        """Whether somebody in a box may be followed: a place is free, or somebody is dwarfed."""
-        if len(self.live) + newcomers < self.capacity:
+    def _has_room(self, box: Float[np.ndarray, "4"], num_newcomers: int) -> bool:
+        """Return whether the person of a box may be followed, perhaps instead of a smaller one."""
+        if len(self.live) + num_newcomers < self.capacity:
             return True
         smallest = min((_side(track.last.box) for track in self.live), default=np.inf)
-        return _side(box) > self.config.displaced * smallest
+        return _side(box) > self.config.replace_ratio * smallest
 
-    def _give_up(self, box: Float[np.ndarray, "4"]) -> None:
-        """Leave a box alone for a while, each time for longer."""
-        earlier = [v for v in self._vain if box_overlap(v.box, box) > self.config.matched]
-        wait = max([self.detect_every, *(2 * vain.wait for vain in earlier)])
-        self._vain = [vain for vain in self._vain if vain not in earlier]
-        self._vain.append(Vain(box=box, until=self.num_frames + wait, wait=wait))
+    def _reject(self, box: Float[np.ndarray, "4"]) -> None:
+        """Ignore a box for some frames, twice as many each time."""
+        earlier = [r for r in self._rejected if box_iou(r.box, box) > self.config.known_iou]
+        wait = max([self.detect_wait, *(2 * rejected.wait for rejected in earlier)])
+        self._rejected = [rejected for rejected in self._rejected if rejected not in earlier]
+        self._rejected.append(RejectedBox(box=box, until=self.num_frames + wait, wait=wait))
 
-    def _assign(self, seen: Sequence[Sighting], newcomers: Sequence[Sighting]) -> None:
-        """Continue the tracks with the sightings that fit; begin new ones with newcomers."""
+    def _update_tracks(
+        self, detections: Sequence[Detection], newcomers: Sequence[Detection]
+    ) -> None:
+        """Continue the tracks with matching detections; begin new ones with newcomers."""
         position = self.num_frames
-        sightings = [*seen, *newcomers]
-        owners = {column: row for row, column in match(self.live, sightings, self.config.follow)}
-        for column, row in owners.items():
-            self.live[row].add(position, sightings[column])
-        for row in set(range(len(self.live))) - set(owners.values()):
+        candidates = [*detections, *newcomers]
+        pairs = match_detections(self.live, candidates, self.config.match)
+        track_of = {column: row for row, column in pairs}
+        for column, row in track_of.items():
+            self.live[row].add(position, candidates[column])
+        for row in set(range(len(self.live))) - set(track_of.values()):
             self.live[row].miss()
             self._next_detection = min(self._next_detection, position + 1)
-        self.ended += [track for track in self.live if track.missed > self.patience]
-        self.live = [track for track in self.live if track.missed <= self.patience]
-        for column in range(len(seen), len(sightings)):
-            if column not in owners:
-                track = Track.begin(position, sightings[column], self.config.follow)
+        self.ended += [track for track in self.live if track.num_missed > self.patience]
+        self.live = [track for track in self.live if track.num_missed <= self.patience]
+        for column in range(len(detections), len(candidates)):
+            if column not in track_of:
+                track = Track.begin(position, candidates[column], self.config.crop_filter)
                 self._follow_back(track)
                 self.live.append(track)
         self.live.sort(key=lambda track: -_side(track.last.box))
@@ -250,24 +270,24 @@ class Pursuit:
         self.live = self.live[: self.capacity]
 
     def _follow_back(self, track: Track) -> None:
-        """Prepend what the latest frames already showed of a newcomer."""
-        crops = CropFilter(track.last.wanted_crop, self.config.follow)
-        everybody = [*self.live, *self.ended]
-        earlier: dict[int, Sighting] = {}
+        """Prepend detections of a newcomer in the latest frames, from the last to the first."""
+        crop_filter = CropFilter(track.last.next_crop, self.config.crop_filter)
+        tracks = [*self.live, *self.ended]
+        earlier: dict[int, Detection] = {}
         for back, image in enumerate(reversed(self._images), start=1):
             position = self.num_frames - back
-            crops.step()
-            sighting = self._sight(image)(crops.crop[None])[0]
-            others = [o.sightings[position] for o in everybody if position in o.sightings]
-            if not self._shows_somebody(sighting, image) or any(
-                is_same(sighting, other, self.config.follow) for other in others
+            crop_filter.predict()
+            detection = self._crop_detector(image)(crop_filter.crop[None])[0]
+            others = [t.detections[position] for t in tracks if position in t.detections]
+            if not self._shows_person(detection, image) or any(
+                is_same_person(detection, other, self.config.match) for other in others
             ):
                 break
-            earlier[position] = sighting
-            crops.correct(sighting.wanted_crop)
-        track.sightings = dict(sorted({**earlier, **track.sightings}.items()))
+            earlier[position] = detection
+            crop_filter.update(detection.next_crop)
+        track.detections = dict(sorted({**earlier, **track.detections}.items()))
 
 
 def _side(box: Float[np.ndarray, "4"]) -> float:
-    """The longer side of a box x0, y0, x1, y1."""
+    """Return the longer side of a box x0, y0, x1, y1."""
     return float((box[2:] - box[:2]).max())

@@ -15,7 +15,7 @@ from hund_backend.descent.fit.parts.surface import Surface
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
 from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.packed_part_maps import packed
+from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.rendering.exact_parts import exact_parts
 
 CAMERA = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])  # intrinsics, px
@@ -117,7 +117,9 @@ def random_variables(reduced_body, frames, seed=0, spread=0.4):
 def walk(reduced_body, prior, frames, fps=30.0, yaw=0.7):
     """A person who crosses the picture with swinging arms and legs, facing partly the camera."""
     typical = prior.typical_pose().double()
-    rotations = torch.cat((torch.eye(3, dtype=torch.float64)[None], typical))[list(reduced_body.moved)]
+    rotations = torch.cat((torch.eye(3, dtype=torch.float64)[None], typical))[
+        list(reduced_body.joint_indices)
+    ]
     rotations = rotations.repeat(frames, 1, 1, 1)
     seconds = torch.arange(frames, dtype=torch.float64) / fps
     phase = 2 * math.pi * seconds
@@ -142,7 +144,7 @@ def walk(reduced_body, prior, frames, fps=30.0, yaw=0.7):
 
 def evidence_of(reduced_body, variables, noise=0.0, seed=0):
     """What eyes would see of a posture with `CAMERA`; noise as a fraction of the crop's side."""
-    points = reduced_body.posed(variables).points[:, : len(BLAZEPOSE_NAMES)]
+    points = reduced_body.forward(variables).points[:, : len(BLAZEPOSE_NAMES)]
     pixels = project(points, torch.tensor(CAMERA)).numpy()
     side = 1.25 * np.ptp(pixels, axis=1).max(axis=-1)
     generator = np.random.default_rng(seed)
@@ -157,7 +159,7 @@ def evidence_of(reduced_body, variables, noise=0.0, seed=0):
         keypoints=np.concatenate((pixels, np.full((frames, 33, 1), 0.9)), axis=-1),
         world_landmarks=(points - hips).numpy(),
         crops=np.column_stack((middle, side, np.zeros(frames))),
-        crop_intrinsics=np.repeat(CAMERA[None], frames, axis=0),
+        intrinsics=np.repeat(CAMERA[None], frames, axis=0),
         masks=np.zeros((frames, 64, 64), np.uint8),
     )
 
@@ -175,8 +177,12 @@ def pa_mpjpe_mm(joints, truth):
 def with_parts(evidence, reduced_body, variables, camera=CAMERA):
     """The evidence with exact part maps and masks of the posture, seen by a camera."""
     low = BodyModel.load("low")
-    vertices = Surface.from_body(low).posed(reduced_body.posed(variables), variables.betas).float()
+    vertices = (
+        Surface.from_body(low).posed(reduced_body.forward(variables), variables.betas).float()
+    )
     cells = crop_from_image(evidence.crops, 64) @ np.asarray(camera)
     maps = exact_parts(low, vertices, torch.from_numpy(cells).float(), (64, 64)).numpy()
     masks = (255 * (1 - maps[:, 0])).astype(np.uint8)
-    return dataclasses.replace(evidence, parts=packed(maps.astype(np.float32)), masks=masks)
+    return dataclasses.replace(
+        evidence, parts=pack_part_maps(maps.astype(np.float32)), masks=masks
+    )

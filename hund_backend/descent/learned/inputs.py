@@ -1,10 +1,10 @@
-"""Crop evidence: what was seen of people, in the terms of a camera that looks straight at each crop.
+"""Network inputs: a track's evidence in the camera that looks straight at each crop.
 
-The network sees keypoints as if every crop had been taken by a camera of its own, upright with the
-crop, whose axis passes through the crop's centre. That camera differs from the true one by a
-rotation alone, so nothing is approximated, and a person who walks across the picture looks to the
-network like one who turns. The answer is turned back at the end, into the full frame's camera; so
-the paper's crop intrinsics are an input exactly.
+The network reads keypoints as if every crop had been taken by a camera of its own, upright with the
+crop, whose axis passes through the crop's center. That camera differs from the full frame's by a
+rotation alone, so nothing is approximated: a person who walks across the picture appears to the
+network as one who turns. Its states are rotated back into the full frame's camera, so the paper's
+crop intrinsics are an exact input.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -15,160 +15,158 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from hund_backend.body.skeleton import PART_NAMES
-from hund_backend.descent.losses import HIPS
-from hund_backend.descent.targets import BONES, LANDMARK_SCALE_RANGE
-from hund_backend.perception.blazepose import NUM_FEATURES
-from hund_backend.perception.crops import camera_from_crop, crop_from_image, image_from_crop, move
-from hund_backend.perception.evidence import Evidence
-from hund_backend.perception.packed_part_maps import unpacked
+from ...body.skeleton import PART_NAMES
+from ...perception.blazepose import NUM_FEATURES
+from ...perception.crops import (
+    camera_from_crop,
+    crop_from_image,
+    image_from_crop,
+    transform_points,
+)
+from ...perception.evidence import Evidence
+from ...perception.packed_part_maps import unpack_part_maps
+from ..keypoints import landmark_scale
 
 MAP_SIZE = 32  # cells along a side of the part maps
-NEAREST_RAY = 0.05  # cosine: keypoints farther than this from the crop's axis are drawn in
+_MIN_RAY_COSINE = 0.05  # keypoints farther from the crop's axis are moved to this angle
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkInputs:
-    """What is seen of people, in the camera of each crop."""
+    """Evidence of a batch of frames, in the camera of each crop."""
 
     keypoints: Float[Tensor, "batch keypoints 2"]
-    """x / z and y / z in spans, from the crop's centre: −½ … ½ inside the crop."""
+    """x / z and y / z in crop widths, from the crop's center: −½ … ½ inside the crop."""
     confidence: Float[Tensor, "batch keypoints"]
     landmarks: Float[Tensor, "batch keypoints 3"]
-    """Metres from the mid-hip, the crop's axes; bones as long, in sum, as the mean body's."""
-    span: Float[Tensor, " batch"]  # width of the crop at a distance of one metre
+    """Metres from the middle of the hips, crop's axes; scaled to the mean body's bone length."""
+    crop_width: Float[Tensor, " batch"]  # width of the crop at a distance of one metre, metres
     camera_from_crop: Float[Tensor, "batch 3 3"]  # rotation to the camera of the full frame
     parts: Float[Tensor, "batch parts rows columns"]  # probabilities in the crop's cells
     has_parts: Bool[Tensor, " batch"]  # where it is False, parts are zeros
-    window: Float[Tensor, "batch 3 3"]
-    """From directions in the crop's camera to places in the crop, −1 … 1 from edge to edge."""
-    features: Float[Tensor, "batch 560"]  # the keypoint network's inner ones
+    crop_from_rays: Float[Tensor, "batch 3 3"]
+    """Projection from the crop's camera into the crop, −1 … 1 from edge to edge."""
+    features: Float[Tensor, "batch 560"]  # pooled BlazePose features
     has_features: Bool[Tensor, " batch"]  # where it is False, features are zeros
 
     @classmethod
-    def of(
-        cls,
-        evidence: Evidence,
-        intrinsics: Float[np.ndarray, "frames 3 3"],
-        bones: float,
-        dtype: torch.dtype = torch.float32,
-    ) -> "CropEvidence":
-        """The evidence of a track, frame by frame; frames that only bridge a gap have no confidence.
+    def from_evidence(
+        cls, evidence: Evidence, bones: float, dtype: torch.dtype = torch.float32
+    ) -> "NetworkInputs":
+        """Inputs of all frames of a track; bridged frames have no confidence.
 
         Args:
-            evidence: what was seen.
-            intrinsics: of the full frame, px.
-            bones: length of the mean body's bones, metres (`bone_length`).
+            evidence: of one person over a track.
+            bones: bone length of the mean body, metres (`keypoints.bone_length`).
             dtype: of the tensors.
         """
-        seen = evidence.observed
-        lengths = bone_length(torch.from_numpy(evidence.world_landmarks.astype(np.float64)))
-        usual = lengths[seen & (lengths > 0).numpy()]
-        scale = float((bones / usual.median()).clamp(*LANDMARK_SCALE_RANGE)) if len(usual) else 1.0
-        told = cls.seen_by(
+        observed = evidence.observed
+        landmarks = torch.from_numpy(evidence.world_landmarks[observed].astype(np.float64))
+        inputs = cls.from_keypoints(
             evidence.keypoints[..., :2],
-            evidence.keypoints[..., 2] * seen[:, None],
-            scale * evidence.world_landmarks,
+            evidence.keypoints[..., 2] * observed[:, None],
+            float(landmark_scale(landmarks, bones)) * evidence.world_landmarks,
             evidence.crops,
-            intrinsics,
+            evidence.intrinsics,
         )
         if evidence.parts is not None:
-            told = told.with_parts(torch.from_numpy(unpacked(evidence.parts)))
+            inputs = inputs.with_parts(torch.from_numpy(unpack_part_maps(evidence.parts)))
         if evidence.features is not None:
-            known = torch.from_numpy(seen.copy())
+            known = torch.from_numpy(observed.copy())
             features = torch.from_numpy(evidence.features) * known[:, None]
-            told = replace(told, features=features, has_features=known)
-        return told.to(dtype)
+            inputs = replace(inputs, features=features, has_features=known)
+        return inputs.to(dtype)
 
     @classmethod
-    def seen_by(
+    def from_keypoints(
         cls,
         pixels: Float[np.ndarray, "batch keypoints 2"],
         confidence: Float[np.ndarray, "batch keypoints"],
         landmarks: Float[np.ndarray, "batch keypoints 3"],
         crops: Float[np.ndarray, "batch 4"],
         intrinsics: Float[np.ndarray, "batch 3 3"],
-    ) -> "CropEvidence":
-        """Keypoints in crops of some cameras, without parts and features; landmarks have those cameras' axes."""
+    ) -> "NetworkInputs":
+        """Inputs without part maps and features.
+
+        Args:
+            pixels: keypoints in the full frame, px.
+            confidence: of the keypoints, 0…1.
+            landmarks: metres from the middle of the hips, axes of the full frame's camera.
+            crops: center x, center y, side in px, and rotation in radians.
+            intrinsics: of the full frame, px.
+        """
         crops, intrinsics = crops.astype(np.float64), np.asarray(intrinsics, np.float64)
-        turn = _turns(crops, intrinsics)
-        crop_from_camera = turn.swapaxes(-1, -2)
-        image_from_rays = intrinsics @ turn
+        rotation = _crop_rotations(crops, intrinsics)
+        crop_from_camera = rotation.swapaxes(-1, -2)
+        image_from_rays = intrinsics @ rotation
         rays_from_image = np.linalg.inv(image_from_rays)
-        span = _spans(crops, rays_from_image)
+        width = _crop_widths(crops, rays_from_image)
         unit_from_crop = np.array([[2.0, 0, -1], [0, 2, -1], [0, 0, 1]])
-        window = unit_from_crop @ crop_from_image(crops, 1) @ image_from_rays
+        crop_from_rays = unit_from_crop @ crop_from_image(crops, 1) @ image_from_rays
         return cls(
-            keypoints=torch.from_numpy(_rays(pixels, rays_from_image) / span[:, None, None]),
+            keypoints=torch.from_numpy(_rays(pixels, rays_from_image) / width[:, None, None]),
             confidence=torch.from_numpy(confidence.astype(np.float64)),
             landmarks=torch.from_numpy(landmarks @ crop_from_camera.swapaxes(-1, -2)),
-            span=torch.from_numpy(span),
-            camera_from_crop=torch.from_numpy(turn),
+            crop_width=torch.from_numpy(width),
+            camera_from_crop=torch.from_numpy(rotation),
             parts=torch.zeros(len(crops), len(PART_NAMES), MAP_SIZE, MAP_SIZE),
             has_parts=torch.zeros(len(crops), dtype=torch.bool),
-            window=torch.from_numpy(window),
+            crop_from_rays=torch.from_numpy(crop_from_rays),
             features=torch.zeros(len(crops), NUM_FEATURES),
             has_features=torch.zeros(len(crops), dtype=torch.bool),
         )
 
-    def with_parts(self, probs: Float[Tensor, "batch parts height width"]) -> "CropEvidence":
-        """The same with part maps of all the batch, of any size that is a multiple of the cells'."""
-        cells = avg_pool2d(probs, probs.shape[-1] // MAP_SIZE)
+    def with_parts(
+        self, probabilities: Float[Tensor, "batch parts height width"]
+    ) -> "NetworkInputs":
+        """The same with part maps, whose size is a multiple of MAP_SIZE, for the whole batch."""
+        cells = avg_pool2d(probabilities, probabilities.shape[-1] // MAP_SIZE)
         return replace(self, parts=cells, has_parts=torch.ones(len(self), dtype=torch.bool))
 
     def __len__(self) -> int:
-        return len(self.span)
+        return len(self.crop_width)
 
-    def at(self, chosen: Int[Tensor, " chosen"] | slice) -> "CropEvidence":
-        """That of some of the batch."""
-        return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+    def select(self, indices: Int[Tensor, " chosen"] | slice) -> "NetworkInputs":
+        """Some of the batch."""
+        return replace(self, **{f.name: getattr(self, f.name)[indices] for f in fields(self)})
 
-    def to(self, *wanted: torch.dtype | torch.device | str) -> "CropEvidence":
+    def to(self, *targets: torch.dtype | torch.device | str) -> "NetworkInputs":
         """The same in another precision or on another device."""
 
-        def moved(values: Tensor) -> Tensor:
-            for kind in wanted:
-                if isinstance(kind, torch.dtype) and values.dtype == torch.bool:
+        def convert(values: Tensor) -> Tensor:
+            for target in targets:
+                if isinstance(target, torch.dtype) and values.dtype == torch.bool:
                     continue
-                values = values.to(kind)
+                values = values.to(target)
             return values
 
-        return replace(self, **{f.name: moved(getattr(self, f.name)) for f in fields(self)})
+        return replace(self, **{f.name: convert(getattr(self, f.name)) for f in fields(self)})
 
 
-def joined(batches: list[NetworkInputs]) -> NetworkInputs:
-    """Batches in a row."""
-    return NetworkInputs(
-        **{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(NetworkInputs)}
-    )
+def concatenate(batches: list[NetworkInputs]) -> NetworkInputs:
+    """One batch of several."""
+    names = [f.name for f in fields(NetworkInputs)]
+    return NetworkInputs(**{n: torch.cat([getattr(b, n) for b in batches]) for n in names})
 
 
-def bone_length(places: Float[Tensor, "*batch keypoints 3"]) -> Float[Tensor, "*batch"]:
-    """Length of limbs and trunk sides together, metres."""
-    return sum((places[..., a, :] - places[..., b, :]).norm(dim=-1) for a, b in BONES)
-
-
-def hip_centered(places: Float[Tensor, "*batch keypoints 3"]) -> Float[Tensor, "*batch keypoints 3"]:
-    """Places from the mid-hip."""
-    return places - places[..., HIPS, :].mean(-2, keepdim=True)
-
-
-def _turns(
+def _crop_rotations(
     crops: Float[np.ndarray, "batch 4"], intrinsics: Float[np.ndarray, "batch 3 3"]
 ) -> Float[np.ndarray, "batch 3 3"]:
     """Rotation from each crop's camera to the full frame's."""
-    if len(crops) and (intrinsics == intrinsics[0]).all():  # as a rule; all at once
+    if len(crops) and (intrinsics == intrinsics[0]).all():  # the usual case, vectorized
         return camera_from_crop(crops, intrinsics[0])
-    turns = [camera_from_crop(crop, k) for crop, k in zip(crops, intrinsics, strict=True)]
-    return np.stack(turns) if turns else np.zeros((0, 3, 3))
+    rotations = [camera_from_crop(crop, k) for crop, k in zip(crops, intrinsics, strict=True)]
+    return np.stack(rotations) if rotations else np.zeros((0, 3, 3))
 
 
-def _spans(
+def _crop_widths(
     crops: Float[np.ndarray, "batch 4"], rays_from_image: Float[np.ndarray, "batch 3 3"]
 ) -> Float[np.ndarray, " batch"]:
-    """Mean width and height of crops in the picture planes of their own cameras, at one metre."""
+    """Mean of width and height of each crop at one metre in its own camera."""
     edges = np.array([[0.0, 0.5], [1, 0.5], [0.5, 0], [0.5, 1]])
-    pixels = move(np.broadcast_to(edges, (len(crops), 4, 2)), image_from_crop(crops, 1))
+    pixels = transform_points(
+        np.broadcast_to(edges, (len(crops), 4, 2)), image_from_crop(crops, 1)
+    )
     left, right, top, bottom = _rays(pixels, rays_from_image).swapaxes(0, 1)
     widths = np.linalg.norm(right - left, axis=-1), np.linalg.norm(bottom - top, axis=-1)
     return (widths[0] + widths[1]) / 2
@@ -177,8 +175,8 @@ def _spans(
 def _rays(
     pixels: Float[np.ndarray, "batch points 2"], rays_from_image: Float[np.ndarray, "batch 3 3"]
 ) -> Float[np.ndarray, "batch points 2"]:
-    """X / z and y / z of pixels in the crops' cameras; of those far to the side something finite."""
+    """Rays (x / z, y / z) of pixels in the crops' cameras; finite far from the axis."""
     homogeneous = np.concatenate((pixels, np.ones((*pixels.shape[:-1], 1))), axis=-1)
     rays = homogeneous.astype(np.float64) @ rays_from_image.swapaxes(-1, -2)
     rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
-    return rays[..., :2] / rays[..., 2:].clip(NEAREST_RAY)
+    return rays[..., :2] / rays[..., 2:].clip(_MIN_RAY_COSINE)

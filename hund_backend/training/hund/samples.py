@@ -15,8 +15,9 @@ from torch import Tensor
 
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
-from hund_backend.descent.learned.inputs import NetworkInputs, bone_length, centred, joined
-from hund_backend.descent.learned.state_decoder import Posed, StateDecoder
+from hund_backend.descent.keypoints import bone_length, hip_centered
+from hund_backend.descent.learned.inputs import NetworkInputs, concatenate
+from hund_backend.descent.learned.state_decoder import PosedState, StateDecoder
 from hund_backend.perception import packed_part_maps
 from hund_backend.perception.crops import BODY_RADIUS_RATIO, CROP_MARGIN, crop_around_axis
 
@@ -24,13 +25,13 @@ from ..motion.motion_set import MotionSet, Split
 from ..motion.retargeting import mirror_rotations
 from ..priors.augmentation import Augmentation, AugmentationConfig
 from .detections import Detections
-from .detector_errors import DetectorErrors, Told, chance_of
+from .detector_errors import DetectorErrors, DetectorOutput, chance_of
 
 HIPS, SHOULDERS = (
     [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
     for name in ("hip", "shoulder")
 )
-NEAREST = 0.1  # metres
+MIN_DEPTH = 0.1  # metres
 KNOWN = {"parts": 0.7, "features": 0.8}  # how often they are told of pictures in training
 SIDES = list(KEYPOINT_MIRROR["blazepose"])
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
@@ -51,22 +52,22 @@ class SampleConfig:
 class Truth(NamedTuple):
     """What is true of people; the crop's camera."""
 
-    posed: Posed
+    posed: PosedState
     betas: Float[Tensor, "batch betas"]
 
-    def at(self, chosen: Tensor | slice) -> "Truth":
+    def select(self, chosen: Tensor | slice) -> "Truth":
         """That of some."""
-        return Truth(Posed(*(values[chosen] for values in self.posed)), self.betas[chosen])
+        return Truth(PosedState(*(values[chosen] for values in self.posed)), self.betas[chosen])
 
 
 class Sample(NamedTuple):
     """What was seen, and what is true; no truth is known of unlabelled pictures."""
 
-    seen: NetworkInputs
+    inputs: NetworkInputs
     truth: Truth | None
 
 
-class MotionPeople:
+class MotionDataset:
     """People of captured motion; what the detector would say of them is imagined."""
 
     def __init__(
@@ -93,7 +94,7 @@ class MotionPeople:
         self.decoder, self.errors = decoder, errors
         self.config = config or SampleConfig()
         self.augment = Augmentation(augmentation) if augmentation else None
-        self.moved = list(decoder.moved)
+        self.moved = list(decoder.joint_indices)
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
         """So many people."""
@@ -108,7 +109,7 @@ class MotionPeople:
         place = self._places(posed.points, generator)
         rays = (posed.points + place[:, None])[..., :2] / (posed.points + place[:, None])[
             ..., 2:
-        ].clamp(min=NEAREST)
+        ].clamp(min=MIN_DEPTH)
         crops = self._crops(rays, generator)
         return self._seen(rotations[:, self.moved], place, betas, rays, crops, generator)
 
@@ -190,7 +191,7 @@ class MotionPeople:
     ) -> Sample:
         """What is seen in crops, and the truth turned into the crops' cameras."""
         count = len(betas)
-        exact = NetworkInputs.seen_by(
+        exact = NetworkInputs.from_keypoints(
             rays.double().numpy(),
             np.ones((count, len(SIDES))),
             np.zeros((count, len(SIDES), 3)),
@@ -198,16 +199,16 @@ class MotionPeople:
             np.repeat(np.eye(3)[None], count, axis=0),
         ).to(torch.float32)
         truth = turned(self.decoder, rotations, place, betas, exact.camera_from_crop)
-        told = Told(exact.keypoints, normal_landmarks(truth, self.decoder.bones), exact.confidence)
+        told = DetectorOutput(exact.keypoints, normal_landmarks(truth, self.decoder.bones), exact.confidence)
         if self.errors is not None:
-            told = self.errors.applied(told, generator)
+            told = self.errors.apply(told, generator)
             landmarks = as_long(told.landmarks, self.decoder.bones)
             told = told._replace(landmarks=landmarks)
-        seen = replace(exact, **told._asdict(), camera_from_crop=torch.eye(3).repeat(count, 1, 1))
-        return Sample(seen, truth)
+        inputs = replace(exact, **told._asdict(), camera_from_crop=torch.eye(3).repeat(count, 1, 1))
+        return Sample(inputs, truth)
 
 
-class PicturedPeople:
+class PictureDataset:
     """People of pictures, with what the detector said of them; plain and mirrored."""
 
     def __init__(
@@ -217,59 +218,61 @@ class PicturedPeople:
 
         The detector never saw the mirrored ones: their parts are mirrored, features have none.
         """
-        self.seen, self.truth = _sampled(detections, decoder, flipped=False)
+        self.inputs, self.truth = _sampled(detections, decoder, flipped=False)
         if mirror:
-            seen, truth = _sampled(detections, decoder, flipped=True)
-            self.seen = joined([self.seen, seen])
-            self.truth = together([self.truth, truth])
+            inputs, truth = _sampled(detections, decoder, flipped=True)
+            self.inputs = concatenate([self.inputs, inputs])
+            self.truth = concatenate_truths([self.truth, truth])
         self.parts = detections.parts
         self.bones = decoder.bones
 
     def __len__(self) -> int:
-        return len(self.seen)
+        return len(self.inputs)
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
         """So many of them, by chance."""
-        return self.at(torch.randint(len(self), (count,), generator=generator), generator)
+        return self.select(torch.randint(len(self), (count,), generator=generator), generator)
 
-    def at(self, chosen: Tensor, generator: torch.Generator | None = None) -> Sample:
+    def select(self, chosen: Tensor, generator: torch.Generator | None = None) -> Sample:
         """Those of the given places; with a generator some are without parts or features."""
         places = chosen.numpy()
         flipped, rows = places >= len(self.parts), places % len(self.parts)
         parts = self.parts[rows]
         parts[flipped] = packed_part_maps.mirror_part_maps(parts[flipped])
-        seen = self.seen.at(chosen).with_parts(
+        inputs = self.inputs.select(chosen).with_parts(
             torch.from_numpy(packed_part_maps.unpack_part_maps(parts))
         )
         if generator is not None:
-            has_parts = _drawn(KNOWN["parts"], len(seen), generator)
-            has_features = seen.has_features & _drawn(KNOWN["features"], len(seen), generator)
-            seen = replace(
-                seen,
-                parts=seen.parts * has_parts[:, None, None, None],
+            has_parts = _drawn(KNOWN["parts"], len(inputs), generator)
+            has_features = inputs.has_features & _drawn(KNOWN["features"], len(inputs), generator)
+            inputs = replace(
+                inputs,
+                parts=inputs.parts * has_parts[:, None, None, None],
                 has_parts=has_parts,
-                features=seen.features * has_features[:, None],
+                features=inputs.features * has_features[:, None],
                 has_features=has_features,
             )
-        return Sample(seen, self.truth.at(chosen))
+        return Sample(inputs, self.truth.select(chosen))
 
     def errors(self) -> DetectorErrors:
         """The detector's errors in these pictures."""
         exact = self.truth.posed.points[..., :2] / self.truth.posed.points[..., 2:].clamp(
-            min=NEAREST
+            min=MIN_DEPTH
         )
-        true = Told(
-            exact / self.seen.span[:, None, None],
+        true = DetectorOutput(
+            exact / self.inputs.crop_width[:, None, None],
             normal_landmarks(self.truth, self.bones),
-            torch.ones_like(self.seen.confidence),
+            torch.ones_like(self.inputs.confidence),
         )
-        told = Told(self.seen.keypoints, self.seen.landmarks, self.seen.confidence)
+        told = DetectorOutput(self.inputs.keypoints, self.inputs.landmarks, self.inputs.confidence)
         return DetectorErrors(true, told)
 
 
-def together(truths: list[Truth]) -> Truth:
+def concatenate_truths(truths: list[Truth]) -> Truth:
     """Truths in a row."""
-    posed = Posed(*(torch.cat(values) for values in zip(*(t.posed for t in truths), strict=True)))
+    posed = PosedState(
+        *(torch.cat(values) for values in zip(*(t.posed for t in truths), strict=True))
+    )
     return Truth(posed, torch.cat([truth.betas for truth in truths]))
 
 
@@ -290,7 +293,7 @@ def turned(
 
 def normal_landmarks(truth: Truth, bones: float) -> Float[Tensor, "count keypoints 3"]:
     """What world landmarks would be without errors."""
-    return as_long(centred(truth.posed.points), bones)
+    return as_long(hip_centered(truth.posed.points), bones)
 
 
 def as_long(
@@ -324,7 +327,7 @@ def _sampled(
 ) -> tuple[NetworkInputs, Truth]:
     """Evidence (parts are added when it is drawn) and truth of all detections."""
     count = len(detections)
-    seen = NetworkInputs.seen_by(
+    inputs = NetworkInputs.from_keypoints(
         detections.keypoints,
         detections.confidence,
         detections.landmarks,
@@ -333,29 +336,29 @@ def _sampled(
     ).to(torch.float32)
     tensors = (detections.rotations, detections.root_translation, detections.betas)
     rotations, place, betas = (torch.from_numpy(values) for values in tensors)
-    moved = list(decoder.moved)
-    turn, same = seen.camera_from_crop, torch.eye(3).repeat(count, 1, 1)
+    moved = list(decoder.joint_indices)
+    turn, same = inputs.camera_from_crop, torch.eye(3).repeat(count, 1, 1)
     landmarks = as_long(torch.from_numpy(detections.landmarks), decoder.bones)
-    seen = replace(
-        seen,
+    inputs = replace(
+        inputs,
         landmarks=landmarks,
         camera_from_crop=same,
-        parts=seen.parts[:, :, :1, :1].clone(),  # whole ones of everybody would fill the memory
+        parts=inputs.parts[:, :, :1, :1].clone(),  # whole ones of everybody would fill the memory
     )
     if not flipped:
         features = torch.from_numpy(detections.features).float()
-        seen = replace(seen, features=features, has_features=torch.ones(count, dtype=torch.bool))
-        return seen, turned(decoder, rotations[:, moved], place, betas, turn)
+        inputs = replace(inputs, features=features, has_features=torch.ones(count, dtype=torch.bool))
+        return inputs, turned(decoder, rotations[:, moved], place, betas, turn)
     rotations = rotations.clone()
     rotations[:, 0] = turn.mT @ rotations[:, 0]
     place = FLIP * (turn.mT @ place[..., None])[..., 0]
     rotations = mirror_rotations(rotations)[:, moved]
     mirror = torch.diag(FLIP)
-    seen = replace(
-        seen,
-        keypoints=seen.keypoints[:, SIDES] * FLIP[:2],
-        confidence=seen.confidence[:, SIDES],
-        landmarks=seen.landmarks[:, SIDES] * FLIP,
-        window=mirror @ seen.window @ mirror,
+    inputs = replace(
+        inputs,
+        keypoints=inputs.keypoints[:, SIDES] * FLIP[:2],
+        confidence=inputs.confidence[:, SIDES],
+        landmarks=inputs.landmarks[:, SIDES] * FLIP,
+        crop_from_rays=mirror @ inputs.crop_from_rays @ mirror,
     )
-    return seen, turned(decoder, rotations, place, betas, same)
+    return inputs, turned(decoder, rotations, place, betas, same)

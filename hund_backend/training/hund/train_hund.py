@@ -19,7 +19,7 @@ from torch import nn
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, HundConfig
-from hund_backend.descent.learned.inputs import NetworkInputs, joined
+from hund_backend.descent.learned.inputs import NetworkInputs, concatenate
 from hund_backend.descent.learned.meta_loss import FORMS, Form, meta_loss
 from hund_backend.errors import BadInputError
 from hund_backend.perception.run import Perception
@@ -32,8 +32,8 @@ from ..priors.augmentation import AugmentationConfig
 from ..schedule import rate_factor
 from ..weights import write_weights
 from .detections import Detections
-from .metrics import stage_scores
-from .samples import MotionPeople, PicturedPeople, Sample, together
+from .metrics import stage_metrics
+from .samples import MotionDataset, PictureDataset, Sample, concatenate_truths
 from .supervision import (
     SupervisionConfig,
     evidence_cost,
@@ -78,19 +78,19 @@ class People(Protocol):
         """So many."""
 
 
-class UnlabelledPeople:
+class UnlabeledDataset:
     """Frames of real people, of whom nothing is known but what the detector says."""
 
-    def __init__(self, seen: NetworkInputs) -> None:
-        self.seen = seen
+    def __init__(self, inputs: NetworkInputs) -> None:
+        self.inputs = inputs
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
         """So many frames, by chance."""
-        chosen = torch.randint(len(self.seen), (count,), generator=generator)
-        return Sample(self.seen.at(chosen), None)
+        chosen = torch.randint(len(self.inputs), (count,), generator=generator)
+        return Sample(self.inputs.select(chosen), None)
 
 
-class MixedPeople:
+class MixedDataset:
     """People of motion and of pictures together."""
 
     def __init__(self, motion: People, pictures: People, share: float) -> None:
@@ -102,8 +102,8 @@ class MixedPeople:
         samples = [self.motion.draw(count - pictured, generator)]
         if pictured:
             samples.append(self.pictures.draw(pictured, generator))
-        seen = joined([sample.seen for sample in samples])
-        return Sample(seen, together([sample.truth for sample in samples]))
+        inputs = concatenate([sample.inputs for sample in samples])
+        return Sample(inputs, concatenate_truths([sample.truth for sample in samples]))
 
 
 def train(
@@ -129,7 +129,7 @@ def train(
     Returns:
         the curve: step, mean training loss, and each validation's scores by stage.
     """
-    device = hund.start.device
+    device = hund.mean_state.device
     skin = BodyModel.load("low").to(device) if recipe.rendering > 0 else None
     generator = torch.Generator().manual_seed(recipe.seed)
     optimizer = torch.optim.AdamW(hund.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
@@ -154,7 +154,7 @@ def train(
         if progress["step"] % recipe.every:
             continue
         point = {"step": progress["step"], "train": float(total) / recipe.every}
-        point |= {name: scored(hund, on_device(s, device)) for name, s in validation.items()}
+        point |= {name: evaluate_stages(hund, on_device(s, device)) for name, s in validation.items()}
         progress["curve"].append(point)
         logger.info("%6d  train %.4f  %s", point["step"], point["train"], _told(point))
         total = torch.zeros_like(total)
@@ -172,30 +172,32 @@ def batch_loss(
     skin: BodyModel | None = None,
 ) -> torch.Tensor:
     """The learning loss of some people; the skin is what parts are rendered from, if they are."""
-    steps = hund(sample.seen, stages)
+    steps = hund(sample.inputs, stages)
     if sample.truth is None:
         losses = [evidence_cost(step) for step in steps]
     else:
         truth = sample.truth
         with torch.no_grad():
-            wanted = hund.decoder.numbers_of(truth.posed, truth.betas, sample.seen.span, prior)
-        losses = [supervised_cost(step, sample, wanted, recipe.supervision) for step in steps]
+            target = hund.decoder.state_vector(
+                truth.posed, truth.betas, sample.inputs.crop_width, prior
+            )
+        losses = [supervised_cost(step, sample, target, recipe.supervision) for step in steps]
     if skin is not None:
-        rendered = rendered_cost(steps[-1], sample.seen, hund.decoder, skin)
+        rendered = rendered_cost(steps[-1], sample.inputs, hund.decoder, skin)
         losses[-1] = losses[-1] + recipe.rendering * rendered
     return meta_loss(
         torch.stack(losses),
         recipe.form,
-        start=recipe.start,
-        warmth=recipe.warmth,
+        initial=recipe.start,
+        warmup=recipe.warmth,
         progress=recipe.progress,
     )
 
 
 @torch.no_grad()
-def scored(hund: Hund, sample: Sample, stages: int | None = None) -> list[dict[str, float]]:
+def evaluate_stages(hund: Hund, sample: Sample, stages: int | None = None) -> list[dict[str, float]]:
     """Mean scores of s_0 … s_M."""
-    return [scores.means() for scores in stage_scores(hund(sample.seen, stages), sample.truth)]
+    return [scores.means() for scores in stage_metrics(hund(sample.inputs, stages), sample.truth)]
 
 
 def on_device(sample: Sample, device: torch.device) -> Sample:
@@ -206,7 +208,7 @@ def on_device(sample: Sample, device: torch.device) -> Sample:
     if truth is not None:
         posed = type(truth.posed)(*(values.to(device) for values in truth.posed))
         truth = truth._replace(posed=posed, betas=truth.betas.to(device))
-    return Sample(sample.seen.to(device), truth)
+    return Sample(sample.inputs.to(device), truth)
 
 
 def _chosen(
@@ -244,23 +246,23 @@ def _condensed(point: dict[str, object]) -> dict[str, object]:
     return kept
 
 
-def watched(clips: list[Path], bones: float) -> NetworkInputs:
+def clip_inputs(clips: list[Path], bones: float) -> NetworkInputs:
     """The evidence of all people in some clips, body parts with it.
 
     Raises:
         BadInputError: a clip cannot be read, or none shows anybody.
     """
-    perception, seen = Perception.open("cpu"), []
+    perception, inputs = Perception.open("cpu"), []
     for path in clips:
         with open_clip(path) as clip:
             intrinsics = default_intrinsics(clip.info.width, clip.info.height)
             for evidence in perception.run(clip, intrinsics, fps=clip.info.fps, parts=True):
                 frames = np.repeat(intrinsics[None], len(evidence.frames), axis=0)
-                people = NetworkInputs.of(evidence, frames, bones)
-                seen.append(people.at(torch.from_numpy(evidence.observed).nonzero()[:, 0]))
-    if not seen:
+                people = NetworkInputs.from_evidence(evidence, frames, bones)
+                inputs.append(people.select(torch.from_numpy(evidence.observed).nonzero()[:, 0]))
+    if not inputs:
         raise BadInputError("The clips to learn from show nobody: name clips of people.")
-    return joined(seen)
+    return concatenate(inputs)
 
 
 def main() -> None:
@@ -292,33 +294,33 @@ def main() -> None:
     if chosen.weights is not None:
         hund.load_state_dict(Hund.load(body, prior, chosen.weights).state_dict())
     decoder, poses = hund.decoder, motion_set(chosen.mocap)
-    pictures = PicturedPeople(Detections.read(chosen.detections, "train"), decoder)
+    pictures = PictureDataset(Detections.read(chosen.detections, "train"), decoder)
     errors = pictures.errors()
-    motion = MotionPeople(poses, "train", decoder, errors, augmentation=AugmentationConfig())
-    labelled = MixedPeople(motion, pictures, recipe.pictured)
-    clips = UnlabelledPeople(watched(chosen.clips, decoder.bones)) if chosen.clips else None
+    motion = MotionDataset(poses, "train", decoder, errors, augmentation=AugmentationConfig())
+    labelled = MixedDataset(motion, pictures, recipe.pictured)
+    clips = UnlabeledDataset(clip_inputs(chosen.clips, decoder.bones)) if chosen.clips else None
     if clips is None and recipe.regime != "supervised":
         raise BadInputError("This regime learns from real clips: name some with --clips.")
-    validation = validation_people(poses, chosen.detections, hund)
+    validation = validation_samples(poses, chosen.detections, hund)
     hund, prior = hund.to(chosen.device), prior.to(chosen.device)
     curve = train(hund, prior, labelled, clips, validation, recipe, chosen.checkpoint)
     told = {"recipe": asdict(recipe), "curve": [_condensed(point) for point in curve]}
-    description = hund.described(prior.cpu()) | told
+    description = hund.description(prior.cpu()) | told
     write_weights(chosen.output, hund.state_dict(), description, torch.float16)
 
 
-def validation_people(
+def validation_samples(
     poses: MotionSet, detections: Path, hund: Hund, count: int = 500
 ) -> dict[str, Sample]:
     """People whom training does not see: of motion with lent errors, and of pictures."""
-    pictures = PicturedPeople(
+    pictures = PictureDataset(
         Detections.read(detections, "validation"), hund.decoder, mirror=False
     )
-    motion = MotionPeople(poses, "validation", hund.decoder, pictures.errors())
+    motion = MotionDataset(poses, "validation", hund.decoder, pictures.errors())
     generator = torch.Generator().manual_seed(1)
     return {
         "motion": motion.draw(count, generator),
-        "pictures": pictures.at(torch.arange(len(pictures))[:count]),
+        "pictures": pictures.select(torch.arange(len(pictures))[:count]),
     }
 
 

@@ -1,8 +1,8 @@
-"""Features of pictures: what the frozen eyes say of each, kept on disk so that they look once.
+"""Features of pictures: outputs of the frozen BlazePose for each, computed once and kept on disk.
 
-`python -m hund_backend.training.parts.features PICTURES FOLDER` goes on where it was, and takes up
-pictures that have been made since. Pictures for training are shown plain and mirrored: the network
-is no mirror of itself, so a mirrored answer is not the answer for the mirrored picture.
+`python -m hund_backend.training.parts.features PICTURES FOLDER` resumes where it stopped, and adds
+pictures that have been generated since. Training pictures are used plain and mirrored: the network
+is not equivariant to mirroring, so mirrored features are not those of the mirrored picture.
 """
 
 import argparse
@@ -32,62 +32,62 @@ from ..pictures.shards import PictureSet
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("plain", "mirrored")
-PER_FILE = 250
-MOST = 24.0  # of a decoder's value: a sum of four that end at 6
+VARIANTS = ("plain", "mirrored")
+PER_FILE = 250  # pictures
+MAX_DECODER = 24.0  # largest value of a decoder: a sum of four that end at 6
 BATCH = 10  # crops at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Clues of some pictures, and what is true."""
+    """Inputs of the part head for some pictures, and their true parts."""
 
-    clues: PartHeadInputs
+    inputs: PartHeadInputs
     parts: Float32[Tensor, "pictures parts 64 64"]  # share of each cell; they sum to one
 
 
 @runtime_checkable
-class Album(Protocol):
+class PictureSource(Protocol):
     """Pictures of people and their parts, as PictureSet."""
 
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> UInt8[np.ndarray, "256 256 3"]:
-        """A picture (RGB)."""
+        """Return a picture (RGB)."""
 
     def labels(self, index: int) -> UInt8[np.ndarray, "256 256"]:
-        """Its parts, indices into PART_NAMES."""
+        """Return its parts, indices into PART_NAMES."""
 
 
 def coverage(labels: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "parts 64 64"]:
     """Share of each of 64 x 64 cells that shows each part."""
     step = len(labels) // SIZE
-    shown = labels == np.arange(len(PART_NAMES), dtype=np.uint8)[:, None, None]
-    cells = shown.reshape(len(PART_NAMES), SIZE, step, SIZE, step)
+    is_part = labels == np.arange(len(PART_NAMES), dtype=np.uint8)[:, None, None]
+    cells = is_part.reshape(len(PART_NAMES), SIZE, step, SIZE, step)
     return cells.mean(axis=(2, 4), dtype=np.float32)
 
 
-def squeezed(decoder: Float32[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """A decoder's values as bytes, small ones finer than large ones."""
-    return (255 * np.sqrt(decoder.clip(0, MOST) / MOST)).round().astype(np.uint8)
+def quantize(decoder: Float32[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Quantize a decoder's values to bytes, finer for small values."""
+    return (255 * np.sqrt(decoder.clip(0, MAX_DECODER) / MAX_DECODER)).round().astype(np.uint8)
 
 
-def stretched(stored: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
-    """A decoder's values again."""
-    return (stored.float() / 255).square() * MOST
+def dequantize(quantized: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+    """Invert `quantize`."""
+    return (quantized.float() / 255).square() * MAX_DECODER
 
 
-def extract(pictures: Album, blazepose: BlazePose, folder: Path, split: Split) -> None:
-    """Write the features of a split's pictures that are not there yet."""
+def extract(pictures: PictureSource, blazepose: BlazePose, folder: Path, split: Split) -> None:
+    """Write the features of a split's pictures that are missing in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for kind in KINDS if split == "train" else KINDS[:1]:
+    for variant in VARIANTS if split == "train" else VARIANTS[:1]:
         for first in range(0, len(pictures), PER_FILE):
             indices = range(first, min(first + PER_FILE, len(pictures)))
-            path = folder / f"{split}-{first // PER_FILE:05d}-{kind}.safetensors"
+            path = folder / f"{split}-{first // PER_FILE:05d}-{variant}.safetensors"
             if path.exists() and _rows(path) == len(indices):
                 continue
             parts = [
-                _features(pictures, blazepose, i, kind == "mirrored") for i in _batches(indices)
+                _features(pictures, blazepose, i, variant == "mirrored") for i in _batches(indices)
             ]
             tensors = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
             write_file(path, save(tensors))
@@ -104,72 +104,80 @@ def _rows(path: Path) -> int:
 
 
 def _features(
-    pictures: Album, blazepose: BlazePose, indices: range, mirrored: bool
+    pictures: PictureSource, blazepose: BlazePose, indices: range, mirrored: bool
 ) -> dict[str, np.ndarray]:
-    """What is kept of some pictures."""
+    """Features of some pictures, as they are stored."""
     images = np.stack([pictures.image(index) for index in indices])
     parts = pack_part_maps(np.stack([coverage(pictures.labels(index)) for index in indices]))
     if mirrored:
         images = np.ascontiguousarray(images[:, :, ::-1])
         truth = unpack_part_maps(parts)[:, list(PART_MIRROR), :, ::-1]
         parts = pack_part_maps(np.ascontiguousarray(truth))
-    clues = part_head_inputs(images, blazepose.predict(images, maps=True))
+    inputs = part_head_inputs(images, blazepose.predict(images, maps=True))
     return {
-        "decoder": squeezed(clues.decoder.numpy()),
-        "bottleneck": clues.bottleneck.numpy().astype(np.float16),
-        "trunk": clues.trunk.numpy().astype(np.float16),
-        "picture": (clues.picture.numpy() * 255).round().astype(np.uint8),
-        "mask": (clues.mask.numpy() * 255).round().astype(np.uint8),
-        "points": clues.points.numpy(),
+        "decoder": quantize(inputs.decoder.numpy()),
+        "bottleneck": inputs.bottleneck.numpy().astype(np.float16),
+        "trunk": inputs.trunk.numpy().astype(np.float16),
+        "picture": (inputs.picture.numpy() * 255).round().astype(np.uint8),
+        "mask": (inputs.mask.numpy() * 255).round().astype(np.uint8),
+        "points": inputs.points.numpy(),
         "parts": parts,
     }
 
 
 class FeatureSet:
-    """Features of a split's pictures, as many as there are; read as they are asked for."""
+    """Stored features of a split's pictures, read on demand."""
 
     def __init__(self, folder: Path, split: Split) -> None:
-        """Open the files; BadInputError if there are none."""
-        paths = sorted(p for kind in KINDS for p in folder.glob(f"{split}-*-{kind}.safetensors"))
+        """Open the files.
+
+        Raises:
+            BadInputError: there are none.
+        """
+        paths = sorted(
+            p for variant in VARIANTS for p in folder.glob(f"{split}-*-{variant}.safetensors")
+        )
         if not paths:
             raise BadInputError(f"{folder} has no features of the split '{split}': extract some.")
         self._files = [safe_open(path, "pt") for path in paths]
         counts = [file.get_slice("mask").get_shape()[0] for file in self._files]
-        self._places = [(f, row) for f, count in enumerate(counts) for row in range(count)]
+        self._locations = [(f, row) for f, count in enumerate(counts) for row in range(count)]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._locations)
 
     def batch(self, indices: list[int]) -> Batch:
-        """Some pictures' features."""
+        """Return the features of some pictures."""
         rows = partial(self._rows, indices)
-        clues = PartHeadInputs(
-            decoder=stretched(rows("decoder")),
+        inputs = PartHeadInputs(
+            decoder=dequantize(rows("decoder")),
             bottleneck=rows("bottleneck").float(),
             trunk=rows("trunk").float(),
             picture=rows("picture").float() / 255,
             mask=rows("mask").float() / 255,
             points=rows("points"),
         )
-        return Batch(clues=clues, parts=torch.from_numpy(unpack_part_maps(rows("parts").numpy())))
+        return Batch(
+            inputs=inputs, parts=torch.from_numpy(unpack_part_maps(rows("parts").numpy()))
+        )
 
     def _rows(self, indices: list[int], name: str) -> Tensor:
-        places = [self._places[index] for index in indices]
-        return torch.stack([self._files[file].get_slice(name)[row] for file, row in places])
+        rows = [self._locations[index] for index in indices]
+        return torch.stack([self._files[file].get_slice(name)[row] for file, row in rows])
 
 
 def main() -> None:
-    """Look at every picture of a folder, or go on doing so."""
+    """Extract features of all pictures of a folder, or resume."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
     parser.add_argument("folder", type=Path, help="where the features go")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     blazepose = BlazePose.open(WEIGHTS / "perception")
     for split in reversed(get_args(Split)):
-        if any(chosen.pictures.glob(f"{split}-*.safetensors")):
-            extract(PictureSet(chosen.pictures, split), blazepose, chosen.folder, split)
+        if any(arguments.pictures.glob(f"{split}-*.safetensors")):
+            extract(PictureSet(arguments.pictures, split), blazepose, arguments.folder, split)
 
 
 if __name__ == "__main__":

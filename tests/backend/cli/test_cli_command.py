@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import cli_clips
 import cv2
@@ -40,6 +41,7 @@ class FakePerception:
     """Perception that finds one walker in any clip, or nobody."""
 
     people = 1
+    part_weights: ClassVar = {"part_head.safetensors": "1"}
 
     def __init__(self, reduced_body, prior):
         self._puppet, self._prior = reduced_body, prior
@@ -67,6 +69,7 @@ def fake_models(monkeypatch):
         "perception": perception,
         "body": body,
         "prior": prior,
+        "weights": {"hund.safetensors": "0"},
         "hund": Hund(untrained, body, prior).eval().requires_grad_(False),
     }.items():
         object.__setattr__(models, name, value)

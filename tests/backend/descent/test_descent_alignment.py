@@ -1,4 +1,4 @@
-"""Laws of the alignment of body parts: derivatives, zeros, what it asks for and what it leaves alone."""
+"""Laws of the alignment term: derivatives, zeros at the truth, invariances."""
 
 import dataclasses
 import itertools
@@ -11,29 +11,43 @@ from builders import CAMERA, evidence_of, pa_mpjpe_mm, random_variables, with_pa
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from hund_backend.descent.fit.energy import Energy, EnergyConfig
+from hund_backend.descent.fit.energy import Energy, EnergyConfig, build_terms
 from hund_backend.descent.fit.fit import FitConfig, fit
-from hund_backend.descent.fit.linearization import linearize
 from hund_backend.descent.fit.parts import alignment
+from hund_backend.descent.fit.parts.disc_samples import part_discs
 from hund_backend.descent.fit.parts.observed_parts import ObservedParts
-from hund_backend.descent.fit.parts.part_samples import part_discs
 from hund_backend.descent.fit.parts.surface import Surface
 from hund_backend.descent.fit.solver import SolverConfig, minimize
+from hund_backend.descent.fit.terms.body_limits import LimitsConfig
+from hund_backend.descent.fit.terms.kernels import Robust
+from hund_backend.descent.fit.terms.pose_prior import PosePriorConfig
 from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.descent.targets import Targets
 from hund_backend.perception.crops import crop_from_image
-from hund_backend.perception.packed_part_maps import packed
+from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
 from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.hund.rendering_loss import rendering_loss, silhouette_loss
 
 FRAMES = 3
-BOTH = EnergyConfig(parts=2.0, silhouette=3.0)
-ALONE = dataclasses.replace(BOTH, keypoints=0.0, landmarks=0.0, prior=0.0, build=0.0, limits=0.0)
+OFF = EnergyConfig()
+BOTH = EnergyConfig(
+    parts=dataclasses.replace(OFF.parts, weight=2.0),
+    silhouette=dataclasses.replace(OFF.silhouette, weight=3.0),
+)
+NONE = Robust(weight=0.0, noise=1.0, cutoff=1.0)
+ONLY_ALIGNMENT = dataclasses.replace(
+    BOTH,
+    keypoints=NONE,
+    landmarks=NONE,
+    prior=PosePriorConfig(weight=0.0),
+    betas=0.0,
+    limits=LimitsConfig(weight=0.0),
+)
 QUICK = FitConfig(
-    start_steps=SolverConfig(iterations=6),
-    build_steps=SolverConfig(iterations=6),
+    initial_steps=SolverConfig(iterations=6),
+    shape_steps=SolverConfig(iterations=6),
     coarse_steps=SolverConfig(iterations=4),
     fine_steps=SolverConfig(iterations=8),
 )
@@ -61,9 +75,10 @@ def truth(reduced_body):
     return variables
 
 
-def seen_from(reduced_body, variables, turn=0.0, shift=(0.0, 0.0)):
-    """Evidence of a posture with its exact part maps, in turned crops, pictures moved."""
+def evidence_with_parts(reduced_body, variables, turn=0.0, shift=(0.0, 0.0)):
+    """Evidence with exact part maps, in rotated crops, of a shifted picture."""
     evidence = evidence_of(reduced_body, variables)
+    evidence = dataclasses.replace(evidence, intrinsics=camera_of(shift))
     evidence.keypoints[..., :2] += shift
     evidence.crops[:, :2] += shift
     evidence.crops[:, 3] = turn
@@ -78,148 +93,160 @@ def camera_of(shift=(0.0, 0.0)):
 
 
 @pytest.fixture(scope="module")
-def objective(low, surface, reduced_body, truth):
-    """An objective that has parts, exact ones, and nothing but parts and silhouette."""
-    evidence = seen_from(reduced_body, truth, turn=0.4)
-    targets = Targets.of(evidence, camera_of(), reduced_body)
-    targets = dataclasses.replace(targets, parts=ObservedParts.of(evidence, camera_of()))
-    return Energy(
-        reduced_body=reduced_body,
-        prior=GaussianPrior.load().double(),
-        limits=JointLimits(torch.float64),
-        targets=targets,
-        config=ALONE,
-        surface=surface,
+def energy(low, surface, reduced_body, truth):
+    """Energy of parts and silhouette alone, with exact part maps."""
+    return alignment_energy(
+        evidence_with_parts(reduced_body, truth, turn=0.4), reduced_body, surface
     )
 
 
-def wronged(variables, by=0.1, seed=0):
-    """The posture with every joint turned a little, and moved."""
+def alignment_energy(evidence, reduced_body, surface):
+    prior = GaussianPrior.load().double()
+    terms = build_terms(
+        ONLY_ALIGNMENT,
+        targets=Targets.from_evidence(evidence, reduced_body),
+        prior=prior,
+        limits=JointLimits(torch.float64),
+        observed_parts=ObservedParts.from_evidence(evidence),
+        surface=surface,
+    )
+    return Energy(terms=terms, reduced_body=reduced_body, prior=prior)
+
+
+def alignment_term(energy):
+    return next(term for term in energy.terms if isinstance(term, alignment.AlignmentTerm))
+
+
+def perturbed(variables, by=0.1, seed=0):
+    """Variables with every joint rotated a little, and translated."""
     generator = torch.Generator().manual_seed(seed)
     step = by * torch.randn(len(variables.rotations), 69, generator=generator).double()
     step[:, -3:] *= 0.3
-    return variables.moved(step, torch.zeros_like(variables.betas))
+    return variables.apply_step(step, torch.zeros_like(variables.betas))
 
 
-def test_the_surface_is_the_bodys(low, surface, reduced_body, truth):
+def test_surface_equals_body_model(low, surface, reduced_body, truth):
     double = BodyModel.load("low").double()
     posed = double(
-        reduced_body.pose(truth),
+        reduced_body.full_pose(truth),
         truth.betas.expand(FRAMES, -1),
         global_orient=truth.rotations[:, 0],
         root_translation=truth.translation,
     )
-    vertices = surface.posed(reduced_body.posed(truth), truth.betas)
+    vertices = surface.vertices_of(reduced_body.forward(truth), truth.betas)
     torch.testing.assert_close(vertices, posed.vertices)
     faces = torch.arange(0, 600, 7).expand(FRAMES, -1)
     barycentrics = torch.tensor([0.2, 0.3, 0.5]).double().expand(*faces.shape, 3)
-    places = surface.places(surface.spots(faces, barycentrics), reduced_body.posed(truth), truth.betas)
+    points = surface.points_in_faces(faces, barycentrics)
+    places = surface.positions(points, reduced_body.forward(truth), truth.betas)
     corners = posed.vertices[:, low.faces[faces[0]]]
     blend = (barycentrics[..., None] * corners).sum(-2)
     assert (places - blend).norm(dim=-1).max() < 0.004  # metres: weights are blended, not places
 
 
 @pytest.mark.parametrize("changes", [{}, {"solves_betas": True}])
-def test_the_written_gradient_is_autograds(objective, truth, changes):
-    here = wronged(truth)
-    objective = dataclasses.replace(objective.looking(here), **changes)
-    here = wronged(here, by=0.01, seed=1)  # somewhat past the last look
+def test_gradient_equals_autograd(energy, truth, changes):
+    here = perturbed(truth)
+    energy = dataclasses.replace(energy.refresh_visibility(here), **changes)
+    here = perturbed(here, by=0.01, seed=1)  # not where visibility was refreshed
     step = torch.zeros(FRAMES, 69, dtype=torch.float64, requires_grad=True)
     betas = torch.zeros_like(here.betas).requires_grad_()
-    objective.energies(here.moved(step, betas))[:, -2:].sum().backward()
-    equations = linearize(objective, here)
+    energy.energies(here.apply_step(step, betas))[:, -2:].sum().backward()
+    equations = energy.normal_equations(here)
     assert step.grad.abs().max() > 1
     assert (equations.gradient - step.grad).abs().max() < 1e-4 * step.grad.abs().max()
-    if objective.solves_betas:
+    if energy.solves_betas:
         gap = (equations.betas_gradient - betas.grad).abs().max()
         assert gap < 1e-4 * betas.grad.abs().max()
 
 
-def test_the_gradient_is_that_of_differences(objective, truth):
-    here = wronged(truth)
-    objective = objective.looking(
-        here
-    )  # at cells' middles, where distances have kinks: so move on
-    here = wronged(here, by=0.01, seed=1)
-    gradient = linearize(objective, here).gradient
+def test_gradient_equals_finite_differences(energy, truth):
+    here = perturbed(truth)
+    energy = energy.refresh_visibility(here)
+    # Points lie at the centers of cells there, where distances have kinks: move on.
+    here = perturbed(here, by=0.01, seed=1)
+    gradient = energy.normal_equations(here).gradient
     generator = torch.Generator().manual_seed(5)
     still = torch.zeros_like(here.betas)
     for _ in range(4):
         way = torch.randn(FRAMES, 69, generator=generator).double()
         ahead, behind = (
-            objective.energies(here.moved(sign * 1e-6 * way, still)).sum() for sign in (1, -1)
+            energy.energies(here.apply_step(sign * 1e-6 * way, still)).sum() for sign in (1, -1)
         )
         slope = (gradient * way).sum()
         torch.testing.assert_close((ahead - behind) / 2e-6, slope, rtol=1e-3, atol=1e-2)
 
 
-def test_the_hessian_has_no_negative_directions(objective, truth):
-    here = wronged(truth)
-    hessian = linearize(objective.looking(here), here).hessian
+def test_hessian_is_positive_semidefinite(energy, truth):
+    here = perturbed(truth)
+    hessian = energy.refresh_visibility(here).normal_equations(here).hessian
     assert torch.linalg.eigvalsh(hessian).min() > -1e-6 * hessian.abs().max()
 
 
-def lengths(objective, variables):
-    """Mean distances left by the three terms, in cells of the map."""
-    looking = objective.looking(variables)
-    seen, shown = looking.targets.parts, looking.shown
-    points = looking.surface.places(shown.spots, looking.reduced_body.posed(variables), variables.betas)
-    places = project(points, seen.camera)
-    gaps = alignment.part_gaps(places, shown, seen)
-    means = [(gap.weights * gap.lengths).sum() / gap.weights.sum() for gap in gaps]
-    rim, _, weights = alignment.outline(places, shown, seen)
-    return 64 * torch.stack([*means, (weights * rim).sum() / weights.sum()])
+def mean_distances(energy, variables):
+    """Mean distances of the three sums, in cells of the map."""
+    term = alignment_term(energy.refresh_visibility(variables))
+    positions = positions_of(term, energy.reduced_body, variables)
+    both = alignment.part_distances(positions, term.visible, term.observed)
+    means = [(each.weights * each.lengths).sum() / each.weights.sum() for each in both]
+    outline, _, weights = alignment.outline_distances(positions, term.visible, term.observed)
+    return 64 * torch.stack([*means, (weights * outline).sum() / weights.sum()])
 
 
-def test_at_the_truth_nothing_is_left_but_sampling(objective, truth):
-    explained, spilled, rim = lengths(objective, truth)
-    assert explained < 0.15
-    assert spilled < 0.15
-    assert abs(rim) < 0.25
-    assert lengths(objective, wronged(truth))[:2].min() > 0.5
+def positions_of(term, reduced_body, variables):
+    posed = reduced_body.forward(variables)
+    points = term.surface.positions(term.visible.points, posed, variables.betas)
+    return project(points, term.observed.camera)
 
 
-def test_descending_on_parts_alone_brings_the_body_home(objective, truth):
-    here = wronged(truth, by=0.08)
+def test_distances_vanish_at_the_truth(energy, truth):
+    from_observed, from_visible, outline = mean_distances(energy, truth)
+    assert from_observed < 0.15
+    assert from_visible < 0.15
+    assert abs(outline) < 0.25
+    assert mean_distances(energy, perturbed(truth))[:2].min() > 0.5
+
+
+def test_parts_alone_recover_the_pose(energy, truth):
+    here = perturbed(truth, by=0.08)
     groups = torch.arange(FRAMES)
-    start = lengths(objective, here)[:2].sum()
+    before = mean_distances(energy, here)[:2].sum()
     for _ in range(5):
-        looking = objective.looking(here)
+        refreshed = energy.refresh_visibility(here)
         here = minimize(
-            looking.energies,
-            lambda variables, looking=looking: linearize(looking, variables),
+            refreshed.energies,
+            refreshed.normal_equations,
             here,
             groups,
             SolverConfig(iterations=5),
             lambda: None,
         ).variables
-    assert lengths(objective, here)[:2].sum() < 0.2 * start
+    assert mean_distances(energy, here)[:2].sum() < 0.2 * before
 
 
-def fitted(low, evidence, energy, shift=(0.0, 0.0), skin=True):
+def fitted(low, evidence, energy, skin=True):
     config = dataclasses.replace(QUICK, energy=energy)
     body, prior = BodyModel.load("keypoints"), GaussianPrior.load()
-    return fit(evidence, camera_of(shift), 30.0, body, prior, config, skin=low if skin else None)
+    return fit(evidence, 30.0, body, prior, config, skin=low if skin else None)
 
 
 def same(result, other):
-    """Whether two fits have the same state, to the last bit."""
+    """Whether two results have bitwise equal states."""
     values = zip(vars(result.state).values(), vars(other.state).values(), strict=True)
     return all(torch.equal(first, second) for first, second in values)
 
 
-def test_parts_without_a_weight_change_nothing(low, surface, reduced_body, truth):
-    with_parts = seen_from(reduced_body, truth)
+def test_parts_without_weight_change_nothing(low, surface, reduced_body, truth):
+    with_parts = evidence_with_parts(reduced_body, truth)
     plain = dataclasses.replace(with_parts, parts=None)
-    off = EnergyConfig()
-    reference = fitted(low, plain, off, skin=False)
-    assert same(fitted(low, with_parts, off), reference)
+    reference = fitted(low, plain, OFF, skin=False)
+    assert same(fitted(low, with_parts, OFF), reference)
     assert same(fitted(low, with_parts, BOTH, skin=False), reference)
     assert (reference.stage_losses[..., -2:] == 0).all()
 
 
-def test_a_fit_reports_what_parts_cost(low, surface, reduced_body, truth):
-    result = fitted(low, seen_from(reduced_body, truth), BOTH)
+def test_fit_reports_energies_of_parts(low, surface, reduced_body, truth):
+    result = fitted(low, evidence_with_parts(reduced_body, truth), BOTH)
     assert result.terms[-2:] == ("parts", "silhouette")
     costs = result.stage_losses[..., -2:].mean(0)
     assert (costs[0] > 0).all()
@@ -227,25 +254,24 @@ def test_a_fit_reports_what_parts_cost(low, surface, reduced_body, truth):
 
 
 @pytest.mark.parametrize("size", [1.0, 2.0])
-def test_where_in_its_frame_and_how_large_a_picture_is_does_not_matter(
-    objective, low, surface, reduced_body, truth, size
+def test_alignment_is_invariant_to_shift_and_scale_of_the_picture(
+    energy, low, surface, reduced_body, truth, size
 ):
     shift = (12.0, -7.0)
-    evidence = seen_from(reduced_body, truth, turn=0.4, shift=shift)
+    evidence = evidence_with_parts(reduced_body, truth, turn=0.4, shift=shift)
     crops = evidence.crops * (size, size, size, 1)
     camera = np.diag([size, size, 1.0]) @ camera_of(shift)
-    parts = ObservedParts.of(dataclasses.replace(evidence, crops=crops), camera)
-    targets = dataclasses.replace(objective.targets, parts=parts)
-    moved = dataclasses.replace(objective, targets=targets)
-    here = wronged(truth)
-    energies = [each.looking(here).energies(here)[:, -2:] for each in (objective, moved)]
-    # Of pixels that are equally near, rounding may choose another.
+    evidence = dataclasses.replace(evidence, crops=crops, intrinsics=camera)
+    moved = alignment_energy(evidence, reduced_body, surface)
+    here = perturbed(truth)
+    energies = [each.refresh_visibility(here).energies(here)[:, -2:] for each in (energy, moved)]
+    # Where pixels are equally near, rounding decides.
     torch.testing.assert_close(*energies, rtol=0.03, atol=0)
 
 
-def test_parts_pull_exchanged_limbs_back(low, surface, reduced_body, truth):
-    """Keypoints that call the left leg the right one are outvoted by the parts."""
-    evidence = seen_from(reduced_body, truth)
+def test_parts_outweigh_swapped_keypoints(low, surface, reduced_body, truth):
+    """Part maps correct keypoints with left and right leg swapped."""
+    evidence = evidence_with_parts(reduced_body, truth)
     order = np.arange(33)
     for name in ("knee", "ankle", "heel", "foot_index"):
         places = [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
@@ -256,60 +282,61 @@ def test_parts_pull_exchanged_limbs_back(low, surface, reduced_body, truth):
         world_landmarks=evidence.world_landmarks[:, order],
     )
 
+    strong_parts = dataclasses.replace(BOTH, parts=dataclasses.replace(BOTH.parts, weight=5.0))
+
     def error(energy):
         state = fitted(low, wrong, energy).state
         posed = state.posed(low)
-        joints = posed.joints[:, list(reduced_body.moved)]
-        return pa_mpjpe_mm(joints, reduced_body.posed(truth).joints).mean()
+        joints = posed.joints[:, list(reduced_body.joint_indices)]
+        return pa_mpjpe_mm(joints, reduced_body.forward(truth).joints).mean()
 
-    assert error(dataclasses.replace(BOTH, parts=5.0)) < 0.85 * error(EnergyConfig())
+    assert error(strong_parts) < 0.85 * error(OFF)
 
 
-def test_a_part_that_is_not_seen_asks_for_nothing(objective, truth):
-    """Something may hide it; what the body shows of it is not pushed away."""
-    looking = objective.looking(wronged(truth))
-    seen = looking.targets.parts
+def test_undetected_parts_have_no_weight(energy, truth):
+    """Something may hide them: the body's surface of these parts is not pushed away."""
+    term = alignment_term(energy.refresh_visibility(perturbed(truth)))
+    seen = term.observed
     part = PART_NAMES.index("left_forearm") - 1
-    worth, confidence = seen.worth.clone(), seen.confidence.clone()
-    worth[:, part], confidence[:, part] = 0, 0
-    hidden = dataclasses.replace(seen, worth=worth, confidence=confidence)
-    figure = looking.reduced_body.posed(wronged(truth))
-    points = looking.surface.places(looking.shown.spots, figure, truth.betas)
-    places = project(points, seen.camera)
-    all_gaps = [alignment.part_gaps(places, looking.shown, each) for each in (seen, hidden)]
-    for with_it, without in zip(*all_gaps, strict=True):
+    weight, confidence = seen.part_weight.clone(), seen.confidence.clone()
+    weight[:, part], confidence[:, part] = 0, 0
+    hidden = dataclasses.replace(seen, part_weight=weight, confidence=confidence)
+    positions = positions_of(term, energy.reduced_body, perturbed(truth))
+    distances = [
+        alignment.part_distances(positions, term.visible, each) for each in (seen, hidden)
+    ]
+    for with_it, without in zip(*distances, strict=True):
         assert (with_it.weights[:, part] > 0).any()
         assert (without.weights[:, part] == 0).all()
         torch.testing.assert_close(with_it.weights[:, :part], without.weights[:, :part])
 
 
-def test_nothing_seen_pulls_nowhere(objective, truth, low, surface, reduced_body):
-    evidence = seen_from(reduced_body, truth)
+def test_empty_evidence_has_no_gradient(truth, low, surface, reduced_body):
+    evidence = evidence_with_parts(reduced_body, truth)
     nobody = np.zeros((FRAMES, 15, 64, 64), np.float32)
     nobody[:, 0] = 1
     blind = dataclasses.replace(
         evidence,
-        parts=packed(nobody),
+        parts=pack_part_maps(nobody),
         masks=np.zeros_like(evidence.masks),
     )
-    targets = dataclasses.replace(objective.targets, parts=ObservedParts.of(blind, camera_of()))
-    blind = dataclasses.replace(objective, targets=targets)
-    here = wronged(truth)
-    assert (linearize(blind.looking(here), here).gradient == 0).all()
-    assert (blind.looking(here).energies(here)[:, -2:] == 0).all()
+    here = perturbed(truth)
+    energy = alignment_energy(blind, reduced_body, surface).refresh_visibility(here)
+    assert (energy.normal_equations(here).gradient == 0).all()
+    assert (energy.energies(here)[:, -2:] == 0).all()
 
 
-def test_what_lies_beyond_the_picture_pulls_nowhere(low, surface, reduced_body, truth):
-    evidence = seen_from(reduced_body, truth)
+def test_cells_beyond_the_picture_do_not_count(low, surface, reduced_body, truth):
+    evidence = evidence_with_parts(reduced_body, truth)
     narrow = camera_of()
     narrow[:, 0, 2] = 200  # of a picture 400 px wide: half of the person is beyond it
-    seen = ObservedParts.of(evidence, narrow)
-    assert not seen.known.all()
-    places = seen.places[seen.confidence > 0]
+    seen = ObservedParts.from_evidence(dataclasses.replace(evidence, intrinsics=narrow))
+    assert not seen.in_image.all()
+    places = seen.centers[seen.confidence > 0]
     assert len(places) > 0
     frame_x = 2 * narrow[0, 0, 2]
     crops = torch.from_numpy(evidence.crops)
-    pixels = crops[:, None, None, :2] + (seen.places - 0.5) * crops[:, None, None, 2:3]
+    pixels = crops[:, None, None, :2] + (seen.centers - 0.5) * crops[:, None, None, 2:3]
     assert (pixels[..., 0][seen.confidence > 0] < frame_x).all()
 
 
@@ -319,7 +346,7 @@ def test_discs_cover_their_parts():
     discs = part_discs(labels)
     cells = np.indices((64, 64))
     for part in (2, 3, 4):
-        there = discs.there[0, part - 1].numpy()
+        there = discs.valid[0, part - 1].numpy()
         middle = discs.cell[0, part - 1].numpy()[there]
         radius = discs.radius[0, part - 1].numpy()[there]
         rows, columns = middle // 64, middle % 64
@@ -328,19 +355,21 @@ def test_discs_cover_their_parts():
         inside = apart.min(-1) <= 0
         assert (apart.min(-1)[labels[0] == part] < 2.7).all()
         assert not inside[labels[0] != part].any()
-    assert not discs.there[0, [0, 5]].any()
+    assert not discs.valid[0, [0, 5]].any()
     assert discs.area[0, 1:4].tolist() == [35 * 20, 4 * 50, 1]
 
 
 def maps_of(low, surface, reduced_body, variables, oversampling=1):
-    camera = torch.from_numpy(crop_from_image(evidence_of(reduced_body, variables).crops, 64) @ CAMERA)
-    vertices = surface.posed(reduced_body.posed(variables), variables.betas).float()
+    camera = torch.from_numpy(
+        crop_from_image(evidence_of(reduced_body, variables).crops, 64) @ CAMERA
+    )
+    vertices = surface.vertices_of(reduced_body.forward(variables), variables.betas).float()
     vertices.requires_grad_()
     maps = render_parts(low, vertices, camera.float(), (64, 64), oversampling=oversampling)
     return vertices, maps
 
 
-def test_rendering_losses_are_nothing_for_the_same_and_one_for_all_else(
+def test_rendering_losses_are_zero_for_equal_maps_and_one_at_most(
     low, surface, reduced_body, truth
 ):
     _, maps = maps_of(low, surface, reduced_body, truth)
@@ -360,11 +389,11 @@ def test_rendering_losses_are_nothing_for_the_same_and_one_for_all_else(
 
 
 @pytest.mark.parametrize("loss", [rendering_loss, lambda a, b: silhouette_loss(a, 1 - b[:, 0])])
-def test_the_slope_of_a_rendering_loss_leads_home(low, surface, reduced_body, truth, loss):
-    """A person seen moved by two hundredths of the crop: the slope points from there to here."""
+def test_gradient_of_rendering_loss_points_to_the_truth(low, surface, reduced_body, truth, loss):
+    """Descending the gradient moves a shifted person back."""
     _, predicted = maps_of(low, surface, reduced_body, truth, oversampling=3)
     camera = torch.from_numpy(crop_from_image(evidence_of(reduced_body, truth).crops, 64) @ CAMERA)
-    vertices = surface.posed(reduced_body.posed(truth), truth.betas).float()
+    vertices = surface.vertices_of(reduced_body.forward(truth), truth.betas).float()
     for axis, sign in itertools.product((0, 1), (-1, 1)):
         shift = torch.zeros(3)
         shift[axis] = 0.03 * sign
@@ -375,7 +404,7 @@ def test_the_slope_of_a_rendering_loss_leads_home(low, surface, reduced_body, tr
         assert slope[axis] * sign > 0
 
 
-def test_cells_that_are_not_known_do_not_count(low, surface, reduced_body, truth):
+def test_unknown_cells_do_not_count(low, surface, reduced_body, truth):
     _, maps = maps_of(low, surface, reduced_body, truth)
     wrong = maps.clone()
     wrong[:, :, :32] = wrong[:, :, :32].roll(1, dims=1)

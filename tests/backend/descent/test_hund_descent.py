@@ -1,4 +1,4 @@
-"""Laws of the learned descent: cameras, feedback, stages, and what comes of a clip."""
+"""Laws of the learned descent: inputs, losses, stages, weights files, and whole tracks."""
 
 import copy
 import dataclasses
@@ -10,22 +10,22 @@ from builders import CAMERA, evidence_of, walk
 
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.evidence_loss import TERMS, EvidenceLoss, LossConfig
-from hund_backend.descent.learned.hund import Hund, HundConfig
-from hund_backend.descent.learned.inputs import NetworkInputs, centred
-from hund_backend.descent.learned.smoothing import steadied
+from hund_backend.descent.keypoints import hip_centered
+from hund_backend.descent.learned.hund import TERMS, EvidenceLoss, Hund, HundConfig, LossConfig
+from hund_backend.descent.learned.inputs import NetworkInputs
+from hund_backend.descent.learned.smoothing import smooth_curve
 from hund_backend.descent.learned.state_decoder import StateDecoder, StateVector
 from hund_backend.descent.learned.track import descend
 from hund_backend.descent.reduced_body import FitVariables, ReducedBody
 from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import NUM_FEATURES
-from hund_backend.perception.packed_part_maps import packed
+from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.weights import write_weights
 
-SMALL = HundConfig(stages=3, hidden=32, context=16, memory=24, glance=8)
+SMALL = HundConfig(stages=3, hidden=32, context=16, memory=24, part_code=8)
 FPS = 30.0
 
 
@@ -54,69 +54,67 @@ def hund(body, prior):
     """An untrained network whose stages take steps."""
     torch.manual_seed(0)
     hund = Hund(SMALL, body, prior)
-    torch.nn.init.normal_(hund.stage.leave[-1].weight, std=0.2)
+    torch.nn.init.normal_(hund.stage.output[-1].weight, std=0.2)
     return hund.eval()
 
 
 @pytest.fixture
 def evidence(reduced_body, prior):
-    return evidence_of(reduced_body, walk(reduced_body, copy.deepcopy(prior).double(), 8), noise=0.003)
+    return evidence_of(
+        reduced_body, walk(reduced_body, copy.deepcopy(prior).double(), 8), noise=0.003
+    )
 
 
-def cameras(count, camera=CAMERA):
-    return np.repeat(np.asarray(camera)[None], count, axis=0)
+def inputs_of(evidence, bones=5.0):
+    return NetworkInputs.from_evidence(evidence, bones)
 
 
-def seen_in(evidence, bones=5.0, camera=CAMERA):
-    return NetworkInputs.of(evidence, cameras(len(evidence.frames), camera), bones)
-
-
-def random_numbers(decoder, count, seed=0):
+def random_state(decoder, count, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    flat = 0.4 * torch.randn(count, decoder.numbers, generator=generator)
-    return decoder.split(flat + decoder.start())
+    flat = 0.4 * torch.randn(count, decoder.state_size, generator=generator)
+    return decoder.split(flat + decoder.mean_state())
 
 
-def test_the_marionette_is_the_body(decoder, body, prior):
-    numbers, span = random_numbers(decoder, 5), torch.linspace(0.3, 1, 5)
-    posed = decoder(numbers, span)
-    state = decoder.state(posed, numbers.betas, torch.eye(3).repeat(5, 1, 1))
+def test_decoder_equals_body_model(decoder, body, prior):
+    vector, crop_width = random_state(decoder, 5), torch.linspace(0.3, 1, 5)
+    posed = decoder(vector, crop_width)
+    state = decoder.state(posed, vector.betas, torch.eye(3).repeat(5, 1, 1))
     whole = state.posed(body)
-    torch.testing.assert_close(posed.joints, whole.joints[:, decoder.moved], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        posed.joints, whole.joints[:, decoder.joint_indices], atol=1e-5, rtol=0
+    )
     points = body.keypoints(whole, "blazepose")
     torch.testing.assert_close(posed.points, points, atol=1e-4, rtol=0)
-    torch.testing.assert_close(prior.pose(numbers.latent), state.pose, atol=1e-4, rtol=0)
+    torch.testing.assert_close(prior.pose(vector.latent), state.pose, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("through_flow", [True, False])
-def test_a_posed_body_has_the_numbers_that_posed_it(body, prior, through_flow):
-    decoder = StateDecoder(body, prior, through_flow=through_flow)
-    posed = decoder(random_numbers(decoder, 4), torch.full((4,), 0.5))
-    numbers = decoder.numbers_of(posed, torch.zeros(4, 16), torch.full((4,), 0.5), prior)
-    again = decoder(
-        numbers._replace(betas=random_numbers(decoder, 4).betas), torch.full((4,), 0.5)
-    )
+@pytest.mark.parametrize("uses_flow", [True, False])
+def test_state_vector_round_trip(body, prior, uses_flow):
+    decoder = StateDecoder(body, prior, uses_flow=uses_flow)
+    posed = decoder(random_state(decoder, 4), torch.full((4,), 0.5))
+    vector = decoder.state_vector(posed, torch.zeros(4, 16), torch.full((4,), 0.5), prior)
+    again = decoder(vector._replace(betas=random_state(decoder, 4).betas), torch.full((4,), 0.5))
     torch.testing.assert_close(again.points, posed.points, atol=1e-4, rtol=0)
 
 
-def test_the_crop_sees_what_the_camera_sees(reduced_body, prior):
-    """True points, turned into the crop's camera, lie where the crop's evidence says."""
+def test_inputs_project_true_points_into_the_crop(reduced_body, prior):
+    """True points in the crop's camera project onto the inputs' keypoints."""
     variables = walk(reduced_body, copy.deepcopy(prior).double(), 6)
     evidence = evidence_of(reduced_body, variables)
     crops = evidence.crops + np.array([20.0, -10, 5, 0.3])
-    seen = seen_in(dataclasses.replace(evidence, crops=crops))
-    points = reduced_body.posed(variables).points[:, :33].float() @ seen.camera_from_crop
-    rays = points[..., :2] / points[..., 2:] / seen.span[:, None, None]
-    torch.testing.assert_close(rays, seen.keypoints, atol=1e-4, rtol=0)
-    places = points @ seen.window.mT
+    inputs = inputs_of(dataclasses.replace(evidence, crops=crops))
+    points = reduced_body.forward(variables).points[:, :33].float() @ inputs.camera_from_crop
+    rays = points[..., :2] / points[..., 2:] / inputs.crop_width[:, None, None]
+    torch.testing.assert_close(rays, inputs.keypoints, atol=1e-4, rtol=0)
+    places = points @ inputs.crop_from_rays.mT
     places = (places[..., :2] / places[..., 2:]).double().numpy()
     corner = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     pixels = crops[:, None, :2] + crops[:, None, 2:3] / 2 * (places @ corner.T)
     np.testing.assert_allclose(pixels, evidence.keypoints[..., :2], atol=0.05)
 
 
-def test_turning_the_picture_turns_the_answer(hund, evidence):
-    """A camera rolled about its axis sees the same person, rolled."""
+def test_states_are_equivariant_to_camera_roll(hund, evidence):
+    """A camera rolled about its axis gives the same states, rolled."""
     angle = 0.7
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = CAMERA[:2, 2]
@@ -130,7 +128,7 @@ def test_turning_the_picture_turns_the_answer(hund, evidence):
     rolled = dataclasses.replace(
         evidence, keypoints=keypoints, crops=crops, world_landmarks=landmarks
     )
-    plain, turned = hund.descend(seen_in(evidence)), hund.descend(seen_in(rolled))
+    plain, turned = hund.descend(inputs_of(evidence)), hund.descend(inputs_of(rolled))
     matrix = torch.from_numpy(roll).float()
     torch.testing.assert_close(
         turned.states.root_translation, plain.states.root_translation @ matrix.T, atol=1e-3, rtol=0
@@ -141,148 +139,154 @@ def test_turning_the_picture_turns_the_answer(hund, evidence):
     torch.testing.assert_close(turned.states.pose, plain.states.pose, atol=1e-3, rtol=0)
 
 
-def test_the_answer_does_not_know_how_large_the_pixels_are(hund, evidence):
-    translation_jacobian = np.diag([2.0, 2.0, 1.0])
+def test_states_are_invariant_to_pixel_size(hund, evidence):
+    scale = np.diag([2.0, 2.0, 1.0])
     keypoints, crops = evidence.keypoints.copy(), evidence.crops.copy()
     keypoints[..., :2] *= 2
     crops[:, :3] *= 2
-    larger = dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
-    plain = hund.descend(seen_in(evidence))
-    scaled = hund.descend(seen_in(larger, camera=translation_jacobian @ CAMERA))
+    larger = dataclasses.replace(
+        evidence, keypoints=keypoints, crops=crops, intrinsics=scale @ evidence.intrinsics
+    )
+    plain = hund.descend(inputs_of(evidence))
+    scaled = hund.descend(inputs_of(larger))
     torch.testing.assert_close(
         plain.states.root_translation, scaled.states.root_translation, atol=1e-4, rtol=1e-4
     )
 
 
-def test_a_batch_is_its_frames_one_by_one(hund, evidence):
-    seen = seen_in(evidence)
-    together = hund.descend(seen)
-    alone = [hund.descend(seen.at(slice(i, i + 1))) for i in range(len(seen))]
+def test_batch_equals_single_frames(hund, evidence):
+    inputs = inputs_of(evidence)
+    together = hund.descend(inputs)
+    alone = [hund.descend(inputs.select(slice(i, i + 1))) for i in range(len(inputs))]
     torch.testing.assert_close(
         together.terms, torch.cat([one.terms for one in alone]), atol=1e-4, rtol=1e-4
     )
 
 
-def test_a_descent_is_the_same_every_time(hund, evidence):
-    first, second = (hund.descend(seen_in(evidence)) for _ in range(2))
+def test_descent_is_deterministic(hund, evidence):
+    first, second = (hund.descend(inputs_of(evidence)) for _ in range(2))
     assert torch.equal(first.latents, second.latents)
 
 
-def test_more_stages_begin_like_fewer(hund, evidence):
-    few, many = hund.descend(seen_in(evidence), 2), hund.descend(seen_in(evidence), 6)
+def test_more_stages_start_with_the_same_losses(hund, evidence):
+    few, many = hund.descend(inputs_of(evidence), 2), hund.descend(inputs_of(evidence), 6)
     torch.testing.assert_close(many.terms[:, :3], few.terms)
     assert many.terms.isfinite().all()
 
 
-def test_frames_that_bridge_a_gap_have_no_say(evidence):
+def test_bridged_frames_have_no_confidence(evidence):
     observed = evidence.observed.copy()
     observed[3] = False
-    seen = seen_in(dataclasses.replace(evidence, observed=observed))
-    assert (seen.confidence[3] == 0).all()
-    assert (seen.confidence[[2, 4]] > 0).all()
+    inputs = inputs_of(dataclasses.replace(evidence, observed=observed))
+    assert (inputs.confidence[3] == 0).all()
+    assert (inputs.confidence[[2, 4]] > 0).all()
 
 
-def exact_evidence(decoder, numbers, span):
-    posed = decoder(numbers, span)
-    count = len(span)
+def exact_evidence(decoder, vector, crop_width):
+    posed = decoder(vector, crop_width)
+    count = len(crop_width)
     return posed, NetworkInputs(
-        keypoints=posed.points[..., :2] / posed.points[..., 2:] / span[:, None, None],
+        keypoints=posed.points[..., :2] / posed.points[..., 2:] / crop_width[:, None, None],
         confidence=torch.ones(count, 33),
-        landmarks=centred(posed.points),
-        span=span,
+        landmarks=hip_centered(posed.points),
+        crop_width=crop_width,
         camera_from_crop=torch.eye(3).repeat(count, 1, 1),
         parts=torch.zeros(count, 15, 32, 32),
         has_parts=torch.zeros(count, dtype=torch.bool),
-        window=torch.diag_embed(torch.stack((2 / span, 2 / span, torch.ones(count)), -1)),
+        crop_from_rays=torch.diag_embed(
+            torch.stack((2 / crop_width, 2 / crop_width, torch.ones(count)), -1)
+        ),
         features=torch.zeros(count, NUM_FEATURES),
         has_features=torch.zeros(count, dtype=torch.bool),
     )
 
 
-def test_what_is_exact_costs_nothing_but_the_priors(decoder):
-    numbers = random_numbers(decoder, 4)
-    posed, seen = exact_evidence(decoder, numbers, torch.full((4,), 0.5))
-    feedback = EvidenceLoss(LossConfig())(numbers, posed, seen)
-    terms = dict(zip(TERMS, feedback.terms.T, strict=True))
+def test_losses_vanish_at_exact_evidence(decoder):
+    vector = random_state(decoder, 4)
+    posed, inputs = exact_evidence(decoder, vector, torch.full((4,), 0.5))
+    losses = EvidenceLoss(LossConfig())(vector, posed, inputs)
+    terms = dict(zip(TERMS, losses.terms.T, strict=True))
     assert terms["keypoints"].max() < 1e-3
     assert terms["landmarks"].max() < 1e-3
     assert terms["prior"].min() > 0
-    assert feedback.residuals.abs().max() < 1e-3
+    assert losses.residuals.abs().max() < 1e-3
 
 
-def test_what_is_not_believed_costs_nothing(decoder):
-    numbers = random_numbers(decoder, 3)
-    posed, seen = exact_evidence(decoder, numbers, torch.full((3,), 0.5))
-    seen = dataclasses.replace(
-        seen, keypoints=seen.keypoints + 1, confidence=torch.zeros_like(seen.confidence)
+def test_keypoints_without_confidence_have_no_loss(decoder):
+    vector = random_state(decoder, 3)
+    posed, inputs = exact_evidence(decoder, vector, torch.full((3,), 0.5))
+    inputs = dataclasses.replace(
+        inputs, keypoints=inputs.keypoints + 1, confidence=torch.zeros_like(inputs.confidence)
     )
-    assert EvidenceLoss(LossConfig())(numbers, posed, seen).terms[:, :2].abs().max() == 0
+    assert EvidenceLoss(LossConfig())(vector, posed, inputs).terms[:, :2].abs().max() == 0
 
 
-def test_the_map_shows_a_limb_where_it_is(decoder, prior):
-    """Of one who stands before the camera most limbs' middles show themselves."""
+def test_part_loss_is_low_where_parts_agree(decoder, prior):
+    """Most samples on the limbs of a standing person lie in their own parts."""
     skin = BodyModel.load("low")
-    start = decoder.split(decoder.start()[None])
+    start = decoder.split(decoder.mean_state()[None])
     latent = prior.latent(torch.eye(3).repeat(1, 62, 1, 1))
-    numbers = StateVector(latent, start.betas, start.orient, start.place)
-    posed, seen = exact_evidence(decoder, numbers, torch.tensor([0.5]))
-    state = decoder.state(posed, numbers.betas, torch.eye(3)[None])
+    vector = StateVector(latent, start.betas, start.orient, start.position)
+    posed, inputs = exact_evidence(decoder, vector, torch.tensor([0.5]))
+    state = decoder.state(posed, vector.betas, torch.eye(3)[None])
     vertices = state.posed(skin).vertices
     camera = torch.tensor([[64 / 0.5, 0, 32], [0, 64 / 0.5, 32], [0, 0, 1]])
     parts = torch.nn.functional.avg_pool2d(render_parts(skin, vertices, camera[None], (64, 64)), 2)
-    shown = dataclasses.replace(seen, parts=parts, has_parts=torch.ones(1, dtype=torch.bool))
+    with_map = dataclasses.replace(inputs, parts=parts, has_parts=torch.ones(1, dtype=torch.bool))
     evidence_loss = EvidenceLoss(LossConfig())
-    cost = evidence_loss(numbers, posed, shown).terms[0, TERMS.index("parts")]
-    away = dataclasses.replace(shown, parts=parts.flip(-1))
+    cost = evidence_loss(vector, posed, with_map).terms[0, TERMS.index("parts")]
+    away = dataclasses.replace(with_map, parts=parts.flip(-1))
     assert cost < 0.35
-    assert evidence_loss(numbers, posed, away).terms[0, TERMS.index("parts")] > 1.5 * cost
+    assert evidence_loss(vector, posed, away).terms[0, TERMS.index("parts")] > 1.5 * cost
 
 
-def test_parts_of_evidence_are_looked_at(evidence):
+def test_inputs_contain_part_maps(evidence):
     probs = np.zeros((8, 15, 64, 64), np.float32)
     probs[:, 2] = 1
-    seen = seen_in(dataclasses.replace(evidence, parts=packed(probs)))
-    assert seen.has_parts.all()
-    torch.testing.assert_close(seen.parts[:, 2], torch.ones(8, 32, 32))
+    inputs = inputs_of(dataclasses.replace(evidence, parts=pack_part_maps(probs)))
+    assert inputs.has_parts.all()
+    torch.testing.assert_close(inputs.parts[:, 2], torch.ones(8, 32, 32))
 
 
-def test_what_the_keypoint_network_thought_is_told_where_it_looked(hund, evidence):
-    thoughts = np.random.default_rng(0).normal(size=(8, NUM_FEATURES)).astype(np.float32)
+def test_features_are_used_in_observed_frames(hund, evidence):
+    features = np.random.default_rng(0).normal(size=(8, NUM_FEATURES)).astype(np.float32)
     observed = evidence.observed.copy()
     observed[3] = False
-    plain = seen_in(dataclasses.replace(evidence, observed=observed))
-    told = seen_in(dataclasses.replace(evidence, observed=observed, features=thoughts))
+    plain = inputs_of(dataclasses.replace(evidence, observed=observed))
+    featured = inputs_of(dataclasses.replace(evidence, observed=observed, features=features))
     assert not plain.has_features.any()
-    assert told.has_features.tolist() == observed.tolist()
-    start, thought = (hund.descend(seen, 0).latents[:, 0] for seen in (plain, told))
-    torch.testing.assert_close(start[3], thought[3])
-    assert (start[observed] - thought[observed]).abs().amax(1).min() > 1e-6
+    assert featured.has_features.tolist() == observed.tolist()
+    without, with_features = (
+        hund.descend(inputs, 0).latents[:, 0] for inputs in (plain, featured)
+    )
+    torch.testing.assert_close(without[3], with_features[3])
+    assert (without[observed] - with_features[observed]).abs().amax(1).min() > 1e-6
 
 
-def test_feedback_reaches_the_steps(hund, evidence):
-    """What the stages are told changes what they do."""
-    seen = seen_in(evidence)
-    for change in ({"tells_losses": False}, {"tells_residuals": False}, {"remembers": False}):
+def test_stages_depend_on_losses_residuals_and_memory(hund, evidence):
+    """Each input of the stages changes the descent."""
+    inputs = inputs_of(evidence)
+    for change in ({"uses_losses": False}, {"uses_residuals": False}, {"uses_memory": False}):
         config = hund.config
         try:
-            told = hund.descend(seen).latents
+            latents = hund.descend(inputs).latents
             hund.config = dataclasses.replace(config, **change)
-            assert not torch.allclose(told[:, -1], hund.descend(seen).latents[:, -1]), change
+            assert not torch.allclose(latents[:, -1], hund.descend(inputs).latents[:, -1]), change
         finally:
             hund.config = config
 
 
-def test_every_weight_learns(hund, evidence):
-    seen = seen_in(evidence)
-    seen = dataclasses.replace(
-        seen,
-        parts=torch.rand(seen.parts.shape, generator=torch.Generator().manual_seed(0)),
-        has_parts=torch.ones_like(seen.has_parts),
-        features=torch.ones_like(seen.features),
-        has_features=torch.ones_like(seen.has_features),
+def test_every_parameter_has_a_gradient(hund, evidence):
+    inputs = inputs_of(evidence)
+    inputs = dataclasses.replace(
+        inputs,
+        parts=torch.rand(inputs.parts.shape, generator=torch.Generator().manual_seed(0)),
+        has_parts=torch.ones_like(inputs.has_parts),
+        features=torch.ones_like(inputs.features),
+        has_features=torch.ones_like(inputs.has_features),
     )
     hund.zero_grad()
-    sum(step.feedback.loss.mean() for step in hund(seen)).backward()
+    sum(step.losses.total.mean() for step in hund(inputs)).backward()
     for name, weights in hund.named_parameters():
         assert weights.grad is not None, name
         assert weights.grad.abs().max() > 0, name
@@ -290,17 +294,17 @@ def test_every_weight_learns(hund, evidence):
 
 
 def saved(hund, prior, path):
-    write_weights(path, hund.state_dict(), hund.described(prior), torch.float32)
+    write_weights(path, hund.state_dict(), hund.description(prior), torch.float32)
     return path
 
 
-def test_what_was_saved_is_loaded(hund, body, prior, evidence, tmp_path):
+def test_weights_round_trip(hund, body, prior, evidence, tmp_path):
     again = Hund.load(body, prior, saved(hund, prior, tmp_path / "hund.safetensors"))
-    seen = seen_in(evidence)
-    assert torch.equal(again.descend(seen).latents, hund.descend(seen).latents)
+    inputs = inputs_of(evidence)
+    assert torch.equal(again.descend(inputs).latents, hund.descend(inputs).latents)
 
 
-def test_damaged_weights_are_named_in_one_sentence(hund, body, prior, tmp_path):
+def test_damaged_weights_raise_one_sentence(hund, body, prior, tmp_path):
     path = saved(hund, prior, tmp_path / "hund.safetensors")
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(BadInputError, match=r"hund\.safetensors.*restore the file"):
@@ -309,7 +313,7 @@ def test_damaged_weights_are_named_in_one_sentence(hund, body, prior, tmp_path):
         Hund.load(body, prior, tmp_path / "none.safetensors")
 
 
-def test_weights_of_another_prior_are_refused(hund, body, prior, tmp_path):
+def test_weights_of_another_prior_are_rejected(hund, body, prior, tmp_path):
     path = saved(hund, prior, tmp_path / "hund.safetensors")
     other = PoseFlow.load()
     other.mean.add_(0.1)
@@ -317,33 +321,33 @@ def test_weights_of_another_prior_are_refused(hund, body, prior, tmp_path):
         Hund.load(body, other, path)
 
 
-def test_a_straight_line_is_steady():
+def test_smoothing_keeps_a_line():
     line = np.linspace(0, 3, 20)[:, None] * np.array([1.0, -2, 0.5])
-    steady = steadied(line, np.ones(20, bool), 0.01, 1.0, FPS)
+    steady = smooth_curve(line, np.ones(20, bool), 0.01, 1.0, FPS)
     np.testing.assert_allclose(steady, line, atol=1e-6)
 
 
-def test_jitter_goes_and_a_jump_stays():
+def test_smoothing_removes_jitter_and_keeps_a_jump():
     rng, frames = np.random.default_rng(0), 200
     truth = np.where(np.arange(frames) < 100, 0.0, 1.0)[:, None]
     noisy = truth + 0.01 * rng.normal(size=truth.shape)
-    steady = steadied(noisy, np.ones(frames, bool), 0.01, 2.0, FPS)
+    steady = smooth_curve(noisy, np.ones(frames, bool), 0.01, 2.0, FPS)
     away, before = np.abs(steady - truth)[:, 0], np.abs(noisy - truth)[:, 0]
     assert away[5:95].mean() < 0.6 * before[5:95].mean()
     assert away[98:102].max() < 0.4
     assert np.delete(away, range(98, 102)).max() < 0.04
 
 
-def test_gaps_are_bridged_without_a_kink():
+def test_smoothing_bridges_gaps_of_a_line():
     line = np.linspace(0, 1, 30)[:, None]
     observed = np.ones(30, bool)
     observed[10:18] = False
     broken = np.where(observed[:, None], line, 5.0)
-    np.testing.assert_allclose(steadied(broken, observed, 0.01, 1.0, FPS), line, atol=1e-3)
+    np.testing.assert_allclose(smooth_curve(broken, observed, 0.01, 1.0, FPS), line, atol=1e-3)
 
 
 @pytest.mark.parametrize("frames", [1, 12])
-def test_a_clip_has_one_build_and_a_state_for_every_frame(hund, body, prior, reduced_body, frames):
+def test_track_has_one_shape_and_finite_states(hund, body, prior, reduced_body, frames):
     evidence = evidence_of(
         reduced_body, walk(reduced_body, copy.deepcopy(prior).double(), frames), noise=0.003
     )
@@ -351,7 +355,7 @@ def test_a_clip_has_one_build_and_a_state_for_every_frame(hund, body, prior, red
     observed[4:6] = False
     evidence = dataclasses.replace(evidence, observed=observed)
     dynamics = Dynamics.load(WEIGHTS_FILE)
-    result = descend(evidence, cameras(frames), FPS, hund, body, prior, dynamics=dynamics)
+    result = descend(evidence, FPS, hund, body, prior, dynamics=dynamics)
     state = result.state
     assert state.pose.shape == (frames, 62, 3, 3)
     assert (state.betas == state.betas[0]).all()
@@ -363,22 +367,24 @@ def test_a_clip_has_one_build_and_a_state_for_every_frame(hund, body, prior, red
     torch.testing.assert_close(turned, identity, atol=1e-4, rtol=0)
 
 
-def test_the_place_is_where_the_keypoints_are(hund, body, prior, reduced_body):
-    """Whatever the stages say of the pose, the body is seen near the keypoints."""
+def test_translation_matches_the_keypoints(hund, body, prior, reduced_body):
+    """The body projects near the keypoints, whatever pose the stages return."""
     variables = walk(reduced_body, copy.deepcopy(prior).double(), 10)
     evidence = evidence_of(reduced_body, variables)
-    state = descend(evidence, cameras(10), FPS, hund, body, prior).state
-    rotations = torch.cat((state.global_orient[:, None], state.pose), 1)[:, list(reduced_body.moved)]
+    state = descend(evidence, FPS, hund, body, prior).state
+    rotations = torch.cat((state.global_orient[:, None], state.pose), 1)[
+        :, list(reduced_body.joint_indices)
+    ]
     found = FitVariables(
         rotations.double(), state.root_translation.double(), state.betas[0].double()
     )
-    points = reduced_body.posed(found).points[:, :33]
+    points = reduced_body.forward(found).points[:, :33]
     middles = project(points, torch.tensor(CAMERA)).mean(1)
     truth = torch.from_numpy(evidence.keypoints[..., :2]).mean(1)
     side = torch.from_numpy(evidence.crops[:, 2])
     assert ((middles - truth).norm(dim=-1) / side).max() < 0.15
 
 
-def test_a_rotation_of_the_crop_is_a_rotation(evidence):
-    turn = seen_in(evidence).camera_from_crop
+def test_crop_rotation_is_a_rotation(evidence):
+    turn = inputs_of(evidence).camera_from_crop
     torch.testing.assert_close(turn.mT @ turn, torch.eye(3).expand_as(turn), atol=1e-5, rtol=0)

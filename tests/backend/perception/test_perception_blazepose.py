@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from hund_backend.perception.blazepose import NUM_POINTS, BlazePose, refine
+from hund_backend.perception.blazepose import NUM_POINTS, BlazePose, refine_landmarks
 from hund_backend.perception.engine import TorchEngine, open_engine
 from hund_backend.perception.graph import load_network
 from tools.fetch_models import FOLDER, POSE, cache_folder
@@ -16,7 +16,7 @@ HEAVY = FOLDER / "blazepose_heavy.safetensors"
 needs_weights = pytest.mark.skipif(not HEAVY.is_file(), reason="run 'make setup' to fetch them")
 
 
-def naive_refine(landmarks, heatmaps):
+def naive_refine_landmarks(landmarks, heatmaps):
     """MediaPipe's calculator, point by point."""
     refined = landmarks.copy()
     for crop, point in np.ndindex(landmarks.shape[:2]):
@@ -51,26 +51,26 @@ def test_refinement_equals_the_calculator_point_by_point():
     generator = np.random.default_rng(0)
     landmarks = generator.uniform(-20, 276, (3, NUM_POINTS, 2)).astype(np.float32)
     heatmaps = generator.normal(-3, 3, (3, NUM_POINTS, 64, 64)).astype(np.float32)
-    expected = naive_refine(landmarks, heatmaps)
-    np.testing.assert_allclose(refine(landmarks, heatmaps), expected, atol=1e-3)
+    expected = naive_refine_landmarks(landmarks, heatmaps)
+    np.testing.assert_allclose(refine_landmarks(landmarks, heatmaps), expected, atol=1e-3)
 
 
 def test_a_flat_heat_map_moves_nothing():
     landmarks = np.full((1, NUM_POINTS, 2), 100.5, np.float32)
     heatmaps = np.full((1, NUM_POINTS, 64, 64), -5, np.float32)
-    np.testing.assert_array_equal(refine(landmarks, heatmaps), landmarks)
+    np.testing.assert_array_equal(refine_landmarks(landmarks, heatmaps), landmarks)
 
 
 @pytest.mark.weights
 @needs_weights
 def test_probabilities_are_probabilities_and_no_crop_is_no_look():
     blazepose = BlazePose.open(FOLDER)
-    look = blazepose.look(pictures(2))
+    look = blazepose.predict(pictures(2))
     for name in ("peaks", "visibility", "presence", "person", "masks"):
         values = getattr(look, name)
         assert (values >= 0).all() and (values <= 1).all()
     assert np.isfinite(look.features).all()
-    assert blazepose.look(pictures(2)[:0]).keypoints.shape == (0, NUM_POINTS, 2)
+    assert blazepose.predict(pictures(2)[:0]).keypoints.shape == (0, NUM_POINTS, 2)
 
 
 @pytest.mark.weights

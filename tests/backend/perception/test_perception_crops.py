@@ -20,14 +20,16 @@ def smooth_picture(height=240, width=320):
 @given(CROPS)
 def test_to_the_crop_and_back_changes_nothing(crop):
     points = np.random.default_rng(0).uniform(0, 256, (7, 2))
-    there = crops.move(points, crops.image_from_crop(crop))
-    np.testing.assert_allclose(crops.move(there, crops.crop_from_image(crop)), points, atol=1e-6)
+    there = crops.transform_points(points, crops.image_from_crop(crop))
+    np.testing.assert_allclose(
+        crops.transform_points(there, crops.crop_from_image(crop)), points, atol=1e-6
+    )
 
 
 @given(CROPS)
 def test_the_middle_of_the_crop_is_its_center_and_its_top_lies_where_it_turns_to(crop):
     matrix = crops.image_from_crop(crop)
-    middle, top = crops.move(np.array([[128.0, 128], [128, 0]]), matrix)
+    middle, top = crops.transform_points(np.array([[128.0, 128], [128, 0]]), matrix)
     np.testing.assert_allclose(middle, crop[:2], atol=1e-6)
     upward = np.array([np.sin(crop[3]), -np.cos(crop[3])])  # clockwise on screen, y down
     np.testing.assert_allclose(top - middle, upward * crop[2] / 2, atol=1e-6)
@@ -38,17 +40,19 @@ def test_the_middle_of_the_crop_is_its_center_and_its_top_lies_where_it_turns_to
 def test_a_cut_picture_shows_what_lies_under_its_pixels(side, turn):
     image = cv2.resize(smooth_picture(), (1280, 960), interpolation=cv2.INTER_LINEAR)
     crop = np.array([[640.0, 480, side, turn]])
-    picture = crops.cut(image, crop)[0].astype(float)
+    picture = crops.extract_crops(image, crop)[0].astype(float)
     y, x = np.mgrid[20:240:20, 20:240:20]
     centers = np.stack((x.ravel(), y.ravel()), axis=-1) + 0.5
-    where = crops.move(centers, crops.image_from_crop(crop[0]))
+    where = crops.transform_points(centers, crops.image_from_crop(crop[0]))
     expected = where / (1280, 960) * 255
     np.testing.assert_allclose(picture[y.ravel(), x.ravel(), :2], expected, atol=2.5)
 
 
 def test_a_crop_of_the_whole_frame_at_its_own_size_is_the_frame():
     image = np.random.default_rng(1).integers(0, 255, (256, 256, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(crops.cut(image, np.array([[128.0, 128, 256, 0]]))[0], image)
+    np.testing.assert_array_equal(
+        crops.extract_crops(image, np.array([[128.0, 128, 256, 0]]))[0], image
+    )
 
 
 @pytest.mark.parametrize("factor", [2, 3])
@@ -57,29 +61,29 @@ def test_large_crops_are_averaged_and_not_sampled(factor):
         0, 255, (256 * factor, 256 * factor, 3), dtype=np.uint8
     )
     half = 128.0 * factor
-    picture = crops.cut(noise, np.array([[half, half, 2 * half, 0]]))[0]
+    picture = crops.extract_crops(noise, np.array([[half, half, 2 * half, 0]]))[0]
     blocks = noise.reshape(256, factor, 256, factor, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(picture, blocks, atol=1)
 
 
 def test_the_border_repeats_the_last_pixels():
     image = smooth_picture()
-    picture = crops.cut(image, np.array([[0.0, 120, 200, 0]]))[0]
+    picture = crops.extract_crops(image, np.array([[0.0, 120, 200, 0]]))[0]
     np.testing.assert_array_equal(picture[:, 0], picture[:, 100])
-    assert (crops.cut(image[:1, :1], np.array([[5.0, 5, 9, 1]])) == image[0, 0]).all()
+    assert (crops.extract_crops(image[:1, :1], np.array([[5.0, 5, 9, 1]])) == image[0, 0]).all()
 
 
 @pytest.mark.parametrize("turn", np.linspace(-3, 3, 5))
 def test_a_crop_round_an_axis_stands_on_the_hip_and_points_to_the_tip(turn):
     hip, tip = np.array([30.0, 40.0]), np.array([30 + 50 * np.sin(turn), 40 - 50 * np.cos(turn)])
-    np.testing.assert_allclose(crops.around_axis(hip, tip), [30, 40, 125, turn], atol=1e-9)
+    np.testing.assert_allclose(crops.crop_around_axis(hip, tip), [30, 40, 125, turn], atol=1e-9)
 
 
 @pytest.mark.parametrize("turn", np.linspace(-3, 3, 5))
 def test_a_crop_round_points_holds_them_all_with_a_margin(turn):
     points = np.random.default_rng(3).normal(100, 30, (20, 2))
-    crop = crops.around_points(points, turn, margin=1.25)
-    inside = crops.move(points, crops.crop_from_image(crop))
+    crop = crops.crop_around_points(points, turn, margin=1.25)
+    inside = crops.transform_points(points, crops.crop_from_image(crop))
     edge = 128 / 1.25
     assert np.abs(inside - 128).max() == pytest.approx(edge)
     assert crop[3] == turn

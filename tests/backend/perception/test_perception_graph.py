@@ -6,7 +6,7 @@ import torch
 
 from hund_backend.errors import BadInputError
 from hund_backend.perception.engine import OnnxEngine, TorchEngine
-from hund_backend.perception.graph import PICTURE, Graph, Network, Node, load_network, pack
+from hund_backend.perception.graph import INPUT, Graph, Network, Node, load_network, pack_network
 from tools.write_onnx import write_onnx
 
 OUTPUTS = ("picture_like", "vector")
@@ -32,7 +32,7 @@ def node(operation, name, *sources, **settings):
 def every_operation():
     """A graph in which every operation occurs, with an uneven padding and a residual."""
     nodes = (
-        convolution("1", PICTURE, 3, 4, stride=2, padding=(0, 1, 0, 1)),
+        convolution("1", INPUT, 3, 4, stride=2, padding=(0, 1, 0, 1)),
         convolution("2", "1", 4, 4, groups=4),
         node("add", "3", "2", "1", activation="relu6"),
         node("pad_channels", "4", "3", count=2),
@@ -57,7 +57,7 @@ def every_operation():
 @pytest.fixture
 def network(every_operation, tmp_path):
     path = tmp_path / "network.safetensors"
-    path.write_bytes(pack(*every_operation))
+    path.write_bytes(pack_network(*every_operation))
     return load_network(path)
 
 
@@ -143,8 +143,8 @@ def test_an_engine_hands_out_what_it_is_asked_for(network, pictures):
 def test_the_same_network_gives_the_same_bytes(every_operation):
     graph, weights = every_operation
     shuffled = dict(reversed(weights.items()))
-    packed = pack(graph, shuffled)
-    assert packed == pack(graph, weights)
+    packed = pack_network(graph, shuffled)
+    assert packed == pack_network(graph, weights)
     assert write_onnx(packed, "a.safetensors") == write_onnx(packed, "a.safetensors")
 
 
@@ -174,6 +174,6 @@ def damaged(packed, how):
 @pytest.mark.parametrize("how", ["truncated", "text", "another format", "empty"])
 def test_a_damaged_network_is_named_in_one_sentence(every_operation, tmp_path, how):
     path = tmp_path / "network.safetensors"
-    path.write_bytes(damaged(pack(*every_operation), how))
+    path.write_bytes(damaged(pack_network(*every_operation), how))
     with pytest.raises(BadInputError, match=r"network\.safetensors.*make setup"):
         load_network(path)

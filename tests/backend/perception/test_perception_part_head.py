@@ -12,25 +12,30 @@ from safetensors.torch import save_file
 
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_MIRROR, PART_NAMES
 from hund_backend.errors import BadInputError
-from hund_backend.perception import part_head as head_file
-from hund_backend.perception.blazepose import BlazePose, Look, Maps, joined
-from hund_backend.perception.crop_detector import SEGMENTS, Sight, Sighting
-from hund_backend.perception.crops import cut
-from hund_backend.perception.flips import FlipConfig, unflip
-from hund_backend.perception.linking import bridge
+from hund_backend.perception import part_head
+from hund_backend.perception.blazepose import (
+    BlazePose,
+    BlazePoseOutput,
+    FeatureMaps,
+    concatenate_outputs,
+)
+from hund_backend.perception.crop_detector import SEGMENTS, CropDetector, Detection
+from hund_backend.perception.crops import extract_crops
+from hund_backend.perception.flips import FlipConfig, correct_flips
+from hund_backend.perception.linking import build_evidence
 from hund_backend.perception.packed_part_maps import (
-    exchanged,
-    labels_of,
-    mirrored,
-    packed,
-    unpacked,
+    likeliest_part,
+    mirror_part_maps,
+    pack_part_maps,
+    swap_part_sides,
+    unpack_part_maps,
 )
 from hund_backend.perception.part_head import (
-    Clues,
+    BlazePoseWithParts,
     PartHead,
     PartHeadConfig,
-    PartSight,
-    drawn_limbs,
+    PartHeadInputs,
+    draw_limbs,
 )
 from tools.fetch_models import FOLDER
 
@@ -56,8 +61,8 @@ def made_up_look(count=2, seed=0):
     def some(*shape):
         return rng.uniform(0, 1, (count, *shape)).astype(np.float32)
 
-    maps = Maps(decoder=some(48, 64, 64), bottleneck=some(272, 8, 8), trunk=some(288, 2, 2))
-    return Look(
+    maps = FeatureMaps(decoder=some(48, 64, 64), bottleneck=some(272, 8, 8), trunk=some(288, 2, 2))
+    return BlazePoseOutput(
         keypoints=256 * some(39, 2),
         peaks=some(39),
         visibility=some(39),
@@ -83,10 +88,10 @@ def head():
 @given(st.integers(0, 99))
 def test_a_packed_map_keeps_what_is_likeliest(seed):
     probs = likely(seed=seed)
-    again = unpacked(packed(probs))
+    again = unpack_part_maps(pack_part_maps(probs))
     np.testing.assert_allclose(again.sum(axis=1), 1, atol=0.005)
     np.testing.assert_allclose(again.max(axis=1), probs.max(axis=1), atol=0.5 / 255 + 1e-6)
-    np.testing.assert_array_equal(labels_of(packed(probs)), probs.argmax(axis=1))
+    np.testing.assert_array_equal(likeliest_part(pack_part_maps(probs)), probs.argmax(axis=1))
     # What is left over is shared by 13 parts, none of which was likelier than the second.
     assert np.abs(again - probs).max() <= np.sort(probs, axis=1)[:, -2].max()
 
@@ -94,24 +99,31 @@ def test_a_packed_map_keeps_what_is_likeliest(seed):
 def test_sure_maps_lose_nothing():
     labels = chance().integers(0, PARTS, (64, 64))
     probs = np.moveaxis(np.eye(PARTS, dtype=np.float32)[labels], -1, 0)
-    np.testing.assert_array_equal(unpacked(packed(probs)), probs)
+    np.testing.assert_array_equal(unpack_part_maps(pack_part_maps(probs)), probs)
 
 
 def test_the_mirror_of_a_map_is_the_map_of_the_mirror():
     probs = likely()
     turned = np.ascontiguousarray(probs[:, list(PART_MIRROR), :, ::-1])
-    np.testing.assert_array_equal(unpacked(mirrored(packed(probs))), unpacked(packed(turned)))
+    np.testing.assert_array_equal(
+        unpack_part_maps(mirror_part_maps(pack_part_maps(probs))),
+        unpack_part_maps(pack_part_maps(turned)),
+    )
 
 
 def test_exchanging_twice_changes_nothing_and_keeps_to_its_parts():
-    parts = packed(likely())
+    parts = pack_part_maps(likely())
     arms = ("left_forearm", "right_forearm")
-    once = exchanged(parts, arms)
-    np.testing.assert_array_equal(exchanged(once, arms), parts)
+    once = swap_part_sides(parts, arms)
+    np.testing.assert_array_equal(swap_part_sides(once, arms), parts)
     index = [PART_NAMES.index(name) for name in arms]
     others = [part for part in range(PARTS) if part not in index]
-    np.testing.assert_array_equal(unpacked(once)[:, others], unpacked(parts)[:, others])
-    np.testing.assert_array_equal(unpacked(once)[:, index[0]], unpacked(parts)[:, index[1]])
+    np.testing.assert_array_equal(
+        unpack_part_maps(once)[:, others], unpack_part_maps(parts)[:, others]
+    )
+    np.testing.assert_array_equal(
+        unpack_part_maps(once)[:, index[0]], unpack_part_maps(parts)[:, index[1]]
+    )
 
 
 def test_probabilities_sum_to_one_and_the_batch_does_not_matter(head):
@@ -126,11 +138,11 @@ def test_probabilities_sum_to_one_and_the_batch_does_not_matter(head):
 
 def _only(look, index):
     columns = {name: None if v is None else v for name, v in vars(look).items()}
-    maps = Maps(**{name: v[index : index + 1] for name, v in vars(look.maps).items()})
+    maps = FeatureMaps(**{name: v[index : index + 1] for name, v in vars(look.maps).items()})
     picked = {
         n: v if v is None or n == "maps" else v[index : index + 1] for n, v in columns.items()
     }
-    return Look(**picked | {"maps": maps})
+    return BlazePoseOutput(**picked | {"maps": maps})
 
 
 def test_no_crops_have_no_parts(head):
@@ -157,7 +169,7 @@ def test_the_mask_gates_the_parts(head):
 def test_a_limb_is_drawn_between_its_keypoints(head, part, names):
     points = torch.from_numpy(chance().uniform(5, 59, (1, 33, 4)).astype(np.float32))
     points[..., 3] = 1
-    drawing = drawn_limbs(points, head.ends)[0, PART_NAMES.index(part) - 1]
+    drawing = draw_limbs(points, head.ends)[0, PART_NAMES.index(part) - 1]
     first, last = (points[0, BLAZEPOSE_NAMES.index(name), :2] for name in names)
     for share in (0.0, 0.5, 1.0):
         column, row = (first + share * (last - first)).int().tolist()
@@ -167,14 +179,14 @@ def test_a_limb_is_drawn_between_its_keypoints(head, part, names):
         torch.stack(torch.meshgrid(middle, middle, indexing="xy"))
         - ((first + last) / 2)[:, None, None]
     )
-    beyond = far.norm(dim=0) > (last - first).norm() / 2 + head_file.REACH + 1
+    beyond = far.norm(dim=0) > (last - first).norm() / 2 + part_head.LINE_WIDTH + 1
     assert drawing[beyond].max() < 0.5
 
 
 def test_hidden_keypoints_draw_nothing(head):
     points = torch.rand(1, 33, 4) * 60
     points[..., 2:] = 0
-    assert drawn_limbs(points, head.ends).abs().max() == 0
+    assert draw_limbs(points, head.ends).abs().max() == 0
 
 
 def test_a_head_is_read_back_as_it_was_written(head, tmp_path):
@@ -193,7 +205,7 @@ def test_a_missing_or_damaged_head_is_named(head, tmp_path):
     path = tmp_path / "head.safetensors"
     with pytest.raises(BadInputError, match=r"head\.safetensors cannot be read"):
         PartHead.load(path)
-    save_file({"leave.bias": torch.zeros(PARTS)}, path)
+    save_file({"output.bias": torch.zeros(PARTS)}, path)
     path.with_suffix(".json").write_text('{"config": {"widths": [4, 6, 8, 8]}}')
     with pytest.raises(BadInputError, match="restore the file"):
         PartHead.load(path)
@@ -226,8 +238,8 @@ def test_parts_are_told_only_where_they_are_asked_for(head):
     engine, crops = FakeEngine(), np.array([[60.0, 60, 100, 0.3], [70, 60, 90, 0]])
     network = BlazePose(engine)
     image = chance().integers(0, 256, (120, 130, 3), dtype=np.uint8)
-    plain = Sight(image, network, np.eye(3))(crops)
-    told = Sight(image, PartSight(network, head), np.eye(3))(crops)
+    plain = CropDetector(image, network, np.eye(3))(crops)
+    told = CropDetector(image, BlazePoseWithParts(network, head), np.eye(3))(crops)
     assert [one.parts for one in plain] == [None, None]
     assert [one.parts.shape for one in told] == [(3, 64, 64)] * 2
     assert engine.asked[1] - engine.asked[0] == {"decoder"}
@@ -237,15 +249,15 @@ def test_parts_are_told_only_where_they_are_asked_for(head):
 def test_a_mirrored_look_tells_the_sides_of_the_person_not_of_the_mirror(head):
     crops = np.array([[60.0, 60, 100, 0.3]])
     image = chance().integers(0, 256, (120, 130, 3), dtype=np.uint8)
-    network = PartSight(BlazePose(FakeEngine()), head)
-    (told,) = Sight(image, network, np.eye(3))(crops, mirrored=True)
-    mirror = np.ascontiguousarray(cut(image, crops)[:, :, ::-1])
-    np.testing.assert_array_equal(told.parts, mirrored(network.look(mirror).parts[0]))
+    network = BlazePoseWithParts(BlazePose(FakeEngine()), head)
+    (told,) = CropDetector(image, network, np.eye(3))(crops, mirrored=True)
+    mirror = np.ascontiguousarray(extract_crops(image, crops)[:, :, ::-1])
+    np.testing.assert_array_equal(told.parts, mirror_part_maps(network.predict(mirror).parts[0]))
 
 
 def test_joined_looks_hold_what_each_held():
     looks = [made_up_look(2, seed) for seed in (1, 2)]
-    both = joined(looks)
+    both = concatenate_outputs(looks)
     np.testing.assert_array_equal(both.maps.decoder[2:], looks[1].maps.decoder)
     np.testing.assert_array_equal(both.masks[:2], looks[0].masks)
     assert both.parts is None
@@ -254,7 +266,7 @@ def test_joined_looks_hold_what_each_held():
 def sighting(parts, shift=0.0, seed=0):
     """A person of whom the parts are known."""
     points = chance(seed).uniform(0, 200, (35, 2)) + shift
-    return Sighting(
+    return Detection(
         crop=np.array([100.0 + shift, 100, 200, 0]),
         points=points,
         confidence=np.ones(33),
@@ -267,45 +279,45 @@ def sighting(parts, shift=0.0, seed=0):
 
 
 def test_evidence_holds_the_parts_of_the_nearest_frame():
-    first, last = (packed(likely(seed=seed))[0] for seed in (1, 2))
-    person = bridge({3: sighting(first), 6: sighting(last)}, np.eye(3), track_id=0)
+    first, last = (pack_part_maps(likely(seed=seed))[0] for seed in (1, 2))
+    person = build_evidence({3: sighting(first), 6: sighting(last)}, np.eye(3), track_id=0)
     np.testing.assert_array_equal(person.parts, np.stack([first, first, last, last]))
-    assert bridge({3: sighting(None)}, np.eye(3), track_id=0).parts is None
+    assert build_evidence({3: sighting(None)}, np.eye(3), track_id=0).parts is None
 
 
 def test_legs_that_are_turned_back_take_their_parts_along():
-    parts = packed(likely())[0]
+    parts = pack_part_maps(likely())[0]
     frames = [replace(sighting(parts), features=np.ones(560)) for _ in range(7)]
     order = np.arange(35)
     legs = np.arange(23, 33)
     order[legs] = legs + np.where(legs % 2, 1, -1)
     flipped = replace(frames[3], points=frames[3].points[order])
     frames[3] = flipped
-    told = unflip(frames, FlipConfig())
+    told = correct_flips(frames, FlipConfig())
     names = tuple(n for n in PART_NAMES if n.endswith(("thigh", "calf", "foot")))
-    np.testing.assert_array_equal(told[3].parts, exchanged(parts, names))
+    np.testing.assert_array_equal(told[3].parts, swap_part_sides(parts, names))
     np.testing.assert_array_equal(told[2].parts, parts)
     # What the network thought was of the other leg: it is taken from the frames around.
     assert told[3].features is None
-    person = bridge(dict(enumerate(told)), np.eye(3), track_id=0)
+    person = build_evidence(dict(enumerate(told)), np.eye(3), track_id=0)
     np.testing.assert_allclose(person.features, 1)
 
 
 @pytest.mark.weights
 @pytest.mark.skipif(
-    not HEAVY.is_file() or not head_file.WEIGHTS_FILE.is_file(), reason="run 'make setup'"
+    not HEAVY.is_file() or not part_head.WEIGHTS_FILE.is_file(), reason="run 'make setup'"
 )
 def test_the_trained_head_finds_nobody_in_noise_and_is_small():
-    network = PartSight(BlazePose.open(FOLDER), PartHead.load())
-    parts = network.look(pictures(2)).parts
-    assert (labels_of(parts) == 0).mean() > 0.8
-    assert head_file.WEIGHTS_FILE.stat().st_size < 3e6
+    network = BlazePoseWithParts(BlazePose.open(FOLDER), PartHead.load())
+    parts = network.predict(pictures(2)).parts
+    assert (likeliest_part(parts) == 0).mean() > 0.8
+    assert part_head.WEIGHTS_FILE.stat().st_size < 3e6
 
 
 def test_clues_count_cells_from_the_corner():
     look, shown = made_up_look(1), pictures(1)
-    clues = head_file.clues_of(shown, look)
-    assert isinstance(clues, Clues)
+    clues = part_head.part_head_inputs(shown, look)
+    assert isinstance(clues, PartHeadInputs)
     np.testing.assert_allclose(clues.points[0, :, :2], look.keypoints[0, :33] / 4)
     np.testing.assert_allclose(clues.mask[0, 0, 0], look.masks[0, :2, :2].mean(), atol=1e-6)
     np.testing.assert_allclose(

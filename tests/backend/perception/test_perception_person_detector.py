@@ -6,12 +6,12 @@ import pytest
 from hund_backend.perception.person_detector import (
     OUTPUTS,
     STRIDE_PX,
-    DetectorConfig,
-    People,
-    PeopleDetector,
-    decode,
+    PersonBoxes,
+    PersonDetector,
+    PersonDetectorConfig,
+    decode_heads,
     iou,
-    suppress,
+    non_maximum_suppression,
 )
 
 
@@ -41,7 +41,7 @@ class Stub:
 
 def people(boxes, confidence):
     count = len(boxes)
-    return People(
+    return PersonBoxes(
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         confidence=np.array(confidence, np.float32),
         keypoints=np.zeros((count, 17, 2), np.float32),
@@ -49,31 +49,40 @@ def people(boxes, confidence):
 
 
 def test_a_person_is_found_where_the_centre_stands_out():
-    found = decode(heads([(8, 5)]), min_confidence=0.5)
+    found = decode_heads(heads([(8, 5)]), min_confidence=0.5)
     np.testing.assert_allclose(found.boxes, [[12, 20, 28, 44]])
-    np.testing.assert_allclose(found.turns, 0, atol=1e-6)
+    np.testing.assert_allclose(found.angles, 0, atol=1e-6)
 
 
 def test_an_upside_down_trunk_is_turned_by_half_a_circle():
     maps = heads([(8, 5)])
     maps["keypoints"] *= -1
-    np.testing.assert_allclose(np.abs(decode(maps, min_confidence=0.5).turns), np.pi, atol=1e-6)
+    np.testing.assert_allclose(
+        np.abs(decode_heads(maps, min_confidence=0.5).angles), np.pi, atol=1e-6
+    )
 
 
 def test_two_people_apart_are_both_found():
-    assert len(suppress(decode(heads([(4, 4), (12, 12)]), 0.5), max_iou=0.5).boxes) == 2
+    assert (
+        len(
+            non_maximum_suppression(
+                decode_heads(heads([(4, 4), (12, 12)]), 0.5), max_iou=0.5
+            ).boxes
+        )
+        == 2
+    )
 
 
 def test_nobody_is_found_in_an_empty_map():
-    assert decode(heads([]), min_confidence=0.5).boxes.shape == (0, 4)
+    assert decode_heads(heads([]), min_confidence=0.5).boxes.shape == (0, 4)
 
 
 def test_suppression_keeps_the_surest_and_is_settled_after_once():
     generator = np.random.default_rng(0)
     low = generator.uniform(0, 50, (40, 2))
     boxes = np.hstack([low, low + generator.uniform(5, 40, (40, 2))])
-    once = suppress(people(boxes, generator.random(40)), max_iou=0.4)
-    twice = suppress(once, max_iou=0.4)
+    once = non_maximum_suppression(people(boxes, generator.random(40)), max_iou=0.4)
+    twice = non_maximum_suppression(once, max_iou=0.4)
     np.testing.assert_array_equal(once.boxes, twice.boxes)
     assert (np.diff(once.confidence) <= 0).all()
     for number, box in enumerate(once.boxes):
@@ -87,15 +96,16 @@ def test_overlap_of_a_box_with_itself_is_one():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (2000, 3), (40, 30)])
 def test_pictures_of_any_shape_give_boxes_inside_them(shape):
-    detector = PeopleDetector(Stub(), DetectorConfig())
-    (boxes,) = detector.detect([np.zeros((*shape, 3), np.uint8)])
-    assert boxes.shape[1] == 5
+    detector = PersonDetector(Stub(), PersonDetectorConfig())
+    (found,) = detector.detect([np.zeros((*shape, 3), np.uint8)])
+    boxes = found.boxes
+    assert boxes.shape[1] == 4 and found.confidence.shape == (len(boxes),)
     assert (boxes[:, :4] >= 0).all() and (boxes[:, [0, 2]] <= shape[1]).all()
     assert (boxes[:, [1, 3]] <= shape[0]).all()
 
 
 def test_no_pictures_give_no_answers():
-    assert PeopleDetector(Stub(), DetectorConfig()).detect([]) == []
+    assert PersonDetector(Stub(), PersonDetectorConfig()).detect([]) == []
 
 
 def test_the_detector_asks_for_what_it_decodes():

@@ -1,65 +1,65 @@
-"""Eyes on a stage: who is followed, from when to when, and what is kept in memory."""
+"""Laws of perception on a synthetic scene: tracks, their frames, and frames kept in memory."""
 
 import gc
 import weakref
 
 import numpy as np
 import pytest
-from synthetic_scene import INTRINSICS, Pose, Stage
+from synthetic_scene import INTRINSICS, PersonPose, SyntheticScene
 
-from hund_backend.perception.crops import image_from_crop, move
-from hund_backend.perception.run import Eyes
-from hund_backend.perception.tracker import PursuitConfig
+from hund_backend.perception.crops import image_from_crop, transform_points
+from hund_backend.perception.run import Perception
+from hund_backend.perception.tracker import TrackerConfig
 
 
-def watch(stage, max_people=None, frames=None, **changes):
-    eyes = Eyes(stage, stage, PursuitConfig(**changes))
-    frames = stage.frames() if frames is None else frames
-    return eyes.watch(
+def run(scene, max_people=None, frames=None, **changes):
+    perception = Perception(scene, scene, TrackerConfig(**changes))
+    frames = scene.frames() if frames is None else frames
+    return perception.run(
         frames, INTRINSICS, fps=30.0, max_people=max_people, report=lambda done: None
     )
 
 
 def walker(y=128, start=30.0, speed=3.0, height=60, first=0, last=10**6):
-    def at(frame):
+    def pose(frame):
         x = start + speed * frame
         if not first <= frame <= last or not 0 < x < 256:
             return None
-        return Pose((x, y), height + 2 * np.sin(frame), 0.05 * np.cos(frame))
+        return PersonPose((x, y), height + 2 * np.sin(frame), 0.05 * np.cos(frame))
 
-    return at
+    return pose
 
 
-def test_a_walker_is_one_track_on_his_points_in_every_frame():
-    stage = Stage([walker()], num_frames=60)
-    (evidence,) = watch(stage)
+def test_a_walker_is_one_track_with_the_right_keypoints_in_every_frame():
+    scene = SyntheticScene([walker()], num_frames=60)
+    (evidence,) = run(scene)
     np.testing.assert_array_equal(evidence.frames, np.arange(60))
     assert evidence.observed.all()
-    expected = np.stack([stage.people[0](frame).points[:33] for frame in range(60)])
+    expected = np.stack([scene.people[0](frame).points[:33] for frame in range(60)])
     np.testing.assert_allclose(evidence.keypoints[..., :2], expected, atol=0.5)
     assert ((evidence.keypoints[..., 2] > 0.5) & (evidence.keypoints[..., 2] <= 1)).all()
 
 
-def test_one_look_a_frame_is_enough_for_a_walker():
-    stage = Stage([walker()], num_frames=60)
-    watch(stage)
-    assert sum(stage.looked) < 60 + 12
+def test_a_walker_needs_one_crop_a_frame():
+    scene = SyntheticScene([walker()], num_frames=60)
+    run(scene)
+    assert sum(scene.batch_sizes) < 60 + 12
 
 
 def test_crop_intrinsics_project_into_the_crop():
-    (evidence,) = watch(Stage([walker()], num_frames=5))
+    (evidence,) = run(SyntheticScene([walker()], num_frames=5))
     points = np.array([[0.1, -0.2, 2.0], [-0.3, 0.2, 3.0]])
     in_frame = points @ INTRINSICS.T
     in_frame = in_frame[:, :2] / in_frame[:, 2:]
     for crop, intrinsics in zip(evidence.crops, evidence.crop_intrinsics, strict=True):
         in_crop = points @ intrinsics.T
-        back = move(in_crop[:, :2] / in_crop[:, 2:], image_from_crop(crop))
+        back = transform_points(in_crop[:, :2] / in_crop[:, 2:], image_from_crop(crop))
         np.testing.assert_allclose(back, in_frame, atol=1e-6)
 
 
-def test_everything_has_a_value_and_its_shape():
-    stage = Stage([walker(first=0, last=20), walker(y=60, first=5)], num_frames=40)
-    for evidence in watch(stage):
+def test_evidence_is_finite_and_complete():
+    scene = SyntheticScene([walker(first=0, last=20), walker(y=60, first=5)], num_frames=40)
+    for evidence in run(scene):
         count = len(evidence.frames)
         for name in ("keypoints", "world_landmarks", "crops", "crop_intrinsics", "features"):
             values = getattr(evidence, name)
@@ -70,8 +70,8 @@ def test_everything_has_a_value_and_its_shape():
 def test_people_who_cross_keep_their_tracks():
     front = walker(start=30, speed=3, height=60)
     behind = walker(y=134, start=210, speed=-3, height=60)
-    stage = Stage([front, behind], num_frames=60)
-    tracks = watch(stage)
+    scene = SyntheticScene([front, behind], num_frames=60)
+    tracks = run(scene)
     assert len(tracks) == 2
     for evidence in tracks:
         hips = evidence.keypoints[:, 23:25, 0].mean(axis=1)
@@ -80,13 +80,13 @@ def test_people_who_cross_keep_their_tracks():
         assert abs(hips[-1] - hips[0]) == pytest.approx(59 * 3, abs=6)
 
 
-def test_a_short_absence_is_bridged_and_marked():
+def test_a_short_absence_is_interpolated_and_marked():
     hidden = range(20, 32)
 
     def person(frame):
         return None if frame in hidden else walker()(frame)
 
-    (evidence,) = watch(Stage([person], num_frames=60))
+    (evidence,) = run(SyntheticScene([person], num_frames=60))
     np.testing.assert_array_equal(evidence.frames, np.arange(60))
     np.testing.assert_array_equal(np.flatnonzero(~evidence.observed), hidden)
     assert (evidence.keypoints[~evidence.observed, :, 2] == 0).all()
@@ -94,107 +94,111 @@ def test_a_short_absence_is_bridged_and_marked():
     np.testing.assert_allclose(evidence.keypoints[hidden, :, :2], straight, atol=8)
 
 
-def test_who_comes_back_after_long_is_somebody_new():
+def test_a_person_who_returns_after_a_long_absence_is_a_new_track():
     def person(frame):
-        return None if 20 <= frame < 90 else Pose((128, 128), 80)
+        return None if 20 <= frame < 90 else PersonPose((128, 128), 80)
 
-    tracks = watch(Stage([person], num_frames=120))
+    tracks = run(SyntheticScene([person], num_frames=120))
     assert [(e.frames[0], e.frames[-1]) for e in tracks] == [(0, 19), (90, 119)]
 
 
-def test_tracks_are_numbered_as_people_appear():
-    stage = Stage([walker(y=180, first=25), walker(y=60)], num_frames=60)
-    tracks = watch(stage)
+def test_tracks_are_numbered_in_order_of_appearance():
+    scene = SyntheticScene([walker(y=180, first=25), walker(y=60)], num_frames=60)
+    tracks = run(scene)
     assert [evidence.track_id for evidence in tracks] == [0, 1]
     assert [evidence.frames[0] for evidence in tracks] == [0, 25]
 
 
 def test_newcomers_are_followed_back_to_where_they_came_in():
     for first in (13, 18, 23):
-        tracks = watch(Stage([walker(first=first)], num_frames=60))
+        tracks = run(SyntheticScene([walker(first=first)], num_frames=60))
         assert [evidence.frames[0] for evidence in tracks] == [first]
 
 
-def test_people_who_flash_up_are_nobody():
-    stage = Stage([walker(y=60), lambda f: Pose((200, 190), 70) if 20 <= f < 24 else None], 60)
-    assert len(watch(stage)) == 1
+def test_people_in_view_for_a_few_frames_are_dropped():
+    scene = SyntheticScene(
+        [walker(y=60), lambda f: PersonPose((200, 190), 70) if 20 <= f < 24 else None], 60
+    )
+    assert len(run(scene)) == 1
 
 
 def test_two_boxes_on_one_person_are_one_track():
-    class Twice(Stage):
-        def find(self, images):
-            (people,) = super().find(images)
+    class Twice(SyntheticScene):
+        def detect(self, images):
+            (people,) = super().detect(images)
             return [people[np.array([0, 0])]]
 
-    assert len(watch(Twice([walker()], num_frames=30))) == 1
+    assert len(run(Twice([walker()], num_frames=30))) == 1
 
 
-def test_the_order_of_the_detector_changes_nothing():
-    class Backwards(Stage):
-        def find(self, images):
-            (people,) = super().find(images)
+def test_the_order_of_detected_boxes_does_not_matter():
+    class Backwards(SyntheticScene):
+        def detect(self, images):
+            (people,) = super().detect(images)
             return [people[np.arange(len(people.boxes))[::-1]]]
 
     people = [walker(y=50, height=50), walker(y=130, height=60), walker(y=200, height=55)]
-    forwards, backwards = (watch(kind(people, num_frames=30)) for kind in (Stage, Backwards))
+    forwards, backwards = (
+        run(kind(people, num_frames=30)) for kind in (SyntheticScene, Backwards)
+    )
     assert len(forwards) == len(backwards) == 3
     for one, other in zip(forwards, backwards, strict=True):
         np.testing.assert_allclose(one.keypoints, other.keypoints, atol=1e-9)
 
 
-def test_the_largest_and_most_present_are_kept():
+def test_the_most_prominent_people_are_kept():
     people = [walker(y=50, height=40), walker(y=140, height=80), walker(y=220, last=20)]
-    stage = Stage(people, num_frames=40)
-    (evidence,) = watch(stage, max_people=1)
+    scene = SyntheticScene(people, num_frames=40)
+    (evidence,) = run(scene, max_people=1)
     assert evidence.keypoints[:, 23:25, 1].mean() == pytest.approx(140, abs=3)
 
 
-def test_a_single_picture_is_a_clip_of_one_frame():
-    poses = [Pose((70, 120), 80, 2.0), Pose((180, 120), 100)]
-    stage = Stage([lambda f: poses[0], lambda f: poses[1]], num_frames=1)
-    tracks = watch(stage)
+def test_a_single_image_is_a_clip_of_one_frame():
+    poses = [PersonPose((70, 120), 80, 2.0), PersonPose((180, 120), 100)]
+    scene = SyntheticScene([lambda f: poses[0], lambda f: poses[1]], num_frames=1)
+    tracks = run(scene)
     assert len(tracks) == 2
     centers = [evidence.keypoints[0, 23:25, :2].mean(axis=0) for evidence in tracks]
     np.testing.assert_allclose(centers, [(180, 120), (70, 120)], atol=0.5)
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 2, 30])
-def test_nobody_in_view_is_an_empty_list(num_frames):
-    assert watch(Stage([], num_frames=num_frames)) == []
+def test_nobody_in_view_gives_an_empty_list(num_frames):
+    assert run(SyntheticScene([], num_frames=num_frames)) == []
 
 
 def test_every_frame_is_reported():
-    stage, told = Stage([walker()], num_frames=7), []
-    Eyes(stage, stage).watch(
-        stage.frames(), INTRINSICS, fps=30.0, max_people=None, report=told.append
+    scene, reported = SyntheticScene([walker()], num_frames=7), []
+    Perception(scene, scene).run(
+        scene.frames(), INTRINSICS, fps=30.0, max_people=None, report=reported.append
     )
-    assert told == [1, 2, 3, 4, 5, 6, 7]
+    assert reported == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_frames_are_let_go():
-    stage = Stage([walker(speed=1)], num_frames=80)
+def test_frames_are_released():
+    scene = SyntheticScene([walker(speed=1)], num_frames=80)
     alive: list[weakref.ref] = []
     most = 0
 
     def frames():
         nonlocal most
-        for frame in stage.frames():
+        for frame in scene.frames():
             alive.append(weakref.ref(frame.image))
             yield frame
             del frame
             gc.collect(0)
             most = max(most, sum(ref() is not None for ref in alive))
 
-    watch(stage, frames=frames())
+    run(scene, frames=frames())
     assert most <= 16
 
 
-def test_a_turning_acrobat_is_followed():
+def test_a_rotating_acrobat_is_followed():
     def acrobat(frame):
-        return Pose((128 + frame, 128), 80, 2 * np.pi * frame / 40)
+        return PersonPose((128 + frame, 128), 80, 2 * np.pi * frame / 40)
 
-    stage = Stage([acrobat], num_frames=60)
-    (evidence,) = watch(stage)
+    scene = SyntheticScene([acrobat], num_frames=60)
+    (evidence,) = run(scene)
     assert evidence.observed.mean() > 0.95
     expected = np.stack([acrobat(f).points[:33] for f in evidence.frames])
     assert np.median(np.abs(evidence.keypoints[..., :2] - expected)) < 1

@@ -10,26 +10,25 @@ from safetensors.numpy import save_file
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES, KEYPOINT_MIRROR
-from hund_backend.descent.learned.evidence_loss import TERMS
-from hund_backend.descent.learned.hund import Hund, HundConfig
+from hund_backend.descent.learned.hund import TERMS, Hund, HundConfig
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.meta_loss import FORMS, meta_loss
 from hund_backend.errors import BadInputError
-from hund_backend.perception.crops import crop_around_points, camera_from_crop
+from hund_backend.perception.crops import camera_from_crop, crop_around_points
 from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.hund.detections import Detections
-from hund_backend.training.hund.detector_errors import LIMBS, ErrorConfig, Told
-from hund_backend.training.hund.metrics import similar, stage_scores
-from hund_backend.training.hund.samples import MotionPeople, PicturedPeople
-from hund_backend.training.hund.supervision import SupervisionConfig, cameras_of, rendered_cost
+from hund_backend.training.hund.detector_errors import LIMBS, ErrorConfig, DetectorOutput
+from hund_backend.training.hund.metrics import procrustes_align, stage_metrics
+from hund_backend.training.hund.samples import MotionDataset, PictureDataset
+from hund_backend.training.hund.supervision import SupervisionConfig, split_crop_projection, rendered_cost
 from hund_backend.training.hund.train_hund import (
     HundRecipe,
-    MixedPeople,
-    UnlabelledPeople,
+    MixedDataset,
+    UnlabeledDataset,
     batch_loss,
-    scored,
+    evaluate_stages,
     train,
 )
 from hund_backend.training.motion.motion_set import MotionSet
@@ -37,7 +36,7 @@ from hund_backend.training.priors.augmentation import AugmentationConfig
 
 SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, glance=8)
 RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), pictured=0.25)
-NO_SPOILING = ErrorConfig(jitter=0.0, astray=0.0, exchanged=0.0, doubted=0.0, least=1.0, most=1.0)
+NO_SPOILING = ErrorConfig(jitter=0.0, displaced=0.0, swapped=0.0, low_confidence=0.0, min_scale=1.0, most=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +88,7 @@ def detections(decoder, count=20, noise_px=2.0):
     rotations[:, 0] = torch.diag(torch.tensor([1.0, -1, -1])) @ rotations[:, 0]
     places = torch.tensor([0.3, -0.1, 4.0]).repeat(count, 1)
     betas = torch.zeros(count, 16)
-    points = decoder.pose(rotations[:, list(decoder.moved)], places, betas).points.numpy()
+    points = decoder.pose(rotations[:, list(decoder.joint_indices)], places, betas).points.numpy()
     camera = np.array([[500.0, 0, 250], [0, 500, 250], [0, 0, 1]])
     pixels = (points @ camera.T)[..., :2] / points[..., 2:]
     crops = np.stack([crop_around_points(person, 0.1) for person in pixels])
@@ -115,53 +114,53 @@ def detections(decoder, count=20, noise_px=2.0):
 
 @pytest.fixture(scope="module")
 def pictures(decoder):
-    return PicturedPeople(detections(decoder), decoder)
+    return PictureDataset(detections(decoder), decoder)
 
 
 @pytest.fixture(scope="module")
 def motion(decoder, pictures):
-    return MotionPeople(
+    return MotionDataset(
         poses(), "train", decoder, pictures.errors(), augmentation=AugmentationConfig()
     )
 
 
 def costs(hund, prior, sample):
     """The terms at the truth."""
-    truth, seen = sample.truth, sample.seen
-    numbers = hund.decoder.numbers_of(truth.posed, truth.betas, seen.span, prior)
-    posed = hund.decoder(numbers, seen.span)
-    terms = hund.evidence_loss(numbers, posed, seen).terms
+    truth, inputs = sample.truth, sample.inputs
+    vector = hund.decoder.state_vector(truth.posed, truth.betas, inputs.crop_width, prior)
+    posed = hund.decoder(vector, inputs.crop_width)
+    terms = hund.evidence_loss(vector, posed, inputs).terms
     return dict(zip(TERMS, terms.T, strict=True)), posed
 
 
 def test_people_without_errors_are_seen_where_they_are(body, prior, decoder, chance):
     hund = network(body, prior)
-    sample = MotionPeople(poses(), "train", decoder, None).draw(64, chance)
+    sample = MotionDataset(poses(), "train", decoder, None).draw(64, chance)
     terms, posed = costs(hund, prior, sample)
     assert terms["keypoints"].max() < 0.05
     assert (posed.translation[:, 2] > 0.3).all()
-    inside = (sample.seen.keypoints.abs() < 0.55).all(-1).float().mean()
+    inside = (sample.inputs.keypoints.abs() < 0.55).all(-1).float().mean()
     assert inside > 0.97
-    small = sample.seen.keypoints[..., 1]
+    small = sample.inputs.keypoints[..., 1]
     assert (small.amax(1) - small.amin(1)).median() > 0.4
 
 
 def test_mirrored_pictures_tell_as_much_as_plain_ones(body, prior, pictures):
     hund, half = network(body, prior), len(pictures) // 2
-    plain, _ = costs(hund, prior, pictures.at(torch.arange(half)))
-    mirrored, _ = costs(hund, prior, pictures.at(torch.arange(half, 2 * half)))
+    plain, _ = costs(hund, prior, pictures.select(torch.arange(half)))
+    mirrored, _ = costs(hund, prior, pictures.select(torch.arange(half, 2 * half)))
     for term in ("keypoints", "landmarks", "parts"):
         torch.testing.assert_close(plain[term], mirrored[term], atol=2e-3, rtol=1e-3)
 
 
 def test_features_belong_to_pictures_that_were_looked_at(pictures, motion, chance):
     half = len(pictures) // 2
-    seen = pictures.at(torch.arange(2 * half)).seen
-    assert seen.has_features[:half].all() and not seen.has_features[half:].any()
-    assert (seen.features[:half] != 0).any(1).all()
-    for drawn in (seen, motion.draw(4, chance).seen, pictures.draw(200, chance).seen):
+    inputs = pictures.select(torch.arange(2 * half)).inputs
+    assert inputs.has_features[:half].all() and not inputs.has_features[half:].any()
+    assert (inputs.features[:half] != 0).any(1).all()
+    for drawn in (inputs, motion.draw(4, chance).inputs, pictures.draw(200, chance).inputs):
         assert (drawn.features[~drawn.has_features] == 0).all()
-    learned = pictures.draw(200, chance).seen
+    learned = pictures.draw(200, chance).inputs
     assert 0.2 < learned.has_features.float().mean() < 0.6
     assert 0.5 < learned.has_parts.float().mean() < 0.9
 
@@ -170,9 +169,9 @@ def test_lent_errors_are_those_of_the_pictures(decoder, pictures, chance):
     """Without spoiling, the mean square of the errors is that of the lenders."""
     own, errors = pictures.errors(), pictures.errors()
     errors.config = NO_SPOILING
-    sample = MotionPeople(poses(), "train", decoder, None).draw(200, chance)
-    true = Told(sample.seen.keypoints, sample.seen.landmarks, sample.seen.confidence)
-    told = errors.applied(true, chance)
+    sample = MotionDataset(poses(), "train", decoder, None).draw(200, chance)
+    true = DetectorOutput(sample.inputs.keypoints, sample.inputs.landmarks, sample.inputs.confidence)
+    told = errors.apply(true, chance)
     lent = (told.keypoints - true.keypoints).square().mean().sqrt()
     assert 0.5 < lent / own.keypoints.square().mean().sqrt() < 2
     assert set(told.confidence.unique().tolist()) <= set(own.confidence.unique().tolist())
@@ -181,39 +180,39 @@ def test_lent_errors_are_those_of_the_pictures(decoder, pictures, chance):
 def test_people_get_the_errors_of_those_who_stand_like_them(pictures, chance):
     own = pictures.errors()
     errors = pictures.errors()
-    errors.config = replace(NO_SPOILING, lenders=10_000)
-    true = Told(
-        pictures.seen.keypoints - own.keypoints,
-        pictures.seen.landmarks - own.landmarks,
-        torch.ones_like(pictures.seen.confidence),
+    errors.config = replace(NO_SPOILING, num_donors=10_000)
+    true = DetectorOutput(
+        pictures.inputs.keypoints - own.keypoints,
+        pictures.inputs.landmarks - own.landmarks,
+        torch.ones_like(pictures.inputs.confidence),
     )
-    told = errors.applied(true, chance)
-    torch.testing.assert_close(told.keypoints, pictures.seen.keypoints, atol=1e-5, rtol=0)
+    told = errors.apply(true, chance)
+    torch.testing.assert_close(told.keypoints, pictures.inputs.keypoints, atol=1e-5, rtol=0)
 
 
 def test_exchanged_legs_are_exchanged_whole(pictures, chance):
     errors = pictures.errors()
-    errors.config = replace(NO_SPOILING, lenders=10_000, exchanged=1.0)
+    errors.config = replace(NO_SPOILING, num_donors=10_000, swapped=1.0)
     own = pictures.errors()
-    true = Told(
-        pictures.seen.keypoints - own.keypoints,
-        pictures.seen.landmarks - own.landmarks,
-        torch.ones_like(pictures.seen.confidence),
+    true = DetectorOutput(
+        pictures.inputs.keypoints - own.keypoints,
+        pictures.inputs.landmarks - own.landmarks,
+        torch.ones_like(pictures.inputs.confidence),
     )
-    told = errors.applied(true, chance)
+    told = errors.apply(true, chance)
     limbs = [place for limb in LIMBS for place in limb]
     mirror = torch.tensor(KEYPOINT_MIRROR["blazepose"])[limbs]
     torch.testing.assert_close(
-        told.keypoints[:, limbs], pictures.seen.keypoints[:, mirror], atol=1e-5, rtol=0
+        told.keypoints[:, limbs], pictures.inputs.keypoints[:, mirror], atol=1e-5, rtol=0
     )
     torch.testing.assert_close(
-        told.keypoints[:, :11], pictures.seen.keypoints[:, :11], atol=1e-5, rtol=0
+        told.keypoints[:, :11], pictures.inputs.keypoints[:, :11], atol=1e-5, rtol=0
     )
 
 
 def test_the_same_seed_draws_the_same_people(motion):
     first, second = (motion.draw(5, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(first.seen.keypoints, second.seen.keypoints)
+    assert torch.equal(first.inputs.keypoints, second.inputs.keypoints)
     assert torch.equal(first.truth.posed.joints, second.truth.posed.joints)
 
 
@@ -268,15 +267,15 @@ def test_similar_points_are_those_turned_scaled_and_shifted(chance):
     points = torch.randn(4, 22, 3, generator=chance)
     turn = rotvec_to_matrix(torch.randn(4, 3, generator=chance))
     target = 1.7 * points @ turn.mT + torch.randn(4, 1, 3, generator=chance)
-    torch.testing.assert_close(similar(points, target), target, atol=1e-4, rtol=0)
+    torch.testing.assert_close(procrustes_align(points, target), target, atol=1e-4, rtol=0)
 
 
 def test_the_truth_scores_nothing(body, prior, motion, chance):
     hund = network(body, prior)
     sample = motion.draw(6, chance)
     with torch.no_grad():
-        at_truth = [hund(sample.seen, 0)[0]._replace(posed=sample.truth.posed)]
-    scores = stage_scores(at_truth, sample.truth)[0].means()
+        at_truth = [hund(sample.inputs, 0)[0]._replace(posed=sample.truth.posed)]
+    scores = stage_metrics(at_truth, sample.truth)[0].means()
     assert max(scores["mpjpe_mm"], scores["pa_mpjpe_mm"], scores["translation_mm"]) < 0.1
 
 
@@ -296,7 +295,7 @@ class Stops:
 def test_a_training_goes_on_as_if_it_had_not_been_cut_off(
     body, prior, motion, pictures, chance, tmp_path
 ):
-    people = MixedPeople(motion, pictures, RECIPE.pictured)
+    people = MixedDataset(motion, pictures, RECIPE.pictured)
     validation = {"motion": motion.draw(8, chance)}
     path = tmp_path / "hund.checkpoint"
     whole = network(body, prior)
@@ -321,20 +320,20 @@ class Always:
 
 def test_one_batch_can_be_learned_by_heart(body, prior, motion, chance):
     hund, sample = network(body, prior), motion.draw(8, chance)
-    before = scored(hund, sample)[-1]
+    before = evaluate_stages(hund, sample)[-1]
     recipe = replace(RECIPE, steps=90, every=90, rate=6e-3, stages=(2, 2))
     truth = SupervisionConfig(evidence=0.1)  # what is seen has errors, and draws away from it
     train(hund, prior, Always(sample), None, {}, replace(recipe, supervision=truth))
-    after = scored(hund, sample)
+    after = evaluate_stages(hund, sample)
     assert after[-1]["mpjpe_mm"] < 0.35 * before["mpjpe_mm"]
     assert after[-1]["loss"] < after[0]["loss"]
     assert after[-1]["loss"] < 0.5 * before["loss"]
 
 
 def test_a_short_training_helps_people_whom_it_has_not_seen(body, prior, decoder, motion, chance):
-    others = MotionPeople(poses(), "validation", decoder, motion.errors).draw(64, chance)
+    others = MotionDataset(poses(), "validation", decoder, motion.errors).draw(64, chance)
     hund = network(body, prior)
-    before = scored(hund, others)[-1]
+    before = evaluate_stages(hund, others)[-1]
     train(
         hund,
         prior,
@@ -343,7 +342,7 @@ def test_a_short_training_helps_people_whom_it_has_not_seen(body, prior, decoder
         {},
         replace(RECIPE, steps=60, every=60, rate=6e-3, stages=(2, 2)),
     )
-    stages = scored(hund, others)
+    stages = evaluate_stages(hund, others)
     assert stages[-1]["mpjpe_mm"] < 0.7 * before["mpjpe_mm"]
     assert stages[-1]["loss"] < stages[0]["loss"] < before["loss"]
 
@@ -351,15 +350,15 @@ def test_a_short_training_helps_people_whom_it_has_not_seen(body, prior, decoder
 def test_without_any_truth_the_evidence_teaches(body, prior, motion, chance):
     sample = motion.draw(32, chance)
     hund = network(body, prior)
-    before = scored(hund, sample)[-1]["loss"]
+    before = evaluate_stages(hund, sample)[-1]["loss"]
     recipe = replace(RECIPE, regime="self_supervised", steps=60, every=60, rate=6e-3)
-    train(hund, prior, None, UnlabelledPeople(sample.seen), {}, recipe)
-    assert scored(hund, sample)[-1]["loss"] < 0.6 * before
+    train(hund, prior, None, UnlabeledDataset(sample.inputs), {}, recipe)
+    assert evaluate_stages(hund, sample)[-1]["loss"] < 0.6 * before
 
 
 def test_mixed_training_learns_from_both(body, prior, motion, pictures, chance):
     hund = network(body, prior)
-    unlabelled = UnlabelledPeople(motion.draw(16, chance).seen)
+    unlabelled = UnlabeledDataset(motion.draw(16, chance).inputs)
     labelled, without = Stops(motion, 1000), Stops(unlabelled, 1000)
     recipe = replace(RECIPE, regime="mixed", steps=12, every=12)
     train(hund, prior, labelled, without, {}, recipe)
@@ -368,13 +367,13 @@ def test_mixed_training_learns_from_both(body, prior, motion, pictures, chance):
 
 
 def test_a_window_is_a_camera_after_a_rotation(pictures):
-    window = pictures.seen.window
-    turn, camera = cameras_of(window)
+    crop_from_rays = pictures.inputs.crop_from_rays
+    turn, camera = split_crop_projection(crop_from_rays)
     identity = torch.eye(3).expand_as(turn)
     torch.testing.assert_close(turn.mT @ turn, identity, atol=1e-5, rtol=0)
     assert (torch.linalg.det(turn) > 0).all()
     assert (camera[:, [1, 2, 2], [0, 0, 1]].abs() < 1e-4).all()
-    cells = torch.tensor([[16.0, 0, 16], [0, 16, 16], [0, 0, 1]]) @ window
+    cells = torch.tensor([[16.0, 0, 16], [0, 16, 16], [0, 0, 1]]) @ crop_from_rays
     found = camera @ turn
     scale = cells[:, 2:, 2:] / found[:, 2:, 2:]
     torch.testing.assert_close(found * scale, cells, atol=1e-3, rtol=1e-3)
@@ -383,19 +382,19 @@ def test_a_window_is_a_camera_after_a_rotation(pictures):
 def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
     """The map that the truth renders costs less at the truth than aside, and pulls back to it."""
     hund, skin = network(body, prior), BodyModel.load("low")
-    sample = pictures.at(torch.arange(3))
-    seen, true = sample.seen, sample.truth
-    wanted = hund.decoder.numbers_of(true.posed, true.betas, seen.span, prior)
-    turn, camera = cameras_of(seen.window)
+    sample = pictures.select(torch.arange(3))
+    inputs, true = sample.inputs, sample.truth
+    wanted = hund.decoder.state_vector(true.posed, true.betas, inputs.crop_width, prior)
+    turn, camera = split_crop_projection(inputs.crop_from_rays)
     state = hund.decoder.state(true.posed, true.betas, turn)
     vertices = state.posed(skin).vertices
-    seen = replace(seen, parts=render_parts(skin, vertices, camera, (32, 32)))
+    inputs = replace(inputs, parts=render_parts(skin, vertices, camera, (32, 32)))
     aside = wanted.flat().clone()
     aside[:, -3] += 0.03
     aside.requires_grad_()
-    at_truth, away = (hund.weighed(flat, seen) for flat in (wanted.flat(), aside))
-    cost = rendered_cost(away, seen, hund.decoder, skin)
-    assert (cost > rendered_cost(at_truth, seen, hund.decoder, skin)).all()
+    at_truth, away = (hund.evaluate(flat, inputs) for flat in (wanted.flat(), aside))
+    cost = rendered_cost(away, inputs, hund.decoder, skin)
+    assert (cost > rendered_cost(at_truth, inputs, hund.decoder, skin)).all()
     cost.sum().backward()
     assert (aside.grad[:, -3] > 0).all()
 
@@ -410,7 +409,7 @@ def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
 )
 def test_every_variant_can_be_trained(body, prior, motion, pictures, chance, change):
     hund = network(body, prior, replace(SMALL, **change))
-    sample = MixedPeople(motion, pictures, 0.5).draw(8, chance)
+    sample = MixedDataset(motion, pictures, 0.5).draw(8, chance)
     loss = batch_loss(hund, prior, sample, RECIPE, 2)
     loss.backward()
     assert loss.isfinite()
@@ -418,7 +417,7 @@ def test_every_variant_can_be_trained(body, prior, motion, pictures, chance, cha
 
 
 def test_evidence_moves_between_devices_and_precisions(motion, chance):
-    seen = motion.draw(3, chance).seen.to(torch.float64)
-    assert isinstance(seen, NetworkInputs)
-    assert seen.keypoints.dtype == torch.float64
-    assert seen.has_parts.dtype == torch.bool
+    inputs = motion.draw(3, chance).inputs.to(torch.float64)
+    assert isinstance(inputs, NetworkInputs)
+    assert inputs.keypoints.dtype == torch.float64
+    assert inputs.has_parts.dtype == torch.bool

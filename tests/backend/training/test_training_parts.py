@@ -14,13 +14,13 @@ from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.part_head import PartHead, PartHeadConfig, PartHeadInputs
 from hund_backend.training.parts.features import (
-    MOST,
+    MAX_DECODER,
     Batch,
     FeatureSet,
     coverage,
+    dequantize,
     extract,
-    squeezed,
-    stretched,
+    quantize,
 )
 from hund_backend.training.parts.metrics import (
     confusion,
@@ -31,11 +31,11 @@ from hund_backend.training.parts.metrics import (
 )
 from hund_backend.training.parts.train_parts import (
     PartRecipe,
-    disturbed,
-    fit_parts,
+    augment_inputs,
+    evaluate,
     part_loss,
-    score,
     train,
+    train_part_head,
 )
 
 PARTS = len(PART_NAMES)
@@ -63,7 +63,7 @@ class MadeUp:
         parts, count = self.parts[indices], len(indices)
         decoder = torch.zeros(count, 48, 64, 64)
         decoder[:, :PARTS] = parts
-        clues = PartHeadInputs(
+        inputs = PartHeadInputs(
             decoder=decoder,
             bottleneck=torch.zeros(count, 272, 8, 8),
             trunk=torch.zeros(count, 288, 2, 2),
@@ -71,11 +71,11 @@ class MadeUp:
             mask=torch.nn.functional.interpolate(1 - parts[:, :1], (128, 128))[:, 0],
             points=torch.zeros(count, 33, 4),
         )
-        return Batch(clues=clues, parts=parts)
+        return Batch(inputs=inputs, parts=parts)
 
 
-def logits_of(parts, sureness=30.0):
-    return sureness * (parts - 0.5)
+def logits_of(parts, scale=30.0):
+    return scale * (parts - 0.5)
 
 
 def test_the_truth_has_the_least_loss():
@@ -103,14 +103,15 @@ def test_a_mean_cell_counts_once():
 @given(st.integers(0, 99))
 def test_scores_are_those_of_a_naive_count(seed):
     rng = np.random.default_rng(seed)
-    true, told = rng.integers(0, PARTS, (2, 300))
-    counts = confusion(true, told)
+    true, predicted = rng.integers(0, PARTS, (2, 300))
+    counts = confusion(true, predicted)
     naive = [
-        ((true == p) & (told == p)).sum() / ((true == p) | (told == p)).sum() for p in range(PARTS)
+        ((true == p) & (predicted == p)).sum() / ((true == p) | (predicted == p)).sum()
+        for p in range(PARTS)
     ]
     np.testing.assert_allclose(part_iou(counts), naive)
     assert mean_part_iou(counts) == pytest.approx(np.mean(naive[1:]))
-    both, either = ((true > 0) & (told > 0)).sum(), ((true > 0) | (told > 0)).sum()
+    both, either = ((true > 0) & (predicted > 0)).sum(), ((true > 0) | (predicted > 0)).sum()
     assert foreground_iou(counts) == pytest.approx(both / either)
 
 
@@ -135,28 +136,30 @@ def test_coverage_is_the_share_of_each_cell():
     assert shares[[0, 3, 5], 0, 0].tolist() == [0.25, 0.5, 0.25]
 
 
-@given(st.floats(0, MOST))
+@given(st.floats(0, MAX_DECODER))
 def test_a_stored_decoder_is_nearly_the_decoder(value):
-    stored = squeezed(np.array([value], np.float32))
-    again = float(stretched(torch.from_numpy(stored)))
-    assert abs(again - value) <= 2 * math.sqrt(value * MOST) / 255 + MOST / 255**2
+    stored = quantize(np.array([value], np.float32))
+    again = float(dequantize(torch.from_numpy(stored)))
+    assert abs(again - value) <= 2 * math.sqrt(value * MAX_DECODER) / 255 + MAX_DECODER / 255**2
 
 
 def test_the_same_chance_disturbs_alike_and_the_mask_never():
-    clues = MadeUp().batch([0, 1, 2]).clues
-    first, second = (disturbed(clues, RECIPE, torch.Generator().manual_seed(3)) for _ in range(2))
+    inputs = MadeUp().batch([0, 1, 2]).inputs
+    first, second = (
+        augment_inputs(inputs, RECIPE, torch.Generator().manual_seed(3)) for _ in range(2)
+    )
     for name, values in vars(first).items():
         assert torch.equal(values, getattr(second, name)), name
-    assert torch.equal(first.mask, clues.mask)
-    assert not torch.equal(first.points, clues.points)
+    assert torch.equal(first.mask, inputs.mask)
+    assert not torch.equal(first.points, inputs.points)
 
 
 def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
     path = tmp_path / "parts.checkpoint"
-    whole, curve = fit_parts(MadeUp(), MadeUp(2, seed=1), RECIPE)
+    whole, curve = train_part_head(MadeUp(), MadeUp(2, seed=1), RECIPE)
     with pytest.raises(KeyboardInterrupt):
-        fit_parts(MadeUp(most=3), MadeUp(2, seed=1), RECIPE, path)
-    again, continued = fit_parts(MadeUp(), MadeUp(2, seed=1), RECIPE, path)
+        train_part_head(MadeUp(most=3), MadeUp(2, seed=1), RECIPE, path)
+    again, continued = train_part_head(MadeUp(), MadeUp(2, seed=1), RECIPE, path)
     assert continued == curve
     for name, values in whole.state_dict().items():
         torch.testing.assert_close(values, again.state_dict()[name], msg=name)
@@ -164,11 +167,11 @@ def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
 
 def test_a_short_recipe_learns_what_the_features_say():
     recipe = PartRecipe(
-        widths=(16, 4, 4, 4), kernel=3, steps=30, batch=3, every=15, rate=1e-2, dropped=0.0
+        widths=(16, 4, 4, 4), kernel=3, steps=30, batch=3, every=15, rate=1e-2, channel_dropout=0.0
     )
-    head, curve = fit_parts(MadeUp(12), MadeUp(4, seed=1), recipe)
+    head, curve = train_part_head(MadeUp(12), MadeUp(4, seed=1), recipe)
     assert curve[-1]["loss"] < curve[0]["loss"]
-    assert mean_part_iou(score(head, MadeUp(4, seed=1))) > 0.4  # of nothing: 0.03
+    assert mean_part_iou(evaluate(head, MadeUp(4, seed=1))) > 0.4  # of nothing: 0.03
 
 
 def test_training_leaves_the_best_weights_and_stops_when_nothing_gets_better():
@@ -178,10 +181,10 @@ def test_training_leaves_the_best_weights_and_stops_when_nothing_gets_better():
     curve = train(head, MadeUp(2), MadeUp(1, seed=1), still)
     assert len(curve) < 40
     head.eval()
-    assert mean_part_iou(score(head, MadeUp(1, seed=1))) == max(p["part_iou"] for p in curve)
+    assert mean_part_iou(evaluate(head, MadeUp(1, seed=1))) == max(p["part_iou"] for p in curve)
 
 
-class Album:
+class PictureSource:
     """Pictures as PictureSet has them."""
 
     def __init__(self, count):
@@ -228,12 +231,12 @@ class Blank:
 def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
     engine = Blank()
     blazepose = BlazePose(engine)
-    extract(Album(3), blazepose, tmp_path, "train")
-    extract(Album(2), blazepose, tmp_path, "validation")
+    extract(PictureSource(3), blazepose, tmp_path, "train")
+    extract(PictureSource(2), blazepose, tmp_path, "validation")
     assert engine.looks == 2 * 3 + 2
-    extract(Album(3), blazepose, tmp_path, "train")
+    extract(PictureSource(3), blazepose, tmp_path, "train")
     assert engine.looks == 8
-    extract(Album(4), blazepose, tmp_path, "train")
+    extract(PictureSource(4), blazepose, tmp_path, "train")
     assert engine.looks == 16
     features = FeatureSet(tmp_path, "train")
     assert len(features) == 8
@@ -241,7 +244,7 @@ def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
     assert plain[4, :, :16].min() == 1
     assert mirrored[PART_MIRROR[4], :, 48:].min() == 1
     torch.testing.assert_close(mirrored[list(PART_MIRROR)].flip(-1), plain)
-    bright = features.batch([1]).clues
+    bright = features.batch([1]).inputs
     assert float(bright.decoder.mean()) == pytest.approx(1, abs=0.05)
     assert bright.picture.shape == (1, 3, 128, 128)
 
