@@ -1,6 +1,7 @@
 """Scene files: .blend and the exchange formats, written atomically by Blender's exporters."""
 
 import math
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -145,3 +146,22 @@ def _write_usd(path: Path) -> None:
         export_shapekeys=True,
         evaluation_mode="RENDER",
     )
+    # Unlike the other exporters, Blender's does not fail when the disk is full.
+    if path.is_file() and not _is_complete_usd(path):
+        raise OSError("the file is incomplete")
+
+
+def _is_complete_usd(path: Path) -> bool:
+    """Return whether a binary USD file includes its table of contents, which is written last.
+
+    Bytes 16 to 24 of the file are the position of the table: a count and 32 bytes per section
+    (`pxr/usd/sdf/crateFile.h` in OpenUSD).
+    """
+    with path.open("rb") as file:
+        header = file.read(24)
+        if len(header) < 24:
+            return False
+        (position,) = struct.unpack_from("<q", header, 16)
+        file.seek(position)
+        count = file.read(8)
+        return len(count) == 8 and len(file.read()) == 32 * struct.unpack("<Q", count)[0]
