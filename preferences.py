@@ -48,6 +48,7 @@ class HUND_AP_preferences(bpy.types.AddonPreferences):
             layout.prop(self, name)
         if reason := backend.unavailable_reason(settings(context)):
             layout.label(text=reason, icon="ERROR")
+            layout.label(text=f"An interpreter needs the packages in {backend.REQUIREMENTS}")
 
 
 def get(context: bpy.types.Context) -> HUND_AP_preferences | None:

@@ -17,6 +17,7 @@ from typing import IO, Any
 from ..hund_backend.errors import ExitCode, HundError
 
 ROOT = Path(__file__).parents[1]  # the extension, with the backend and its packages
+REQUIREMENTS = ROOT / "requirements" / "runtime.in"  # packages that an interpreter needs
 PACKAGES = "packages"  # folder of packages in the zip that Blender's own process must not import
 GRACE_SECONDS = 0.5  # between the request to stop and the kill
 START_TIMEOUT = 180.0  # seconds until a started backend must have replied

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..weights_file import note_loaded
 from .file import BODY_FILE, BodyFile, load_body_file
 from .kinematics import forward_kinematics
 from .skeleton import KEYPOINT_NAMES, PARENTS, PART_OF_FINE_PART
@@ -90,7 +91,9 @@ class BodyModel(nn.Module):
         Raises:
             BadInputError: the file is missing or is no body.
         """
-        return cls(load_body_file(path), resolution)
+        body = cls(load_body_file(path), resolution)
+        note_loaded(path)
+        return body
 
     def rest(
         self,

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one line for each finding, and a verdict."""
-    from ..doctor import examine
+    from ..doctor import advice, examine
 
     findings = examine()
     width = max(len(finding.name) for finding in findings)
@@ -19,5 +19,5 @@ def run(arguments: argparse.Namespace) -> int:
         mark = "ok     " if finding.ok else "MISSING"
         print(f"{mark} {finding.name:<{width}} {finding.state}")
     bad = [finding.name for finding in findings if not finding.ok]
-    print(f"Not ready: {', '.join(bad)}. Run 'make setup'." if bad else "Ready.")
+    print(f"Not ready: {', '.join(bad)}. {advice()}" if bad else "Ready.")
     return ExitCode.BAD_INPUT if bad else ExitCode.DONE

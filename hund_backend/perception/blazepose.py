@@ -7,7 +7,6 @@ Real-time Body Pose tracking", 2020; Xu et al., "GHUM & GHUML", 2020, for the 3D
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -60,20 +59,17 @@ class BlazePose:
         self.engine = engine
 
     @classmethod
-    def open(
-        cls, folder: Path, device: str = "cpu", size: Literal["heavy", "full"] = "heavy"
-    ) -> "BlazePose":
+    def open(cls, folder: Path, device: str = "cpu") -> "BlazePose":
         """Load the network.
 
         Args:
             folder: the folder of networks.
             device: "cpu", "cuda", "cuda:1" …
-            size: of the network; the learned descent and the part head need "heavy".
 
         Raises:
             BadInputError: the network is missing or damaged.
         """
-        return cls(open_engine(folder, f"blazepose_{size}", device))
+        return cls(open_engine(folder, "blazepose_heavy", device))
 
     def predict(
         self,

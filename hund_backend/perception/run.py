@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 
 from ..video import Frame
+from ..weights_file import WEIGHTS, record_loaded
 from .blazepose import BlazePose
 from .crop_detector import LandmarkNetwork
 from .evidence import Evidence
@@ -17,8 +18,6 @@ from .linking import link_people
 from .part_head import BlazePoseWithParts, PartHead
 from .person_detector import PersonDetector
 from .tracker import BoxDetector, Image, Tracker, TrackerConfig
-
-WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 class Perception:
@@ -34,11 +33,14 @@ class Perception:
         self.landmark_network, self.person_detector = landmark_network, person_detector
         self.config = config or TrackerConfig()
         self.device = device
+        self.part_weights: dict[str, str] = {}  # SHA-256 of the part head's file, once loaded
 
     @cached_property
     def network_with_parts(self) -> LandmarkNetwork:
         """The landmark network and the part head, which is loaded when first used."""
-        return BlazePoseWithParts(self.landmark_network, PartHead.load().to(self.device))
+        with record_loaded() as self.part_weights:
+            part_head = PartHead.load().to(self.device)
+        return BlazePoseWithParts(self.landmark_network, part_head)
 
     @classmethod
     def open(

@@ -13,7 +13,8 @@ import pytest
 
 from hund_backend import pipeline
 from hund_backend.__main__ import build_parser, main
-from hund_backend.provenance import clip_hash, file_hash
+from hund_backend.provenance import clip_hash
+from hund_backend.weights_file import sha256_of
 
 ROOT = Path(__file__).parents[3]
 FAILED, BAD_INPUT = 1, 2
@@ -144,6 +145,6 @@ def test_the_hash_of_a_sequence_changes_with_any_of_its_pictures(tmp_path):
         (tmp_path / f"{number}.png").write_bytes(bytes([number]))
     before = clip_hash(tmp_path)
     assert clip_hash(tmp_path / "#.png") == before
-    assert clip_hash(tmp_path / "1.png") == file_hash(tmp_path / "1.png")
+    assert clip_hash(tmp_path / "1.png") == sha256_of(tmp_path / "1.png")
     (tmp_path / "1.png").write_bytes(b"other")
     assert clip_hash(tmp_path) != before

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hund_backend import doctor, provenance
+from hund_backend import doctor
 from hund_backend.__main__ import main
 
 READY, NOT_READY = 0, 2
@@ -24,7 +24,7 @@ def run(capsys):
 @pytest.fixture
 def whole(monkeypatch):
     """As if every network were there."""
-    monkeypatch.setattr(doctor, "is_whole", lambda path, entry: True)
+    monkeypatch.setattr(doctor, "is_intact", lambda path, entry: True)
 
 
 def test_a_whole_installation_is_ready(whole, capsys):
@@ -32,12 +32,12 @@ def test_a_whole_installation_is_ready(whole, capsys):
     assert code == READY
     assert lines[-1] == "Ready."
     assert all(line.startswith("ok ") for line in lines[:-1])
-    for what in (*doctor.PACKAGES, *provenance.OURS, "device", "blazepose_heavy.safetensors"):
+    for what in (*doctor.PACKAGES, *doctor.LOADERS, "device", "blazepose_heavy.safetensors"):
         assert any(what in line for line in lines)
 
 
 def test_a_missing_network_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "is_whole", lambda path, entry: "heavy" not in path.name)
+    monkeypatch.setattr(doctor, "is_intact", lambda path, entry: "heavy" not in path.name)
     code, lines = run(capsys)
     assert code == NOT_READY
     assert lines[-1].startswith("Not ready: ")
