@@ -1,7 +1,7 @@
 """Dynamics of poses: likelihood, prediction, filling of gaps, and smoothing beside simple filters.
 
-Run as `python -m benchmarks.dynamics MOCAP_FOLDER`. Subjects are held out; filters
-and the smoother are tuned on the validation split, all under the same noise.
+Run as `python -m benchmarks.dynamics MOCAP_FOLDER`. Subjects are held out; filters and smoother are
+tuned on the validation split under the same noise.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from matplotlib.figure import PosedReducedBody
+from matplotlib.figure import Figure
 from scipy.signal import savgol_filter
 from torch import Tensor
 
@@ -44,16 +44,16 @@ PACKAGES = ("torch", "numpy", "scipy")
 AHEAD = (1, 5, 15)  # frames
 GAPS = (10, 30)  # frames
 NOISES = (10, 5)  # degrees on every axis
-CLIP = 60  # frames that are smoothed at once
-GRAIN = DynamicsRecipe().latent_noise
+CLIP = 60  # frames smoothed together
+LATENT_NOISE = DynamicsRecipe().latent_noise
 
 Pose = Float[Tensor, "*batch joints 3 3"]
 Rows = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
-    """Stretches of one split: poses, their latents, and roots."""
+class SplitData:
+    """Motion of one split: poses, their latents, and roots."""
 
     prior: PosePrior
     motions: LatentMotions
@@ -61,8 +61,8 @@ class Material:
     rest: Float[Tensor, "63 3"]
 
     @classmethod
-    def of(cls, poses: MotionSet, prior: PosePrior, split: Split) -> "Material":
-        """All frames of a split."""
+    def of(cls, poses: MotionSet, prior: PosePrior, split: Split) -> "SplitData":
+        """Encode all frames of a split."""
         inside = torch.tensor([name == split for name in poses.splits])[poses.clips]
         return cls(
             prior=prior,
@@ -72,7 +72,7 @@ class Material:
         )
 
     def starts(self, frames: int, count: int) -> Int[Tensor, " starts"]:
-        """Up to so many stretches that do not overlap, evenly over the split."""
+        """Return starts of at most `count` disjoint segments, evenly over the split."""
         starts, free = [], 0
         for start in self.motions.starts(frames).tolist():
             if start >= free:
@@ -82,11 +82,11 @@ class Material:
         return torch.tensor(starts)[places]
 
     def segments(self, starts: Int[Tensor, " starts"], frames: int) -> Pose:
-        """Poses of stretches."""
+        """Return the poses of segments."""
         return self.poses[starts[:, None] + torch.arange(frames)]
 
     def joints(self, pose: Pose) -> Float[Tensor, "*batch moved 3"]:
-        """Places of the joints that the prior moves and of the knuckles, pelvis at rest, mm."""
+        """Return positions of the prior's joints and of the knuckles, pelvis at rest, mm."""
         moved = torch.eye(3).repeat(*pose.shape[:-3], len(JOINT_NAMES), 1, 1)
         joints = [joint + 1 for joint in self.prior.joints]
         moved[..., joints, :, :] = pose[..., self.prior.joints, :, :].float()
@@ -96,11 +96,11 @@ class Material:
         return 1000 * places[..., joints + ends, :]
 
     def mpjpe_mm(self, found: Pose, true: Pose) -> Float[Tensor, "*batch"]:
-        """Mean distance of the joints."""
+        """Return the mean distance of the joints."""
         return (self.joints(found) - self.joints(true)).norm(dim=-1).mean(-1)
 
     def jerk(self, pose: Pose) -> float:
-        """Mean jerk of the joints relative to the pelvis, m/s³."""
+        """Return the mean jerk of the joints relative to the pelvis, m/s³."""
         third = self.joints(pose).diff(n=3, dim=1) * self.motions.fps**3 / 1000
         return float(third.norm(dim=-1).mean())
 
@@ -129,44 +129,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prior", choices=tuple(PRIORS), default="flow")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE)
     parser.add_argument("--clips", type=int, default=16, help="clips to fill and to smooth")
-    parser.add_argument("--plot", type=Path, help="picture of a smoothed trajectory")
+    parser.add_argument("--plot", type=Path, help="file for a plot of a smoothed trajectory")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
 def sections(
     learned: Dynamics, prior: PosePrior, poses: MotionSet, clips: int, plot: Path | None
 ) -> Iterator[str]:
-    """The tables, one after the other."""
+    """Yield the tables."""
     parts = {
-        split: Material.of(poses, prior, split) for split in ("train", "validation", "held_out")
+        split: SplitData.of(poses, prior, split) for split in ("train", "validation", "held_out")
     }
-    still = constant_velocity(learned, parts["train"])
+    baseline = constant_velocity(learned, parts["train"])
     yield table("Nats per dimension", likelihoods(learned, parts))
     yield table("MPJPE mm of predictions", predictions(learned, parts["held_out"]))
-    models = {"constant velocity": still, "learned": learned}
+    models = {"constant velocity": baseline, "learned": learned}
     yield table("MPJPE mm in gaps", gaps(models, parts["held_out"], clips))
     for degrees in NOISES:
         rows = smoothing(models, parts, clips, degrees, plot)
         yield table(f"Smoothing of {degrees}° of noise", rows)
 
 
-def constant_velocity(learned: Dynamics, training: Material) -> Dynamics:
-    """Dynamics that expect the velocity to stay, with the spread of that."""
+def constant_velocity(learned: Dynamics, training: SplitData) -> Dynamics:
+    """Return constant-velocity dynamics with the scales of their residuals."""
     model = Dynamics(DynamicsConfig(**vars(learned.config)))
-    set_scales(model, training.motions, GRAIN)
+    set_scales(model, training.motions, LATENT_NOISE)
     return model.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentT:
-    """A multivariate t distribution of residuals."""
+    """Multivariate Student t distribution of residuals."""
 
     whitening: Float[Tensor, "latent latent"]
     degrees_of_freedom: float
 
     @classmethod
     def fitted(cls, residuals: Float[Tensor, "steps latent"], *, full: bool) -> "StudentT":
-        """By expectation and maximisation, the freedom over a grid."""
+        """Fit by expectation maximization, degrees of freedom over a grid."""
         best, value = None, -math.inf
         size = residuals.shape[-1]
         covariance = torch.cov(residuals.T)
@@ -185,7 +185,7 @@ class StudentT:
         return best
 
     def log_prob(self, residuals: Float[Tensor, "steps latent"]) -> Float[Tensor, " steps"]:
-        """Logarithm of the density."""
+        """Return the logarithm of the density."""
         size, n = residuals.shape[-1], self.degrees_of_freedom
         square = (residuals @ self.whitening.T).square().sum(-1)
         shape = math.lgamma((n + size) / 2) - math.lgamma(n / 2) - size / 2 * math.log(math.pi * n)
@@ -193,19 +193,19 @@ class StudentT:
         return shape + volume - (n + size) / 2 * torch.log1p(square / n)
 
 
-def likelihoods(learned: Dynamics, parts: dict[str, Material]) -> Rows:
-    """Of steps after three usable frames, so that every model has what it needs."""
+def likelihoods(learned: Dynamics, parts: dict[str, SplitData]) -> Rows:
+    """Return likelihoods of steps after three usable frames, which every model needs."""
 
-    def triples(part: Material) -> tuple[Tensor, Tensor]:
+    def triples(part: SplitData) -> tuple[Tensor, Tensor]:
         z, roots = part.motions.segments(part.motions.starts(4), 4)
-        last = add_latent_noise(z[:, 1:], GRAIN, torch.Generator().manual_seed(0))
+        last = add_latent_noise(z[:, 1:], LATENT_NOISE, torch.Generator().manual_seed(0))
         return torch.cat((z[:, :1], last), dim=1), roots
 
     def learned_mean(z: Tensor, roots: Tensor) -> Tensor:
         return learned.transition(z[:, 2], z[:, 1], roots[:, 2]).mean
 
     means: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "pose stays": lambda z, _: z[:, 2],
+        "constant pose": lambda z, _: z[:, 2],
         "constant velocity": lambda z, _: 2 * z[:, 2] - z[:, 1],
         "constant acceleration": lambda z, _: 3 * z[:, 2] - 3 * z[:, 1] + z[:, 0],
         "learned mean": learned_mean,
@@ -217,15 +217,15 @@ def likelihoods(learned: Dynamics, parts: dict[str, Material]) -> Rows:
             for split, part in parts.items()
             for z, roots in (triples(part),)
         }
-        for kind, full in (("one spread for each", False), ("full covariance", True)):
+        for kind, full in (("diagonal covariance", False), ("full covariance", True)):
             fitted = StudentT.fitted(residuals["train"], full=full)
             row = {
                 split: float(fitted.log_prob(left).mean()) / left.shape[-1]
                 for split, left in residuals.items()
             }
-            rows[f"{name}, {kind}"] = row | {"freedom": fitted.degrees_of_freedom}
+            rows[f"{name}, {kind}"] = row | {"degrees of freedom": fitted.degrees_of_freedom}
     for name, known in (("learned", True), ("learned, root unknown", False)):
-        rows[name] = {"freedom": float(learned.degrees_of_freedom)}
+        rows[name] = {"degrees of freedom": float(learned.degrees_of_freedom)}
         for split, part in parts.items():
             z, roots = triples(part)
             values = learned.log_prob(z[:, 1:], roots[:, 1:] if known else None)
@@ -233,8 +233,8 @@ def likelihoods(learned: Dynamics, parts: dict[str, Material]) -> Rows:
     return rows
 
 
-def predictions(learned: Dynamics, part: Material) -> Rows:
-    """Mean errors after two (constant acceleration: three) frames."""
+def predictions(learned: Dynamics, part: SplitData) -> Rows:
+    """Return mean errors of predictions from two (constant acceleration: three) frames."""
     most = max(AHEAD)
     starts = part.motions.starts(3 + most)[::4]
     z, roots = part.motions.segments(starts, 3 + most)
@@ -243,7 +243,7 @@ def predictions(learned: Dynamics, part: Material) -> Rows:
     velocity = z[:, 2:3] - z[:, 1:2]
     acceleration = velocity - (z[:, 1:2] - z[:, :1])
     found = {
-        "pose stays": z[:, 2:3].expand(-1, most, -1),
+        "constant pose": z[:, 2:3].expand(-1, most, -1),
         "constant velocity": z[:, 2:3] + count * velocity,
         "constant acceleration": z[:, 2:3]
         + count * velocity
@@ -262,8 +262,8 @@ def predictions(learned: Dynamics, part: Material) -> Rows:
     }
 
 
-def gaps(models: dict[str, Dynamics], part: Material, clips: int) -> Rows:
-    """Errors in the hidden middles of clips."""
+def gaps(models: dict[str, Dynamics], part: SplitData, clips: int) -> Rows:
+    """Return errors in the hidden middles of clips."""
     rows: Rows = {}
     for gap in GAPS:
         frames = gap + 30
@@ -272,7 +272,7 @@ def gaps(models: dict[str, Dynamics], part: Material, clips: int) -> Rows:
         true = part.segments(starts, frames)
         hidden = torch.zeros(frames, dtype=torch.bool)
         hidden[15 : 15 + gap] = True
-        found = {"slerp": slerped(true, hidden)}
+        found = {"slerp": slerp_gap(true, hidden)}
         for name, model in models.items():
             found[name] = part.prior.pose(fill_gaps(model, z, hidden.expand(len(z), -1), roots))
         found["learned, root unknown"] = part.prior.pose(
@@ -286,8 +286,8 @@ def gaps(models: dict[str, Dynamics], part: Material, clips: int) -> Rows:
     return rows
 
 
-def slerped(pose: Pose, hidden: Bool[Tensor, " frames"]) -> Pose:
-    """Every joint turned evenly from the last seen frame to the next."""
+def slerp_gap(pose: Pose, hidden: Bool[Tensor, " frames"]) -> Pose:
+    """Interpolate every joint spherically between the frames around the gap."""
     before, after = hidden.nonzero()[0] - 1, hidden.nonzero()[-1] + 1
     share = (torch.arange(int(before) + 1, int(after)) - before) / (after - before)
     start, end = pose[:, before], pose[:, after]
@@ -299,7 +299,7 @@ def slerped(pose: Pose, hidden: Bool[Tensor, " frames"]) -> Pose:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A way of smoothing with one setting, on one split."""
+    """A smoothing method with one setting, on one split."""
 
     method: str
     setting: str
@@ -309,28 +309,28 @@ class Trial:
 
 def smoothing(
     models: dict[str, Dynamics],
-    parts: dict[str, Material],
+    parts: dict[str, SplitData],
     clips: int,
     degrees: float,
     plot: Path | None,
 ) -> Rows:
-    """Settings of least error on the validation split, and of equal error and jerk, held out."""
+    """Return held-out results of the settings with least error, and with equal error or jerk."""
     trials: dict[str, list[Trial]] = {}
     results: dict[tuple[str, str], Pose] = {}
     for split in ("validation", "held_out"):
         part = parts[split]
         starts = part.starts(CLIP, clips)
         true = part.segments(starts, CLIP)
-        given = shaken(true, part.prior.joints, degrees)
+        given = add_rotation_noise(true, part.prior.joints, degrees)
         trials[split] = [
-            tried(part, "noisy", "", given, true),
-            tried(part, "truth", "", true, true),
+            trial_of(part, "noisy", "", given, true),
+            trial_of(part, "truth", "", true, true),
         ]
-        for method, setting, pose in ways(models, part, given, degrees):
-            trials[split].append(tried(part, method, setting, pose, true))
+        for method, setting, pose in smoothed(models, part, given, degrees):
+            trials[split].append(trial_of(part, method, setting, pose, true))
             results[method, setting] = pose
     if plot is not None:
-        drawn(
+        plot_trajectory(
             plot.with_stem(f"{plot.stem}_{degrees}"),
             parts["held_out"],
             true,
@@ -338,22 +338,22 @@ def smoothing(
             results,
             trials["validation"],
         )
-    return compared(trials["validation"], trials["held_out"])
+    return comparison(trials["validation"], trials["held_out"])
 
 
-def tried(part: Material, method: str, setting: str, pose: Pose, true: Pose) -> Trial:
-    """Error and jerk of a result."""
+def trial_of(part: SplitData, method: str, setting: str, pose: Pose, true: Pose) -> Trial:
+    """Return error and jerk of a result."""
     error = float(part.mpjpe_mm(pose, true).mean())
     return Trial(method=method, setting=setting, error=error, jerk=part.jerk(pose))
 
 
-def ways(
+def smoothed(
     models: dict[str, Dynamics],
-    part: Material,
+    part: SplitData,
     given: Pose,
     degrees: float,
 ) -> Iterator[tuple[str, str, Pose]]:
-    """Results of all methods with all settings."""
+    """Yield the results of all methods with all settings."""
     for window in (5, 7, 9, 11, 13, 15, 19, 23):
         for order in (1, 2, 3, 4):
             if order < window - 1:
@@ -371,13 +371,13 @@ def ways(
             yield name, f"{trust}", found
 
 
-def compared(validation: list[Trial], held_out: list[Trial]) -> Rows:
-    """Each method at its best, and the learned one at the errors and the jerks of the others."""
+def comparison(validation: list[Trial], held_out: list[Trial]) -> Rows:
+    """Return each method at its best, and the learned one at equal error or jerk to the others."""
     outcome = {(trial.method, trial.setting): trial for trial in held_out}
     methods = list(dict.fromkeys(trial.method for trial in validation))
     rows: Rows = {}
 
-    def shown(trial: Trial) -> dict[str, float]:
+    def row(trial: Trial) -> dict[str, float]:
         found = outcome[trial.method, trial.setting]
         return {"MPJPE mm": found.error, "jerk m/s³": found.jerk}
 
@@ -386,26 +386,26 @@ def compared(validation: list[Trial], held_out: list[Trial]) -> Rows:
         for method in methods
     }
     for method, trial in best.items():
-        rows[f"{method} ({trial.setting})" if trial.setting else method] = shown(trial)
+        rows[f"{method} ({trial.setting})" if trial.setting else method] = row(trial)
     for other in ("Savitzky–Golay", "One-Euro"):
-        mine = [t for t in validation if t.method == "learned"]
-        equal = [t for t in mine if t.error <= best[other].error]
+        learned = [t for t in validation if t.method == "learned"]
+        equal = [t for t in learned if t.error <= best[other].error]
         if equal:
             trial = min(equal, key=lambda t: t.jerk)
-            rows[f"learned ({trial.setting}) at the error of {other}"] = shown(trial)
-        equal = [t for t in mine if t.jerk <= best[other].jerk]
+            rows[f"learned ({trial.setting}) at the error of {other}"] = row(trial)
+        equal = [t for t in learned if t.jerk <= best[other].jerk]
         if equal:
             trial = min(equal, key=lambda t: t.error)
-            rows[f"learned ({trial.setting}) at the jerk of {other}"] = shown(trial)
+            rows[f"learned ({trial.setting}) at the jerk of {other}"] = row(trial)
         smooth = [t for t in validation if t.method == other and t.jerk <= best["learned"].jerk]
         if smooth:
             trial = min(smooth, key=lambda t: t.error)
-            rows[f"{other} ({trial.setting}) at the jerk of learned"] = shown(trial)
+            rows[f"{other} ({trial.setting}) at the jerk of learned"] = row(trial)
     return rows
 
 
-def shaken(pose: Pose, joints: tuple[int, ...], degrees: float) -> Pose:
-    """Poses with normal noise on every axis of the joints, new in every frame."""
+def add_rotation_noise(pose: Pose, joints: tuple[int, ...], degrees: float) -> Pose:
+    """Add independent normal noise to every axis of the joints in every frame."""
     generator = torch.Generator().manual_seed(2)
     noise = torch.randn(*pose.shape[:-3], len(joints), 3, generator=generator)
     noisy = pose.clone()
@@ -415,19 +415,19 @@ def shaken(pose: Pose, joints: tuple[int, ...], degrees: float) -> Pose:
 
 
 def savitzky_golay(pose: Pose, window: int, order: int) -> Pose:
-    """Polynomials through the two columns of every rotation."""
+    """Smooth the 6D form of every rotation by local polynomials."""
     smooth = savgol_filter(matrix_to_sixd(pose).numpy(), window, order, axis=1)
     return sixd_to_matrix(torch.from_numpy(smooth).to(pose))
 
 
 def one_euro(pose: Pose, fps: float, cutoff: float, slope: float) -> Pose:
-    """The filter of Casiez et al. (2012) on the two columns of every rotation, speed by joint.
+    """Filter the 6D form of every rotation (Casiez et al., 2012), with the speed of each joint.
 
     Args:
         pose: clips.
         fps: frames a second.
-        cutoff: of a joint at rest, Hz.
-        slope: Hz by which it rises for each unit of speed per second.
+        cutoff: at rest, Hz.
+        slope: increase of the cutoff with speed, Hz per unit per second.
     """
 
     def share(hertz: np.ndarray | float) -> np.ndarray:
@@ -443,21 +443,21 @@ def one_euro(pose: Pose, fps: float, cutoff: float, slope: float) -> Pose:
     return sixd_to_matrix(torch.from_numpy(np.stack(smooth, 1)).to(pose))
 
 
-def drawn(
+def plot_trajectory(
     path: Path,
-    part: Material,
+    part: SplitData,
     true: Pose,
     given: Pose,
     results: dict[tuple[str, str], Pose],
     validation: list[Trial],
 ) -> None:
-    """Picture of the most moved hand's height in the liveliest clip."""
+    """Plot the heights of an elbow and an ankle in the clip with most motion."""
     clip = int(part.joints(true).diff(dim=1).norm(dim=-1).mean((1, 2)).argmax())
     lines = {"noisy": given, "truth": true}
     for method in dict.fromkeys(method for method, _ in results):
         trial = min((t for t in validation if t.method == method), key=lambda t: t.error)
         lines[method] = results[method, trial.setting]
-    figure = PosedReducedBody(figsize=(14, 10))
+    figure = Figure(figsize=(14, 10))
     axes = figure.subplots(2, 1)
     for axis, joint in zip(axes, ("LowerarmL", "AnkleR"), strict=True):
         place = part.prior.joints.index(JOINT_INDEX[joint] - 1)
@@ -470,7 +470,7 @@ def drawn(
 
 
 def table(title: str, rows: Rows) -> str:
-    """Markdown with a line for each method."""
+    """Return a Markdown table with a row for each method."""
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     lines = [f"## {title}\n", "| | " + " | ".join(columns) + " |"]
     lines.append("| --- " * (len(columns) + 1) + "|")

@@ -1,8 +1,8 @@
-"""What each thing in the learned descent is worth: variants trained alike, and scored alike.
+"""Ablations of the learned descent: variants trained and scored alike.
 
-Run as `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps 400`. Every variant sees
-the same people in the same order. Lines are written as they come, so that a run that is cut off
-has said what it found; those that stand in the --lines file already are not trained again.
+Run as `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps 400`. Every variant is
+trained on the same people in the same order. Rows are written to the --lines file one by one;
+variants that have a row are not trained again, so an interrupted run continues.
 """
 
 import argparse
@@ -17,9 +17,14 @@ from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.hund import Hund, HundConfig, LossConfig
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.hund.detections import Detections
-from hund_backend.training.hund.metrics import stage_scores
-from hund_backend.training.hund.samples import MotionPeople, PicturedPeople, Sample
-from hund_backend.training.hund.train_hund import HundRecipe, MixedPeople, train, validation_people
+from hund_backend.training.hund.metrics import stage_metrics
+from hund_backend.training.hund.samples import MotionDataset, PictureDataset, Sample
+from hund_backend.training.hund.train_hund import (
+    HundRecipe,
+    MixedDataset,
+    train,
+    validation_samples,
+)
 from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.training.priors.augmentation import AugmentationConfig
 
@@ -29,7 +34,9 @@ VARIANTS: dict[str, HundRecipe] = {
     "ours": HundRecipe(),
     "no recurrence (s_0 only)": HundRecipe(stages=NONE, network=replace(NET, stages=0)),
     "loss values only (the paper)": HundRecipe(network=replace(NET, tells_residuals=False)),
-    "no feedback": HundRecipe(network=replace(NET, tells_losses=False, tells_residuals=False)),
+    "no loss values or residuals": HundRecipe(
+        network=replace(NET, tells_losses=False, tells_residuals=False)
+    ),
     "no memory": HundRecipe(network=replace(NET, remembers=False)),
     "M = 1": HundRecipe(stages=(1, 1), network=replace(NET, stages=1)),
     "M = 3": HundRecipe(stages=(3, 3), network=replace(NET, stages=3)),
@@ -45,9 +52,9 @@ VARIANTS: dict[str, HundRecipe] = {
     "without landmarks": HundRecipe(
         network=replace(NET, sees_landmarks=False, loss=LossConfig(landmarks=0.0))
     ),
-    "without made pictures": HundRecipe(pictured=0.0),
+    "without synthetic pictures": HundRecipe(picture_share=0.0),
 }
-HEAD = """# What each thing in the learned descent is worth
+HEAD = """# Ablations of the learned descent
 
 {environment}
 * `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps {args.steps} --batch {args.batch}`
@@ -60,39 +67,39 @@ HEAD = """# What each thing in the learned descent is worth
 
 
 @dataclass(frozen=True, kw_only=True)
-class School:
-    """What all variants learn from."""
+class TrainingData:
+    """Data that all variants are trained on."""
 
     body: BodyModel
     prior: PoseFlow
     mocap: Path
     detections: Path
 
-    def line(self, name: str, recipe: HundRecipe) -> str:
-        """Train a variant and score it."""
+    def row(self, name: str, recipe: HundRecipe) -> str:
+        """Train a variant and return its row."""
         torch.manual_seed(recipe.seed)
         hund = Hund(recipe.network, self.body, self.prior)
         poses = motion_set(self.mocap)
         told = Detections.read(self.detections, "train")
-        pictures = PicturedPeople(told, hund.decoder)
-        motion = MotionPeople(
+        pictures = PictureDataset(told, hund.decoder)
+        motion = MotionDataset(
             poses,
             "train",
             hund.decoder,
             pictures.errors(),
             augmentation=AugmentationConfig(),
         )
-        people = MixedPeople(motion, pictures, recipe.pictured)
+        people = MixedDataset(motion, pictures, recipe.picture_share)
         train(hund, self.prior, people, None, {}, recipe)
-        validation = validation_people(poses, self.detections, hund)
-        cells = [cell for sample in validation.values() for cell in scored_cells(hund, sample)]
+        validation = validation_samples(poses, self.detections, hund)
+        cells = [cell for sample in validation.values() for cell in score_cells(hund, sample)]
         return f"| {name} | {' | '.join([*cells, f'{_lower(hund, validation):.0f}'])} |"
 
 
 @torch.no_grad()
-def scored_cells(hund: Hund, sample: Sample) -> list[str]:
-    """PA of s_0; PA and MPJPE of s_M; L of s_M."""
-    stages = [scores.means() for scores in stage_scores(hund(sample.seen), sample.truth)]
+def score_cells(hund: Hund, sample: Sample) -> list[str]:
+    """Return PA-MPJPE of s_0; PA-MPJPE and MPJPE of s_M; L of s_M."""
+    stages = [scores.means() for scores in stage_metrics(hund(sample.inputs), sample.truth)]
     first, last = stages[0], stages[-1]
     found = f"{last['pa_mpjpe_mm']:.1f} ({last['mpjpe_mm']:.0f})"
     return [f"{first['pa_mpjpe_mm']:.1f}", found, f"{last['loss']:.2f}"]
@@ -100,10 +107,10 @@ def scored_cells(hund: Hund, sample: Sample) -> list[str]:
 
 @torch.no_grad()
 def _lower(hund: Hund, validation: dict[str, Sample]) -> float:
-    """Share of all people whose L ends lower than it began, per cent."""
-    steps = [hund(sample.seen) for sample in validation.values()]
-    fell = [each[-1].losses.total < each[0].losses.total for each in steps]
-    return 100 * float(torch.cat(fell).float().mean())
+    """Return the share of people whose L at s_M is below that at s_0, per cent."""
+    steps = [hund(sample.inputs) for sample in validation.values()]
+    lower = [each[-1].losses.total < each[0].losses.total for each in steps]
+    return 100 * float(torch.cat(lower).float().mean())
 
 
 def main() -> None:
@@ -111,7 +118,7 @@ def main() -> None:
     args = measuring.parse(__doc__, add_arguments)
     measuring.limit_cores(args.cores)
     torch.set_num_threads(args.cores)
-    school = School(
+    data = TrainingData(
         body=BodyModel.load("keypoints"),
         prior=PoseFlow.load(),
         mocap=args.mocap,
@@ -122,7 +129,7 @@ def main() -> None:
         if any(line.startswith(f"| {name} |") for line in known):
             continue
         recipe = replace(VARIANTS[name], steps=args.steps, batch=args.batch)
-        known.append(school.line(name, replace(recipe, every=args.steps)))
+        known.append(data.row(name, replace(recipe, every=args.steps)))
         print(known[-1], flush=True)
         write_file(args.lines, ("\n".join(known) + "\n").encode())
     environment = measuring.environment(PACKAGES, args.cores)
@@ -140,7 +147,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, metavar="VARIANT")
-    parser.add_argument("--lines", type=Path, required=True, help="keeps lines; goes on from it")
+    parser.add_argument(
+        "--lines", type=Path, required=True, help="file of the rows; continued if it exists"
+    )
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 

@@ -1,8 +1,8 @@
-"""What the descent learns from real people of whom nothing is known: the three regimes side by side.
+"""Training on unlabelled clips: supervised, self-supervised and mixed regime side by side.
 
-Run as `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn CLIP … --judge CLIP …`. Every regime
-begins with the weights that ship and takes as many steps. Clips are judged by what was seen of
-them: how far keypoints are missed, and how often the part map shows something else where a limb is.
+Run as `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn CLIP … --judge CLIP …`. Every
+regime starts from the shipped weights and takes the same number of steps. Clips without ground truth
+are scored on their evidence: reprojection errors, and how often the part map disagrees with a limb.
 """
 
 import argparse
@@ -17,58 +17,59 @@ from hund_backend.descent.learned.hund import TERMS, WEIGHTS_FILE, Hund
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.hund.detections import Detections
-from hund_backend.training.hund.metrics import stage_scores
-from hund_backend.training.hund.samples import MotionPeople, PicturedPeople, Sample
+from hund_backend.training.hund.metrics import stage_metrics
+from hund_backend.training.hund.samples import MotionDataset, PictureDataset, Sample
 from hund_backend.training.hund.train_hund import (
     HundRecipe,
-    MixedPeople,
-    UnlabelledPeople,
+    MixedDataset,
+    UnlabeledDataset,
+    clip_inputs,
     train,
-    validation_people,
-    watched,
+    validation_samples,
 )
 from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.training.priors.augmentation import AugmentationConfig
 
 PACKAGES = ("torch", "numpy")
 REGIMES = ("supervised", "self_supervised", "mixed")
-SURE = 0.5  # confidence from which a keypoint counts
+MIN_CONFIDENCE = 0.5  # of keypoints that count
+NEAREST = 0.1  # metres: smallest depth in projections
 HEAD = """# What the learned descent learns from unlabelled people
 
 {environment}
 * `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn … --judge … --steps {args.steps} --batch {args.batch}`
-* {learned} frames to learn from, {judged} of other clips to judge by; keypoints missed by s_M, % of the
-  crop's width; share of limbs' middles where the part map shows something else; synthetic
-  validation people, MPJPE / PA-MPJPE in mm
+* {learned} frames to train on, {judged} of other clips to score; reprojection error of s_M, % of the
+  crop's width; share of limbs' middles where the part map disagrees; synthetic validation people,
+  MPJPE / PA-MPJPE in mm
 
-| | other clips: L | keypoints | parts | clips learned from: L | synthetic motion | synthetic pictures |
+| | other clips: L | keypoints | parts | training clips: L | synthetic motion | synthetic pictures |
 | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
-    """What networks are scored by."""
+class Benchmark:
+    """Data that networks are scored on."""
 
-    learned: NetworkInputs
-    judged: NetworkInputs
+    train_clips: NetworkInputs
+    other_clips: NetworkInputs
     synthetic: dict[str, Sample]
 
     @torch.no_grad()
     def row(self, name: str, hund: Hund) -> str:
-        """The line of a network."""
-        other, own = hund(self.judged)[-1], hund(self.learned)[-1]
+        """Return the row of a network."""
+        other, own = hund(self.other_clips)[-1], hund(self.train_clips)[-1]
         points = other.posed.points
-        rays = points[..., :2] / points[..., 2:].clamp(min=NEAR)
-        missed = (rays / self.judged.crop_width[:, None, None] - self.judged.keypoints).norm(
-            dim=-1
-        )
-        missed = 100 * missed[self.judged.confidence > SURE].mean()
-        astray = other.losses.terms[:, TERMS.index("parts")].mean()
-        cells = [f"{other.losses.total.mean():.3f}", f"{missed:.2f}", f"{100 * astray:.1f} %"]
+        rays = points[..., :2] / points[..., 2:].clamp(min=NEAREST)
+        errors = (
+            rays / self.other_clips.crop_width[:, None, None] - self.other_clips.keypoints
+        ).norm(dim=-1)
+        errors = 100 * errors[self.other_clips.confidence > MIN_CONFIDENCE].mean()
+        wrong_parts = other.losses.terms[:, TERMS.index("parts")].mean()
+        cells = [f"{other.losses.total.mean():.3f}", f"{errors:.2f}", f"{100 * wrong_parts:.1f} %"]
         cells.append(f"{own.losses.total.mean():.3f}")
         for sample in self.synthetic.values():
-            last = stage_scores(hund(sample.seen), sample.truth)[-1].means()
+            last = stage_metrics(hund(sample.inputs), sample.truth)[-1].means()
             cells.append(f"{last['mpjpe_mm']:.1f} / {last['pa_mpjpe_mm']:.1f}")
         return f"| {name} | {' | '.join(cells)} |"
 
@@ -81,43 +82,43 @@ def main() -> None:
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
     hund = Hund.load(body, prior, args.weights)
     bones = hund.decoder.bones
-    judge = Judge(
-        learned=watched(args.learn, bones),
-        judged=watched(args.judge, bones),
-        synthetic=validation_people(motion_set(args.mocap), args.detections, hund),
+    benchmark = Benchmark(
+        train_clips=clip_inputs(args.learn, bones),
+        other_clips=clip_inputs(args.judge, bones),
+        synthetic=validation_samples(motion_set(args.mocap), args.detections, hund),
     )
-    rows = [judge.row("before", hund)]
+    rows = [benchmark.row("before", hund)]
     print(rows[-1], flush=True)
     for regime in args.regimes:
-        pupil = Hund.load(body, prior, args.weights).train().requires_grad_(True)
-        pictures = PicturedPeople(Detections.read(args.detections, "train"), pupil.decoder)
-        motion = MotionPeople(
+        trained = Hund.load(body, prior, args.weights).train().requires_grad_(True)
+        pictures = PictureDataset(Detections.read(args.detections, "train"), trained.decoder)
+        motion = MotionDataset(
             motion_set(args.mocap),
             "train",
-            pupil.decoder,
+            trained.decoder,
             pictures.errors(),
             augmentation=AugmentationConfig(),
         )
         recipe = HundRecipe(
             regime=regime,
             network=hund.config,
-            pictured=0.3,
-            unlabelled=args.unlabelled,
+            picture_share=0.3,
+            unlabeled_share=args.unlabeled_share,
             steps=args.steps,
             batch=args.batch,
             rate=args.rate,
             every=args.steps,
         )
         recipe = replace(recipe, supervision=replace(recipe.supervision, evidence=0.35))
-        labelled = MixedPeople(motion, pictures, recipe.pictured)
-        train(pupil, prior, labelled, UnlabelledPeople(judge.learned), {}, recipe)
-        rows.append(judge.row(regime.replace("_", "-"), pupil.eval()))
+        labelled = MixedDataset(motion, pictures, recipe.picture_share)
+        train(trained, prior, labelled, UnlabeledDataset(benchmark.train_clips), {}, recipe)
+        rows.append(benchmark.row(regime.replace("_", "-"), trained.eval()))
         print(rows[-1], flush=True)
     text = HEAD.format(
         environment=measuring.environment(PACKAGES, args.cores),
         args=args,
-        learned=len(judge.learned),
-        judged=len(judge.judged),
+        learned=len(benchmark.train_clips),
+        judged=len(benchmark.other_clips),
     )
     if args.save:
         print(measuring.save("hund-regimes", text + "\n".join(rows) + "\n"))
@@ -135,7 +136,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1e-4)
-    parser.add_argument("--unlabelled", type=float, default=HundRecipe.unlabelled)
+    parser.add_argument("--unlabeled-share", type=float, default=HundRecipe.unlabeled_share)
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=REGIMES)
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 

@@ -1,7 +1,7 @@
-"""The part head: agreement with the truth of synthetic pictures, sides on real ones, and time.
+"""The part head: IoU on synthetic pictures, left and right on real ones, and time.
 
-Run as `python -m benchmarks.parts FEATURES PICTURES --kits KIT … --clip CLIP --sheet FILE.png`. FEATURES is
-the folder that part_features.py fills; kits are for choosing only, nothing is trained on them.
+Run as `python -m benchmarks.parts FEATURES PICTURES --kits KIT … --clip CLIP --sheet FILE.png`.
+FEATURES is the folder that part_features.py fills; kits are for choosing only, nothing is trained on them.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from hund_backend.perception.crops import crop_from_image, extract_crops, transf
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.packed_part_maps import likeliest_part
 from hund_backend.perception.part_head import SIZE, BlazePoseWithParts, PartHead
-from hund_backend.perception.run import WEIGHTS, Perception
+from hund_backend.perception.run import Perception
 from hund_backend.perception.tracks import box_iou
 from hund_backend.training.motion.motion_set import Split
 from hund_backend.training.parts.features import FeatureSet, coverage
@@ -40,6 +40,7 @@ from hund_backend.training.parts.metrics import (
 from hund_backend.training.parts.train_parts import predicted_labels
 from hund_backend.training.pictures.shards import PictureSet
 from hund_backend.video import Frame, open_clip
+from hund_backend.weights_file import WEIGHTS
 
 LIMBS = {
     "upper_arm": ("shoulder", "elbow"),
@@ -47,20 +48,20 @@ LIMBS = {
     "thigh": ("hip", "knee"),
     "calf": ("knee", "ankle"),
 }
-ALONG = np.array([0.35, 0.5, 0.65])  # where on a limb's axis its part is asked for
-ERRORS = ((0, 0.03), (0.03, 0.06), (0.06, 0.15), (0.15, 10))  # of keypoints, shares of the size
+ALONG = np.array([0.35, 0.5, 0.65])  # positions on a limb's axis where its part is evaluated
+ERRORS = ((0, 0.03), (0.03, 0.06), (0.06, 0.15), (0.15, 10))  # of keypoints, by person's size
 SHIFTS = (1, 2, 3, 4)  # px of the crops' 256
 EACH = 5
-APART = 0.08  # of the person's size: limbs that are nearer than that cannot tell the side
+MIN_DISTANCE = 0.08  # of the person's size: nearer limbs do not determine the side
 
 
 def synthetic(features: Path, album: Path, split: Split) -> str:
-    """Tables of the head's agreement with a split of synthetic pictures."""
+    """Return tables of the head's IoU on a split of synthetic pictures."""
     pictures = FeatureSet(features, split)
     counts = np.concatenate(
         [
-            [confusion(one, other) for one, other in zip(true, told, strict=True)]
-            for true, told in predicted_labels(PartHead.load(), pictures)
+            [confusion(one, other) for one, other in zip(true, predicted, strict=True)]
+            for true, predicted in predicted_labels(PartHead.load(), pictures)
         ]
     )
     misplaced = keypoint_errors(PictureSet(album, split), pictures)[: len(counts)]
@@ -72,17 +73,15 @@ def synthetic(features: Path, album: Path, split: Split) -> str:
         for name, picked in groups.items()
         if (sums := counts[picked].sum(axis=0)).any()
     ]
-    told = zip(PART_NAMES, part_iou(counts.sum(axis=0)), strict=True)
-    parts = ", ".join(f"{name.replace('_', ' ')} {iou:.3f}" for name, iou in told)
-    head = (
-        "| keypoints off by, of the size | pictures | parts | person | cells of the wrong side |"
-    )
+    ious = zip(PART_NAMES, part_iou(counts.sum(axis=0)), strict=True)
+    parts = ", ".join(f"{name.replace('_', ' ')} {iou:.3f}" for name, iou in ious)
+    head = "| keypoint error, of the size | pictures | parts | person | cells of the wrong side |"
     lines = (f"Synthetic pictures, split {split}: IoU\n", head, "| --- | --- | --- | --- | --- |")
     return "\n".join((*lines, *rows, "", f"Each part over all: {parts}.", ""))
 
 
-def shifted(album: PictureSet) -> str:
-    """How the truth agrees with itself moved by little: what precision an agreement asks for."""
+def shifted_truth(album: PictureSet) -> str:
+    """Return the IoU of the truth with itself, slightly shifted: the precision that an IoU needs."""
     chance, counts = np.random.default_rng(0), {px: 0 for px in SHIFTS}
     for index in range(0, len(album), EACH):
         labels = album.labels(index)
@@ -92,15 +91,15 @@ def shifted(album: PictureSet) -> str:
             shift = np.array([[1, 0, px * np.cos(angle)], [0, 1, px * np.sin(angle)]])
             moved = cv2.warpAffine(labels, shift, labels.shape, flags=cv2.INTER_NEAREST)
             counts[px] = counts[px] + confusion(true, coverage(moved).argmax(0))
-    told = ", ".join(
+    ious = ", ".join(
         f"{px} px {mean_part_iou(sums):.3f} (person {foreground_iou(sums):.3f})"
         for px, sums in counts.items()
     )
-    return f"The truth of every {EACH}th, moved anywhere by so many pixels of 256: {told}.\n"
+    return f"The truth of every {EACH}th, shifted in a random direction, pixels of 256: {ious}.\n"
 
 
 def keypoint_errors(album: PictureSet, pictures: FeatureSet) -> Float[np.ndarray, " pictures"]:
-    """Median distance of the eyes' visible keypoints from the true ones, shares of the size."""
+    """Return the median error of visible detected keypoints, by the person's size."""
     errors = np.empty(len(pictures))
     for index in range(len(pictures)):
         picture = album[index]
@@ -109,18 +108,19 @@ def keypoint_errors(album: PictureSet, pictures: FeatureSet) -> Float[np.ndarray
             points[:, :2].astype(float), crop_from_image(picture.crop.astype(float), SIZE)
         )
         found = pictures.batch([index]).inputs.points[0, :, :2].numpy()
-        away = np.linalg.norm(found - true, axis=1)[picture.visible]
-        errors[index] = np.median(away) / np.ptp(true, axis=0).max() if len(away) else 9.0
+        distances = np.linalg.norm(found - true, axis=1)[picture.visible]
+        size = np.ptp(true, axis=0).max()
+        errors[index] = np.median(distances) / size if len(distances) else 9.0
     return errors
 
 
 def people_of_kit(
     perception: Perception, kit: Path, most: int
 ) -> Iterator[tuple[KitFrame, np.ndarray, Evidence]]:
-    """Pictures of a kit with what the eyes say of the person who is meant."""
+    """Yield pictures of a kit with the evidence of the annotated person."""
     for frame in read_kit(kit).frames[:most]:
         image = read_picture(frame.path)
-        people = watched(perception, [image])
+        people = perceive(perception, [image])
         joints = frame.joints_px[frame.has_px]
         box = np.concatenate((joints.min(0), joints.max(0)))
         overlaps = [box_iou(_box(person, 0), box) for person in people]
@@ -128,8 +128,8 @@ def people_of_kit(
             yield frame, image, people[int(np.argmax(overlaps))]
 
 
-def watched(perception: Perception, images: list[np.ndarray]) -> list[Evidence]:
-    """Everybody in some pictures."""
+def perceive(perception: Perception, images: list[np.ndarray]) -> list[Evidence]:
+    """Return the evidence of everybody in some pictures."""
     height, width = images[0].shape[:2]
     focal = max(height, width)
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
@@ -137,33 +137,33 @@ def watched(perception: Perception, images: list[np.ndarray]) -> list[Evidence]:
     return perception.run(frames, intrinsics, fps=30, parts=True)
 
 
-def told_of_limbs(frame: KitFrame, names: tuple[str, ...], person: Evidence) -> Counter:
-    """How often the cells on true limbs are told right, of the wrong side, another part, or nothing."""
+def classify_limbs(frame: KitFrame, names: tuple[str, ...], person: Evidence) -> Counter:
+    """Count cells on true limbs by the predicted part: right, wrong side, another, or nothing."""
     joints = dict(zip(names, frame.joints_px, strict=True))
     known = dict(zip(names, frame.has_px, strict=True))
-    shown = frame.joints_px[frame.has_px]
-    apart = APART * float(np.ptp(shown, axis=0).max())
+    labelled = frame.joints_px[frame.has_px]
+    min_distance = MIN_DISTANCE * float(np.ptp(labelled, axis=0).max())
     labels = likeliest_part(person.parts[0])
-    said: Counter = Counter()
+    counts: Counter = Counter()
     for limb, ends in LIMBS.items():
         both = [f"{side}_{end}" for side in ("left", "right") for end in ends]
         if not all(known.get(name, False) for name in both):
             continue
         first, last = (np.stack([joints[name] for name in both[i::2]]) for i in (0, 1))
         axes = first[:, None] + (last - first)[:, None] * ALONG[:, None]
-        if np.linalg.norm(axes[0] - axes[1], axis=-1).min() < apart:
+        if np.linalg.norm(axes[0] - axes[1], axis=-1).min() < min_distance:
             continue
-        said += _told(limb, axes, labels, person)
-        said += _guessed(ends, axes, person)
-    return said
+        counts += _classify_cells(limb, axes, labels, person)
+        counts += _classify_keypoints(ends, axes, person)
+    return counts
 
 
-def _told(limb: str, axes: np.ndarray, labels: np.ndarray, person: Evidence) -> Counter:
-    """What the map says at places on the left and the right limb of a kind."""
+def _classify_cells(limb: str, axes: np.ndarray, labels: np.ndarray, person: Evidence) -> Counter:
+    """Count the predicted parts at points on the left and the right limb of a kind."""
     cells = transform_points(axes.reshape(-1, 2), crop_from_image(person.crops[0], SIZE)).astype(
         int
     )
-    said: Counter = Counter()
+    counts: Counter = Counter()
     for index, (column, row) in enumerate(cells):
         side = "left" if index < len(ALONG) else "right"
         true = PART_NAMES.index(f"{side}_{limb}")
@@ -171,48 +171,51 @@ def _told(limb: str, axes: np.ndarray, labels: np.ndarray, person: Evidence) -> 
             continue
         label = int(labels[row, column])
         kinds = {true: "right", PART_MIRROR[true]: "wrong side", 0: "nothing"}
-        said[kinds.get(label, "another part")] += 1
-    return said
+        counts[kinds.get(label, "another part")] += 1
+    return counts
 
 
-def _guessed(ends: tuple[str, str], axes: np.ndarray, person: Evidence) -> Counter:
-    """Whether the middles of the detector's own limbs lie nearer to the other side's."""
-    said: Counter = Counter()
+def _classify_keypoints(ends: tuple[str, str], axes: np.ndarray, person: Evidence) -> Counter:
+    """Count detected limbs whose middles are nearer to the true limb of the other side."""
+    counts: Counter = Counter()
     for side, name in enumerate(("left", "right")):
         points = [BLAZEPOSE_NAMES.index(f"{name}_{end}") for end in ends]
         middle = person.keypoints[0, points, :2].mean(axis=0)
         distances = np.linalg.norm(axes[:, len(ALONG) // 2] - middle, axis=-1)
-        said["keypoints wrong" if distances.argmin() != side else "keypoints right"] += 1
-    return said
+        counts["keypoints wrong" if distances.argmin() != side else "keypoints right"] += 1
+    return counts
 
 
-def painted(
+def tile(
     image: UInt8[np.ndarray, "height width 3"], person: Evidence, frame: int
 ) -> UInt8[np.ndarray, "512 256 3"]:
-    """A person's crop, and under it the same with the parts over it."""
+    """Return a person's crop, and below it the crop with its parts overlaid."""
     crop = extract_crops(image, person.crops[frame : frame + 1])[0]
     return np.vstack((crop, overlay_parts(crop, likeliest_part(person.parts[frame]))))
 
 
-def sheet(tiles: list[np.ndarray], path: Path, columns: int = 8) -> None:
-    """Write tiles as one picture."""
+def write_sheet(tiles: list[np.ndarray], path: Path, columns: int = 8) -> None:
+    """Write tiles as one image."""
     blank = [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     tiles = [*tiles, *blank]
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     cv2.imencode(".png", np.vstack(rows)[..., ::-1])[1].tofile(path)
 
 
-def times(crops: UInt8[np.ndarray, "crops 256 256 3"], rounds: int = 8) -> str:
-    """Processor time of a crop with and without parts."""
+def time_table(crops: UInt8[np.ndarray, "crops 256 256 3"], rounds: int = 8) -> str:
+    """Return a table of the processor time per crop with and without parts."""
     blazepose = BlazePose.open(WEIGHTS / "perception")
-    looks = {"BlazePose": blazepose, "with parts": BlazePoseWithParts(blazepose, PartHead.load())}
-    spent: dict[str, list[float]] = {name: [] for name in looks}
+    networks = {
+        "BlazePose": blazepose,
+        "with parts": BlazePoseWithParts(blazepose, PartHead.load()),
+    }
+    times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(rounds):
-        for name, network in looks.items():
+        for name, network in networks.items():
             started = time.process_time()
             network.predict(crops)
-            spent[name].append(1000 * (time.process_time() - started) / len(crops))
-    rows = [f"| {name} | {min(ms):.1f} | {np.median(ms):.1f} |" for name, ms in spent.items()]
+            times[name].append(1000 * (time.process_time() - started) / len(crops))
+    rows = [f"| {name} | {min(ms):.1f} | {np.median(ms):.1f} |" for name, ms in times.items()]
     head = f"Processor time of a crop in batches of {len(crops)}, ms:\n"
     return "\n".join((head, "| | least | median |", "| --- | --- | --- |", *rows, ""))
 
@@ -220,32 +223,32 @@ def times(crops: UInt8[np.ndarray, "crops 256 256 3"], rounds: int = 8) -> str:
 def sides(
     perception: Perception, kit: Path, most: int, shown: int, tiles: list[np.ndarray]
 ) -> str:
-    """Line of a kit: how often limbs are told right; adds tiles of its first people."""
-    names, said = read_kit(kit).joint_names, Counter()
+    """Return the row of a kit, and append tiles of its first people."""
+    names, counts = read_kit(kit).joint_names, Counter()
     people = 0
     for frame, image, person in people_of_kit(perception, kit, most):
-        said += told_of_limbs(frame, names, person)
+        counts += classify_limbs(frame, names, person)
         if people < shown:
-            tiles.append(painted(image, person, 0))
+            tiles.append(tile(image, person, 0))
         people += 1
-    cells = sum(said[kind] for kind in ("right", "wrong side", "another part", "nothing"))
-    sided = said["right"] + said["wrong side"]
-    guesses = said["keypoints right"] + said["keypoints wrong"]
+    cells = sum(counts[kind] for kind in ("right", "wrong side", "another part", "nothing"))
+    sided = counts["right"] + counts["wrong side"]
+    guesses = counts["keypoints right"] + counts["keypoints wrong"]
     return (
-        f"| {read_kit(kit).name} | {people} | {said['right'] / cells:.1%} | "
-        f"{said['another part'] / cells:.1%} | {said['nothing'] / cells:.1%} | "
-        f"{said['wrong side'] / max(sided, 1):.1%} | {said['keypoints wrong'] / max(guesses, 1):.1%} |"
+        f"| {read_kit(kit).name} | {people} | {counts['right'] / cells:.1%} | "
+        f"{counts['another part'] / cells:.1%} | {counts['nothing'] / cells:.1%} | "
+        f"{counts['wrong side'] / max(sided, 1):.1%} | {counts['keypoints wrong'] / max(guesses, 1):.1%} |"
     )
 
 
 def clip_tiles(perception: Perception, clip: Path, shown: int) -> list[np.ndarray]:
-    """Tiles of the people in a clip, evenly over its time."""
+    """Return tiles of the people in a clip, evenly over time."""
     with open_clip(clip) as opened:
         images = [frame.image for frame in opened]
     tiles = []
-    for person in watched(perception, images):
+    for person in perceive(perception, images):
         for index in np.linspace(0, len(person.frames) - 1, shown).astype(int):
-            tiles.append(painted(images[person.frames[index]], person, index))
+            tiles.append(tile(images[person.frames[index]], person, index))
     return tiles
 
 
@@ -255,14 +258,14 @@ def _box(person: Evidence, frame: int) -> Float[np.ndarray, "4"]:
 
 
 def main() -> None:
-    """Measure, print and paint."""
+    """Print the tables and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("features", type=Path, help="folder that part_features fills")
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
-    parser.add_argument("--most", type=int, default=1000, help="pictures of a kit")
+    parser.add_argument("--most", type=int, default=1000, help="most pictures of a kit")
     parser.add_argument("--kits", type=Path, nargs="*", default=[])
     parser.add_argument("--clip", type=Path)
-    parser.add_argument("--sheet", type=Path, help="PNG of what is told of real people")
+    parser.add_argument("--sheet", type=Path, help="PNG of the parts of real people")
     parser.add_argument("--shown", type=int, default=32, help="people of each kit on the sheet")
     parser.add_argument("--save", action="store_true", help="write into benchmarks/results")
     args = parser.parse_args()
@@ -273,21 +276,24 @@ def main() -> None:
     if args.clip:
         tiles += clip_tiles(perception, args.clip, 8)
     if args.sheet and tiles:
-        sheet(tiles, args.sheet)
+        write_sheet(tiles, args.sheet)
     crops = np.stack([tile[:256] for tile in tiles[:2]]) if tiles else np.zeros((2, 256, 256, 3))
-    head = "| kit | people | right | another part | nothing | of limbs, wrong side | keypoints, wrong side |"
+    head = (
+        "| kit | people | right | another part | nothing | of limbs, wrong side | "
+        "keypoints, wrong side |"
+    )
     text = "\n".join(
         (
             "# Parts of the body\n",
             measuring.environment(("torch", "numpy", "onnxruntime"), 1),
             "",
             synthetic(args.features, args.pictures, "held_out"),
-            shifted(PictureSet(args.pictures, "held_out")),
+            shifted_truth(PictureSet(args.pictures, "held_out")),
             head,
             "| --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
-            times(crops.astype(np.uint8)),
+            time_table(crops.astype(np.uint8)),
         )
     )
     print(text)

@@ -1,7 +1,7 @@
 """Pose priors side by side: likelihood, samples, denoising and the completion of a hidden arm.
 
-Run as `python -m benchmarks.priors MOCAP_FOLDER`. Contenders that are not in `--trained` yet are trained
-first. Poses are held out by subject; noise and chance are the same for all.
+Run as `python -m benchmarks.priors MOCAP_FOLDER`. Contenders that are not in `--trained` yet are
+trained first. Poses are held out by subject; noise and seeds are the same for all.
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Contender:
     """A prior in the comparison."""
 
     name: str
-    recipe: PoseRecipe | None = None  # none: its weights are in the project
+    recipe: PoseRecipe | None = None  # None: its weights are shipped
     shipped: Callable[[], Prior] | None = None
     autoencodes: bool = False
 
@@ -89,10 +89,10 @@ def main() -> None:
     args.trained.mkdir(parents=True, exist_ok=True)
     priors = {c.name: trained(c, poses, args.trained) for c in CONTENDERS if c.name in args.only}
     rows = {
-        name: measured(prior, poses, args.poses) | {"parameters": parameters(prior)}
+        name: prior_metrics(prior, poses, args.poses) | {"parameters": num_parameters(prior)}
         for name, prior in priors.items()
     }
-    rows["data"] = of_the_data(poses, args.poses)
+    rows["data"] = data_metrics(poses, args.poses)
     dimensions = 3 * len(GaussianPrior.load().joints)
     head = HEAD.format(
         environment=measuring.environment(PACKAGES, args.cores),
@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def trained(contender: Contender, poses: MotionSet, folder: Path) -> Prior:
-    """A contender's prior, read if it was trained before."""
+    """Load a contender's prior, after training it if it has no weights yet."""
     if contender.shipped is not None:
         return contender.shipped()
     path = folder / f"{contender.name.replace(' ', '_').replace(',', '')}.safetensors"
@@ -128,58 +128,58 @@ def trained(contender: Contender, poses: MotionSet, folder: Path) -> Prior:
     return PoseFlow.load(path)
 
 
-def measured(prior: Prior, poses: MotionSet, count: int) -> dict[str, float]:
-    """All figures of a prior."""
+def prior_metrics(prior: Prior, poses: MotionSet, count: int) -> dict[str, float]:
+    """Return all metrics of a prior."""
     body = BodyModel.load("keypoints")
     recipe, dimensions = PoseRecipe(), 3 * len(prior.joints)
-    figures = {}
+    metrics = {}
     for split in ("train", "validation", "held_out"):
-        shown = add_dequantization_noise(chosen_poses(poses, split, count), recipe.augmentation)
+        noisy = add_dequantization_noise(chosen_poses(poses, split, count), recipe.augmentation)
         with torch.no_grad():
-            figures[f"nats {split}"] = float(prior.log_prob(shown).mean()) / dimensions
+            metrics[f"nats {split}"] = float(prior.log_prob(noisy).mean()) / dimensions
     pose = chosen_poses(poses, "held_out", count)
     with torch.no_grad():
         latent = prior.latent(pose)
-        again = prior.pose(latent)
-        figures["round trip mm"] = float(distances(body, again, pose, prior.joints).mean())
-        figures["‖z‖² / dimension"] = float(latent.square().sum(-1).mean()) / dimensions
+        decoded = prior.pose(latent)
+        metrics["round trip mm"] = float(distances(body, decoded, pose, prior.joints).mean())
+        metrics["‖z‖² / dimension"] = float(latent.square().sum(-1).mean()) / dimensions
         generator = torch.Generator().manual_seed(1)
         samples = prior.pose(torch.randn(count, latent.shape[-1], generator=generator))
-    figures |= of_samples(samples, poses, prior.joints)
+    metrics |= sample_metrics(samples, poses, prior.joints)
     for degrees in (10, 20):
-        noisy = shaken(pose, prior.joints, degrees)
+        noisy = add_rotation_noise(pose, prior.joints, degrees)
         name = f"{degrees}° noise mm"
-        seen = torch.ones(len(prior.joints), dtype=torch.bool)
-        found = likeliest(prior, noisy, seen, degrees)
-        figures[f"{name} before"] = float(distances(body, noisy, pose, prior.joints).mean())
-        figures[name] = float(distances(body, found, pose, prior.joints).mean())
+        observed = torch.ones(len(prior.joints), dtype=torch.bool)
+        found = most_likely_pose(prior, noisy, observed, degrees)
+        metrics[f"{name} before"] = float(distances(body, noisy, pose, prior.joints).mean())
+        metrics[name] = float(distances(body, found, pose, prior.joints).mean())
     hidden = [JOINT_NAMES.index(f"{name}L") - 1 for name in ARM]
-    seen = torch.tensor([joint not in hidden for joint in prior.joints])
+    observed = torch.tensor([joint not in hidden for joint in prior.joints])
     start = pose.clone()
     start[:, hidden] = prior.pose(torch.zeros_like(latent[:1]))[:, hidden].detach()
-    found = likeliest(prior, start, seen, 2)
+    found = most_likely_pose(prior, start, observed, 2)
     arm = [JOINT_NAMES.index(name) for name in ("LowerarmL", "HandL")]
-    missed = distances(body, found, pose, prior.joints)[:, arm].mean(-1)
-    figures |= {"hidden arm mm": float(missed.mean()), "median": float(missed.median())}
-    return figures
+    errors = distances(body, found, pose, prior.joints)[:, arm].mean(-1)
+    metrics |= {"hidden arm mm": float(errors.mean()), "median": float(errors.median())}
+    return metrics
 
 
-def of_the_data(poses: MotionSet, count: int) -> dict[str, float]:
-    """Figures of held-out poses that those of samples are compared with."""
+def data_metrics(poses: MotionSet, count: int) -> dict[str, float]:
+    """Return the sample metrics of held-out poses, for comparison."""
     joints = GaussianPrior.load().joints
-    return of_samples(chosen_poses(poses, "held_out", count), poses, joints)
+    return sample_metrics(chosen_poses(poses, "held_out", count), poses, joints)
 
 
-def of_samples(
+def sample_metrics(
     samples: Float[Tensor, "samples joints 3 3"], poses: MotionSet, joints: tuple[int, ...]
 ) -> dict[str, float]:
-    """Share beyond the limits, and the distance to the nearest training pose (mean of the joints)."""
+    """Return shares beyond limits, penetration, and the distance to the nearest training pose."""
     excess = JointLimits().excess(samples).abs().amax((-2, -1)).rad2deg()
     known = poses.rotations[poses.frames_of("train"), 1:][::4]
     mirror_free = known[:, joints].flatten(1)
-    # ‖A − B‖²_F = 6 − 2 tr(AᵀB) = 8 sin²(θ/2): chords grow with angles, so the nearest stays it.
-    closeness = samples[:, joints].flatten(1) @ mirror_free.T
-    nearest = known[closeness.argmax(-1)][:, joints]
+    # ‖A − B‖²_F = 6 − 2 tr(AᵀB) = 8 sin²(θ/2): the nearest by chord is the nearest by angle.
+    similarity = samples[:, joints].flatten(1) @ mirror_free.T
+    nearest = known[similarity.argmax(-1)][:, joints]
     angle = matrix_to_rotvec(nearest.mT @ samples[:, joints]).norm(dim=-1).rad2deg()
     return {
         "samples beyond limits by 5° %": 100 * float((excess > 5).float().mean()),
@@ -191,75 +191,75 @@ def of_samples(
 
 
 def penetration(pose: Float[Tensor, "poses joints 3 3"]) -> Float[Tensor, " poses"]:
-    """How deep the worst limb lies in another part of the mean body, metres."""
+    """Return the deepest penetration of a limb into another part of the mean body, metres."""
     rest = BodyModel.load("keypoints").rest_template.double()
     moved = torch.cat((torch.eye(3).expand(len(pose), 1, 3, 3), pose), dim=1).double()
     _, joints = forward_kinematics(moved, rest.expand(len(pose), -1, -1), PARENTS)
     return CapsuleBody().penetration(joints).amax(-1)
 
 
-def likeliest(
+def most_likely_pose(
     prior: Prior,
     noisy: Float[Tensor, "poses joints 3 3"],
-    seen: Bool[Tensor, " moved"],
+    observed: Bool[Tensor, " moved"],
     degrees: float,
 ) -> Float[Tensor, "poses joints 3 3"]:
-    """Likeliest poses given seen joints' rotations under so much noise.
+    """Return the most likely poses given noisy rotations of the observed joints.
 
-    The energy is that of the fit. An autoencoder knows poses by their codes only: there the code is sought.
+    The energy is that of the fit. For an autoencoder, the code is optimized.
     """
     noise = math.radians(degrees)
     if isinstance(prior, PoseVae):
-        return _likeliest_code(prior, noisy, seen, noise)
+        return _most_likely_code(prior, noisy, observed, noise)
     prior = copy.deepcopy(prior).double()
-    return _descended(prior, noisy.double(), seen.double() / noise**2).float()
+    return _minimize_energy(prior, noisy.double(), observed.double() / noise**2).float()
 
 
-def _descended(
+def _minimize_energy(
     prior: PosePrior,
     noisy: Float[Tensor, "poses joints 3 3"],
     precision: Float[Tensor, " moved"],
     steps: int = 40,
 ) -> Float[Tensor, "poses joints 3 3"]:
-    """By Levenberg and Marquardt over the rotations."""
-    joints, volume = list(prior.joints), EnergyConfig().prior_volume
+    """Minimize by Levenberg–Marquardt over the rotations."""
+    joints, volume = list(prior.joints), EnergyConfig().prior.volume
     pose, damping = noisy.clone(), noisy.new_full((len(noisy),), 1e-2)
 
     def energies(pose: Float[Tensor, "poses joints 3 3"]) -> Float[Tensor, " poses"]:
-        missed = matrix_to_rotvec(noisy[:, joints].mT @ pose[:, joints]).square().sum(-1)
-        return prior.energy(pose) - volume * prior.log_det(pose) + 0.5 * missed @ precision
+        errors = matrix_to_rotvec(noisy[:, joints].mT @ pose[:, joints]).square().sum(-1)
+        return prior.energy(pose) - volume * prior.log_det(pose) + 0.5 * errors @ precision
 
     lowest = energies(pose)
     for _ in range(steps):
         jacobian, latent = prior.jacobian(pose), prior.latent(pose)
-        missed = matrix_to_rotvec(noisy[:, joints].mT @ pose[:, joints])
-        turned = precision[:, None, None].sqrt() * inverse_right_jacobian(missed)
+        errors = matrix_to_rotvec(noisy[:, joints].mT @ pose[:, joints])
+        turned = precision[:, None, None].sqrt() * inverse_right_jacobian(errors)
         latent_jacobian = jacobian.latent.flatten(-2)
         hessian = latent_jacobian.mT @ latent_jacobian
         gradient = (latent_jacobian.mT @ latent[..., None])[..., 0]
         gradient -= volume * jacobian.log_det.flatten(-2)
         gradient += (
-            (precision[:, None] * missed)[..., None, :] @ inverse_right_jacobian(missed)
+            (precision[:, None] * errors)[..., None, :] @ inverse_right_jacobian(errors)
         ).flatten(1)
         for place in range(len(joints)):
             own = slice(3 * place, 3 * place + 3)
             hessian[:, own, own] += turned[:, place].mT @ turned[:, place]
         damped = hessian + torch.diag_embed(damping[:, None] * hessian.diagonal(dim1=-2, dim2=-1))
         step = -torch.linalg.solve(damped, gradient[..., None])[..., 0].unflatten(-1, (-1, 3))
-        tried = pose.clone()
-        tried[:, joints] = pose[:, joints] @ rotvec_to_matrix(step)
-        energy = energies(tried)
+        candidate = pose.clone()
+        candidate[:, joints] = pose[:, joints] @ rotvec_to_matrix(step)
+        energy = energies(candidate)
         lower = energy < lowest
-        pose = torch.where(lower[:, None, None, None], tried, pose)
+        pose = torch.where(lower[:, None, None, None], candidate, pose)
         lowest = torch.where(lower, energy, lowest)
         damping = torch.where(lower, damping / 3, damping * 4).clamp(1e-8, 1e8)
     return pose
 
 
-def _likeliest_code(
+def _most_likely_code(
     prior: PoseVae,
     noisy: Float[Tensor, "poses joints 3 3"],
-    seen: Bool[Tensor, " moved"],
+    observed: Bool[Tensor, " moved"],
     noise: float,
     steps: int = 400,
 ) -> Float[Tensor, "poses joints 3 3"]:
@@ -268,17 +268,17 @@ def _likeliest_code(
     joints = list(prior.joints)
     for _ in range(steps):
         chord = (prior.pose(latent)[:, joints] - noisy[:, joints]).square().sum((-2, -1)) / 2
-        energy = 0.5 * latent.square().sum() + 0.5 * (chord * seen).sum() / noise**2
+        energy = 0.5 * latent.square().sum() + 0.5 * (chord * observed).sum() / noise**2
         optimizer.zero_grad()
         energy.backward()
         optimizer.step()
     return prior.pose(latent).detach()
 
 
-def shaken(
+def add_rotation_noise(
     pose: Float[Tensor, "poses joints 3 3"], joints: tuple[int, ...], degrees: float
 ) -> Float[Tensor, "poses joints 3 3"]:
-    """Poses with normal noise on every axis of the joints."""
+    """Add normal noise to every axis of the joints."""
     generator = torch.Generator().manual_seed(2)
     noise = torch.randn(len(pose), len(joints), 3, generator=generator)
     noisy = pose.clone()
@@ -287,7 +287,7 @@ def shaken(
 
 
 def chosen_poses(poses: MotionSet, split: str, count: int) -> Float[Tensor, "poses joints 3 3"]:
-    """So many poses, evenly over a split."""
+    """Return `count` poses, evenly over a split."""
     pose = poses.rotations[poses.frames_of(split), 1:]
     return pose[torch.linspace(0, len(pose) - 1, count).long()]
 
@@ -298,7 +298,7 @@ def distances(
     true: Float[Tensor, "poses joints 3 3"],
     joints: tuple[int, ...],
 ) -> Float[Tensor, "poses 63"]:
-    """Of the joints, roots together, mm; joints that the prior does not look at are not moved."""
+    """Return distances of the joints, roots aligned, mm; joints outside the prior stay at rest."""
     places, betas = [], torch.zeros(len(pose), 16)
     for rotations in (pose, true):
         moved = torch.eye(3).repeat(len(pose), len(JOINT_NAMES) - 1, 1, 1)
@@ -307,20 +307,20 @@ def distances(
     return 1000 * (places[0] - places[1]).norm(dim=-1)
 
 
-def parameters(prior: Prior) -> float:
-    """Numbers that were learned."""
+def num_parameters(prior: Prior) -> float:
+    """Return the number of learned parameters."""
     if isinstance(prior, GaussianPrior):
         return float(prior.whitening.tril().count_nonzero() + prior.centers.numel() / 3)
     return float(sum(values.numel() for values in prior.parameters()))
 
 
 def as_markdown(rows: dict[str, dict[str, float]]) -> str:
-    """A table with a column for each prior."""
-    names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
+    """Return a table with a column for each prior."""
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     lines = ["| | " + " | ".join(rows) + " |", "| --- " * (len(rows) + 1) + "|"]
     show: Callable[[float | None], str] = lambda value: "" if value is None else f"{value:.4g}"
     for name in names:
-        cells = [show(figures.get(name)) for figures in rows.values()]
+        cells = [show(metrics.get(name)) for metrics in rows.values()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,7 @@
-"""Detections: what the frozen eyes say of pictures whose people are known, kept on disk.
+"""Detections: outputs of the frozen networks on pictures with known people, kept on disk.
 
-`python -m hund_backend.training.hund.detections PICTURES FOLDER` looks at every picture once and goes on
-where it was. Detections with their truth are what the detector's errors are learned from.
+`python -m hund_backend.training.hund.detections PICTURES FOLDER` processes every picture once and
+resumes where it stopped. Detections with their truth give the detector's errors.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from hund_backend.perception.confidence import keypoint_confidence
 from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, LandmarkNetwork
 from hund_backend.perception.crops import image_from_crop, transform_points
 from hund_backend.perception.part_head import BlazePoseWithParts
-from hund_backend.perception.run import WEIGHTS
+from hund_backend.weights_file import WEIGHTS
 
 from ...atomic_write import write_file
 from ..motion.motion_set import Split
@@ -30,29 +30,29 @@ from ..pictures.shards import PictureSet
 
 logger = logging.getLogger(__name__)
 
-PER_FILE = 250
+PER_FILE = 250  # pictures
 BATCH = 10  # crops at once
 
 
 @runtime_checkable
-class Pictures(Protocol):
+class PictureSource(Protocol):
     """Pictures of people with their truth, as PictureSet."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Picture:
-        """One of them."""
+        """Return a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """What was said of pictures, and what is true; frame and camera frame of each picture."""
+    """Detections in pictures, and the truth; frame and camera frame of each picture."""
 
     keypoints: Float32[np.ndarray, "pictures 33 2"]  # px of the frame
     confidence: Float32[np.ndarray, "pictures 33"]
     landmarks: Float32[np.ndarray, "pictures 33 3"]  # metres from the mid-hip, axes of the crop
-    features: Float16[np.ndarray, "pictures features"]  # the network's inner ones, averaged
-    parts: UInt8[np.ndarray, "pictures 3 64 64"]  # as the part head tells them, packed
+    features: Float16[np.ndarray, "pictures features"]  # pooled BlazePose features
+    parts: UInt8[np.ndarray, "pictures 3 64 64"]  # of the part head, packed
     rotations: Float32[np.ndarray, "pictures 63 3 3"]  # true; parent-relative, pelvis → camera
     root_translation: Float32[np.ndarray, "pictures 3"]
     betas: Float32[np.ndarray, "pictures 16"]
@@ -61,21 +61,25 @@ class Detections:
 
     @classmethod
     def read(cls, folder: Path, split: Split) -> "Detections":
-        """All detections of a split; BadInputError if there are none, or some of another make."""
+        """Read all detections of a split.
+
+        Raises:
+            BadInputError: there are none, or some are of another version.
+        """
         paths = sorted(folder.glob(f"{split}-*.safetensors"))
         if not paths:
             raise BadInputError(f"{folder} has no detections of the split '{split}': make some.")
         files, names = [load_file(path) for path in paths], [field.name for field in fields(cls)]
         if any(file.keys() != set(names) for file in files):
-            raise BadInputError(f"{folder} has detections of an older make: make them anew.")
+            raise BadInputError(f"{folder} has detections of an older version: make them again.")
         return cls(**{name: np.concatenate([file[name] for file in files]) for name in names})
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
 
-def detect(pictures: Pictures, network: LandmarkNetwork, folder: Path, split: Split) -> None:
-    """Write the detections in a split's pictures that are not there yet."""
+def detect(pictures: PictureSource, network: LandmarkNetwork, folder: Path, split: Split) -> None:
+    """Write the detections of a split's pictures that are missing in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(pictures), PER_FILE):
         indices = range(first, min(first + PER_FILE, len(pictures)))
@@ -84,7 +88,7 @@ def detect(pictures: Pictures, network: LandmarkNetwork, folder: Path, split: Sp
             continue
         starts = range(0, len(indices), BATCH)
         batches = [[pictures[i] for i in indices[start : start + BATCH]] for start in starts]
-        parts = [_detected(batch, network) for batch in batches]
+        parts = [_detect_batch(batch, network) for batch in batches]
         write_file(path, save({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}))
         logger.info("%s: %d pictures", path.name, len(indices))
 
@@ -92,43 +96,43 @@ def detect(pictures: Pictures, network: LandmarkNetwork, folder: Path, split: Sp
 def _rows(path: Path) -> int:
     with safe_open(path, "np") as file:
         if set(file.keys()) != {field.name for field in fields(Detections)}:
-            return 0  # of an older make
+            return 0  # of an older version
         return file.get_slice("crop").get_shape()[0]
 
 
-def _detected(pictures: list[Picture], network: LandmarkNetwork) -> dict[str, np.ndarray]:
-    """What is kept of some pictures."""
-    look = network.predict(np.stack([picture.image for picture in pictures]))
+def _detect_batch(pictures: list[Picture], network: LandmarkNetwork) -> dict[str, np.ndarray]:
+    """Detections of some pictures, as they are stored."""
+    output = network.predict(np.stack([picture.image for picture in pictures]))
     crops = np.stack([picture.crop for picture in pictures]).astype(float)
-    told = {
+    arrays = {
         "keypoints": transform_points(
-            look.keypoints[:, :NUM_KEYPOINTS].astype(float), image_from_crop(crops)
+            output.keypoints[:, :NUM_KEYPOINTS].astype(float), image_from_crop(crops)
         ),
-        "confidence": _confidence(look),
-        "landmarks": look.world_landmarks[:, :NUM_KEYPOINTS],
+        "confidence": _confidence(output),
+        "landmarks": output.world_landmarks[:, :NUM_KEYPOINTS],
         "crop": crops,
     }
     for name in ("rotations", "root_translation", "betas", "intrinsics"):
-        told[name] = np.stack([getattr(picture, name) for picture in pictures])
-    told = {name: np.ascontiguousarray(values, np.float32) for name, values in told.items()}
-    return told | {"features": look.features.astype(np.float16), "parts": look.parts}
+        arrays[name] = np.stack([getattr(picture, name) for picture in pictures])
+    arrays = {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()}
+    return arrays | {"features": output.features.astype(np.float16), "parts": output.parts}
 
 
-def _confidence(look: BlazePoseOutput) -> np.ndarray:
-    quality = look.peaks[:, LIMB_JOINTS].mean(axis=1)
-    return keypoint_confidence(look.peaks, look.visibility, quality)[:, :NUM_KEYPOINTS]
+def _confidence(output: BlazePoseOutput) -> np.ndarray:
+    quality = output.peaks[:, LIMB_JOINTS].mean(axis=1)
+    return keypoint_confidence(output.peaks, output.visibility, quality)[:, :NUM_KEYPOINTS]
 
 
 def main() -> None:
-    """Look at every picture of a folder, or go on doing so."""
+    """Process all pictures of a folder, or resume."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
     parser.add_argument("folder", type=Path, help="where the detections go")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     network = BlazePoseWithParts.open(WEIGHTS / "perception")
     for split in get_args(Split):
-        detect(PictureSet(chosen.pictures, split), network, chosen.folder, split)
+        detect(PictureSet(arguments.pictures, split), network, arguments.folder, split)
 
 
 if __name__ == "__main__":

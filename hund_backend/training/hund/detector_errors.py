@@ -1,10 +1,10 @@
-"""The detector's errors: what BlazePose says of people whose keypoints are known, lent to others.
+"""Detector errors: errors of BlazePose on pictures with known people, transferred to other people.
 
-Of pictures with known people the errors of all 33 keypoints and landmarks are kept together with
-the confidences that came with them. A person without a picture is given the errors of one who
-stands much like him: so biases, limbs that go astray as wholes, exchanged sides, guesses beyond
-the frame's edge and the confidence that goes with each are as they are, not as we model them.
-Some sides and limbs are spoiled on top, because real pictures are harder than made ones.
+Of pictures with known people the errors of all 33 keypoints and landmarks are stored together with
+their confidences. A person without a picture gets the errors of a person in a similar pose. So
+biases, limbs that are displaced as wholes, swapped sides, guesses beyond the frame's edge and the
+confidences that go with them are those of the detector, not of a model of it. Some sides and limbs
+are corrupted in addition, because real pictures are harder than synthetic ones.
 """
 
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
 _ENDS = {"arm": ("elbow", "wrist", "pinky", "index", "thumb"), "leg": ("knee", "ankle", "heel")}
 LIMBS = tuple(
     tuple(
-        place
-        for place, name in enumerate(BLAZEPOSE_NAMES)
+        keypoint
+        for keypoint, name in enumerate(BLAZEPOSE_NAMES)
         if name.startswith(side) and name.split("_", 1)[1] in (*ends, *extra)
     )
     for side in ("left", "right")
     for ends, extra in ((_ENDS["arm"], ()), (_ENDS["leg"], ("foot_index",)))
 )
 LEGS = tuple(
-    place
-    for place, name in enumerate(BLAZEPOSE_NAMES)
+    keypoint
+    for keypoint, name in enumerate(BLAZEPOSE_NAMES)
     if any(part in name for part in ("knee", "ankle", "heel", "foot"))
 )
 ARMS = tuple(
-    place
-    for place, name in enumerate(BLAZEPOSE_NAMES)
+    keypoint
+    for keypoint, name in enumerate(BLAZEPOSE_NAMES)
     if any(part in name for part in ("elbow", "wrist", "pinky", "index", "thumb"))
     and "foot" not in name
 )
 
 
-class Told(NamedTuple):
-    """Keypoints in spans, landmarks in metres, with confidence."""
+class DetectorOutput(NamedTuple):
+    """Keypoints in crop widths and landmarks in metres, with confidence."""
 
     keypoints: Float[Tensor, "batch keypoints 2"]
     landmarks: Float[Tensor, "batch keypoints 3"]
@@ -49,81 +49,88 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorConfig:
-    """How errors are lent and what is spoiled on top."""
+    """Transfer of the errors, and additional corruption."""
 
-    lenders: int = 512  # of them the likest lends
-    least: float = 0.1  # factor of the lent errors, drawn between this and the next
-    most: float = 0.9  # made pictures are harder than most real ones
-    jitter: float = 0.004  # spans: of every keypoint, independent
-    astray: float = 0.06  # probability that a limb is somewhere else, and doubted
-    far: float = 0.1  # spans by which it is
-    exchanged: float = 0.03  # probability that legs, or arms, are exchanged
-    doubted: float = 0.15  # probability that a limb is doubted though it is right
+    num_donors: int = 512  # among which the most similar pose is found
+    min_scale: float = 0.1  # of the transferred errors, drawn between this and the next
+    max_scale: float = 0.9  # below 1: synthetic pictures are harder than most real ones
+    jitter: float = 0.004  # crop widths: noise of each keypoint on its own
+    displaced: float = 0.06  # probability of a limb to be displaced, with low confidence
+    displacement: float = 0.1  # crop widths
+    swapped: float = 0.03  # probability of the legs, or the arms, to be swapped
+    low_confidence: float = 0.15  # probability of low confidence for a limb that is right
 
 
 class DetectorErrors:
-    """Lends errors."""
+    """Errors of a detector, which are transferred to other people."""
 
-    def __init__(self, true: Told, told: Told, config: ErrorConfig | None = None) -> None:
-        """Keep what was told of some people, and what is true (its confidence means nothing)."""
+    def __init__(
+        self, true: DetectorOutput, output: DetectorOutput, config: ErrorConfig | None = None
+    ) -> None:
+        """Store the errors of an output; the confidence of `true` is not used."""
         self.config = config or ErrorConfig()
-        self.likeness = _likeness(true)
-        self.keypoints = told.keypoints - true.keypoints
-        self.landmarks = told.landmarks - true.landmarks
-        self.confidence = told.confidence
+        self.descriptors = _descriptor(true)
+        self.keypoints = output.keypoints - true.keypoints
+        self.landmarks = output.landmarks - true.landmarks
+        self.confidence = output.confidence
 
-    def applied(self, true: Told, generator: torch.Generator) -> Told:
-        """What the detector might have told of others."""
+    def apply(self, true: DetectorOutput, generator: torch.Generator) -> DetectorOutput:
+        """Return a plausible output of the detector for other people."""
         config, count = self.config, len(true.keypoints)
-        lenders = torch.randperm(len(self.likeness), generator=generator)[: config.lenders]
-        apart = torch.cdist(_likeness(true), self.likeness[lenders])
-        lender = lenders[apart.argmin(1)]
-        factor = config.least + (config.most - config.least) * torch.rand(
+        donors = torch.randperm(len(self.descriptors), generator=generator)[: config.num_donors]
+        distances = torch.cdist(_descriptor(true), self.descriptors[donors])
+        donor = donors[distances.argmin(1)]
+        scale = config.min_scale + (config.max_scale - config.min_scale) * torch.rand(
             count, 1, 1, generator=generator
         )
         jitter = config.jitter * torch.randn(true.keypoints.shape, generator=generator)
-        told = Told(
-            true.keypoints + factor * self.keypoints[lender] + jitter,
-            true.landmarks + factor * self.landmarks[lender],
-            self.confidence[lender],
+        output = DetectorOutput(
+            true.keypoints + scale * self.keypoints[donor] + jitter,
+            true.landmarks + scale * self.landmarks[donor],
+            self.confidence[donor],
         )
-        return self._spoiled(told, generator)
+        return self._corrupt(output, generator)
 
-    def _spoiled(self, told: Told, generator: torch.Generator) -> Told:
-        config, count = self.config, len(told.keypoints)
-        keypoints, landmarks, confidence = told
+    def _corrupt(self, output: DetectorOutput, generator: torch.Generator) -> DetectorOutput:
+        """Displace limbs, lower confidences and swap sides at random."""
+        config, count = self.config, len(output.keypoints)
+        keypoints, landmarks, confidence = output
         for limb in LIMBS:
-            at = torch.zeros(len(BLAZEPOSE_NAMES))
-            at[list(limb)] = 1
-            astray = chance_of(config.astray, count, generator) * at
-            away = config.far * torch.randn(*keypoints.shape, generator=generator)
-            away = away + config.far * torch.randn(count, 1, 2, generator=generator)
-            keypoints = keypoints + astray[..., None] * away
-            doubted = (chance_of(config.doubted, count, generator) * at).maximum(astray)
-            doubt = 0.3 * torch.rand(count, 1, generator=generator)
-            confidence = torch.where(doubted > 0, confidence * doubt, confidence)
+            mask = torch.zeros(len(BLAZEPOSE_NAMES))
+            mask[list(limb)] = 1
+            displaced = bernoulli(config.displaced, count, generator) * mask
+            offset = config.displacement * torch.randn(*keypoints.shape, generator=generator)
+            common = torch.randn(count, 1, 2, generator=generator)
+            offset = offset + config.displacement * common
+            keypoints = keypoints + displaced[..., None] * offset
+            doubted = bernoulli(config.low_confidence, count, generator) * mask
+            doubted = doubted.maximum(displaced)
+            factor = 0.3 * torch.rand(count, 1, generator=generator)
+            confidence = torch.where(doubted > 0, confidence * factor, confidence)
         for pair in (LEGS, ARMS):
             order = torch.arange(len(BLAZEPOSE_NAMES))
             order[list(pair)] = torch.tensor(KEYPOINT_MIRROR["blazepose"])[list(pair)]
-            swapped = chance_of(config.exchanged, count, generator) > 0
+            swapped = bernoulli(config.swapped, count, generator) > 0
             keypoints = _where(swapped, keypoints[:, order], keypoints)
             landmarks = _where(swapped, landmarks[:, order], landmarks)
-        return Told(keypoints, landmarks, confidence)
+        return DetectorOutput(keypoints, landmarks, confidence)
 
 
-def chance_of(share: float, count: int, generator: torch.Generator) -> Float[Tensor, "count 1"]:
+def bernoulli(
+    probability: float, count: int, generator: torch.Generator
+) -> Float[Tensor, "count 1"]:
     """One with the given probability, else zero."""
-    return (torch.rand(count, 1, generator=generator) < share).float()
+    return (torch.rand(count, 1, generator=generator) < probability).float()
 
 
-def _likeness(true: Told) -> Float[Tensor, "batch numbers"]:
-    """Numbers by which people who look alike are near each other."""
+def _descriptor(true: DetectorOutput) -> Float[Tensor, "batch components"]:
+    """Vector whose distance tells how similar two poses are."""
     return torch.cat((2 * true.keypoints.flatten(1), true.landmarks.flatten(1)), dim=-1)
 
 
 def _where(
-    chosen: Bool[Tensor, "batch 1"],
-    yes: Float[Tensor, "batch keypoints components"],
-    no: Float[Tensor, "batch keypoints components"],
+    mask: Bool[Tensor, "batch 1"],
+    values: Float[Tensor, "batch keypoints components"],
+    others: Float[Tensor, "batch keypoints components"],
 ) -> Float[Tensor, "batch keypoints components"]:
-    return torch.where(chosen[..., None], yes, no)
+    return torch.where(mask[..., None], values, others)

@@ -1,70 +1,68 @@
-"""Scores of a descent: errors of each stage where the truth is known."""
+"""Metrics of a descent: errors of each stage where the truth is known."""
 
 from dataclasses import dataclass, fields
 
-import torch
+import roma
 from jaxtyping import Float
 from torch import Tensor
 
 from hund_backend.descent.learned.hund import Step
-from hund_backend.descent.learned.state_decoder import Posed
+from hund_backend.descent.learned.state_decoder import PosedState
 
 from .samples import Truth
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Of each of a batch: millimetres, and the loss that the stages are told."""
+class StageMetrics:
+    """Errors of each sample of a batch, and the evidence loss L."""
 
-    mpjpe_mm: Float[Tensor, " batch"]  # pelvis on pelvis, all moved joints
-    pa_mpjpe_mm: Float[Tensor, " batch"]  # after the best similarity
-    points_mm: Float[Tensor, " batch"]  # of BlazePose's keypoints on the skin, pelvis on pelvis
+    mpjpe_mm: Float[Tensor, " batch"]  # of the reduced joints, aligned at the pelvis
+    pa_mpjpe_mm: Float[Tensor, " batch"]  # after Procrustes alignment
+    points_mm: Float[Tensor, " batch"]  # of BlazePose's keypoints on the skin, pelvis-aligned
     translation_mm: Float[Tensor, " batch"]
     depth_percent: Float[Tensor, " batch"]  # of the true distance
     loss: Float[Tensor, " batch"]
 
     def means(self) -> dict[str, float]:
-        """Of the batch."""
+        """Means over the batch."""
         return {f.name: float(getattr(self, f.name).mean()) for f in fields(self)}
 
 
-def scores_of(posed: Posed, loss: Float[Tensor, " batch"], truth: Truth) -> Scores:
+def pose_metrics(posed: PosedState, loss: Float[Tensor, " batch"], truth: Truth) -> StageMetrics:
     """Errors of posed bodies."""
     true = truth.posed
 
-    def relative(places: Tensor, of: Posed) -> Tensor:
-        return places - of.joints[:, :1]
+    def relative(points: Tensor, body: PosedState) -> Tensor:
+        return points - body.joints[:, :1]
 
-    def distance(found: Tensor, right: Tensor) -> Float[Tensor, " batch"]:
-        return 1000 * (found - right).norm(dim=-1).mean(-1)
+    def distance_mm(points: Tensor, targets: Tensor) -> Float[Tensor, " batch"]:
+        return 1000 * (points - targets).norm(dim=-1).mean(-1)
 
-    found, right = relative(posed.joints, posed), relative(true.joints, true)
-    points, places = relative(posed.points, posed), relative(true.points, true)
-    away = posed.translation - true.translation
-    return Scores(
-        mpjpe_mm=distance(found, right),
-        pa_mpjpe_mm=distance(similar(found, right), right),
-        points_mm=distance(points, places),
-        translation_mm=1000 * away.norm(dim=-1),
-        depth_percent=100 * away[:, 2].abs() / true.translation[:, 2],
+    joints, true_joints = relative(posed.joints, posed), relative(true.joints, true)
+    points, true_points = relative(posed.points, posed), relative(true.points, true)
+    offset = posed.translation - true.translation
+    return StageMetrics(
+        mpjpe_mm=distance_mm(joints, true_joints),
+        pa_mpjpe_mm=distance_mm(procrustes_align(joints, true_joints), true_joints),
+        points_mm=distance_mm(points, true_points),
+        translation_mm=1000 * offset.norm(dim=-1),
+        depth_percent=100 * offset[:, 2].abs() / true.translation[:, 2],
         loss=loss,
     )
 
 
-def stage_scores(steps: list[Step], truth: Truth) -> list[Scores]:
-    """Scores of s_0 … s_M."""
-    return [scores_of(step.posed, step.feedback.loss, truth) for step in steps]
+def stage_metrics(steps: list[Step], truth: Truth) -> list[StageMetrics]:
+    """Metrics of s_0 … s_M."""
+    return [pose_metrics(step.posed, step.losses.total, truth) for step in steps]
 
 
-def similar(
+def procrustes_align(
     points: Float[Tensor, "batch joints 3"], target: Float[Tensor, "batch joints 3"]
 ) -> Float[Tensor, "batch joints 3"]:
-    """Points under the rotation, scale and shift that bring them nearest the target (Umeyama 1991)."""
-    middle = target.mean(1, keepdim=True)
-    points, target = points - points.mean(1, keepdim=True), target - middle
-    left, values, right = torch.linalg.svd((target.mT @ points).double())
-    flip = torch.ones_like(values)
-    flip[:, 2] = torch.det(left @ right).sign()
-    rotation = ((left * flip[:, None]) @ right).to(points)
-    scale = (values * flip).sum(-1).to(points) / points.square().sum((1, 2)).clamp(min=1e-9)
-    return scale[:, None, None] * points @ rotation.mT + middle
+    """Points under the similarity transform that brings them nearest the target."""
+    double = points.double()
+    rotation, translation, scale = roma.rigid_points_registration(
+        double, target.double(), compute_scaling=True
+    )
+    aligned = scale[:, None, None] * double @ rotation.mT + translation[:, None]
+    return aligned.to(points)

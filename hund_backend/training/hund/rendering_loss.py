@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 POOLINGS = (1, 2, 4)  # cells a side that are pooled into one
-SHARPNESS = 1e-3  # difference below which the norm turns from a cone into a bowl
+SHARPNESS = 1e-3  # difference below which the norm becomes quadratic
 EMPTY = 1e-6
 
 
@@ -27,14 +27,14 @@ def rendering_loss(
 ) -> Float[Tensor, "*batch"]:
     """Mean over the pixels of ‖B − R‖₂ / √2, 0…1, averaged over the poolings.
 
-    Its size is that of a share of the crop, as in the paper: a person that fills little of the crop
-    can cost little.
+    It scales with the share of the crop, as in the paper: a person that fills little of the crop
+    costs little.
 
     Args:
         rendered: R, shares of the parts in each pixel; they sum to one.
         predicted: B, probabilities of the parts.
-        known: 0…1, how far each pixel counts: zero beyond the picture, the confidence of the
-            prediction elsewhere. All count alike if it is left out.
+        known: weight of each pixel, 0…1: zero beyond the picture, the confidence of the prediction
+            elsewhere; one by default.
         poolings: sizes of the squares over which maps are averaged before they are compared.
     """
     batch = rendered.shape[:-3]
@@ -57,9 +57,9 @@ def silhouette_loss(
     person: Float[Tensor, "*batch height width"],
     known: Float[Tensor, "*batch height width"] | None = None,
 ) -> Float[Tensor, "*batch"]:
-    """1 − Σ min / Σ max of the rendered and the seen person: one minus their soft IoU.
+    """1 − Σ min / Σ max of the rendered and the predicted person: one minus their soft IoU.
 
-    Unlike `rendering_loss` it does not depend on how much of the crop the person fills. Ours.
+    Unlike `rendering_loss` it does not depend on the share of the crop that the person fills. Ours.
 
     Args:
         rendered: shares of the parts; the first channel is the background.

@@ -1,7 +1,7 @@
-"""Samples that HUND learns from: people with what a detector sees of them.
+"""Training samples of HUND: inputs of the network, with the truth where it is known.
 
-People of captured motion before random cameras are made on the fly, with errors lent by the
-detector; people of pictures come with what the detector said.
+People of captured motion are put before random cameras, with errors transferred from the detector;
+people of pictures come with the detector's own outputs.
 """
 
 import math
@@ -25,50 +25,51 @@ from ..motion.motion_set import MotionSet, Split
 from ..motion.retargeting import mirror_rotations
 from ..priors.augmentation import Augmentation, AugmentationConfig
 from .detections import Detections
-from .detector_errors import DetectorErrors, DetectorOutput, chance_of
+from .detector_errors import DetectorErrors, DetectorOutput, bernoulli
 
 HIPS, SHOULDERS = (
     [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
     for name in ("hip", "shoulder")
 )
 MIN_DEPTH = 0.1  # metres
-KNOWN = {"parts": 0.7, "features": 0.8}  # how often they are told of pictures in training
-SIDES = list(KEYPOINT_MIRROR["blazepose"])
+KEEP_PROBABILITY = {"parts": 0.7, "features": 0.8}  # of a picture's inputs in training
+MIRRORED_KEYPOINTS = list(KEYPOINT_MIRROR["blazepose"])
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
-    """Cameras and crops; as those of the pictures (pictures/views.py)."""
+    """Distribution of cameras and crops; like that of the pictures (pictures/views.py)."""
 
     fov_deg: tuple[float, float] = (28.0, 90.0)  # of the longer side
-    share: tuple[float, float] = (0.15, 1.05)  # of the frame's shorter side that people fill
-    level: float = 0.8  # share of cameras that look more or less level
-    tilt_deg: float = 14.0  # spread of a level camera's pitch, with what a crop off the axis adds
-    tumbled: float = 0.12  # share of people who are turned anyhow
-    boxed: float = 0.3  # share of crops round a box, not about the hips
+    frame_share: tuple[float, float] = (0.15, 1.05)  # of the shorter side that people fill
+    level_share: float = 0.8  # of cameras that are roughly level
+    tilt_deg: float = 14.0  # std of a level camera's pitch, with what a crop off the axis adds
+    tumbled_share: float = 0.12  # of people with a random orientation
+    box_share: float = 0.3  # of crops around a box, not around the hips
 
 
 class Truth(NamedTuple):
-    """What is true of people; the crop's camera."""
+    """Ground truth of people, in the crop's camera."""
 
     posed: PosedState
     betas: Float[Tensor, "batch betas"]
 
-    def select(self, chosen: Tensor | slice) -> "Truth":
-        """That of some."""
-        return Truth(PosedState(*(values[chosen] for values in self.posed)), self.betas[chosen])
+    def select(self, indices: Tensor | slice) -> "Truth":
+        """Some of the batch."""
+        posed = PosedState(*(values[indices] for values in self.posed))
+        return Truth(posed, self.betas[indices])
 
 
 class Sample(NamedTuple):
-    """What was seen, and what is true; no truth is known of unlabelled pictures."""
+    """Inputs of the network, and their truth; None for unlabeled pictures."""
 
     inputs: NetworkInputs
     truth: Truth | None
 
 
 class MotionDataset:
-    """People of captured motion; what the detector would say of them is imagined."""
+    """People of captured motion before random cameras, with simulated detector outputs."""
 
     def __init__(
         self,
@@ -85,142 +86,147 @@ class MotionDataset:
             poses: all motion.
             split: of the motion.
             decoder: state decoder of the reduced body.
-            errors: of the detector; without them keypoints are exact and sure.
+            errors: of the detector; without them keypoints are exact, with full confidence.
             config: cameras and crops.
-            augmentation: of the poses; none leaves them as they are.
+            augmentation: of the poses; none by default.
         """
         used = poses.frames_of(split)
         self.rotations, self.weights = poses.rotations[used], poses.weights()[used]
         self.decoder, self.errors = decoder, errors
         self.config = config or SampleConfig()
         self.augment = Augmentation(augmentation) if augmentation else None
-        self.moved = list(decoder.joint_indices)
+        self.joint_indices = list(decoder.joint_indices)
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
-        """So many people."""
+        """Draw random people."""
         picks = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         rotations = self.rotations[picks].clone()
         if self.augment is not None:
             rotations[:, 1:] = self.augment(rotations[:, 1:], generator)
-        rotations[:, 0] = self._turns(count, generator) @ rotations[:, 0]
+        rotations[:, 0] = self._camera_rotations(count, generator) @ rotations[:, 0]
         betas = torch.randn(count, 16, generator=generator)
         origin = torch.zeros(count, 3)
-        posed = self.decoder.pose(rotations[:, self.moved], origin, betas)
-        place = self._places(posed.points, generator)
-        rays = (posed.points + place[:, None])[..., :2] / (posed.points + place[:, None])[
-            ..., 2:
-        ].clamp(min=MIN_DEPTH)
+        posed = self.decoder.pose(rotations[:, self.joint_indices], origin, betas)
+        translation = self._translations(posed.points, generator)
+        points = posed.points + translation[:, None]
+        rays = points[..., :2] / points[..., 2:].clamp(min=MIN_DEPTH)
         crops = self._crops(rays, generator)
-        return self._seen(rotations[:, self.moved], place, betas, rays, crops, generator)
+        return self._sample(
+            rotations[:, self.joint_indices], translation, betas, rays, crops, generator
+        )
 
-    def _turns(self, count: int, generator: torch.Generator) -> Float[Tensor, "count 3 3"]:
-        """From the world (y up) to cameras, whatever way the person faces."""
+    def _camera_rotations(
+        self, count: int, generator: torch.Generator
+    ) -> Float[Tensor, "count 3 3"]:
+        """Rotations from the world (y up) to random cameras on all sides of the person."""
         config = self.config
 
         def uniform(low: float, high: float) -> Tensor:
             return low + (high - low) * torch.rand(count, 1, generator=generator)
 
-        def normal(mean: float, spread: float) -> Tensor:
-            return mean + spread * torch.randn(count, 1, generator=generator)
+        def normal(mean: float, std: float) -> Tensor:
+            return mean + std * torch.randn(count, 1, generator=generator)
 
-        level = chance_of(config.level, count, generator) > 0
+        level = bernoulli(config.level_share, count, generator) > 0
         pitch = torch.where(level, normal(-6.0, config.tilt_deg), uniform(-70.0, 30.0)).deg2rad()
-        straight = chance_of(0.9, count, generator) > 0
+        straight = bernoulli(0.9, count, generator) > 0
         roll = torch.where(straight, normal(0.0, 4.0), uniform(-30.0, 30.0)).deg2rad()
         yaw = uniform(-math.pi, math.pi)
         x, y, z = torch.eye(3)
         upright = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-        turn = rotvec_to_matrix(roll * z) @ upright @ rotvec_to_matrix(-pitch * x)
-        turn = turn @ rotvec_to_matrix(yaw * y)
-        tumbled = chance_of(config.tumbled, count, generator)
+        rotation = rotvec_to_matrix(roll * z) @ upright @ rotvec_to_matrix(-pitch * x)
+        rotation = rotation @ rotvec_to_matrix(yaw * y)
+        tumbled = bernoulli(config.tumbled_share, count, generator)
         axis = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-        return turn @ rotvec_to_matrix(tumbled * uniform(0.0, math.pi) * axis)
+        return rotation @ rotvec_to_matrix(tumbled * uniform(0.0, math.pi) * axis)
 
-    def _places(
+    def _translations(
         self, points: Float[Tensor, "count keypoints 3"], generator: torch.Generator
     ) -> Float[Tensor, "count 3"]:
-        """Of the pelvis, so that the person stands straight ahead."""
+        """Positions of the pelvis with the person on the camera's axis."""
         config, count = self.config, len(points)
 
-        def drawn(low: float, high: float) -> Tensor:
+        def uniform(low: float, high: float) -> Tensor:
             return low + (high - low) * torch.rand(count, generator=generator)
 
-        middle = (points.amin(1) + points.amax(1)) / 2
-        extent = 2.15 * (points - middle[:, None]).norm(dim=-1).amax(1)
-        angle = drawn(*config.fov_deg).deg2rad() / 2
-        share = drawn(*(math.log(value) for value in config.share)).exp()
-        width = share * drawn(0.56, 1.0) * 2 * angle.tan()  # of the person at one metre
+        center = (points.amin(1) + points.amax(1)) / 2
+        extent = 2.15 * (points - center[:, None]).norm(dim=-1).amax(1)
+        half_fov = uniform(*config.fov_deg).deg2rad() / 2
+        share = uniform(*(math.log(value) for value in config.frame_share)).exp()
+        width = share * uniform(0.56, 1.0) * 2 * half_fov.tan()  # of the person at one metre
         depth = (extent / width).maximum(0.62 * extent + 0.35)
-        ahead = torch.stack((torch.zeros(count), torch.zeros(count), depth), dim=-1)
-        return ahead - middle
+        on_axis = torch.stack((torch.zeros(count), torch.zeros(count), depth), dim=-1)
+        return on_axis - center
 
     def _crops(
         self, rays: Float[Tensor, "count keypoints 2"], generator: torch.Generator
     ) -> Float[np.ndarray, "count 4"]:
-        """Crops as a tracker would cut them, in the picture plane at one metre."""
+        """Crops as a tracker cuts them, in the picture plane at one metre."""
         count = len(rays)
 
-        def normal(mean: float, spread: float) -> Tensor:
-            return mean + spread * torch.randn(count, generator=generator)
+        def normal(mean: float, std: float) -> Tensor:
+            return mean + std * torch.randn(count, generator=generator)
 
         hip, chest = rays[:, HIPS].mean(1), rays[:, SHOULDERS].mean(1)
         radius = BODY_RADIUS_RATIO * (rays - hip[:, None]).norm(dim=-1).amax(1, keepdim=True)
         trunk = torch.nn.functional.normalize(chest - hip, dim=-1)
-        about = torch.from_numpy(
+        hip_crops = torch.from_numpy(
             crop_around_axis(hip.double().numpy(), (hip + radius * trunk).double().numpy())
         )
-        boxed = (chance_of(self.config.boxed, count, generator) > 0)[:, 0]
-        turned = (chance_of(0.6, count, generator) > 0)[:, 0]
-        turn = torch.where(turned, about[:, 3], torch.zeros(count, dtype=about.dtype))
-        box = _round_box(rays.double(), turn)
-        crops = torch.where(boxed[:, None], box, about)
-        growth = torch.where(boxed, normal(0.1, 0.14), normal(0.0, 0.08))
-        crops[:, 3] += torch.where(boxed, normal(0.0, 0.15), normal(0.0, 0.1))
+        is_box = (bernoulli(self.config.box_share, count, generator) > 0)[:, 0]
+        is_rotated = (bernoulli(0.6, count, generator) > 0)[:, 0]
+        unrotated = torch.zeros(count, dtype=hip_crops.dtype)
+        angle = torch.where(is_rotated, hip_crops[:, 3], unrotated)
+        crops = torch.where(is_box[:, None], _box_crops(rays.double(), angle), hip_crops)
+        log_scale = torch.where(is_box, normal(0.1, 0.14), normal(0.0, 0.08))
+        crops[:, 3] += torch.where(is_box, normal(0.0, 0.15), normal(0.0, 0.1))
         crops[:, :2] += crops[:, 2:3] * 0.025 * torch.randn(count, 2, generator=generator)
-        crops[:, 2] *= growth.exp()
+        crops[:, 2] *= log_scale.exp()
         return crops.numpy()
 
-    def _seen(
+    def _sample(
         self,
         rotations: Float[Tensor, "count joints 3 3"],
-        place: Float[Tensor, "count 3"],
+        translation: Float[Tensor, "count 3"],
         betas: Float[Tensor, "count betas"],
         rays: Float[Tensor, "count keypoints 2"],
         crops: Float[np.ndarray, "count 4"],
         generator: torch.Generator,
     ) -> Sample:
-        """What is seen in crops, and the truth turned into the crops' cameras."""
-        count = len(betas)
+        """Inputs of crops, with detector errors, and the truth in the crops' cameras."""
+        count, keypoints = len(betas), len(MIRRORED_KEYPOINTS)
         exact = NetworkInputs.from_keypoints(
             rays.double().numpy(),
-            np.ones((count, len(SIDES))),
-            np.zeros((count, len(SIDES), 3)),
+            np.ones((count, keypoints)),
+            np.zeros((count, keypoints, 3)),
             crops,
             np.repeat(np.eye(3)[None], count, axis=0),
         ).to(torch.float32)
-        truth = turned(self.decoder, rotations, place, betas, exact.camera_from_crop)
-        told = DetectorOutput(exact.keypoints, normal_landmarks(truth, self.decoder.bones), exact.confidence)
+        truth = truth_in_crop(self.decoder, rotations, translation, betas, exact.camera_from_crop)
+        landmarks = exact_landmarks(truth, self.decoder.bones)
+        output = DetectorOutput(exact.keypoints, landmarks, exact.confidence)
         if self.errors is not None:
-            told = self.errors.apply(told, generator)
-            landmarks = as_long(told.landmarks, self.decoder.bones)
-            told = told._replace(landmarks=landmarks)
-        inputs = replace(exact, **told._asdict(), camera_from_crop=torch.eye(3).repeat(count, 1, 1))
-        return Sample(inputs, truth)
+            output = self.errors.apply(output, generator)
+            landmarks = normalize_bone_length(output.landmarks, self.decoder.bones)
+            output = output._replace(landmarks=landmarks)
+        identity = torch.eye(3).repeat(count, 1, 1)
+        return Sample(replace(exact, **output._asdict(), camera_from_crop=identity), truth)
 
 
 class PictureDataset:
-    """People of pictures, with what the detector said of them; plain and mirrored."""
+    """People of pictures with the detector's outputs; plain and mirrored."""
 
     def __init__(
         self, detections: Detections, decoder: StateDecoder, *, mirror: bool = True
     ) -> None:
-        """Take all detections; mirrored pictures are no news to the detector's errors, but to poses.
+        """Take all detections.
 
-        The detector never saw the mirrored ones: their parts are mirrored, features have none.
+        Mirrored pictures add poses, not detector errors: the detector has not run on them. Their
+        part maps are mirrored, features are missing.
         """
-        self.inputs, self.truth = _sampled(detections, decoder, flipped=False)
+        self.inputs, self.truth = _convert(detections, decoder, mirrored=False)
         if mirror:
-            inputs, truth = _sampled(detections, decoder, flipped=True)
+            inputs, truth = _convert(detections, decoder, mirrored=True)
             self.inputs = concatenate([self.inputs, inputs])
             self.truth = concatenate_truths([self.truth, truth])
         self.parts = detections.parts
@@ -230,21 +236,20 @@ class PictureDataset:
         return len(self.inputs)
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
-        """So many of them, by chance."""
+        """Draw random people; some lack part maps or features."""
         return self.select(torch.randint(len(self), (count,), generator=generator), generator)
 
-    def select(self, chosen: Tensor, generator: torch.Generator | None = None) -> Sample:
-        """Those of the given places; with a generator some are without parts or features."""
-        places = chosen.numpy()
-        flipped, rows = places >= len(self.parts), places % len(self.parts)
-        parts = self.parts[rows]
-        parts[flipped] = packed_part_maps.mirror_part_maps(parts[flipped])
-        inputs = self.inputs.select(chosen).with_parts(
-            torch.from_numpy(packed_part_maps.unpack_part_maps(parts))
-        )
+    def select(self, indices: Tensor, generator: torch.Generator | None = None) -> Sample:
+        """Return some people; with a generator, part maps and features are dropped at random."""
+        mirrored = indices.numpy() >= len(self.parts)
+        parts = self.parts[indices.numpy() % len(self.parts)]
+        parts[mirrored] = packed_part_maps.mirror_part_maps(parts[mirrored])
+        probabilities = torch.from_numpy(packed_part_maps.unpack_part_maps(parts))
+        inputs = self.inputs.select(indices).with_parts(probabilities)
         if generator is not None:
-            has_parts = _drawn(KNOWN["parts"], len(inputs), generator)
-            has_features = inputs.has_features & _drawn(KNOWN["features"], len(inputs), generator)
+            has_parts = _random_mask(KEEP_PROBABILITY["parts"], len(inputs), generator)
+            kept = _random_mask(KEEP_PROBABILITY["features"], len(inputs), generator)
+            has_features = inputs.has_features & kept
             inputs = replace(
                 inputs,
                 parts=inputs.parts * has_parts[:, None, None, None],
@@ -252,80 +257,83 @@ class PictureDataset:
                 features=inputs.features * has_features[:, None],
                 has_features=has_features,
             )
-        return Sample(inputs, self.truth.select(chosen))
+        return Sample(inputs, self.truth.select(indices))
 
     def errors(self) -> DetectorErrors:
-        """The detector's errors in these pictures."""
-        exact = self.truth.posed.points[..., :2] / self.truth.posed.points[..., 2:].clamp(
-            min=MIN_DEPTH
-        )
+        """Errors of the detector on these pictures."""
+        points = self.truth.posed.points
+        exact = points[..., :2] / points[..., 2:].clamp(min=MIN_DEPTH)
         true = DetectorOutput(
             exact / self.inputs.crop_width[:, None, None],
-            normal_landmarks(self.truth, self.bones),
+            exact_landmarks(self.truth, self.bones),
             torch.ones_like(self.inputs.confidence),
         )
-        told = DetectorOutput(self.inputs.keypoints, self.inputs.landmarks, self.inputs.confidence)
-        return DetectorErrors(true, told)
+        output = DetectorOutput(
+            self.inputs.keypoints, self.inputs.landmarks, self.inputs.confidence
+        )
+        return DetectorErrors(true, output)
 
 
 def concatenate_truths(truths: list[Truth]) -> Truth:
-    """Truths in a row."""
+    """One batch of several."""
     posed = PosedState(
         *(torch.cat(values) for values in zip(*(t.posed for t in truths), strict=True))
     )
     return Truth(posed, torch.cat([truth.betas for truth in truths]))
 
 
-def turned(
+def truth_in_crop(
     decoder: StateDecoder,
     rotations: Float[Tensor, "count joints 3 3"],
-    place: Float[Tensor, "count 3"],
+    translation: Float[Tensor, "count 3"],
     betas: Float[Tensor, "count betas"],
     camera_from_crop: Float[Tensor, "count 3 3"],
 ) -> Truth:
-    """The truth in the crops' cameras from that in the full frame's."""
+    """Truth in the crops' cameras from that in the full frame's."""
     crop_from_camera = camera_from_crop.mT
     root = crop_from_camera @ rotations[:, 0]
     rotations = torch.cat((root[:, None], rotations[:, 1:]), dim=1)
-    place = (crop_from_camera @ place[..., None])[..., 0]
-    return Truth(decoder.pose(rotations, place, betas), betas)
+    translation = (crop_from_camera @ translation[..., None])[..., 0]
+    return Truth(decoder.pose(rotations, translation, betas), betas)
 
 
-def normal_landmarks(truth: Truth, bones: float) -> Float[Tensor, "count keypoints 3"]:
-    """What world landmarks would be without errors."""
-    return as_long(hip_centered(truth.posed.points), bones)
+def exact_landmarks(truth: Truth, bones: float) -> Float[Tensor, "count keypoints 3"]:
+    """World landmarks without detector errors."""
+    return normalize_bone_length(hip_centered(truth.posed.points), bones)
 
 
-def as_long(
+def normalize_bone_length(
     landmarks: Float[Tensor, "count keypoints 3"], bones: float
 ) -> Float[Tensor, "count keypoints 3"]:
-    """Landmarks whose bones are together as long as the mean body's."""
+    """Scale landmarks to the total bone length of the mean body, metres."""
     lengths = bone_length(landmarks)[:, None, None]
     return landmarks * bones / lengths.clamp(min=0.2 * bones)
 
 
-def _drawn(share: float, count: int, generator: torch.Generator) -> Bool[Tensor, " count"]:
-    """Whether something is told, for each."""
-    return chance_of(share, count, generator)[:, 0] > 0
+def _random_mask(
+    probability: float, count: int, generator: torch.Generator
+) -> Bool[Tensor, " count"]:
+    """True with the given probability, for each."""
+    return bernoulli(probability, count, generator)[:, 0] > 0
 
 
-def _round_box(
-    rays: Float[Tensor, "count keypoints 2"], turn: Float[Tensor, " count"]
+def _box_crops(
+    rays: Float[Tensor, "count keypoints 2"], angle: Float[Tensor, " count"]
 ) -> Float[Tensor, "count 4"]:
-    """Turned squares round keypoints (`crop_around_points`, for a batch)."""
-    cosine, sine = turn.cos(), turn.sin()
+    """Rotated squares around keypoints (`crop_around_points`, for a batch)."""
+    cosine, sine = angle.cos(), angle.sin()
     rotation = torch.stack((cosine, -sine, sine, cosine), dim=-1).unflatten(-1, (2, 2))
-    within = rays @ rotation
-    low, high = within.amin(1), within.amax(1)
-    middle = (rotation @ ((low + high) / 2)[..., None])[..., 0]
+    rotated = rays @ rotation
+    low, high = rotated.amin(1), rotated.amax(1)
+    center = (rotation @ ((low + high) / 2)[..., None])[..., 0]
     side = CROP_MARGIN * BODY_RADIUS_RATIO * (high - low).amax(-1)
-    return torch.cat((middle, side[:, None], turn[:, None]), dim=-1)
+    return torch.cat((center, side[:, None], angle[:, None]), dim=-1)
 
 
-def _sampled(
-    detections: Detections, decoder: StateDecoder, *, flipped: bool
+def _convert(
+    detections: Detections, decoder: StateDecoder, *, mirrored: bool
 ) -> tuple[NetworkInputs, Truth]:
-    """Evidence (parts are added when it is drawn) and truth of all detections."""
+    """Inputs (without part maps, which are added on demand) and truth of all detections."""
     count = len(detections)
     inputs = NetworkInputs.from_keypoints(
         detections.keypoints,
@@ -335,30 +343,33 @@ def _sampled(
         detections.intrinsics,
     ).to(torch.float32)
     tensors = (detections.rotations, detections.root_translation, detections.betas)
-    rotations, place, betas = (torch.from_numpy(values) for values in tensors)
-    moved = list(decoder.joint_indices)
-    turn, same = inputs.camera_from_crop, torch.eye(3).repeat(count, 1, 1)
-    landmarks = as_long(torch.from_numpy(detections.landmarks), decoder.bones)
+    rotations, translation, betas = (torch.from_numpy(values) for values in tensors)
+    joint_indices = list(decoder.joint_indices)
+    camera_from_crop, identity = inputs.camera_from_crop, torch.eye(3).repeat(count, 1, 1)
+    landmarks = normalize_bone_length(torch.from_numpy(detections.landmarks), decoder.bones)
     inputs = replace(
         inputs,
         landmarks=landmarks,
-        camera_from_crop=same,
-        parts=inputs.parts[:, :, :1, :1].clone(),  # whole ones of everybody would fill the memory
+        camera_from_crop=identity,
+        parts=inputs.parts[:, :, :1, :1].clone(),  # full-size maps of all would fill the memory
     )
-    if not flipped:
+    if not mirrored:
         features = torch.from_numpy(detections.features).float()
-        inputs = replace(inputs, features=features, has_features=torch.ones(count, dtype=torch.bool))
-        return inputs, turned(decoder, rotations[:, moved], place, betas, turn)
+        known = torch.ones(count, dtype=torch.bool)
+        inputs = replace(inputs, features=features, has_features=known)
+        return inputs, truth_in_crop(
+            decoder, rotations[:, joint_indices], translation, betas, camera_from_crop
+        )
     rotations = rotations.clone()
-    rotations[:, 0] = turn.mT @ rotations[:, 0]
-    place = FLIP * (turn.mT @ place[..., None])[..., 0]
-    rotations = mirror_rotations(rotations)[:, moved]
+    rotations[:, 0] = camera_from_crop.mT @ rotations[:, 0]
+    translation = FLIP * (camera_from_crop.mT @ translation[..., None])[..., 0]
+    rotations = mirror_rotations(rotations)[:, joint_indices]
     mirror = torch.diag(FLIP)
     inputs = replace(
         inputs,
-        keypoints=inputs.keypoints[:, SIDES] * FLIP[:2],
-        confidence=inputs.confidence[:, SIDES],
-        landmarks=inputs.landmarks[:, SIDES] * FLIP,
+        keypoints=inputs.keypoints[:, MIRRORED_KEYPOINTS] * FLIP[:2],
+        confidence=inputs.confidence[:, MIRRORED_KEYPOINTS],
+        landmarks=inputs.landmarks[:, MIRRORED_KEYPOINTS] * FLIP,
         crop_from_rays=mirror @ inputs.crop_from_rays @ mirror,
     )
-    return inputs, turned(decoder, rotations, place, betas, same)
+    return inputs, truth_in_crop(decoder, rotations, translation, betas, identity)

@@ -24,7 +24,7 @@ from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.packed_part_maps import pack_part_maps, unpack_part_maps
 from hund_backend.perception.part_head import SIZE, PartHeadInputs, part_head_inputs
-from hund_backend.perception.run import WEIGHTS
+from hund_backend.weights_file import WEIGHTS
 
 from ...atomic_write import write_file
 from ..motion.motion_set import Split

@@ -1,29 +1,29 @@
-"""How well part maps agree: counts of cells by true and told part, and what follows from them."""
+"""Metrics of part maps: counts of cells by true and predicted part, and scores of them."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
 
-Confusion = Int[np.ndarray, "parts parts"]  # cells by true part, then by told part
+Confusion = Int[np.ndarray, "parts parts"]  # cells by true part, then by predicted part
 PARTS = len(PART_NAMES)
 
 
-def confusion(true: Int[np.ndarray, "*shape"], told: Int[np.ndarray, "*shape"]) -> Confusion:
-    """Counts of cells by true and told part, indices into PART_NAMES."""
-    pairs = PARTS * true.astype(np.int64).ravel() + told.astype(np.int64).ravel()
+def confusion(true: Int[np.ndarray, "*shape"], predicted: Int[np.ndarray, "*shape"]) -> Confusion:
+    """Count cells by true and predicted part, indices into PART_NAMES."""
+    pairs = PARTS * true.astype(np.int64).ravel() + predicted.astype(np.int64).ravel()
     return np.bincount(pairs, minlength=PARTS**2).reshape(PARTS, PARTS)
 
 
 def part_iou(counts: Confusion) -> Float[np.ndarray, " parts"]:
-    """Intersection over union of each part, over all cells; NaN where a part is nowhere."""
+    """Intersection over union of each part, over all cells; NaN for parts that do not occur."""
     both = counts.diagonal().astype(float)
     either = counts.sum(0) + counts.sum(1) - both
     return np.divide(both, either, out=np.full(PARTS, np.nan), where=either > 0)
 
 
 def mean_part_iou(counts: Confusion) -> float:
-    """Mean over the parts of the body; the background does not count."""
+    """Mean over the parts of the body, without the background."""
     return float(np.nanmean(part_iou(counts)[1:]))
 
 
@@ -34,7 +34,7 @@ def foreground_iou(counts: Confusion) -> float:
 
 
 def side_confusion(counts: Confusion) -> float:
-    """Share of the cells told to be of the right kind of limb that are told of the wrong side."""
+    """Share of the cells with the right kind of limb that have the wrong side."""
     rows = np.arange(PARTS)
     mirror = np.array(PART_MIRROR)
     sided = mirror != rows

@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianRecipe:
-    """What the prior is made of."""
+    """Noise that is added to the covariance."""
 
-    noise: float = 0.07  # radians: what captured skeletons leave out, on every axis of every joint
+    noise: float = 0.07  # radians on every axis: variation that captured skeletons lack
     hand_noise: float = 0.2  # radians: wrists hardly move in the packs
 
 
-def fitted(recipe: GaussianRecipe, motions: MotionSet) -> GaussianPrior:
-    """The Gaussian of the training poses and their mirror images."""
+def fit_gaussian(recipe: GaussianRecipe, motions: MotionSet) -> GaussianPrior:
+    """Fit the Gaussian to the training poses and their mirror images."""
     used = motions.frames_of("train")
     joints = tuple(
         JOINT_INDEX[name] - 1
@@ -43,24 +43,24 @@ def fitted(recipe: GaussianRecipe, motions: MotionSet) -> GaussianPrior:
         or name in {limit.joint for limit in LIMITS}
     )
     rotations = motions.rotations[used].double()
-    both = torch.cat((rotations, mirror_rotations(rotations)))[:, 1:][:, joints]
+    poses = torch.cat((rotations, mirror_rotations(rotations)))[:, 1:][:, joints]
     weights = motions.weights()[used].double().repeat(2)
     weights = weights / weights.sum()
-    centers = _mean_rotations(both, weights)
-    turns = log_map(both, centers).flatten(1)
+    centers = _mean_rotations(poses, weights)
+    rotvecs = log_map(poses, centers).flatten(1)
     noise = torch.full((len(joints), 3), recipe.noise, dtype=torch.float64)
     hands = [
-        place for place, joint in enumerate(joints) if JOINT_NAMES[joint + 1] in ("HandL", "HandR")
+        index for index, joint in enumerate(joints) if JOINT_NAMES[joint + 1] in ("HandL", "HandR")
     ]
     noise[hands] = recipe.hand_noise
-    covariance = torch.einsum("f,fa,fb->ab", weights, turns, turns)
+    covariance = torch.einsum("f,fa,fb->ab", weights, rotvecs, rotvecs)
     covariance += torch.diag(noise.flatten().square())
     whitening = torch.linalg.inv(torch.linalg.cholesky(covariance))
     return GaussianPrior(joints, centers, whitening)
 
 
 def report(prior: GaussianPrior, motions: MotionSet) -> dict[str, float]:
-    """Figures of the model card: Mahalanobis distances, likelihoods and frames of each split."""
+    """Metrics of the model card: Mahalanobis distances, likelihoods and frames of each split."""
     figures = {}
     prior = prior.double()
     log_det = prior.whitening.diagonal().log().sum()
@@ -75,10 +75,10 @@ def report(prior: GaussianPrior, motions: MotionSet) -> dict[str, float]:
     return figures
 
 
-def write(
+def write_prior(
     prior: GaussianPrior, recipe: GaussianRecipe, figures: dict[str, float], path: Path
 ) -> None:
-    """Write the weights and their description beside them."""
+    """Write the weights and, beside them, their description."""
     description = {
         "kind": "gaussian pose prior",
         "joints": [JOINT_NAMES[joint + 1] for joint in prior.joints],
@@ -91,16 +91,16 @@ def write(
 def _mean_rotations(
     rotations: Float[Tensor, "frames moved 3 3"], weights: Float[Tensor, " frames"]
 ) -> Float[Tensor, "moved 3 3"]:
-    """The rotation of each joint round which the rotation vectors average to zero."""
+    """Mean rotation of each joint: rotation vectors relative to it average to zero."""
     centers = rotations[0]
     for _ in range(10):
-        turns = torch.einsum("f,fja->ja", weights, matrix_to_rotvec(centers.mT @ rotations))
-        centers = centers @ rotvec_to_matrix(turns)
+        rotvecs = torch.einsum("f,fja->ja", weights, matrix_to_rotvec(centers.mT @ rotations))
+        centers = centers @ rotvec_to_matrix(rotvecs)
     return centers
 
 
 def main() -> None:
-    """Fit the prior to a folder of packs and write it into the weights."""
+    """Fit the prior to a folder of packs and write its weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
@@ -109,9 +109,9 @@ def main() -> None:
     recipe = GaussianRecipe()
     logger.info("%s", recipe)
     motions = motion_set(arguments.folder)
-    prior = fitted(recipe, motions)
+    prior = fit_gaussian(recipe, motions)
     figures = report(prior, motions)
-    write(prior, recipe, figures, arguments.output)
+    write_prior(prior, recipe, figures, arguments.output)
     logger.info("%s", json.dumps(figures, indent=2))
 
 

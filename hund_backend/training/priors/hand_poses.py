@@ -1,10 +1,10 @@
-"""Poses of a hand, made up: no motion capture of hands may ship, so anatomy and a few shapes must do.
+"""Generated hand poses: no motion capture of hands may ship, so they follow anatomy and a few shapes.
 
-A hand is described by the angles of its joints about anatomical axes. Every pose lies between two of
-the shapes that hands take (a fist, a pointing finger, a pinch …), with deviations that
-neighbouring fingers share, as their tendons do, and within the joints' ranges. So the first few
-directions of variation are the synergies that were found in grasping hands (Santello et al., 1998), but
-how often each shape is taken is a guess.
+A hand is described by the angles of its joints about anatomical axes. Every pose lies between two
+of the shapes that hands take (a fist, a pointing finger, a pinch …), with deviations that
+neighboring fingers share, as their tendons do, and within the joints' ranges. So the first few
+directions of variation are the synergies that were found in grasping hands (Santello et al., 1998),
+but how often each shape is taken is a guess.
 """
 
 from dataclasses import dataclass
@@ -50,13 +50,13 @@ TIP_SHARE = 0.67  # of its middle joint's flexion that a finger's last joint fol
 
 @dataclass(frozen=True, kw_only=True)
 class HandPoseConfig:
-    """How far poses lie from the shapes."""
+    """Deviations of the poses from the shapes."""
 
-    together: float = 7.0  # degrees: deviation that all fingers share
-    apart: float = 7.0  # degrees: of each joint on its own
-    sideways: float = 3.0  # degrees: of the fingers' spread, and about axes that hardly move
-    thumb: float = 9.0  # degrees
-    pure: float = 0.35  # share of poses near one shape; the others lie between two
+    shared_std: float = 7.0  # degrees: deviation that all fingers share
+    joint_std: float = 7.0  # degrees: of each joint on its own
+    abduction_std: float = 3.0  # degrees: of the fingers' spread, and about axes that hardly move
+    thumb_std: float = 9.0  # degrees
+    single_shape_share: float = 0.35  # share of poses near one shape; the others lie between two
 
 
 def hand_poses(
@@ -65,27 +65,27 @@ def hand_poses(
     generator: torch.Generator,
     config: HandPoseConfig | None = None,
 ) -> Float[Tensor, "count 62 3 3"]:
-    """Poses of the body whose left hand takes random poses and whose other joints are at rest.
+    """Random poses of the left hand; all other joints of the body are at rest.
 
     Args:
         rest_joints: our joints at rest, body frame.
-        count: of the poses.
-        generator: of chance.
-        config: how far from the shapes.
+        count: number of poses.
+        generator: random numbers.
+        config: deviations from the shapes.
     """
-    angles = _within(_drawn(count, generator, config or HandPoseConfig()))
-    frames = _axes(rest_joints.float())
+    angles = _clamp_angles(_sample_angles(count, generator, config or HandPoseConfig()))
+    frames = _joint_axes(rest_joints.float())
     pose = torch.eye(3).repeat(count, len(JOINT_NAMES) - 1, 1, 1)
-    for place, name in enumerate(HAND_JOINTS):
-        vectors = angles[:, place].deg2rad() @ frames[place].T
+    for index, name in enumerate(HAND_JOINTS):
+        vectors = angles[:, index].deg2rad() @ frames[index].T
         pose[:, JOINT_INDEX[name] - 1] = rotvec_to_matrix(vectors)
     return pose
 
 
-def _drawn(
+def _sample_angles(
     count: int, generator: torch.Generator, config: HandPoseConfig
 ) -> Float[Tensor, "count 15 3"]:
-    """Angles in degrees: flexion, sideways, twist (the thumb's base: flexion, opposition, twist)."""
+    """Angles in degrees: flexion, abduction, twist (the thumb's base: flexion, opposition, twist)."""
     shapes = torch.stack([_angles(*shape) for shape in SHAPES.values()])
 
     def normal(*size: int) -> Tensor:
@@ -93,18 +93,21 @@ def _drawn(
 
     first, second = torch.randint(len(shapes), (2, count), generator=generator)
     share = torch.rand(count, 1, 1, generator=generator)
-    share = share * (torch.rand(count, 1, 1, generator=generator) > config.pure)
+    share = share * (torch.rand(count, 1, 1, generator=generator) > config.single_shape_share)
     angles = (1 - share) * shapes[first] + share * shapes[second]
-    angles[:, :12, 0] += config.together * normal(1) + config.apart * _between_fingers(normal(12))
-    angles[:, :12, 1] += config.sideways * normal(12) * torch.tensor([1.0, 0.3, 0.3]).repeat(4)
-    angles[..., 2] += 0.7 * config.sideways * normal(15)
-    angles[:, 12:, 0] += config.thumb * normal(3)
-    angles[:, 12:, 1] += config.thumb * normal(3) * torch.tensor([1.0, 0.5, 0.2])
+    shared = config.shared_std * normal(1)
+    angles[:, :12, 0] += shared + config.joint_std * _correlate_fingers(normal(12))
+    angles[:, :12, 1] += (
+        config.abduction_std * normal(12) * torch.tensor([1.0, 0.3, 0.3]).repeat(4)
+    )
+    angles[..., 2] += 0.7 * config.abduction_std * normal(15)
+    angles[:, 12:, 0] += config.thumb_std * normal(3)
+    angles[:, 12:, 1] += config.thumb_std * normal(3) * torch.tensor([1.0, 0.5, 0.2])
     return angles
 
 
-def _between_fingers(noise: Float[Tensor, "count 12"]) -> Float[Tensor, "count 12"]:
-    """Noise of unit variance of which neighbouring fingers share half."""
+def _correlate_fingers(noise: Float[Tensor, "count 12"]) -> Float[Tensor, "count 12"]:
+    """Noise of unit variance of which neighboring fingers share half."""
     fingers = noise.unflatten(1, (4, 3))
     shared = torch.cat((fingers[:, :1], fingers[:, :-1]), dim=1)
     return ((fingers + shared) / 2**0.5).flatten(1)
@@ -113,18 +116,18 @@ def _between_fingers(noise: Float[Tensor, "count 12"]) -> Float[Tensor, "count 1
 def _angles(
     knuckles: tuple[int, ...], middles: tuple[int, ...], spread: float, thumb: tuple[int, ...]
 ) -> Float[Tensor, "15 3"]:
-    """A shape as angles of all joints."""
+    """Angles of all joints for a shape, degrees."""
     angles = torch.zeros(15, 3)
     for finger, (knuckle, middle) in enumerate(zip(knuckles, middles, strict=True)):
-        bent = torch.tensor([knuckle, middle, TIP_SHARE * middle], dtype=torch.float32)
-        angles[3 * finger : 3 * finger + 3, 0] = bent
+        flexions = torch.tensor([knuckle, middle, TIP_SHARE * middle], dtype=torch.float32)
+        angles[3 * finger : 3 * finger + 3, 0] = flexions
         angles[3 * finger, 1] = spread * SPREAD[finger]
     angles[12, 1], angles[12:, 0] = thumb[0], torch.tensor(thumb[1:], dtype=torch.float32)
     return angles
 
 
-def _within(angles: Float[Tensor, "count 15 3"]) -> Float[Tensor, "count 15 3"]:
-    """Angles brought back into their ranges; fingers that are bent cannot spread."""
+def _clamp_angles(angles: Float[Tensor, "count 15 3"]) -> Float[Tensor, "count 15 3"]:
+    """Angles clamped to their ranges; fingers that are bent cannot spread."""
     angles = angles.clone()
     for bone, (low, high) in enumerate(FLEXION):
         angles[:, bone:12:3, 0] = angles[:, bone:12:3, 0].clamp(low, high)
@@ -136,31 +139,32 @@ def _within(angles: Float[Tensor, "count 15 3"]) -> Float[Tensor, "count 15 3"]:
     return angles
 
 
-def _axes(rest: Float[Tensor, "63 3"]) -> Float[Tensor, "15 3 3"]:
-    """Columns for each joint: axis of flexion, axis of moving sideways, bone; body frame at rest."""
+def _joint_axes(rest: Float[Tensor, "63 3"]) -> Float[Tensor, "15 3 3"]:
+    """Columns for each joint: flexion axis, abduction axis, bone; body frame at rest."""
 
-    def place(name: str) -> Float[Tensor, " 3"]:
+    def joint(name: str) -> Float[Tensor, " 3"]:
         return rest[JOINT_INDEX[name]]
 
-    along = _unit(place("Middle01L") - place("HandL"))
-    across = place("Index01L") - place("Pinky01L")
+    along = _unit(joint("Middle01L") - joint("HandL"))
+    across = joint("Index01L") - joint("Pinky01L")
     across = _unit(across - (across @ along) * along)
     palm = torch.linalg.cross(along, across)  # points out of the left hand's palm
     frames = []
     for name in HAND_JOINTS:
         finger, bone = name[:-3], int(name[-3:-1])
         ends = (bone, bone + 1) if bone < 3 else (bone - 1, bone)
-        direction = _unit(place(f"{finger}{ends[1]:02d}L") - place(f"{finger}{ends[0]:02d}L"))
+        direction = _unit(joint(f"{finger}{ends[1]:02d}L") - joint(f"{finger}{ends[0]:02d}L"))
         # A finger flexes towards the palm, the thumb across it.
         towards = palm if finger != "Thumb" else 0.5 * palm - across
         flexion = _unit(torch.linalg.cross(direction, towards))
-        sideways = _unit(torch.linalg.cross(flexion, direction))
+        abduction = _unit(torch.linalg.cross(flexion, direction))
         if finger != "Thumb":
-            sideways = -sideways if sideways @ palm < 0 else sideways
+            abduction = -abduction if abduction @ palm < 0 else abduction
             # A positive turn about the palm's normal leads a left finger towards the thumb.
         elif bone == 1:
-            sideways = torch.linalg.cross(across, palm)  # opposition: from the side into the palm
-        frames.append(torch.stack((flexion, sideways, direction), dim=-1))
+            # Opposition: from the side into the palm.
+            abduction = torch.linalg.cross(across, palm)
+        frames.append(torch.stack((flexion, abduction, direction), dim=-1))
     return torch.stack(frames)
 
 

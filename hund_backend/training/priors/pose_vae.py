@@ -1,4 +1,4 @@
-"""A variational autoencoder over poses, what the flows are compared with."""
+"""Variational autoencoder over poses, the baseline for the flows."""
 
 import math
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from hund_backend.body.rotations import sixd_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.prior.augmented_sixd import NUM_MIXING, log_importance_weight, rotations_to_sixd
 
-DRAWS = 64  # of the latent, for the importance-weighted bound of a likelihood
+NUM_SAMPLES = 64  # of the latent, for the importance-weighted bound of a likelihood
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaeConfig:
-    """What an autoencoder is made of."""
+    """Sizes of the autoencoder."""
 
     joints: tuple[str, ...]
     latent: int = 32
@@ -27,8 +27,8 @@ class VaeConfig:
 class PoseVae(nn.Module):
     """Encoder and decoder of two hidden layers between scaled 6D representations and a latent.
 
-    They must not be white: where all directions vary alike a latent explains none of them for less
-    than it costs, and stays empty.
+    The inputs are scaled, not whitened: if all directions vary alike, explaining any of them costs
+    more than it gains, and the latent stays empty.
     """
 
     def __init__(self, config: VaeConfig) -> None:
@@ -48,39 +48,39 @@ class PoseVae(nn.Module):
         self.scale.copy_(sixd.std(0))
 
     def bound(
-        self, sixd: Float[Tensor, "*batch features"], draws: int = 1
+        self, sixd: Float[Tensor, "*batch features"], num_samples: int = 1
     ) -> Float[Tensor, "*batch"]:
         """Importance-weighted lower bound of log p of a 6D representation (Burda et al., 2016)."""
         scaled = (sixd - self.mean) / self.scale
         mean, log_scale = self.encoder(scaled).chunk(2, dim=-1)
-        noise = torch.randn(draws, *mean.shape).to(mean)
+        noise = torch.randn(num_samples, *mean.shape).to(mean)
         latent = mean + log_scale.exp() * noise
-        missed = (scaled - self.decoder(latent)) * (-self.log_noise).exp()
-        seen = _log_normal(missed) - self.log_noise.sum()
-        weight = seen + _log_normal(latent) - (_log_normal(noise) - log_scale.sum(-1))
-        return weight.logsumexp(0) - math.log(draws) - self.scale.log().sum()
+        residual = (scaled - self.decoder(latent)) * (-self.log_noise).exp()
+        likelihood = _log_normal(residual) - self.log_noise.sum()
+        weight = likelihood + _log_normal(latent) - (_log_normal(noise) - log_scale.sum(-1))
+        return weight.logsumexp(0) - math.log(num_samples) - self.scale.log().sum()
 
     def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
-        """The mean of the latent that the encoder gives to a pose."""
+        """Mean of the encoder's latent of a pose."""
         rotations = pose[..., self.joints, :, :]
         sixd = rotations_to_sixd(rotations, torch.zeros_like(rotations[..., 0]))
         return self.encoder((sixd - self.mean) / self.scale).chunk(2, dim=-1)[0]
 
     def pose(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch joints 3 3"]:
-        """The pose that the decoder gives to a latent; other joints are at rest."""
+        """Pose decoded from a latent; other joints are at rest."""
         sixd = self.decoder(latent) * self.scale + self.mean
         pose = torch.eye(3).to(latent).repeat(*latent.shape[:-1], len(JOINT_NAMES) - 1, 1, 1)
         pose[..., self.joints, :, :] = sixd_to_matrix(sixd.unflatten(-1, (-1, 6)))
         return pose
 
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
-        """Minus the bound of one draw at the encoder's mean: a latent alone cannot reject a pose."""
+        """Minus the one-sample bound at the encoder's mean; a latent alone cannot reject a pose."""
         rotations = pose[..., self.joints, :, :]
         sixd = rotations_to_sixd(rotations, torch.zeros_like(rotations[..., 0]))
         scaled = (sixd - self.mean) / self.scale
         latent = self.encoder(scaled).chunk(2, dim=-1)[0]
-        missed = (scaled - self.decoder(latent)) * (-self.log_noise).exp()
-        return 0.5 * (latent.square().sum(-1) + missed.square().sum(-1))
+        residual = (scaled - self.decoder(latent)) * (-self.log_noise).exp()
+        return 0.5 * (latent.square().sum(-1) + residual.square().sum(-1))
 
     def log_prob(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
         """Lower bound of the log density over the rotations of its joints, nats."""
@@ -88,7 +88,7 @@ class PoseVae(nn.Module):
         mixing = self.config.mixing_std * torch.randn(*rotations.shape[:-2], NUM_MIXING).to(
             rotations
         )
-        bound = self.bound(rotations_to_sixd(rotations, mixing), DRAWS)
+        bound = self.bound(rotations_to_sixd(rotations, mixing), NUM_SAMPLES)
         return bound + log_importance_weight(mixing, self.config.mixing_std)
 
 

@@ -8,18 +8,18 @@ import torch
 
 from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.errors import BadInputError
-from hund_backend.prior.banded import Bands, banded_solution
+from hund_backend.prior.banded import Bands, solve_block_banded
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
 from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
 from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.prior.root_motion import UNKNOWN, forgotten, knows, root_motion
-from hund_backend.prior.smoothing import filled, smoothed, smoothed_poses
-from hund_backend.training.fit_dynamics import (
+from hund_backend.prior.root_motion import UNKNOWN, known_groups, mask_groups, root_motion
+from hund_backend.prior.smoothing import fill_gaps, smooth_latents, smooth_poses
+from hund_backend.training.priors.train_dynamics import (
     DynamicsRecipe,
-    Motions,
-    drawn,
-    nats,
-    pace_exponent,
+    LatentMotions,
+    fit_time_step_exponent,
+    mean_log_prob,
+    sample_segments,
     train,
 )
 from hund_backend.training.weights import write_weights
@@ -83,8 +83,13 @@ def test_the_density_of_a_step_is_that_of_students_t(dynamics):
     latents[:, 2, 0] = steps
     with torch.no_grad():
         density = single.log_prob(latents)[:, 0]
-        scale = float(((single.freedom - 2) / single.freedom).sqrt() / single.components[0, 0])
-    expected = torch.distributions.StudentT(single.freedom.detach(), 0.0, scale).log_prob(steps)
+        scale = float(
+            ((single.degrees_of_freedom - 2) / single.degrees_of_freedom).sqrt()
+            / single.decorrelation[0, 0]
+        )
+    expected = torch.distributions.StudentT(
+        single.degrees_of_freedom.detach(), 0.0, scale
+    ).log_prob(steps)
     torch.testing.assert_close(density, expected)
     assert float(torch.trapezoid(density.exp(), steps)) == pytest.approx(1, abs=1e-4)
 
@@ -105,9 +110,9 @@ def test_a_batch_is_its_clips_one_by_one(dynamics):
     single = [dynamics.log_prob(*one) for one in zip(latents[1], roots[1], strict=True)]
     torch.testing.assert_close(values[1], torch.stack(single))
     precision = torch.full(latents.shape[:-1], 30.0, dtype=DOUBLE)
-    found = smoothed(dynamics, latents, precision, roots)
+    found = smooth_latents(dynamics, latents, precision, roots)
     torch.testing.assert_close(
-        found[1, 1], smoothed(dynamics, latents[1, 1], precision[1, 1], roots[1, 1])
+        found[1, 1], smooth_latents(dynamics, latents[1, 1], precision[1, 1], roots[1, 1])
     )
 
 
@@ -141,14 +146,14 @@ def test_samples_spread_as_the_density_says(dynamics):
     start, roots = start.expand(20_000, -1, -1), roots.expand(20_000, -1, -1)
     step = dynamics.transition(start[:1, 1], start[:1, 0], roots[:1, 1])
     found = dynamics.sample(start, roots, 1, torch.Generator().manual_seed(0))[:, 0]
-    parts = (found - step.mean) @ dynamics.components.T * (-0.5 * step.log_variance).exp()
+    parts = (found - step.mean) @ dynamics.decorrelation.T * (-0.5 * step.log_variance).exp()
     torch.testing.assert_close(torch.cov(parts.T), torch.eye(LATENT).double(), atol=0.08, rtol=0)
 
 
 def test_what_is_unknown_of_the_root_has_no_say(dynamics):
     latents, roots = motion(frames=6)
-    nothing = forgotten(roots, torch.ones(6, 4, dtype=torch.bool))
-    assert not knows(nothing).any()
+    nothing = mask_groups(roots, torch.ones(6, 4, dtype=torch.bool))
+    assert not known_groups(nothing).any()
     torch.testing.assert_close(
         dynamics.log_prob(latents, nothing), dynamics.log_prob(latents, None)
     )
@@ -156,8 +161,8 @@ def test_what_is_unknown_of_the_root_has_no_say(dynamics):
     other[3:, 6:10] = 17.0
     hidden = torch.tensor([False, False, True, False]).expand(6, 4)
     torch.testing.assert_close(
-        dynamics.log_prob(latents, forgotten(roots, hidden)),
-        dynamics.log_prob(latents, forgotten(other, hidden)),
+        dynamics.log_prob(latents, mask_groups(roots, hidden)),
+        dynamics.log_prob(latents, mask_groups(other, hidden)),
     )
 
 
@@ -239,7 +244,7 @@ def test_the_banded_solution_is_the_dense_one(frames, segment):
         return Bands(*blocks, right[:, start:stop])
 
     expected = torch.linalg.solve(dense.flatten(3).flatten(1, 2), right.flatten(1))
-    torch.testing.assert_close(banded_solution(bands, frames, segment).flatten(1), expected)
+    torch.testing.assert_close(solve_block_banded(bands, frames, segment).flatten(1), expected)
 
 
 def test_smoothing_is_a_dense_gauss_newton_step(dynamics):
@@ -254,7 +259,7 @@ def test_smoothing_is_a_dense_gauss_newton_step(dynamics):
 
     jacobian = torch.autograd.functional.jacobian(residuals, latents).flatten(1)
     step = torch.linalg.lstsq(jacobian, -residuals(latents)[:, None]).solution
-    found = smoothed(dynamics, latents, precision, roots, iterations=1, segment=5)
+    found = smooth_latents(dynamics, latents, precision, roots, iterations=1, segment=5)
     torch.testing.assert_close(found, latents + step.reshape(12, LATENT), atol=1e-6, rtol=1e-6)
 
 
@@ -263,7 +268,7 @@ def test_the_length_of_segments_does_not_matter(dynamics):
     latents = noisy(latents, 0.1)
     precision = torch.full((23,), 40.0, dtype=DOUBLE)
     whole, parts = (
-        smoothed(dynamics, latents, precision, roots, segment=segment) for segment in (48, 4)
+        smooth_latents(dynamics, latents, precision, roots, segment=segment) for segment in (48, 4)
     )
     torch.testing.assert_close(whole, parts)
 
@@ -272,13 +277,15 @@ def test_certain_observations_are_kept(dynamics):
     latents, roots = motion()
     latents = noisy(latents, 0.1)
     precision = torch.full((20,), float("inf"), dtype=DOUBLE)
-    torch.testing.assert_close(smoothed(dynamics, latents, precision, roots), latents)
+    torch.testing.assert_close(smooth_latents(dynamics, latents, precision, roots), latents)
 
 
 def test_a_motion_as_expected_is_left_alone(dynamics):
     latents, roots = followed(dynamics)
     for precision in (1e-3, 1.0, 1e4):
-        found = smoothed(dynamics, latents, torch.full((20,), precision, dtype=DOUBLE), roots)
+        found = smooth_latents(
+            dynamics, latents, torch.full((20,), precision, dtype=DOUBLE), roots
+        )
         torch.testing.assert_close(found, latents, atol=1e-7, rtol=0)
 
 
@@ -287,7 +294,7 @@ def test_a_gap_in_a_motion_as_expected_is_filled_with_it(dynamics):
     hidden = torch.zeros(20, dtype=torch.bool)
     hidden[5:14] = True
     given = latents.masked_fill(hidden[:, None], UNKNOWN)
-    found = filled(dynamics, given, hidden, roots, iterations=8)
+    found = fill_gaps(dynamics, given, hidden, roots, iterations=8)
     torch.testing.assert_close(found, latents, atol=1e-5, rtol=0)
 
 
@@ -295,7 +302,7 @@ def test_a_gap_lies_between_its_ends(dynamics):
     latents, roots = motion(speed=0.05)
     hidden = torch.zeros(20, dtype=torch.bool)
     hidden[2:-2] = True
-    found = filled(dynamics, latents, hidden, roots)
+    found = fill_gaps(dynamics, latents, hidden, roots)
     torch.testing.assert_close(found[~hidden], latents[~hidden])
     still = torch.cat((latents[:2], latents[1:2].expand(16, -1), latents[-2:]))
     assert dynamics.log_prob(found, roots).sum() > dynamics.log_prob(still, roots).sum()
@@ -308,7 +315,7 @@ def test_smoothing_brings_noisy_motions_nearer_to_the_truth(dynamics):
     truth = torch.cat((start, drawn_on), dim=-2)
     given = noisy(truth, 0.3)
     precision = torch.full(given.shape[:-1], 0.3**-2, dtype=DOUBLE)
-    found = smoothed(dynamics, given, precision, roots)
+    found = smooth_latents(dynamics, given, precision, roots)
     assert (found - truth).square().mean() < 0.6 * (given - truth).square().mean()
 
 
@@ -324,7 +331,7 @@ def test_smoothing_brings_noisy_poses_nearer_to_the_truth():
     noise = 0.15 * torch.randn(40, len(joints), 3, generator=generator)
     given = truth.clone()
     given[:, joints] = truth[:, joints] @ rotvec_to_matrix(noise)
-    found = smoothed_poses(shipped, prior, given, 0.15)
+    found = smooth_poses(shipped, prior, given, 0.15)
     assert _missed(found, truth, joints) < 0.6 * _missed(given, truth, joints)
 
 
@@ -337,14 +344,14 @@ def test_smoothing_shifts_with_time(dynamics):
     latents, roots = motion(frames=80)
     latents = noisy(latents, 0.1)
     precision = torch.full((80,), 100.0, dtype=DOUBLE)
-    whole = smoothed(dynamics, latents, precision, roots)
-    later = smoothed(dynamics, latents[10:], precision[10:], roots[10:])
+    whole = smooth_latents(dynamics, latents, precision, roots)
+    later = smooth_latents(dynamics, latents[10:], precision[10:], roots[10:])
     torch.testing.assert_close(whole[40:60], later[30:50], atol=1e-4, rtol=0)
 
 
 def test_sequences_too_short_for_a_step_stay_as_they_are(dynamics):
     latents, roots = motion(frames=2)
-    assert torch.equal(smoothed(dynamics, latents, torch.ones(2).double(), roots), latents)
+    assert torch.equal(smooth_latents(dynamics, latents, torch.ones(2).double(), roots), latents)
 
 
 def springs(frames=400, clips=6, seed=0):
@@ -357,22 +364,24 @@ def springs(frames=400, clips=6, seed=0):
         before, here = here, here + 0.8 * (here - before) - 0.1 * here + push
         rows.append(here)
     latents = torch.stack(rows, dim=1)
-    return Motions(
+    return LatentMotions(
         latents=latents.flatten(0, 1),
         roots=torch.randn(clips * frames, 14, generator=generator),
-        run=torch.arange(frames, 0, -1).repeat(clips),
+        run_length=torch.arange(frames, 0, -1).repeat(clips),
         weights=torch.ones(clips * frames),
         fps=30.0,
     )
 
 
-RECIPE = DynamicsRecipe(hidden=8, steps=60, batch=128, every=15, rolled=8, ahead=4, rate=0.01)
+RECIPE = DynamicsRecipe(
+    hidden=8, steps=60, batch=128, every=15, num_rollouts=8, horizon=4, rate=0.01
+)
 
 
 def test_stretches_stay_within_usable_frames():
     motions = springs(frames=10, clips=3)
     assert motions.starts(10).tolist() == [0, 10, 20]
-    latents, roots = drawn(motions, 50, 9, torch.Generator().manual_seed(0))
+    latents, roots = sample_segments(motions, 50, 9, torch.Generator().manual_seed(0))
     assert latents.shape == (50, 9, LATENT)
     assert roots.shape == (50, 9, 14)
 
@@ -382,10 +391,10 @@ def test_a_little_training_beats_constant_velocity():
     training, validation = springs(), springs(seed=1)
     model = Dynamics(DynamicsConfig(latent=LATENT, hidden=8))
     train(model, training, validation, replace(RECIPE, steps=0))
-    before = nats(model, validation, RECIPE.grain)
+    before = mean_log_prob(model, validation, RECIPE.latent_noise)
     curve = train(model, training, validation, replace(RECIPE, steps=240, every=60))
     assert curve[-1]["validation"] > before + 0.05
-    assert 0 <= pace_exponent(model, validation, RECIPE.grain) <= 5
+    assert 0 <= fit_time_step_exponent(model, validation, RECIPE.latent_noise) <= 5
 
 
 def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
@@ -407,9 +416,9 @@ def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
 
 
 def _interrupted_at(step, trained, path):
-    from hund_backend.training import fit_dynamics
+    from hund_backend.training.priors import train_dynamics as fit_dynamics
 
-    original, count = fit_dynamics.losses, 0
+    original, count = fit_dynamics.sample_losses, 0
 
     def failing(*arguments):
         nonlocal count
@@ -418,11 +427,11 @@ def _interrupted_at(step, trained, path):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    fit_dynamics.losses = failing
+    fit_dynamics.sample_losses = failing
     try:
         trained(RECIPE, path)
     finally:
-        fit_dynamics.losses = original
+        fit_dynamics.sample_losses = original
 
 
 @pytest.fixture

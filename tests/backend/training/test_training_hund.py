@@ -19,10 +19,14 @@ from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.hund.detections import Detections
-from hund_backend.training.hund.detector_errors import LIMBS, ErrorConfig, DetectorOutput
+from hund_backend.training.hund.detector_errors import LIMBS, DetectorOutput, ErrorConfig
 from hund_backend.training.hund.metrics import procrustes_align, stage_metrics
 from hund_backend.training.hund.samples import MotionDataset, PictureDataset
-from hund_backend.training.hund.supervision import SupervisionConfig, split_crop_projection, rendered_cost
+from hund_backend.training.hund.supervision import (
+    SupervisionConfig,
+    rendered_cost,
+    split_crop_projection,
+)
 from hund_backend.training.hund.train_hund import (
     HundRecipe,
     MixedDataset,
@@ -34,9 +38,11 @@ from hund_backend.training.hund.train_hund import (
 from hund_backend.training.motion.motion_set import MotionSet
 from hund_backend.training.priors.augmentation import AugmentationConfig
 
-SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, glance=8)
-RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), pictured=0.25)
-NO_SPOILING = ErrorConfig(jitter=0.0, displaced=0.0, swapped=0.0, low_confidence=0.0, min_scale=1.0, most=1.0)
+SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, part_code=8)
+RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), picture_share=0.25)
+NO_SPOILING = ErrorConfig(
+    jitter=0.0, displaced=0.0, swapped=0.0, low_confidence=0.0, min_scale=1.0, max_scale=1.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +176,9 @@ def test_lent_errors_are_those_of_the_pictures(decoder, pictures, chance):
     own, errors = pictures.errors(), pictures.errors()
     errors.config = NO_SPOILING
     sample = MotionDataset(poses(), "train", decoder, None).draw(200, chance)
-    true = DetectorOutput(sample.inputs.keypoints, sample.inputs.landmarks, sample.inputs.confidence)
+    true = DetectorOutput(
+        sample.inputs.keypoints, sample.inputs.landmarks, sample.inputs.confidence
+    )
     told = errors.apply(true, chance)
     lent = (told.keypoints - true.keypoints).square().mean().sqrt()
     assert 0.5 < lent / own.keypoints.square().mean().sqrt() < 2
@@ -231,7 +239,7 @@ def test_detections_are_kept_and_those_of_an_older_make_are_refused(tmp_path, de
     np.testing.assert_array_equal(again.parts[4:], made.parts)
     del arrays["features"]
     save_file(arrays, tmp_path / "train-00001.safetensors")
-    with pytest.raises(BadInputError, match="older make"):
+    with pytest.raises(BadInputError, match="older version"):
         Detections.read(tmp_path, "train")
 
 
@@ -242,7 +250,7 @@ DESCENDING = torch.tensor([[4.0, 4.0], [3.0, 2.0], [2.0, 1.0]])
 def test_a_descent_that_goes_farther_costs_less(form):
     better = DESCENDING.clone()
     better[-1] -= 0.5
-    assert meta_loss(better, form, warmth=0.1) < meta_loss(DESCENDING, form, warmth=0.1)
+    assert meta_loss(better, form, warmup=0.1) < meta_loss(DESCENDING, form, warmup=0.1)
 
 
 def test_the_forms_are_what_they_are_called():
@@ -252,7 +260,7 @@ def test_the_forms_are_what_they_are_called():
     assert meta_loss(losses, "min") == 1
     assert meta_loss(losses, "improvement") == -1.5
     assert meta_loss(losses, "sum", progress=1.0) == 3
-    assert meta_loss(losses, "sum", start=0.5) == 4
+    assert meta_loss(losses, "sum", initial=0.5) == 4
     assert meta_loss(losses[:1], "last") == 4
 
 
@@ -295,7 +303,7 @@ class Stops:
 def test_a_training_goes_on_as_if_it_had_not_been_cut_off(
     body, prior, motion, pictures, chance, tmp_path
 ):
-    people = MixedDataset(motion, pictures, RECIPE.pictured)
+    people = MixedDataset(motion, pictures, RECIPE.picture_share)
     validation = {"motion": motion.draw(8, chance)}
     path = tmp_path / "hund.checkpoint"
     whole = network(body, prior)
@@ -402,9 +410,9 @@ def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
 @pytest.mark.parametrize(
     "change",
     [
-        {"through_flow": False},
-        {"tells_losses": False, "tells_residuals": False},
-        {"remembers": False},
+        {"uses_flow": False},
+        {"uses_losses": False, "uses_residuals": False},
+        {"uses_memory": False},
     ],
 )
 def test_every_variant_can_be_trained(body, prior, motion, pictures, chance, change):

@@ -17,12 +17,14 @@ from hund_backend.training.priors.augmentation import (
     AugmentationConfig,
     mirror_pose,
 )
-from hund_backend.training.priors.density import FlowRecipe, augmented, fit, train
+from hund_backend.training.priors.density import FlowRecipe, add_mixing, train_density, train_flow
 from hund_backend.training.priors.hand_poses import HAND_JOINTS, hand_poses
 
-UNCHANGED = AugmentationConfig(recombined=0.0, noise=0.0, hand_noise=0.0, stirred=0.0)
+UNCHANGED = AugmentationConfig(
+    limb_swap_share=0.0, noise=0.0, hand_noise=0.0, large_noise_share=0.0
+)
 HAND = [JOINT_NAMES.index(name) - 1 for name in HAND_JOINTS]
-RECIPE = FlowRecipe(layers=2, steps=40, batch=32, every=10, whitened=400)
+RECIPE = FlowRecipe(layers=2, steps=40, batch=32, every=10, whitening_poses=400)
 
 
 class Hands:
@@ -96,7 +98,7 @@ def test_without_changes_poses_are_mirrored_at_most(chance):
 
 def test_limbs_are_lent_whole(chance):
     pose = bodies(40)
-    recombined = Augmentation(replace(UNCHANGED, recombined=1.0))(pose, chance)
+    recombined = Augmentation(replace(UNCHANGED, limb_swap_share=1.0))(pose, chance)
     known = torch.cat((pose, mirror_pose(pose)))
     for limb in LIMBS:
         joints = [JOINT_NAMES.index(name) - 1 for name in limb]
@@ -105,7 +107,10 @@ def test_limbs_are_lent_whole(chance):
 
 
 def test_changes_stay_within_the_limits(chance):
-    limits, config = JointLimits(), AugmentationConfig(stirred=1.0, stir=1.0, recombined=0.0)
+    limits, config = (
+        JointLimits(),
+        AugmentationConfig(large_noise_share=1.0, large_noise=1.0, limb_swap_share=0.0),
+    )
     pose = bodies(60, size=0.05)
     before = limits.excess(torch.cat((pose, mirror_pose(pose)))).abs().max()
     after = limits.excess(Augmentation(config)(pose, chance)).abs().max()
@@ -114,7 +119,7 @@ def test_changes_stay_within_the_limits(chance):
 
 def test_mixing_is_forgotten_by_the_rotation(chance):
     pose = bodies(10)
-    first, second = (augmented(pose, (3, 4, 5), 0.1, chance) for _ in range(2))
+    first, second = (add_mixing(pose, (3, 4, 5), 0.1, chance) for _ in range(2))
     assert not torch.equal(first, second)
 
 
@@ -122,7 +127,9 @@ def trained(recipe, stream, checkpoint=None):
     torch.manual_seed(0)
     flow = PoseFlow(FlowConfig(joints=HAND_JOINTS, layers=recipe.layers))
     validation = Hands().draw(100, torch.Generator().manual_seed(9))
-    curve = train(flow, lambda x: flow.encode(x)[1], stream, validation, recipe, checkpoint)
+    curve = train_density(
+        flow, lambda x: flow.encode(x)[1], stream, validation, recipe, checkpoint
+    )
     return flow, curve
 
 
@@ -139,11 +146,11 @@ def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
 
 def test_a_short_recipe_learns_what_a_gaussian_cannot(rest):
     """The recipe of the hand's flow, cut short: bent layers gain over the whitening alone."""
-    recipe = FlowRecipe(layers=4, steps=200, batch=128, every=100, whitened=5000, rate=1e-2)
+    recipe = FlowRecipe(layers=4, steps=200, batch=128, every=100, whitening_poses=5000, rate=1e-2)
     validation = Hands().draw(300, torch.Generator().manual_seed(9))
     torch.manual_seed(0)
-    flow, curve = fit(HAND_JOINTS, Hands(), validation, recipe)
-    gaussian, _ = fit(HAND_JOINTS, Hands(), validation, replace(recipe, steps=0))
+    flow, curve = train_flow(HAND_JOINTS, Hands(), validation, recipe)
+    gaussian, _ = train_flow(HAND_JOINTS, Hands(), validation, replace(recipe, steps=0))
     gained = flow.log_prob(validation).mean() - gaussian.log_prob(validation).mean()
     assert gained / (3 * len(HAND_JOINTS)) > 0.03
     assert curve[-1]["validation"] > curve[0]["validation"]
