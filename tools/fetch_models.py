@@ -148,7 +148,7 @@ def fetched(package: Package, cache: Path) -> Path:
         downloaded = Path(folder) / package.archive
         if not downloaded.is_file() or sha256_of(downloaded) != package.sha256:
             raise FetchError(f"The registry's {wanted} is not the pinned one: do not use it.")
-        downloaded.replace(path)
+        write_file(path, downloaded.read_bytes())
     return path
 
 

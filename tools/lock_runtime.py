@@ -7,6 +7,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hund_backend.atomic_write import write_file
+
 FOLDER = Path(__file__).parents[1] / "requirements"
 # torch asks for it to compile C++, which we never do; Blender's Python should keep its own.
 LEFT_OUT = {"setuptools"}
@@ -45,7 +47,7 @@ def main() -> None:
     """Write runtime.lock."""
     names = (FOLDER / "runtime.in").read_text().split()
     lock = cut((FOLDER / "dev.lock").read_text(), closure(names))
-    (FOLDER / "runtime.lock").write_text(lock)
+    write_file(FOLDER / "runtime.lock", lock.encode())
     print(f"runtime.lock: {lock.count('==')} packages")
 
 

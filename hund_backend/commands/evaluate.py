@@ -22,7 +22,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the pipeline on every frame of the kits and print the tables."""
     try:
         from ..evaluation.command import evaluate_kits
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("hund_backend.evaluation"):
+            raise
         raise BadInputError(
             "The extension comes without the evaluation: run this in a checkout of the project."
         ) from error

@@ -21,7 +21,7 @@ ALLOWED = {
     "body": BASE,
     "image_file": BASE,
     "sources": {"errors"},
-    "weights_file": {"atomic_write", "errors"},
+    "weights_file": {"errors"},
     "video": {*BASE, "image_file"},
     "prior": BODY,
     "rendering": BODY,
@@ -131,6 +131,27 @@ def test_the_bridge_imports_only_what_blender_can_read():
 def test_the_extension_itself_imports_only_options():
     for source in ROOT.glob("*.py"):
         assert backend_modules(source) <= {"options"}, source
+
+
+def renames_a_file(node: ast.AST) -> bool:
+    """Whether a call is a rename: `Path.replace` has one argument, `str.replace` two."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    on_os = isinstance(node.func.value, ast.Name) and node.func.value.id == "os"
+    arguments = len(node.args) + len(node.keywords) - on_os
+    return node.func.attr in {"rename", "replace"} and arguments == 1
+
+
+def test_files_take_their_place_in_one_module():
+    folders = ("hund_backend", "bridge", "operators", "panels", "tools", "benchmarks")
+    for source in (path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")):
+        nodes = list(ast.walk(ast.parse(source.read_text())))
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        # safetensors' `save_file` would write to the target itself, and tell of errors otherwise.
+        assert not names & {"save_file", "serialize_file", "NamedTemporaryFile", "mkstemp"}, source
+        if source.name != "atomic_write.py":
+            assert not any(map(renames_a_file, nodes)), source
 
 
 @pytest.mark.parametrize("module", sorted(READ_IN_BLENDER))

@@ -2,8 +2,11 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from hund_backend import doctor
 from hund_backend.__main__ import COMMANDS
@@ -11,6 +14,7 @@ from hund_backend.perception.manifest import read_manifest
 from tools import build_zip
 
 ROOT = Path(__file__).parents[2]
+NETWORKS = (doctor.PERCEPTION / "blazepose_heavy.safetensors").exists()
 # Blender imports the first, runs the second in a process; the others are its commands.
 ENTRIES = ("__init__.py", "hund_backend/__main__.py")
 ENTRIES += tuple(f"hund_backend/commands/{name}.py" for name in COMMANDS)
@@ -129,6 +133,41 @@ def test_the_doctor_names_what_is_there(monkeypatch, tmp_path):
     assert "make setup" in doctor.advice()  # a checkout
     monkeypatch.setattr(doctor, "ROOT", tmp_path)  # an installed extension has no Makefile
     assert str(tmp_path / "requirements" / "runtime.in") in doctor.advice()
+
+
+@pytest.fixture
+def extension(tmp_path):
+    """The files of the zips, laid out, with the packages of this interpreter."""
+    for file in build_zip.packed_files():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).symlink_to(ROOT / file)
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "hund_backend", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_what_needs_the_repository_says_so(extension, tmp_path):
+    answer = extension("evaluate", tmp_path)
+    assert answer.returncode == 2 and "checkout" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(not NETWORKS, reason="run 'make setup' to fetch the networks")
+def test_what_ships_is_enough(extension, tmp_path):
+    answer = extension("doctor")
+    assert answer.stdout.splitlines()[-1] == "Ready.", answer.stdout
+    clip = ROOT / "tests" / "data" / "walker.mp4"
+    answer = extension("reconstruct", clip, "--output", tmp_path, "--end", 1, "--preview")
+    assert answer.returncode == 0, answer.stderr
+    assert {path.name for path in tmp_path.glob("walker*")} == {
+        "walker.npz",
+        "walker_overlay.mp4",
+        "walker_sheet.png",
+    }
 
 
 def test_nothing_of_training_and_measuring_ships():
