@@ -1,14 +1,15 @@
 """The fit with and without body parts, on synthetic pictures whose truth is known.
 
 Run as `python -m benchmarks.alignment --pictures FOLDER`. Keypoints are the true ones with a
-detector's errors, or with limbs exchanged, or with many outliers, or BlazePose's own; parts are the
-labels of the dressed person, those spoiled as a network would, or the part head's.
+detector's errors, or with swapped limbs, or with many outliers, or BlazePose's own; parts are the
+labels of the dressed person, those with simulated errors of a network, or the part head's.
 """
 
 import argparse
 import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,16 +32,16 @@ from hund_backend.perception.crops import camera_from_crop, image_from_crop, tra
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.perception.part_head import SIZE, PartHead
-from hund_backend.perception.run import WEIGHTS
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.exact_parts import part_labels
 from hund_backend.training.parts.features import coverage
 from hund_backend.training.pictures.scene import Picture
 from hund_backend.training.pictures.shards import PictureSet
+from hund_backend.weights_file import WEIGHTS
 
 PACKAGES = ("torch", "numpy")
 KEYPOINTS = ("noisy", "swapped", "outliers", "blazepose")
-PARTS = ("none", "mask", "exact", "spoiled", "predicted")
+PARTS = ("none", "mask", "exact", "corrupted", "predicted")
 JOINTS = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
 HIPS = [BLAZEPOSE_NAMES.index(f"{side}_hip") for side in ("left", "right")]
 LIMBS = {
@@ -50,11 +51,12 @@ LIMBS = {
 HEAD = """# The fit with and without body parts, on synthetic held-out pictures
 
 {environment}
-* `python -m benchmarks.alignment --pictures FOLDER --count {args.count} --first {args.first} {changes}`
-* {args.count} pictures, each alone; errors of {joints} joints and of the low mesh's vertices in mm, root-aligned
-  (MPJPE, PVE) or after Procrustes (PA-); build in mm, mean of the absolute errors, girths
-  scaled to the true stature; IoU of the person's and of the mean part of
-  the fitted body, naked, with the labels of the dressed one
+* `python -m benchmarks.alignment --pictures FOLDER --count {args.count} \
+--first {args.first} {changes}`
+* {args.count} pictures, each alone; errors of {joints} joints and of the low mesh's vertices in mm,
+  root-aligned (MPJPE, PVE) or after Procrustes (PA-); body shape in mm, mean of the absolute
+  errors, girths scaled to the true stature; IoU of the person's and of the mean part of the fitted
+  body, naked, with the labels of the dressed one
 
 | keypoints | parts | MPJPE | PA-MPJPE | PVE | stature | chest | waist | hip | IoU | part IoU | s |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -63,7 +65,7 @@ HEAD = """# The fit with and without body parts, on synthetic held-out pictures
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What does not change from picture to picture."""
+    """Models that are used for all pictures."""
 
     body: BodyModel
     low: BodyModel
@@ -91,8 +93,8 @@ def main() -> None:
     for keypoints, parts in itertools.product(args.keypoints, args.parts):
         with measuring.Stopwatch() as watch:
             scores = [
-                scored(
-                    pictures[index], index, tools, keypoints, parts, configured(parts, args.set)
+                fit_errors(
+                    pictures[index], index, tools, keypoints, parts, fit_config(parts, args.set)
                 )
                 for index in indices
             ]
@@ -121,40 +123,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--keypoints", nargs="+", choices=KEYPOINTS, default=KEYPOINTS[:3])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:4])
-    parser.add_argument("--set", nargs="*", default=[], help="NAME=NUMBER of fit or energy")
-    parser.add_argument("--each", type=Path, help="folder for every picture's figures")
+    parser.add_argument(
+        "--set", nargs="*", default=[], help="NAME=NUMBER of the fit, as energy.parts.noise=0.01"
+    )
+    parser.add_argument("--each", type=Path, help="folder for the errors of every picture")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
-def configured(parts: str, changes: list[str]) -> FitConfig:
-    """The fit's configuration with the changes that were asked for."""
+def fit_config(parts: str, changes: list[str]) -> FitConfig:
+    """Return the fit's configuration with the changes of the command line."""
     config = FitConfig()
     for change in changes:
         name, value = change.split("=")
-        if name in vars(config.energy):
-            config = replace(config, energy=replace(config.energy, **{name: float(value)}))
-        else:
-            kind = type(getattr(config, name))
-            config = replace(config, **{name: kind(float(value))})
+        config = replace_nested(config, name.split("."), float(value))
     if parts == "none":
-        return replace(config, energy=replace(config.energy, parts=0.0, silhouette=0.0))
+        for name in ("parts", "silhouette"):
+            config = replace_nested(config, ["energy", name, "weight"], 0.0)
     return config
 
 
-def scored(
+def replace_nested(config: Any, path: list[str], value: float) -> Any:  # noqa: ANN401
+    """Return a frozen config with one number replaced, in a config within it or in itself."""
+    name, *rest = path
+    old = getattr(config, name)
+    return replace(
+        config, **{name: replace_nested(old, rest, value) if rest else type(old)(value)}
+    )
+
+
+def fit_errors(
     picture: Picture, index: int, tools: Tools, keypoints: str, parts: str, config: FitConfig
 ) -> tuple[float, ...]:
-    """The figures of a row for one picture."""
-    chance = np.random.default_rng(index)
-    evidence = seen(picture, tools, keypoints, chance)
-    evidence = with_parts(evidence, picture, tools, parts, chance)
-    intrinsics = picture.intrinsics[None].astype(float)
-    state = fit(evidence, intrinsics, 30.0, tools.body, tools.prior, config, skin=tools.low).state
+    """Return the errors of a fit to one picture."""
+    generator = np.random.default_rng(index)
+    evidence = detections(picture, tools, keypoints, generator)
+    evidence = with_parts(evidence, picture, tools, parts, generator)
+    state = fit(evidence, 30.0, tools.body, tools.prior, config, skin=tools.low).state
     return errors(picture, state, tools)
 
 
 def errors(picture: Picture, state: State, tools: Tools) -> tuple[float, ...]:
-    """MPJPE, PA-MPJPE, PVE, build and IoU of a state."""
+    """Return MPJPE, PA-MPJPE, PVE, body shape errors and IoU of a state."""
     true = State(
         pose=torch.from_numpy(picture.rotations[None, 1:]),
         betas=torch.from_numpy(picture.betas[None]),
@@ -169,7 +178,7 @@ def errors(picture: Picture, state: State, tools: Tools) -> tuple[float, ...]:
         float(mpjpe_mm(1000 * joints[0], 1000 * joints[1], valid, (0,)).mean()),
         float(pa_mpjpe_mm(1000 * joints[0], 1000 * joints[1], valid).mean()),
         1000 * float(pve.norm(dim=-1).mean()),
-        *build_errors(state.betas[0], true.betas[0], tools.full),
+        *shape_errors(state.betas[0], true.betas[0], tools.full),
         *overlap(picture, found.vertices, tools.low),
     )
 
@@ -177,32 +186,39 @@ def errors(picture: Picture, state: State, tools: Tools) -> tuple[float, ...]:
 def overlap(
     picture: Picture, vertices: Float[torch.Tensor, "1 vertices 3"], low: BodyModel
 ) -> tuple[float, float]:
-    """IoU of the person, and of the mean part that is in the picture."""
+    """Return the IoU of the person, and the mean IoU of the parts in the picture."""
     crop = torch.from_numpy(np.linalg.inv(image_from_crop(picture.crop.astype(float))))
     camera = (crop @ torch.from_numpy(picture.intrinsics).double()).float()[None]
-    shown = part_labels(low, vertices.float(), camera, picture.labels.shape)[0].numpy()
-    person = ((shown > 0) & (picture.labels > 0)).sum() / (
-        (shown > 0) | (picture.labels > 0)
+    labels = part_labels(low, vertices.float(), camera, picture.labels.shape)[0].numpy()
+    person = ((labels > 0) & (picture.labels > 0)).sum() / (
+        (labels > 0) | (picture.labels > 0)
     ).sum()
-    there = [part for part in range(1, len(PART_NAMES)) if (picture.labels == part).sum() > 30]
+    present = [part for part in range(1, len(PART_NAMES)) if (picture.labels == part).sum() > 30]
     each = [
-        ((shown == p) & (picture.labels == p)).sum() / ((shown == p) | (picture.labels == p)).sum()
-        for p in there
+        ((labels == p) & (picture.labels == p)).sum()
+        / ((labels == p) | (picture.labels == p)).sum()
+        for p in present
     ]
     return float(person), float(np.mean(each))
 
 
-def build_errors(
+def shape_errors(
     found: Float[torch.Tensor, "16"], true: Float[torch.Tensor, "16"], full: BodyModel
 ) -> tuple[float, ...]:
-    """Of stature, and of girths after scaling to the true stature, which pictures do not show; mm."""
+    """Return errors of stature, and of girths scaled to the true stature; mm.
+
+    A picture does not show the stature itself.
+    """
     (stature, *girths), (true_stature, *true_girths) = measures(full, found), measures(full, true)
     scaled = np.array(girths) * true_stature / stature
     return tuple(1000 * np.abs([stature - true_stature, *(scaled - true_girths)]))
 
 
 def measures(full: BodyModel, betas: Float[torch.Tensor, "16"]) -> Float[np.ndarray, "4"]:
-    """Stature, and girths of chest, waist and hip, metres: hulls of level cuts through the torso."""
+    """Return stature and girths of chest, waist and hip, metres.
+
+    Girths are the convex hulls of horizontal cuts through the torso.
+    """
     vertices, joints = (values.numpy().astype(float) for values in full.rest(betas.float()))
     faces = full.faces[full.part_of_face == PART_NAMES.index("torso")].numpy()
     shoulder, chest, waist, hip = (
@@ -213,48 +229,50 @@ def measures(full: BodyModel, betas: Float[torch.Tensor, "16"]) -> Float[np.ndar
 
 
 def girth(vertices: np.ndarray, faces: np.ndarray, level: float) -> float:
-    """Length of the convex hull of a level cut."""
+    """Return the perimeter of the convex hull of a horizontal cut."""
     points = []
     for start, end in ((0, 1), (1, 2), (2, 0)):
         a, b = vertices[faces[:, start]], vertices[faces[:, end]]
         cut = (a[:, 1] < level) != (b[:, 1] < level)
         share = (level - a[cut, 1]) / (b[cut, 1] - a[cut, 1])
         points.append(a[cut] + share[:, None] * (b[cut] - a[cut]))
-    return float(
-        ConvexHull(np.concatenate(points)[:, [0, 2]]).area
-    )  # of a plane figure: its length
+    hull = ConvexHull(np.concatenate(points)[:, [0, 2]])
+    return float(hull.area)  # in two dimensions, the perimeter
 
 
-def seen(picture: Picture, tools: Tools, keypoints: str, chance: np.random.Generator) -> Evidence:
-    """What a detector might say of a picture: keypoints and landmarks."""
+def detections(
+    picture: Picture, tools: Tools, keypoints: str, generator: np.random.Generator
+) -> Evidence:
+    """Return simulated or BlazePose's detections in a picture: keypoints and landmarks."""
     points = picture.keypoints.astype(float)
     intrinsics = torch.from_numpy(picture.intrinsics[None])
     pixels = (
         project(torch.from_numpy(picture.keypoints[None]), intrinsics)[0].numpy().astype(float)
     )
     spread = np.where(picture.visible, 0.007, 0.03)[:, None]
-    pixels = pixels + picture.crop[2] * spread * chance.normal(size=pixels.shape)
-    confidence = chance.uniform(0.7, 1.0, 33) * np.where(picture.visible, 1.0, 0.3)
-    outliers = chance.random((33, 1)) < (0.25 if keypoints == "outliers" else 0.03)
-    wild = picture.crop[2] * 0.15 * chance.normal(size=pixels.shape)
-    pixels = np.where(outliers, pixels + wild, pixels)
+    pixels = pixels + picture.crop[2] * spread * generator.normal(size=pixels.shape)
+    confidence = generator.uniform(0.7, 1.0, 33) * np.where(picture.visible, 1.0, 0.3)
+    outliers = generator.random((33, 1)) < (0.25 if keypoints == "outliers" else 0.03)
+    outlier_noise = picture.crop[2] * 0.15 * generator.normal(size=pixels.shape)
+    pixels = np.where(outliers, pixels + outlier_noise, pixels)
     landmarks = points - points[HIPS].mean(axis=0)
-    landmarks = landmarks + np.array([0.04, 0.04, 0.08]) * chance.normal(size=points.shape)
+    landmarks = landmarks + np.array([0.04, 0.04, 0.08]) * generator.normal(size=points.shape)
     if keypoints == "swapped":
-        limb = LIMBS[chance.choice(tuple(LIMBS))]
+        limb = LIMBS[generator.choice(tuple(LIMBS))]
         order = np.arange(33)
         for name in limb:
             left, right = (BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right"))
             order[[left, right]] = right, left
         pixels, landmarks, confidence = pixels[order], landmarks[order], confidence[order]
     if keypoints == "blazepose":
-        look = tools.blazepose.predict(picture.image[None])
+        output = tools.blazepose.predict(picture.image[None])
         crops = picture.crop[None].astype(float)
-        pixels = transform_points(look.keypoints[:, :33].astype(float), image_from_crop(crops))[0]
+        keypoints_in_crop = output.keypoints[:, :33].astype(float)
+        pixels = transform_points(keypoints_in_crop, image_from_crop(crops))[0]
         turn = camera_from_crop(crops, picture.intrinsics.astype(float))
-        landmarks = look.world_landmarks[0, :33] @ turn[0].T
-        quality = look.peaks[:, :33].mean(axis=1)
-        confidence = keypoint_confidence(look.peaks, look.visibility, quality)[0, :33]
+        landmarks = output.world_landmarks[0, :33] @ turn[0].T
+        quality = output.peaks[:, :33].mean(axis=1)
+        confidence = keypoint_confidence(output.peaks, output.visibility, quality)[0, :33]
     return Evidence(
         track_id=0,
         frames=np.arange(1),
@@ -268,37 +286,37 @@ def seen(picture: Picture, tools: Tools, keypoints: str, chance: np.random.Gener
 
 
 def with_parts(
-    evidence: Evidence, picture: Picture, tools: Tools, parts: str, chance: np.random.Generator
+    evidence: Evidence, picture: Picture, tools: Tools, parts: str, generator: np.random.Generator
 ) -> Evidence:
-    """The evidence with parts of that kind."""
+    """Return the evidence with a kind of parts."""
     if parts == "none":
         return evidence
     probs = coverage(picture.labels)
     if parts == "mask":
         masks = (255 * (1 - probs[:1])).round().astype(np.uint8)
         return replace(evidence, masks=masks)
-    if parts == "spoiled":
-        probs = spoiled(picture.labels, chance)
+    if parts == "corrupted":
+        probs = corrupted(picture.labels, generator)
     if parts == "predicted":
         images = picture.image[None]
         probs = tools.head.predict(images, tools.blazepose.predict(images, maps=True))[0]
     return replace(evidence, parts=pack_part_maps(probs.astype(np.float32))[None])
 
 
-def spoiled(
-    labels: UInt8[np.ndarray, "256 256"], chance: np.random.Generator
+def corrupted(
+    labels: UInt8[np.ndarray, "256 256"], generator: np.random.Generator
 ) -> Float[np.ndarray, "parts 64 64"]:
-    """Labels as a network may say them: borders off by a cell, limbs on the wrong side or missed."""
+    """Simulate a network's labels: borders off by a cell, limbs on the wrong side or missed."""
     labels = labels.copy()
     for part in range(3, len(PART_NAMES), 2):
-        there, other = labels == part, labels == PART_MIRROR[part]
-        luck = chance.random()
-        if luck < 0.1:  # the sides exchanged
-            labels[there], labels[other] = PART_MIRROR[part], part
-        elif luck < 0.2:  # one of them not seen
-            labels[there] = 0
+        own, other = labels == part, labels == PART_MIRROR[part]
+        draw = generator.random()
+        if draw < 0.1:  # sides swapped
+            labels[own], labels[other] = PART_MIRROR[part], part
+        elif draw < 0.2:  # missed
+            labels[own] = 0
     step = CROP_SIZE_PX // SIZE
-    noise = chance.normal(size=(2, *labels.shape))
+    noise = generator.normal(size=(2, *labels.shape))
     shift = np.stack([gaussian_filter(each, 3 * step) for each in noise])
     shift = shift / shift.std() * step
     y, x = np.mgrid[: labels.shape[0], : labels.shape[1]]

@@ -1,8 +1,9 @@
 """The fit of clips with and without body parts, on synthetic evidence of held-out motion.
 
-Run as `python -m benchmarks.alignment_clips MOCAP_FOLDER`. The scenes are those of `benchmarks.fit`;
-parts are the exact labels of the naked body, or those spoiled as a network would, in every frame
-anew. In turn the keypoints of both legs are exchanged in the middle third of each clip.
+Run as `python -m benchmarks.alignment_clips MOCAP_FOLDER`. The scenes are those of
+`benchmarks.fit`; parts are the exact labels of the naked body, or those with simulated errors of a
+network, new in every frame. In turn the keypoints of both legs are swapped in the middle third of
+each clip.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks import measuring
-from benchmarks.alignment import LIMBS, Tools, build_errors, configured, spoiled
+from benchmarks.alignment import LIMBS, Tools, corrupted, fit_config, shape_errors
 from benchmarks.fit import JOINTS, Scene, scene, segments
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
@@ -31,14 +32,16 @@ from hund_backend.training.parts.features import coverage
 
 PACKAGES = ("torch", "numpy")
 KEYPOINTS = ("noisy", "swapped")
-PARTS = ("none", "mask", "exact", "spoiled")
+PARTS = ("none", "mask", "exact", "corrupted")
 LABELS_PX = 256
 HEAD = """# The fit of clips with and without body parts, on synthetic held-out motion
 
 {environment}
-* `python -m benchmarks.alignment_clips MOCAP_FOLDER --clips {args.clips} --frames {args.frames} {changes}`
-* errors of {joints} joints and of the low mesh's vertices, mm: root-aligned (MPJPE, PVE), after Procrustes (PA-); build:
-  mean of the absolute errors, mm, girths scaled to the true stature; jerk m/s³ (that of the truth in brackets)
+* `python -m benchmarks.alignment_clips MOCAP_FOLDER --clips {args.clips} \
+--frames {args.frames} {changes}`
+* errors of {joints} joints and of the low mesh's vertices, mm: root-aligned (MPJPE, PVE), after
+  Procrustes (PA-); body shape: mean of the absolute errors, mm, girths scaled to the true stature;
+  jerk m/s³ (that of the truth in brackets)
 
 | keypoints | parts | MPJPE | PA-MPJPE | PVE | stature | chest | waist | hip | jerk | ms / frame |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -56,17 +59,19 @@ def main() -> None:
         prior=PoseFlow.load(),
     )
     dynamics, poses = Dynamics.load(WEIGHTS_FILE), motion_set(args.mocap)
-    places = segments(poses, args.clips, args.frames)
+    slices = segments(poses, args.clips, args.frames)
     rows = []
     for keypoints, parts in itertools.product(args.keypoints, args.parts):
-        config, scores, watch = configured(parts, args.set), [], measuring.Stopwatch()
-        for seed, place in enumerate(places):
-            whole = scene(tools.body, poses, place, "plain", seed)
-            seen = observed(whole, tools, keypoints, parts, np.random.default_rng(seed))
-            about = seen.evidence, seen.intrinsics, seen.fps, tools.body, tools.prior, config
+        config, scores, watch = fit_config(parts, args.set), [], measuring.Stopwatch()
+        for seed, frames in enumerate(slices):
+            plain = scene(tools.body, poses, frames, "plain", seed)
+            changed = observed(plain, tools, keypoints, parts, np.random.default_rng(seed))
+            track = changed.evidence, changed.fps
             with watch:
-                state = fit(*about, dynamics=dynamics, skin=tools.low).state
-            scores.append(errors(whole, state, tools))
+                state = fit(
+                    *track, tools.body, tools.prior, config, dynamics=dynamics, skin=tools.low
+                ).state
+            scores.append(errors(plain, state, tools))
         *mean, jerk, true_jerk = np.mean(scores, axis=0)
         text = " | ".join(f"{value:.1f}" for value in mean)
         cost = 1000 * watch.cpu_seconds / (args.clips * args.frames)
@@ -88,14 +93,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--keypoints", nargs="+", choices=KEYPOINTS, default=KEYPOINTS)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--set", nargs="*", default=[], help="NAME=NUMBER of fit or energy")
+    parser.add_argument(
+        "--set", nargs="*", default=[], help="NAME=NUMBER of the fit, as energy.parts.noise=0.01"
+    )
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
 def observed(
-    scene: Scene, tools: Tools, keypoints: str, parts: str, chance: np.random.Generator
+    scene: Scene, tools: Tools, keypoints: str, parts: str, generator: np.random.Generator
 ) -> Scene:
-    """The scene with such keypoints and parts."""
+    """Return the scene with a kind of keypoints and of parts."""
     evidence = scene.evidence
     if keypoints == "swapped":
         frames = len(evidence.frames)
@@ -108,11 +115,13 @@ def observed(
         evidence = replace(evidence, keypoints=points, world_landmarks=landmarks)
     if parts == "none":
         return replace(scene, evidence=evidence)
-    camera = torch.from_numpy(crop_from_image(evidence.crops, LABELS_PX) @ scene.intrinsics)
+    camera = torch.from_numpy(crop_from_image(evidence.crops, LABELS_PX) @ evidence.intrinsics)
     vertices = scene.state.posed(tools.low).vertices
     labels = part_labels(tools.low, vertices, camera.float(), (LABELS_PX, LABELS_PX))
     labels = labels.numpy().astype(np.uint8)
-    maps = [spoiled(each, chance) if parts == "spoiled" else coverage(each) for each in labels]
+    maps = [
+        corrupted(each, generator) if parts == "corrupted" else coverage(each) for each in labels
+    ]
     maps = np.stack(maps).astype(np.float32)
     if parts == "mask":
         masks = (255 * (1 - maps[:, 0])).round().astype(np.uint8)
@@ -121,7 +130,7 @@ def observed(
 
 
 def errors(scene: Scene, state: State, tools: Tools) -> tuple[float, ...]:
-    """MPJPE, PA-MPJPE, PVE, build, jerk and the truth's jerk."""
+    """Return MPJPE, PA-MPJPE, PVE, body shape errors, jerk and the truth's jerk."""
     found, truth = state.posed(tools.low), scene.state.posed(tools.low)
     joints = [each.joints[:, JOINTS].numpy().astype(float) for each in (found, truth)]
     valid = np.ones(joints[0].shape[:2], bool)
@@ -130,7 +139,7 @@ def errors(scene: Scene, state: State, tools: Tools) -> tuple[float, ...]:
         float(mpjpe_mm(1000 * joints[0], 1000 * joints[1], valid, (0,)).mean()),
         float(pa_mpjpe_mm(1000 * joints[0], 1000 * joints[1], valid).mean()),
         1000 * float(pve.norm(dim=-1).mean()),
-        *build_errors(state.betas[0], scene.state.betas[0], tools.full),
+        *shape_errors(state.betas[0], scene.state.betas[0], tools.full),
         *(jitter(each - each[:, :1], scene.fps) for each in joints),
     )
 

@@ -1,8 +1,8 @@
-"""The fit with different priors, on synthetic evidence of motion that no prior has seen.
+"""The fit with different priors, on synthetic evidence of held-out motion.
 
-Run as `python -m benchmarks.fit MOCAP_FOLDER`. Held-out clips are played by random builds before
-random cameras; what a detector would say of them is noisy, and in turn without landmarks (so
-that depth is ambiguous), without legs, with an arm and a leg hidden, with a gap.
+Run as `python -m benchmarks.fit MOCAP_FOLDER`. Held-out clips are played by random body shapes
+before random cameras. The simulated detections are noisy, and in turn without landmarks (so that
+depth is ambiguous), without legs, with an arm and a leg hidden, with a gap.
 """
 
 import argparse
@@ -41,8 +41,8 @@ HEAD = """# The fit on synthetic held-out motion
 
 {environment}
 * `python -m benchmarks.fit MOCAP_FOLDER --clips {args.clips} --frames {args.frames}`
-* errors of {joints} joints, mm: root-aligned and after Procrustes; acceleration error m/s²; jerk m/s³
-  (that of the truth in brackets)
+* errors of {joints} joints, mm: root-aligned and after Procrustes; acceleration error m/s²; jerk
+  m/s³ (that of the truth in brackets)
 
 | condition | prior | MPJPE | PA-MPJPE | acceleration error | jerk | s / frame |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -51,18 +51,17 @@ HEAD = """# The fit on synthetic held-out motion
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A person's true motion and what a detector might say of it."""
+    """A person's true motion and simulated detections of it."""
 
     joints: Float[np.ndarray, "frames joints 3"]  # camera frame, metres
     state: State
     evidence: Evidence
-    intrinsics: Float[np.ndarray, "frames 3 3"]
     fps: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """What a fit is told of people."""
+    """A prior, with or without dynamics, in the comparison."""
 
     name: str
     prior: PosePrior
@@ -81,13 +80,13 @@ def main() -> None:
         contenders.append(
             Contender(name="pose_flow and dynamics", prior=PoseFlow.load(), dynamics=dynamics)
         )
-    places = segments(poses, args.clips, args.frames)
+    slices = segments(poses, args.clips, args.frames)
     rows = []
     for condition, contender in itertools.product(args.conditions, contenders):
         with measuring.Stopwatch() as watch:
             scores = [
-                scored(scene(body, poses, place, condition, seed), body, contender, condition)
-                for seed, place in enumerate(places)
+                fit_errors(scene(body, poses, frames, condition, seed), body, contender, condition)
+                for seed, frames in enumerate(slices)
             ]
         mean = np.mean(scores, axis=0)
         cost = watch.cpu_seconds / (args.clips * args.frames)
@@ -108,9 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument(
-        "--flows", type=Path, nargs="*", default=[WEIGHTS_FILE], help="instead of ours"
+        "--flows", type=Path, nargs="*", default=[WEIGHTS_FILE], help="instead of the shipped one"
     )
-    parser.add_argument("--dynamics", action="store_true", help="also the shipped flow with them")
+    parser.add_argument(
+        "--dynamics", action="store_true", help="also the shipped flow with dynamics"
+    )
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument(
@@ -120,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def segments(poses: MotionSet, count: int, frames: int) -> list[slice]:
-    """Stretches of held-out clips, evenly over those that are long enough and whole."""
+    """Return segments of held-out clips, evenly over those that are usable throughout."""
     found = []
     for clip, split in enumerate(poses.splits):
         start, stop = int(poses.starts[clip]), int(poses.starts[clip + 1])
@@ -131,19 +132,19 @@ def segments(poses: MotionSet, count: int, frames: int) -> list[slice]:
     return [found[i] for i in np.linspace(0, len(found) - 1, count).astype(int)]
 
 
-def scene(body: BodyModel, poses: MotionSet, place: slice, condition: str, seed: int) -> Scene:
-    """A stretch of motion, seen."""
-    chance = torch.Generator().manual_seed(seed)
-    rotations, walked = poses.rotations[place], poses.translation[place]
+def scene(body: BodyModel, poses: MotionSet, segment: slice, condition: str, seed: int) -> Scene:
+    """Return a segment of motion with simulated detections."""
+    generator = torch.Generator().manual_seed(seed)
+    rotations, path = poses.rotations[segment], poses.translation[segment]
     frames = len(rotations)
-    turn = torch.tensor([0.0, 2 * torch.pi, 0]) * torch.rand(1, generator=chance)
-    tilt = torch.tensor([0.2, 0.0, 0]) * torch.randn(1, generator=chance)
+    turn = torch.tensor([0.0, 2 * torch.pi, 0]) * torch.rand(1, generator=generator)
+    tilt = torch.tensor([0.2, 0.0, 0]) * torch.randn(1, generator=generator)
     upright = torch.diag(torch.tensor([1.0, -1, -1]))  # y up and front → y down and forward
     camera = upright @ rotvec_to_matrix(tilt) @ rotvec_to_matrix(turn)
-    distance = 4 + 2 * torch.rand(1, generator=chance)
+    distance = 4 + 2 * torch.rand(1, generator=generator)
     middle = torch.tensor([0.0, 0.0, 1.0]) * distance
-    translation = (walked - walked.mean(0)) @ camera.T + middle
-    betas = 0.7 * torch.randn(16, generator=chance).expand(frames, 16)
+    translation = (path - path.mean(0)) @ camera.T + middle
+    betas = 0.7 * torch.randn(16, generator=generator).expand(frames, 16)
     state = State(
         pose=rotations[:, 1:],
         betas=betas,
@@ -155,37 +156,36 @@ def scene(body: BodyModel, poses: MotionSet, place: slice, condition: str, seed:
     intrinsics = np.repeat(intrinsics[None], frames, axis=0)
     points = body.keypoints(posed, "blazepose")
     pixels = project(points, torch.from_numpy(intrinsics).float()).numpy().astype(float)
-    evidence = _seen(pixels, points.numpy().astype(float), intrinsics, condition, seed)
+    evidence = _detections(pixels, points.numpy().astype(float), intrinsics, condition, seed)
     joints = posed.joints[:, JOINTS].numpy().astype(float)
-    return Scene(
-        joints=joints, state=state, evidence=evidence, intrinsics=intrinsics, fps=poses.fps
-    )
+    return Scene(joints=joints, state=state, evidence=evidence, fps=poses.fps)
 
 
-def scored(
+def fit_errors(
     scene: Scene, body: BodyModel, contender: Contender, condition: str
 ) -> tuple[float, float, float, float, float]:
-    """MPJPE, PA-MPJPE, acceleration error, jerk and the truth's jerk of a fit."""
+    """Return MPJPE, PA-MPJPE, acceleration error, jerk and the truth's jerk of a fit."""
     config = FitConfig()
     if condition == "ambiguous":
-        config = replace(config, energy=replace(config.energy, landmarks=0.0))
+        landmarks = replace(config.energy.landmarks, weight=0.0)
+        without_landmarks = replace(config.energy, landmarks=landmarks)
+        config = replace(config, energy=without_landmarks)
     state = fit(
         scene.evidence,
-        scene.intrinsics,
         scene.fps,
         body,
         contender.prior,
         config,
         dynamics=contender.dynamics,
     ).state
-    return figures(scene, state, body)
+    return state_errors(scene, state, body)
 
 
 @torch.no_grad()
-def figures(
+def state_errors(
     scene: Scene, state: State, body: BodyModel
 ) -> tuple[float, float, float, float, float]:
-    """MPJPE, PA-MPJPE, acceleration error, jerk and the truth's jerk of states."""
+    """Return MPJPE, PA-MPJPE, acceleration error, jerk and the truth's jerk of states."""
     posed = state.posed(body)
     found = posed.joints[:, JOINTS].numpy().astype(float)
     valid = np.ones(found.shape[:2], dtype=bool)
@@ -199,39 +199,41 @@ def figures(
     )
 
 
-def _seen(
+def _detections(
     pixels: Float[np.ndarray, "frames 33 2"],
     points: Float[np.ndarray, "frames 33 3"],
     intrinsics: Float[np.ndarray, "frames 3 3"],
     condition: str,
     seed: int,
 ) -> Evidence:
-    """Points as a detector says them: half of the noise lasts, 3 % are anywhere near."""
-    chance = np.random.default_rng(seed)
+    """Simulate detections: half of the noise is correlated in time, 3 % are outliers."""
+    generator = np.random.default_rng(seed)
     frames = len(pixels)
     low, high = pixels.min(axis=1), pixels.max(axis=1)
     side = 1.25 * (high - low).max(axis=1)
-    noise = 0.005 * chance.normal(size=pixels.shape) + 0.005 * _lasting(chance, pixels.shape)
-    outliers = chance.random((frames, 33, 1)) < 0.03
-    noise = np.where(outliers, 0.15 * chance.normal(size=pixels.shape), noise)
-    confidence = chance.uniform(0.7, 1.0, (frames, 33))
+    noise = 0.005 * generator.normal(size=pixels.shape) + 0.005 * _correlated_noise(
+        generator, pixels.shape
+    )
+    outliers = generator.random((frames, 33, 1)) < 0.03
+    noise = np.where(outliers, 0.15 * generator.normal(size=pixels.shape), noise)
+    confidence = generator.uniform(0.7, 1.0, (frames, 33))
     hidden = _hidden(condition, frames)
-    noise = np.where(hidden[..., None], 0.1 * _lasting(chance, pixels.shape), noise)
+    noise = np.where(hidden[..., None], 0.1 * _correlated_noise(generator, pixels.shape), noise)
     confidence = np.where(hidden, 0.05 * confidence, confidence)
     observed = np.ones(frames, dtype=bool)
     if condition == "gap":
         observed[frames // 2 - 8 : frames // 2 + 8] = False
     confidence = confidence * observed[:, None]
-    seen = pixels + noise * side[:, None, None]
+    detected = pixels + noise * side[:, None, None]
     landmarks = points - points[:, HIPS].mean(axis=1, keepdims=True)
     spread = np.array([0.04, 0.04, 0.08])
-    landmarks = landmarks + spread * _lasting(chance, points.shape)
+    landmarks = landmarks + spread * _correlated_noise(generator, points.shape)
     crops = np.column_stack(((low + high) / 2, side, np.zeros(frames)))
     return Evidence(
         track_id=0,
         frames=np.arange(frames),
         observed=observed,
-        keypoints=np.concatenate((seen, confidence[..., None]), axis=-1),
+        keypoints=np.concatenate((detected, confidence[..., None]), axis=-1),
         world_landmarks=landmarks,
         crops=crops,
         intrinsics=intrinsics,
@@ -240,7 +242,7 @@ def _seen(
 
 
 def _hidden(condition: str, frames: int) -> np.ndarray:
-    """Keypoints that the picture does not show: frames by 33."""
+    """Return which keypoints are hidden: frames by 33."""
     hidden = np.zeros((frames, 33), dtype=bool)
     if condition == "truncated":
         hidden[:, [i for i, n in enumerate(BLAZEPOSE_NAMES) if _is_on(n, LEG)]] = True
@@ -254,9 +256,9 @@ def _is_on(name: str, parts: tuple[str, ...]) -> bool:
     return any(part in name for part in parts)
 
 
-def _lasting(chance: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Noise of unit variance that takes about ten frames to change."""
-    noise = chance.normal(size=shape)
+def _correlated_noise(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return noise of unit variance, correlated over about ten frames."""
+    noise = generator.normal(size=shape)
     for frame in range(1, shape[0]):
         noise[frame] = 0.9 * noise[frame - 1] + np.sqrt(1 - 0.9**2) * noise[frame]
     return noise

@@ -35,9 +35,9 @@ HEAD = """# The learned descent on held-out synthetic people
 {environment}
 * `python -m benchmarks.hund MOCAP_FOLDER DETECTIONS --count {count} --lbfgs-frames {few}`; weights
   {weights}
-* errors in mm: joints root-aligned (MPJPE) and after Procrustes (PA), vertices root-aligned (MPVPE),
-  pelvis in the camera frame; L is the loss that stages receive and fits minimize; "lower" is the share
-  of people whose L is below that of s_0; ms of processor time per person
+* errors in mm: joints root-aligned (MPJPE) and after Procrustes (PA), vertices root-aligned
+  (MPVPE), pelvis in the camera frame; L is the loss that stages receive and fits minimize; "lower"
+  is the share of people whose L is below that of s_0; ms of processor time per person
 
 """
 COLUMNS = ("MPJPE", "PA-MPJPE", "MPVPE", "translation", "L", "lower %", "ms")

@@ -33,11 +33,11 @@ NET, NONE = HundConfig(), (0, 0)
 VARIANTS: dict[str, HundRecipe] = {
     "ours": HundRecipe(),
     "no recurrence (s_0 only)": HundRecipe(stages=NONE, network=replace(NET, stages=0)),
-    "loss values only (the paper)": HundRecipe(network=replace(NET, tells_residuals=False)),
+    "loss values only (the paper)": HundRecipe(network=replace(NET, uses_residuals=False)),
     "no loss values or residuals": HundRecipe(
-        network=replace(NET, tells_losses=False, tells_residuals=False)
+        network=replace(NET, uses_losses=False, uses_residuals=False)
     ),
-    "no memory": HundRecipe(network=replace(NET, remembers=False)),
+    "no memory": HundRecipe(network=replace(NET, uses_memory=False)),
     "M = 1": HundRecipe(stages=(1, 1), network=replace(NET, stages=1)),
     "M = 3": HundRecipe(stages=(3, 3), network=replace(NET, stages=3)),
     "M = 5": HundRecipe(stages=(5, 5), network=replace(NET, stages=5)),
@@ -46,20 +46,21 @@ VARIANTS: dict[str, HundRecipe] = {
     "learning loss: min": HundRecipe(form="min"),
     "learning loss: improvement": HundRecipe(form="improvement"),
     "without progress": HundRecipe(progress=0.0),
-    "6D instead of the flow": HundRecipe(network=replace(NET, through_flow=False)),
-    "without parts": HundRecipe(network=replace(NET, sees_parts=False)),
-    "without features": HundRecipe(network=replace(NET, sees_features=False)),
+    "6D instead of the flow": HundRecipe(network=replace(NET, uses_flow=False)),
+    "without parts": HundRecipe(network=replace(NET, uses_parts=False)),
+    "without features": HundRecipe(network=replace(NET, uses_features=False)),
     "without landmarks": HundRecipe(
-        network=replace(NET, sees_landmarks=False, loss=LossConfig(landmarks=0.0))
+        network=replace(NET, uses_landmarks=False, loss=LossConfig(landmarks=0.0))
     ),
     "without synthetic pictures": HundRecipe(picture_share=0.0),
 }
 HEAD = """# Ablations of the learned descent
 
 {environment}
-* `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps {args.steps} --batch {args.batch}`
-* validation people after a short training: PA-MPJPE in mm of s_0 and s_M (MPJPE of s_M), L of s_M; one
-  seed, so differences of 1 or 2 mm mean nothing
+* `python -m benchmarks.hund_ablations MOCAP_FOLDER DETECTIONS --steps {args.steps} \
+--batch {args.batch}`
+* validation people after a short training: PA-MPJPE in mm of s_0 and s_M (MPJPE of s_M), L of s_M;
+  one seed, so differences of 1 or 2 mm mean nothing
 
 | variant | motion: s_0 | s_M | L | pictures: s_0 | s_M | L | lower % |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -1,8 +1,8 @@
 """The learned descent over clips, with and without smoothing, adaptation and polish.
 
 Run as `python -m benchmarks.hund_clips MOCAP_FOLDER`. The clips are those of `benchmarks.fit`
-(held-out motion, simulated detections that are noisy, without legs, hidden, with a gap), so the rows
-compare with the fit's. HUND was not trained on this simulated detector.
+(held-out motion, simulated detections that are noisy, without legs, hidden, with a gap), so the
+rows compare with the fit's. HUND was not trained on this simulated detector.
 """
 
 import argparse
@@ -45,8 +45,8 @@ HEAD = """# The learned descent over clips
 
 {environment}
 * `python -m benchmarks.hund_clips MOCAP_FOLDER --clips {args.clips} --frames {args.frames}`
-* errors of {joints} joints, mm: root-aligned, after Procrustes, of the pelvis' position in the camera
-  frame; acceleration error m/s²; jerk m/s³ (that of the truth in brackets)
+* errors of {joints} joints, mm: root-aligned, after Procrustes, of the pelvis' position in the
+  camera frame; acceleration error m/s²; jerk m/s³ (that of the truth in brackets)
 
 | condition | method | MPJPE | PA-MPJPE | position | acceleration error | jerk | s / frame |
 | --- | --- | --- | --- | --- | --- | --- | --- |

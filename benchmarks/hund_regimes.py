@@ -1,8 +1,9 @@
 """Training on unlabelled clips: supervised, self-supervised and mixed regime side by side.
 
 Run as `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn CLIP … --judge CLIP …`. Every
-regime starts from the shipped weights and takes the same number of steps. Clips without ground truth
-are scored on their evidence: reprojection errors, and how often the part map disagrees with a limb.
+regime starts from the shipped weights and takes the same number of steps. Clips without ground
+truth are scored on their evidence: reprojection errors, and how often the part map disagrees with a
+limb.
 """
 
 import argparse
@@ -37,10 +38,11 @@ NEAREST = 0.1  # metres: smallest depth in projections
 HEAD = """# What the learned descent learns from unlabelled people
 
 {environment}
-* `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn … --judge … --steps {args.steps} --batch {args.batch}`
-* {learned} frames to train on, {judged} of other clips to score; reprojection error of s_M, % of the
-  crop's width; share of limbs' middles where the part map disagrees; synthetic validation people,
-  MPJPE / PA-MPJPE in mm
+* `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn … --judge … \
+--steps {args.steps} --batch {args.batch}`
+* {learned} frames to train on, {judged} of other clips to score; reprojection error of s_M, % of
+  the crop's width; share of limbs' middles where the part map disagrees; synthetic validation
+  people, MPJPE / PA-MPJPE in mm
 
 | | other clips: L | keypoints | parts | training clips: L | synthetic motion | synthetic pictures |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -1,7 +1,7 @@
-"""Ways to a body on real pictures: stages, polish, fit, each with and without body parts.
+"""Methods on real pictures: stages, polish, fit, each with and without body parts.
 
-Run as `python -m benchmarks.kits KIT …`. Every picture is watched once, so that the ways differ by
-their descents alone. Kits are for choosing only; nothing is trained on them.
+Run as `python -m benchmarks.kits KIT …`. Perception runs once for every picture, so that methods
+differ by their descents alone. Kits are for choosing only; nothing is trained on them.
 """
 
 import argparse
@@ -27,70 +27,73 @@ from hund_backend.rendering.exact_parts import part_labels
 from hund_backend.stopwatch import Stopwatch
 
 PACKAGES = ("torch", "numpy", "onnxruntime")
-WAYS: dict[str, Options] = {
+METHODS: dict[str, Options] = {
     "stages": Options(polish=False),
     "polished": Options(),
-    "polished, parts and outline": Options(parts=True),
+    "polished, parts and silhouette": Options(parts=True),
     "fit": Options(method="fit"),
-    "fit, parts and outline": Options(method="fit", parts=True),
+    "fit, parts and silhouette": Options(method="fit", parts=True),
 }
-CELLS = 64  # along a side of the detector's mask
-HEAD = """# Ways to a body on real pictures
+MASK_SIZE = 64  # cells along a side of the detector's mask
+HEAD = """# Methods on real pictures
 
 {environment}
 * `python -m benchmarks.kits {kits} --most {args.most}`
-* joints that the detector's landmarks define as well; MPJPE and PA-MPJPE in mm, PCK in %; IoU of the
-  naked body with the detector's mask, which shows clothes, mean over all people who are seen
+* joints that the detector's landmarks define as well; MPJPE and PA-MPJPE in mm, PCK in %; IoU of
+  the naked body with the detector's mask, which shows clothes, mean over all detected people
 
 """
 
 
-class Watched:
-    """Pictures that were looked at, and what a way makes of them."""
+class CachedPerception:
+    """Runs methods on pictures, with perception run once for each picture."""
 
     def __init__(self, models: pipeline.Models) -> None:
         self.models = models
-        self.sights: dict[str, pipeline.TrackedClip | None] = {}
+        self.tracked: dict[str, pipeline.TrackedClip | None] = {}
         self.low = BodyModel.load("low")
-        self.way = Options()
+        self.method = Options()
         self.overlaps: list[float] = []
 
-    def follow(self, way: Options) -> None:
-        """Take another way from now on."""
-        self.way, self.overlaps = way, []
+    def use(self, method: Options) -> None:
+        """Choose the method of later predictions."""
+        self.method, self.overlaps = method, []
 
-    def look(self, request: Request) -> ClipResult | None:
-        """The body of whoever is in a picture; None where nobody is."""
+    def predict(self, request: Request) -> ClipResult | None:
+        """Reconstruct the people in a picture; None where nobody is found."""
         camera = request.intrinsics
-        place = Options(
+        frames = Options(
             start=request.start,
             end=request.end,
             intrinsics=None if camera is None else tuple(map(tuple, camera.tolist())),
         )
-        sight = self._sight(request, replace(place, parts=True))
-        if sight is None:
+        tracked = self._perceive(request, replace(frames, parts=True))
+        if tracked is None:
             return None
-        way = replace(place, method=self.way.method, polish=self.way.polish, parts=self.way.parts)
-        found = pipeline.estimate(sight, way, self.models, silent, Stopwatch())
-        for person, evidence in enumerate(sight.people):
-            self.overlaps += overlaps(found, person, evidence, self.low)
-        return ClipResult(reconstruction=found, evidence=sight.people)
+        chosen = self.method
+        options = replace(frames, method=chosen.method, polish=chosen.polish, parts=chosen.parts)
+        result = pipeline.estimate(tracked, options, self.models, silent, Stopwatch())
+        for person, evidence in enumerate(tracked.people):
+            self.overlaps += overlaps(result, person, evidence, self.low)
+        return ClipResult(reconstruction=result, evidence=tracked.people)
 
-    def _sight(self, request: Request, options: Options) -> pipeline.TrackedClip | None:
+    def _perceive(self, request: Request, options: Options) -> pipeline.TrackedClip | None:
         key = f"{request.path} {request.start} {request.end}"
-        if key not in self.sights:
+        if key not in self.tracked:
             try:
-                told = pipeline.perceive(request.path, options, self.models, silent, Stopwatch())
+                tracked = pipeline.perceive(
+                    request.path, options, self.models, silent, Stopwatch()
+                )
             except NobodyFoundError:
-                told = None
-            self.sights[key] = told
-        return self.sights[key]
+                tracked = None
+            self.tracked[key] = tracked
+        return self.tracked[key]
 
 
 def overlaps(
-    found: Reconstruction, person: int, evidence: Evidence, low: BodyModel
+    result: Reconstruction, person: int, evidence: Evidence, low: BodyModel
 ) -> list[float]:
-    """IoU of a person's body with the detector's mask, frame by frame where he was seen."""
+    """Return the IoU of a person's body with the detector's mask in each observed frame."""
     frames = evidence.frames[evidence.observed]
     ious = []
     for frame, crop, mask in zip(
@@ -99,44 +102,45 @@ def overlaps(
         evidence.masks[evidence.observed],
         strict=True,
     ):
-        camera = np.diag([CELLS / 256, CELLS / 256, 1]) @ crop
-        vertices = posed_vertices(found, low, slice(frame, frame + 1))[person]
-        shown = part_labels(
+        camera = np.diag([MASK_SIZE / 256, MASK_SIZE / 256, 1]) @ crop
+        vertices = posed_vertices(result, low, slice(frame, frame + 1))[person]
+        labels = part_labels(
             low,
             torch.from_numpy(vertices),
             torch.from_numpy(camera).float()[None],
-            (CELLS, CELLS),
+            (MASK_SIZE, MASK_SIZE),
         )
-        body, seen = shown[0].numpy() > 0, mask > 127
-        ious.append(float((body & seen).sum() / max((body | seen).sum(), 1)))
+        body, detected = labels[0].numpy() > 0, mask > 127
+        ious.append(float((body & detected).sum() / max((body | detected).sum(), 1)))
     return ious
 
 
 def main() -> None:
-    """Go all ways over all kits, and print the tables."""
+    """Run all methods on all kits, and print the tables."""
     args = measuring.parse(__doc__, add_arguments)
     measuring.limit_cores(args.cores)
     torch.set_num_threads(args.cores)
-    watched, body = Watched(pipeline.Models.load("cpu")), BodyModel.load("keypoints")
+    perception = CachedPerception(pipeline.Models.load("cpu"))
+    body = BodyModel.load("keypoints")
     kits = " ".join(path.name for path in args.kits)
     environment = measuring.environment(PACKAGES, args.cores)
     text = HEAD.format(environment=environment, args=args, kits=kits)
     for path in args.kits:
         kit = read_kit(path)
         kit = replace(kit, frames=kit.frames[: args.most])
-        text += table(kit, watched, body)
+        text += table(kit, perception, body)
         print(text.rpartition("## ")[2], flush=True)
     if args.save:
         print(measuring.save("kits", text))
 
 
-def table(kit: Kit, watched: Watched, body: BodyModel) -> str:
-    """All ways over one kit."""
+def table(kit: Kit, perception: CachedPerception, body: BodyModel) -> str:
+    """Return the table of all methods on one kit."""
     rows: list[str] = []
-    for name, way in WAYS.items():
-        watched.follow(way)
+    for name, method in METHODS.items():
+        perception.use(method)
         with measuring.Stopwatch() as watch:
-            (scored,) = evaluate([kit], watched.look, body)["kits"]
+            (scored,) = evaluate([kit], perception.predict, body)["kits"]
         shared = [row for row in scored["rows"] if row["joints"] == scored["rows"][-1]["joints"]]
         if not rows:
             names = [TITLES[name] for name in shared[0]["figures"]]
@@ -144,25 +148,27 @@ def table(kit: Kit, watched: Watched, body: BodyModel) -> str:
                 f"## {kit.name}, {len(kit.frames)} pictures\n",
                 f"| | {' | '.join(names)} | IoU | s a picture |",
                 f"|{' --- |' * (len(names) + 3)}",
-                f"| detector | {_figures(shared[-1])} | | |",
+                f"| detector | {_scores(shared[-1])} | | |",
             ]
-        # The first way waits for the eyes.
-        seconds = "" if name == next(iter(WAYS)) else f"{watch.cpu_seconds / len(kit.frames):.2f}"
+        # The time of the first method includes perception.
+        seconds = (
+            "" if name == next(iter(METHODS)) else f"{watch.cpu_seconds / len(kit.frames):.2f}"
+        )
         rows.append(
-            f"| {name} | {_figures(shared[0])} | {np.mean(watched.overlaps):.3f} | {seconds} |"
+            f"| {name} | {_scores(shared[0])} | {np.mean(perception.overlaps):.3f} | {seconds} |"
         )
         print(rows[-1], flush=True)
     return "\n".join(rows) + "\n\n"
 
 
-def _figures(row: dict) -> str:
-    return " | ".join(f"{figure['mean']:.1f}" for figure in row["figures"].values())
+def _scores(row: dict) -> str:
+    return " | ".join(f"{score['mean']:.1f}" for score in row["figures"].values())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's own arguments."""
     parser.add_argument("kits", type=Path, nargs="+", metavar="KIT")
-    parser.add_argument("--most", type=int, default=1000, help="pictures of a kit")
+    parser.add_argument("--most", type=int, default=1000, help="most pictures of a kit")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 

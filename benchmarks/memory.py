@@ -1,6 +1,6 @@
-"""Does the job's memory grow with the length of a clip, beyond the evidence itself?
+"""Growth of the job's memory with the length of a clip, beyond the evidence itself.
 
-Run as `python -m benchmarks.memory`. The walker goes to and fro for 230 and for 2,300 frames.
+Run as `python -m benchmarks.memory`. The walker walks back and forth for 230 and for 2,300 frames.
 """
 
 import argparse
@@ -20,7 +20,8 @@ HEAD = """# Memory and the length of a clip
 * `python -m benchmarks.memory --lengths {lengths} --people {args.people} --cores {args.cores}`
 * target: at most 3 GiB, and no growth beyond the evidence
 
-| frames | models MiB | peak of the eyes MiB | peak of the job MiB | evidence MiB | Reconstruction MiB | frames/s |
+| frames | models MiB | peak of perception MiB | peak of the job MiB | evidence MiB \
+| Reconstruction MiB | frames/s |
 | --- | --- | --- | --- | --- | --- | --- |
 """
 FOOT = """
@@ -35,7 +36,7 @@ class Usage:
 
     frames: int
     models: float  # peak before the first frame
-    eyes: float  # peak when the evidence was complete
+    perception: float  # peak when the evidence was complete
     job: float  # peak at the end
     evidence: float  # size of the arrays
     reconstruction: float
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(frames: int, people: int) -> Usage:
-    """Run the job on so many frames, in this process."""
+    """Run the job on a number of frames, in this process."""
     from hund_backend import pipeline, progress, stopwatch
     from hund_backend.options import Options
     from hund_backend.perception.evidence import Evidence
@@ -74,14 +75,14 @@ def measure(frames: int, people: int) -> Usage:
     models, watch, stages = pipeline.Models.load("cpu"), Stopwatch(), stopwatch.Stopwatch()
     loaded = peak_mib()
     with watch:
-        sight = pipeline.perceive(clip, options, models, progress.silent, stages)
-        seen = peak_mib()
-        reconstruction = pipeline.estimate(sight, options, models, progress.silent, stages)
-    evidence = [getattr(e, field.name) for e in sight.people for field in fields(Evidence)]
+        tracked = pipeline.perceive(clip, options, models, progress.silent, stages)
+        perception_peak = peak_mib()
+        reconstruction = pipeline.estimate(tracked, options, models, progress.silent, stages)
+    evidence = [getattr(e, field.name) for e in tracked.people for field in fields(Evidence)]
     return Usage(
-        frames=len(sight.numbers),
+        frames=len(tracked.frame_numbers),
         models=loaded,
-        eyes=seen,
+        perception=perception_peak,
         job=peak_mib(),
         evidence=_size_mib(evidence),
         reconstruction=_size_mib([getattr(reconstruction, name) for name in LAYOUT]),
@@ -90,9 +91,9 @@ def measure(frames: int, people: int) -> Usage:
 
 
 def as_markdown(usages: list[Usage], args: argparse.Namespace) -> str:
-    """A line for each length, and the growth from the first to the last."""
+    """Return a row for each length, and the growth from the first to the last."""
     lines = [
-        f"| {u.frames} | {u.models:.0f} | {u.eyes:.0f} | {u.job:.0f} | {u.evidence:.1f} | "
+        f"| {u.frames} | {u.models:.0f} | {u.perception:.0f} | {u.job:.0f} | {u.evidence:.1f} | "
         f"{u.reconstruction:.1f} | {u.frames / u.seconds:.1f} |"
         for u in usages
     ]
@@ -115,7 +116,7 @@ def as_markdown(usages: list[Usage], args: argparse.Namespace) -> str:
 
 
 def _in_a_process(length: int, args: argparse.Namespace) -> Usage:
-    walker(length)  # made here: writing a clip needs memory as well
+    walker(length)  # not in the measured process: writing a clip needs memory, too
     flags = ("--people", str(args.people), "--cores", str(args.cores))
     return Usage(**measuring.run_stage("benchmarks.memory", str(length), *flags))
 

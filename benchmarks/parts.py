@@ -1,7 +1,8 @@
 """The part head: IoU on synthetic pictures, left and right on real ones, and time.
 
 Run as `python -m benchmarks.parts FEATURES PICTURES --kits KIT … --clip CLIP --sheet FILE.png`.
-FEATURES is the folder that part_features.py fills; kits are for choosing only, nothing is trained on them.
+FEATURES is the folder that part_features.py fills; kits are for choosing only, nothing is trained
+on them.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from jaxtyping import Float, UInt8
 from benchmarks import measuring
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_MIRROR, PART_NAMES
 from hund_backend.evaluation.kits import KitFrame, read_kit
-from hund_backend.image_file import read_picture
+from hund_backend.image_file import read_image
 from hund_backend.part_preview import overlay_parts
 from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.crops import crop_from_image, extract_crops, transform_points
@@ -81,7 +82,7 @@ def synthetic(features: Path, album: Path, split: Split) -> str:
 
 
 def shifted_truth(album: PictureSet) -> str:
-    """Return the IoU of the truth with itself, slightly shifted: the precision that an IoU needs."""
+    """Return the IoU of the truth with itself, slightly shifted, as a scale for other IoUs."""
     chance, counts = np.random.default_rng(0), {px: 0 for px in SHIFTS}
     for index in range(0, len(album), EACH):
         labels = album.labels(index)
@@ -119,7 +120,7 @@ def people_of_kit(
 ) -> Iterator[tuple[KitFrame, np.ndarray, Evidence]]:
     """Yield pictures of a kit with the evidence of the annotated person."""
     for frame in read_kit(kit).frames[:most]:
-        image = read_picture(frame.path)
+        image = read_image(frame.path)
         people = perceive(perception, [image])
         joints = frame.joints_px[frame.has_px]
         box = np.concatenate((joints.min(0), joints.max(0)))
@@ -237,7 +238,8 @@ def sides(
     return (
         f"| {read_kit(kit).name} | {people} | {counts['right'] / cells:.1%} | "
         f"{counts['another part'] / cells:.1%} | {counts['nothing'] / cells:.1%} | "
-        f"{counts['wrong side'] / max(sided, 1):.1%} | {counts['keypoints wrong'] / max(guesses, 1):.1%} |"
+        f"{counts['wrong side'] / max(sided, 1):.1%} | "
+        f"{counts['keypoints wrong'] / max(guesses, 1):.1%} |"
     )
 
 

@@ -47,8 +47,8 @@ HEAD = """# Pose priors
 
 {environment}
 * `python -m benchmarks.priors MOCAP_FOLDER --poses {args.poses}`
-* held-out subjects; nats per rotational dimension ({dimensions}) of poses with the noise of training;
-  errors are mean distances of joints, root at rest, mm
+* held-out subjects; nats per rotational dimension ({dimensions}) of poses with the noise of
+  training; errors are mean distances of joints, root at rest, mm
 
 """
 

@@ -1,8 +1,9 @@
-"""Part renderers side by side: time, agreement with the exact map, and truth of their slopes.
+"""Part renderers side by side: time, agreement with the exact map, and accuracy of gradients.
 
-Run as `python -m benchmarks.renderer MOCAP_FOLDER`; pytorch3d takes part where it is installed. People
-are held-out poses with random builds, cameras and places, each filling a crop. Slopes are compared with
-finite differences of the exact map, finely sampled, of the squared distance to the map of a moved person.
+Run as `python -m benchmarks.renderer MOCAP_FOLDER`; pytorch3d takes part where it is installed.
+People are held-out poses with random body shapes, cameras and positions, each filling a crop.
+Gradients of the squared distance to the map of a moved person are compared with finite differences
+of the exact map, finely sampled.
 """
 
 import argparse
@@ -38,41 +39,43 @@ STEP = 0.15  # of finite differences, in typical changes
 FINER = 8  # samples along a pixel for finite differences
 TURNED = ("Spine02", "Head01", "UpperarmL", "UpperarmR", "LowerarmL", "LowerarmR")
 TURNED += ("ThighL", "ThighR", "CalfL", "CalfR")
-# Typical changes: of the place, metres; of rotations, radians; of betas.
+# Typical changes: of the translation, metres; of rotations, radians; of betas.
 UNITS = torch.cat(
     (torch.tensor([0.04, 0.04, 0.15]), torch.full((33,), 0.15), torch.full((4,), 1.0))
 )
 HEAD = """# Part renderers
 
 {environment}
-* `python -m benchmarks.renderer MOCAP_FOLDER --cores {args.cores} --people {args.people} --batch {args.batch} --size {args.size}`
-* {args.people} held-out poses at {args.size}²; ms a frame in batches of {args.batch}, least (median) of {args.repeats}
-  rounds in which all take turns; the body's own time is its own row
-* IoU of person and of parts of more than 8 pixels, mean over people: with the exact labels at pixels' centres, and
-  with the parts that fill most of each pixel
-* slopes: mean cosine with finite differences by place, orientation, 10 joints and 4 betas, of {slopes} people
-  moved by half, one and three typical changes
+* `python -m benchmarks.renderer MOCAP_FOLDER --cores {args.cores} --people {args.people} \
+--batch {args.batch} --size {args.size}`
+* {args.people} held-out poses at {args.size}²; ms a frame in batches of {args.batch}, least
+  (median) of {args.repeats} rounds in which all take turns; the body's own time is its own row
+* IoU of person and of parts of more than 8 pixels, mean over people: with the exact labels at
+  pixels' centres, and with the parts that fill most of each pixel
+* gradients: mean cosine with finite differences by translation, orientation, 10 joints and 4 betas,
+  of {gradients} people moved by half, one and three typical changes
 
-| | forward ms | + backward ms | processor ms | IoU person, centres | parts | IoU person, most | parts | slopes ½ | 1 | 3 |
+| | forward ms | + backward ms | processor ms | IoU person, centres | parts | IoU person, most \
+| parts | gradients ½ | 1 | 3 |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
-Draw = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
+Render = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]  # vertices, intrinsics, size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A renderer in the comparison: of vertices, intrinsics and size."""
+    """A renderer in the comparison."""
 
     name: str
-    draw: Draw
-    is_labels: bool = False  # labels, not maps: no slopes
-    rounds: int | None = None  # timed less often than the others, because it is so slow
+    render: Render
+    is_labels: bool = False  # renders labels, which have no gradients
+    rounds: int | None = None  # fewer than of the others, for a slow one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crowd:
-    """People, the body they have and the crops round them."""
+    """People, their body model and the crops around them."""
 
     body: BodyModel
     people: dict[str, Tensor]
@@ -81,7 +84,7 @@ class Crowd:
     size: tuple[int, int]
 
     def part(self, count: int) -> "Crowd":
-        """The first people."""
+        """Return the first people."""
         people = {name: values[:count] for name, values in self.people.items()}
         vertices, intrinsics = self.vertices[:count], self.intrinsics[:count]
         return Crowd(
@@ -101,17 +104,19 @@ def main() -> None:
     crowd = held_out_crowd(args.mocap, args.people, args.size)
     contenders = all_contenders(crowd.body)
     batch = crowd.part(args.batch)
-    spent = timed(contenders, batch, args.repeats)
-    slopes = cosines(contenders, crowd.part(args.slopes))
+    times = measure_times(contenders, batch, args.repeats)
+    gradients = cosines(contenders, crowd.part(args.gradients))
     head = HEAD.format(
         environment=measuring.environment(PACKAGES, args.cores),
         args=args,
-        slopes=args.slopes,
+        gradients=args.gradients,
     )
-    rows = [as_row("body alone", spent["body alone"], [])]
+    rows = [as_row("body alone", times["body alone"], [])]
     for contender in contenders:
         maps = agreement(contender, crowd)
-        rows.append(as_row(contender.name, spent[contender.name], maps + slopes[contender.name]))
+        rows.append(
+            as_row(contender.name, times[contender.name], maps + gradients[contender.name])
+        )
     text = head + "\n".join(rows) + "\n"
     print(text)
     if args.save:
@@ -125,12 +130,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=64, help="side of the map, pixels")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--slopes", type=int, default=8, help="people for finite differences")
+    parser.add_argument("--gradients", type=int, default=8, help="people for finite differences")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
 def held_out_crowd(mocap: Path, count: int, side: int) -> Crowd:
-    """Random people in held-out poses."""
+    """Return random people in held-out poses."""
     poses = motion_set(mocap)
     frames = torch.nonzero(poses.frames_of("held_out"))[:, 0]
     order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(0))
@@ -147,96 +152,102 @@ def held_out_crowd(mocap: Path, count: int, side: int) -> Crowd:
 
 
 def all_contenders(body: BodyModel) -> list[Contender]:
-    """Every renderer, the exact ones first."""
-    contenders = [Contender(name="exact labels", draw=partial(part_labels, body), is_labels=True)]
+    """Return all renderers, the exact ones first."""
+    contenders = [
+        Contender(name="exact labels", render=partial(part_labels, body), is_labels=True)
+    ]
     for samples in (1, 2, 3):
-        draw = partial(render_parts, body, oversampling=samples)
-        contenders.append(Contender(name=f"borders, {samples}² samples a pixel", draw=draw))
+        render = partial(render_parts, body, oversampling=samples)
+        contenders.append(Contender(name=f"borders, {samples}² samples a pixel", render=render))
     for samples in (1000, 1500, 3000):
-        contenders.append(Contender(name=f"{samples} splats", draw=PartSplats(body, samples)))
+        contenders.append(Contender(name=f"{samples} splats", render=PartSplats(body, samples)))
     if importlib.util.find_spec("pytorch3d") is not None:
         labels = partial(pytorch3d_labels, body)
         contenders.append(
-            Contender(name="pytorch3d labels", draw=labels, is_labels=True, rounds=1)
+            Contender(name="pytorch3d labels", render=labels, is_labels=True, rounds=1)
         )
         soft = partial(pytorch3d_parts, body)
-        contenders.append(Contender(name="pytorch3d soft", draw=soft, rounds=1))
+        contenders.append(Contender(name="pytorch3d soft", render=soft, rounds=1))
     return contenders
 
 
-def timed(
+def measure_times(
     contenders: list[Contender], crowd: Crowd, repeats: int
 ) -> dict[str, list[tuple[float, float, float]]]:
-    """Seconds a frame of each in each round: forward, forward and backward, processor's of both."""
+    """Return seconds per frame in each round: forward, with backward, processor time of both."""
     works = {"body alone": (lambda: crowd.body(**crowd.people).vertices, repeats)}
     for contender in contenders:
         rounds = contender.rounds or repeats
-        works[contender.name] = (partial(_drawn, contender, crowd), rounds)
-    spent = {name: [] for name in works}
+        works[contender.name] = (partial(_rendered, contender, crowd), rounds)
+    times = {name: [] for name in works}
     for number in range(repeats + 1):
         for name, (work, rounds) in works.items():
             if number <= rounds:
-                spent[name].append(_one_round(work, crowd))
-    return {name: rounds[1:] for name, rounds in spent.items()}  # the first one warms up
+                times[name].append(_one_round(work, crowd))
+    return {name: rounds[1:] for name, rounds in times.items()}  # the first one warms up
 
 
-def _drawn(contender: Contender, crowd: Crowd) -> Tensor:
-    return contender.draw(crowd.vertices, crowd.intrinsics, crowd.size)
+def _rendered(contender: Contender, crowd: Crowd) -> Tensor:
+    return contender.render(crowd.vertices, crowd.intrinsics, crowd.size)
 
 
 def _one_round(work: Callable[[], Tensor], crowd: Crowd) -> tuple[float, float, float]:
     frames = len(crowd.vertices)
-    since = time.perf_counter()
+    start = time.perf_counter()
     with torch.no_grad():
         work()
-    forward = time.perf_counter() - since
+    forward = time.perf_counter() - start
     leaves = (crowd.vertices, *crowd.people.values())
     for leaf in leaves:
         leaf.requires_grad_()
-    since, processor = time.perf_counter(), time.process_time()
-    drawn = work()
-    if drawn.requires_grad:
-        drawn.square().sum().backward()
-    both, busy = time.perf_counter() - since, time.process_time() - processor
+    start, processor = time.perf_counter(), time.process_time()
+    rendered = work()
+    if rendered.requires_grad:
+        rendered.square().sum().backward()
+    both, busy = time.perf_counter() - start, time.process_time() - processor
     for leaf in leaves:
         leaf.requires_grad_(False).grad = None
     return forward / frames, both / frames, busy / frames
 
 
 def agreement(contender: Contender, crowd: Crowd) -> list[float]:
-    """IoU of the person and of the parts with exact labels at centres, and with majorities."""
+    """Return IoU of person and parts with exact labels at pixel centres, and with majorities."""
     centers = part_labels(crowd.body, crowd.vertices, crowd.intrinsics, crowd.size)
-    most = finely_drawn(crowd.vertices, crowd).argmax(1)
+    majority = supersampled(crowd.vertices, crowd).argmax(1)
     with torch.no_grad():
-        drawn = _drawn(contender, crowd)
+        rendered = _rendered(contender, crowd)
     if contender.is_labels:
-        drawn = torch.nn.functional.one_hot(drawn, 15).movedim(-1, 1)
-    return [iou(drawn, truth) for truth in (centers, most) for iou in (foreground_iou, part_iou)]
+        rendered = torch.nn.functional.one_hot(rendered, 15).movedim(-1, 1)
+    return [
+        iou(rendered, truth) for truth in (centers, majority) for iou in (foreground_iou, part_iou)
+    ]
 
 
 def cosines(contenders: list[Contender], crowd: Crowd) -> dict[str, list[float]]:
-    """Mean cosine of each one's slopes with finite differences, for three distances."""
+    """Return the mean cosine of gradients with finite differences, for three distances."""
     generator = torch.Generator().manual_seed(1)
     moved = torch.randn(len(crowd.vertices), len(UNITS), generator=generator)
-    answer = {contender.name: [] for contender in contenders}
-    around = both_sides(crowd)
+    result = {contender.name: [] for contender in contenders}
+    stepped = central_steps(crowd)
     for distance in (0.5, 1.0, 3.0):
-        target = finely_drawn(changed(crowd, distance * moved), crowd)
-        energies = (around - target[:, None, None]).square().sum((3, 4, 5))
+        target = supersampled(changed(crowd, distance * moved), crowd)
+        energies = (stepped - target[:, None, None]).square().sum((3, 4, 5))
         truth = (energies[..., 0] - energies[..., 1]) / (2 * STEP)
         for contender in contenders:
             if not contender.is_labels:
                 change = torch.zeros_like(moved, requires_grad=True)
-                drawn = contender.draw(changed(crowd, change), crowd.intrinsics, crowd.size)
-                slope = torch.autograd.grad((drawn - target).square().sum(), change)[0]
-                answer[contender.name].append(float(torch.cosine_similarity(slope, truth).mean()))
-    return answer
+                rendered = contender.render(changed(crowd, change), crowd.intrinsics, crowd.size)
+                gradient = torch.autograd.grad((rendered - target).square().sum(), change)[0]
+                result[contender.name].append(
+                    float(torch.cosine_similarity(gradient, truth).mean())
+                )
+    return result
 
 
 def changed(crowd: Crowd, change: Float[Tensor, "people changes"]) -> Tensor:
-    """Vertices of people after changes in typical units."""
+    """Return the vertices of people after changes in typical units."""
     change = change * UNITS
-    place, turn, bends, growth = change.split((3, 3, 30, 4), dim=1)
+    translation, turn, bends, shape = change.split((3, 3, 30, 4), dim=1)
     joints = [JOINT_INDEX[name] - 1 for name in TURNED]
     bent = rotvec_to_matrix(bends.unflatten(1, (10, 3)))
     pose = crowd.people["pose"].index_copy(
@@ -244,38 +255,38 @@ def changed(crowd: Crowd, change: Float[Tensor, "people changes"]) -> Tensor:
     )
     return crowd.body(
         pose,
-        crowd.people["betas"] + torch.nn.functional.pad(growth, (0, 12)),
+        crowd.people["betas"] + torch.nn.functional.pad(shape, (0, 12)),
         global_orient=rotvec_to_matrix(turn) @ crowd.people["global_orient"],
-        root_translation=crowd.people["root_translation"] + place,
+        root_translation=crowd.people["root_translation"] + translation,
     ).vertices
 
 
 @torch.no_grad()
-def finely_drawn(vertices: Tensor, crowd: Crowd) -> Tensor:
-    """Coverage by the exact map, many samples a pixel."""
+def supersampled(vertices: Tensor, crowd: Crowd) -> Tensor:
+    """Return coverage by the exact map with many samples per pixel."""
     samples = (crowd.size[0] * FINER, crowd.size[1] * FINER)
     pictures = zip(vertices.split(1), enlarged(crowd.intrinsics, FINER).split(1), strict=True)
     return torch.cat([avg_pool2d(exact_parts(crowd.body, *p, samples), FINER) for p in pictures])
 
 
-def both_sides(crowd: Crowd) -> Float[Tensor, "people changes 2 parts height width"]:
-    """Exact maps of people after a step of each change, and after a step back."""
+def central_steps(crowd: Crowd) -> Float[Tensor, "people changes 2 parts height width"]:
+    """Return exact maps of people after a step forward and back of each change."""
     steps = STEP * torch.eye(len(UNITS))
     count = len(crowd.vertices)
     maps = [
         torch.stack(
-            [finely_drawn(changed(crowd, s.expand(count, -1)), crowd) for s in (step, -step)], 1
+            [supersampled(changed(crowd, s.expand(count, -1)), crowd) for s in (step, -step)], 1
         )
         for step in steps
     ]
     return torch.stack(maps, dim=1)
 
 
-def as_row(name: str, rounds: list[tuple[float, float, float]], figures: list[float]) -> str:
-    """A row of the table; times in ms."""
+def as_row(name: str, rounds: list[tuple[float, float, float]], values: list[float]) -> str:
+    """Return a row of the table; times in ms."""
     times = [[1000 * seconds for seconds in column] for column in zip(*rounds, strict=True)]
     cells = [f"{min(column):.2f} ({statistics.median(column):.2f})" for column in times]
-    cells += [f"{figure:.3f}" for figure in figures]
+    cells += [f"{value:.3f}" for value in values]
     return f"| {name} | " + " | ".join([*cells, *["–"] * (10 - len(cells))]) + " |"
 
 

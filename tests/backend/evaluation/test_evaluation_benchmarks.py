@@ -1,4 +1,4 @@
-"""Laws of the benchmarks: they import without running and say what they measured."""
+"""Benchmarks import without running, and report what they measured."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ def test_importing_a_benchmark_runs_nothing(name, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_peak_of_memory_remembers_what_was_let_go():
+def test_peak_memory_includes_freed_memory():
     slack = 2.0  # MiB; the kernel counts pages in batches of each core
     block = np.ones(64 * measuring.MIB // 8)
     held = measuring.peak_mib()
@@ -32,7 +32,7 @@ def test_the_peak_of_memory_remembers_what_was_let_go():
     assert held > 64
 
 
-def test_a_stopwatch_adds_up_and_parts_leave_a_rest():
+def test_stopwatch_sums_and_subtracts_parts():
     whole, part = Stopwatch(3.0, 4.0), Stopwatch(1.0, 1.5)
     assert whole.without(part, part) == Stopwatch(1.0, 1.0)
     owner = argparse.Namespace(work=lambda value, *, factor: value * factor)
@@ -41,8 +41,8 @@ def test_a_stopwatch_adds_up_and_parts_leave_a_rest():
     assert part.seconds > 1.0
 
 
-def test_what_a_stage_reports_is_what_is_read(capsys):
-    measuring.report(10, {"eyes": Stopwatch(2.0, 3.0)})
+def test_report_round_trip(capsys):
+    measuring.report(10, {"perception": Stopwatch(2.0, 3.0)})
     (measured,) = measuring.measurements(json.loads(capsys.readouterr().out)).values()
     assert (measured.fps, measured.cpu_ms) == (5.0, 300.0)
 
@@ -52,17 +52,17 @@ def measurement(fps):
 
 
 def test_speeds_are_shares_of_mediapipe_in_the_same_round():
-    busy = {"eyes": measurement(4.0), "mediapipe 2": measurement(2.0)}
-    idle = {"eyes": measurement(30.0), "mediapipe 2": measurement(15.0)}
+    busy = {"perception": measurement(4.0), "mediapipe 2": measurement(2.0)}
+    idle = {"perception": measurement(30.0), "mediapipe 2": measurement(15.0)}
     names = set(job.MEANINGS) - set(busy)
     alone = {name: measurement(1.0) for name in names}
     args = argparse.Namespace(frames=10, rounds=2, people=1, cores=2, clip=Path("c.mp4"))
     text = job.as_markdown([busy, idle], alone, args)
-    assert "| eyes | 17.0 | 100.0 | 100 | 2.00 (2.00-2.00) |" in text
+    assert "| perception | 17.0 | 100.0 | 100 | 2.00 (2.00-2.00) |" in text
 
 
-def test_growth_is_told_in_the_unit_of_a_frame():
-    rest = {"models": 1.0, "eyes": 2.0, "reconstruction": 1.0, "seconds": 1.0}
+def test_growth_is_given_per_frame():
+    rest = {"models": 1.0, "perception": 2.0, "reconstruction": 1.0, "seconds": 1.0}
     usages = [
         memory.Usage(frames=100, job=300.0, evidence=1.0, **rest),
         memory.Usage(frames=1124, job=310.0, evidence=6.0, **rest),
