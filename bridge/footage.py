@@ -10,7 +10,7 @@ import numpy as np
 
 from ..hund_backend.errors import BadInputError
 from ..hund_backend.reconstruction import Reconstruction
-from ..hund_backend.sources import PICTURE_SUFFIXES, source_files
+from ..hund_backend.sources import IMAGE_SUFFIXES, source_files
 from .action import CONSTANT, Motion, write_channel
 from .timeline import Timing
 
@@ -52,7 +52,7 @@ def attach(
         image.source = "SEQUENCE"
         numbers = _picture_numbers(files)
         _set_pictures(camera, numbers[indices.clip(0, len(numbers) - 1)], timing, motion)
-    elif files[0].suffix.lower() not in PICTURE_SUFFIXES:
+    elif files[0].suffix.lower() not in IMAGE_SUFFIXES:
         image.source = "MOVIE"
         _set_pictures(camera, indices + 1, timing, motion)  # Blender counts from 1
 

@@ -1,4 +1,4 @@
-"""Pictures: any file that OpenCV can decode as upright 8-bit RGB."""
+"""Image files: any file that OpenCV can decode, as upright 8-bit RGB."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ from jaxtyping import UInt8
 
 from hund_backend.errors import BadInputError
 
-# Transparent pixels become mid-grey: against black or white a person in dark or light clothes
-# would lose the outline, and the color that hides under full transparency is anything at all.
-BEHIND_TRANSPARENCY = 128
+# Transparent pixels are blended with mid-gray: against black or white a person in dark or light
+# clothes would lose the outline. The color of fully transparent pixels is undefined.
+TRANSPARENT_GRAY = 128
 
 JPEG = b"\xff\xd8"
 
 
-def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Read a picture: grey, paletted, CMYK, 16-bit and transparent ones become 8-bit RGB.
+def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Read an image; gray, paletted, CMYK, 16-bit and transparent ones become 8-bit RGB.
 
-    The orientation that a camera noted (EXIF) is applied. The name may hold any characters.
+    The orientation in the file (EXIF) is applied. The path may contain any characters.
 
     Raises:
-        BadInputError: the file is missing, unreadable or no picture.
+        BadInputError: the file is missing, unreadable or no image.
     """
     try:
         encoded = np.frombuffer(path.read_bytes(), np.uint8)
@@ -36,11 +36,11 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     if full is None or full.ndim != 3 or full.shape[2] != 4 or full.shape[:2] != image.shape[:2]:
         return image
     opacity = full[..., 3:].astype(np.float32) / np.iinfo(full.dtype).max
-    return np.rint(image * opacity + BEHIND_TRANSPARENCY * (1 - opacity)).astype(np.uint8)
+    return np.rint(image * opacity + TRANSPARENT_GRAY * (1 - opacity)).astype(np.uint8)
 
 
 def _decode(encoded: UInt8[np.ndarray, " bytes"], flags: int) -> np.ndarray | None:
-    """Decoded picture, None where OpenCV sees none (or refuses one of more than 2^30 pixels)."""
+    """Decode an image; None if OpenCV fails, also for more than 2^30 pixels."""
     try:
         return cv2.imdecode(encoded, flags)
     except cv2.error:

@@ -1,4 +1,4 @@
-"""A sheet of body parts: what the part head tells of people, beside what the found bodies show."""
+"""Sheet of body parts: the footage, the part head's prediction and the reconstructed bodies."""
 
 from pathlib import Path
 
@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from hund_backend.perception.crop_detector import LandmarkNetwork
-from hund_backend.perception.packed_part_maps import likeliest_part
-
 from .atomic_write import atomic_write
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
+from .perception.crop_detector import LandmarkNetwork
 from .perception.crops import BODY_RADIUS_RATIO, crop_around_axis, crop_from_image, extract_crops
+from .perception.packed_part_maps import likeliest_part
 from .preview import posed_vertices, sheet_frames
 from .reconstruction import Reconstruction
 from .rendering.exact_parts import part_labels
@@ -22,9 +21,9 @@ from .video import open_clip
 
 TILE = 256  # px
 COLUMNS = 2  # triples of tiles in a row
-SMALLEST = 32.0  # px of the footage that a tile shows at least
-TINT = 0.7  # how far a part's colour covers the footage
-LEFT_WARM_RIGHT_COLD = np.array(
+MIN_SIDE = 32.0  # px of the footage that a tile shows at least
+OPACITY = 0.7  # of the parts' colors over the footage
+PART_COLORS = np.array(  # warm on the left side, cold on the right
     [
         *([0, 0, 0], [255, 205, 150], [205, 205, 60]),
         *([255, 0, 0], [0, 120, 255], [255, 120, 120], [110, 200, 255]),
@@ -33,7 +32,7 @@ LEFT_WARM_RIGHT_COLD = np.array(
     ],
     np.uint8,
 )
-assert len(LEFT_WARM_RIGHT_COLD) == len(PART_NAMES)
+assert len(PART_COLORS) == len(PART_NAMES)
 Tile = UInt8[np.ndarray, "tile tile 3"]
 
 
@@ -41,17 +40,20 @@ def write_part_sheet(
     reconstruction: Reconstruction,
     clip: Path,
     folder: Path,
-    sight: LandmarkNetwork,
+    network: LandmarkNetwork,
     name: str | None = None,
 ) -> Path:
-    """Write `<name>_parts.png`: footage, parts as predicted and as rendered; answers its path.
+    """Write `<name>_parts.png`: footage, predicted parts and rendered parts side by side.
 
     Args:
         reconstruction: of the clip.
         clip: the footage; its frames are found by their numbers.
         folder: where to write.
-        sight: a network that tells parts.
+        network: a landmark network whose output has parts.
         name: first part of the file's name; None takes the source's.
+
+    Returns:
+        Path of the file.
 
     Raises:
         BadInputError: the clip does not fit, or the folder cannot be written to.
@@ -59,7 +61,7 @@ def write_part_sheet(
     name = name or clip_name(Path(reconstruction.provenance["source"]["name"]))
     path = folder / f"{name}_parts.png"
     with atomic_write(path) as [part]:
-        tiles = _triples(reconstruction, clip, sight)
+        tiles = _triples(reconstruction, clip, network)
         blank = [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
         rows = np.array([*tiles, *blank]).reshape(-1, COLUMNS, *tiles[0].shape)
         sheet = np.vstack([np.hstack(row) for row in rows])
@@ -68,34 +70,39 @@ def write_part_sheet(
 
 
 def _triples(
-    reconstruction: Reconstruction, clip: Path, sight: LandmarkNetwork
+    reconstruction: Reconstruction, clip: Path, network: LandmarkNetwork
 ) -> list[UInt8[np.ndarray, "tile three_tiles 3"]]:
-    """Footage, prediction and rendering side by side, person after person."""
+    """Return footage, prediction and rendering side by side, sorted by person."""
     body = BodyModel.load("low")
-    shown = sheet_frames(reconstruction.present)
-    numbers = {int(reconstruction.frame_numbers[frame]): frame for _, frame in shown}
+    on_sheet = sheet_frames(reconstruction.present)
+    index_of = {int(reconstruction.frame_numbers[frame]): frame for _, frame in on_sheet}
     triples = {}
-    with open_clip(clip, start=min(numbers), end=max(numbers)) as frames:
+    with open_clip(clip, start=min(index_of), end=max(index_of)) as frames:
         for opened in frames:
-            frame = numbers.get(opened.number)
-            for person in [p for p, f in shown if f == frame]:
+            frame = index_of.get(opened.number)
+            for person in [p for p, f in on_sheet if f == frame]:
                 crop = upright_crop(reconstruction.keypoints[person, frame, :, :2])
-                picture = extract_crops(opened.image, crop[None])
-                told = sight.predict(picture).parts[0]
-                seen = overlay_parts(picture[0], likeliest_part(told))
-                made = overlay_parts(
-                    picture[0], _rendered(reconstruction, body, person, frame, crop)
-                )
+                images = extract_crops(opened.image, crop[None])
+                (image,), parts = images, network.predict(images).parts[0]
+                labels = _render_labels(reconstruction, body, person, frame, crop)
                 triples[person, frame] = np.hstack(
-                    (_numbered(picture[0], opened.number), seen, made)
+                    (
+                        _with_number(image, opened.number),
+                        overlay_parts(image, likeliest_part(parts)),
+                        overlay_parts(image, labels),
+                    )
                 )
     return [triples[key] for key in sorted(triples)]
 
 
 def upright_crop(points: Float[np.ndarray, "33 2"]) -> Float[np.ndarray, "4"]:
-    """The square about a person's hips that shows all of him, turned so that the trunk is upright.
+    """Return the crop around a person's hips in which the trunk is upright.
 
-    As the eyes cut it: the network was trained so, and a bent back lies beyond the keypoints' box.
+    It contains the circle around the whole body, as in tracking: BlazePose was trained so, and a
+    bent back lies outside the keypoints' box.
+
+    Args:
+        points: BlazePose's keypoints, px of the frame.
     """
     middle = {
         name: points[[BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]].mean(
@@ -106,28 +113,29 @@ def upright_crop(points: Float[np.ndarray, "33 2"]) -> Float[np.ndarray, "4"]:
     hip, trunk = middle["hip"], middle["shoulder"] - middle["hip"]
     radius = BODY_RADIUS_RATIO * np.linalg.norm(points - hip, axis=-1).max()
     crop = crop_around_axis(hip, hip + radius * trunk / max(np.linalg.norm(trunk), 1e-6))
-    crop[2] = max(crop[2], SMALLEST)
+    crop[2] = max(crop[2], MIN_SIDE)
     return crop.astype(float)
 
 
 def overlay_parts(
-    picture: UInt8[np.ndarray, "height width 3"], labels: UInt8[np.ndarray, "rows columns"]
+    image: UInt8[np.ndarray, "height width 3"], labels: UInt8[np.ndarray, "rows columns"]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A picture with the parts over it, left ones warm, right ones cold."""
-    colors = LEFT_WARM_RIGHT_COLD[labels]
-    colors = cv2.resize(colors, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    there = (colors > 0).any(axis=-1, keepdims=True)
-    return np.where(there, (1 - TINT) * picture + TINT * colors, picture).astype(np.uint8)
+    """Return an image with the parts' colors over it; the background stays as it is."""
+    colors = PART_COLORS[labels]
+    colors = cv2.resize(colors, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    foreground = (colors > 0).any(axis=-1, keepdims=True)
+    blended = (1 - OPACITY) * image + OPACITY * colors
+    return np.where(foreground, blended, image).astype(np.uint8)
 
 
-def _rendered(
+def _render_labels(
     reconstruction: Reconstruction,
     body: BodyModel,
     person: int,
     frame: int,
     crop: Float[np.ndarray, "4"],
 ) -> UInt8[np.ndarray, "tile tile"]:
-    """Parts of the found body as the crop shows them."""
+    """Return the parts of the reconstructed body in a crop."""
     vertices = posed_vertices(reconstruction, body, slice(frame, frame + 1))[person]
     camera = crop_from_image(crop, TILE) @ reconstruction.intrinsics[frame]
     labels = part_labels(
@@ -136,9 +144,9 @@ def _rendered(
     return labels[0].numpy().astype(np.uint8)
 
 
-def _numbered(picture: Tile, number: int) -> Tile:
-    marked = picture.copy()
+def _with_number(image: Tile, number: int) -> Tile:
+    image = image.copy()
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        place = (6, TILE - 8)
-        cv2.putText(marked, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, thickness)
-    return marked
+        origin = (6, TILE - 8)
+        cv2.putText(image, str(number), origin, cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, thickness)
+    return image

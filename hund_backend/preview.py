@@ -1,4 +1,4 @@
-"""The preview: bodies over the footage, as a video and as a contact sheet."""
+"""Preview: the reconstructed bodies over the footage, as a video and as a contact sheet."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
-from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
-
 from .atomic_write import atomic_write
 from .body.camera import distort
 from .body.model import BodyModel
@@ -17,6 +15,7 @@ from .body.rotations import quaternion_to_matrix
 from .body.skeleton import PART_NAMES
 from .errors import BadInputError
 from .reconstruction import Reconstruction
+from .rendering.mesh_overlay import Mesh, draw_meshes
 from .sources import clip_name
 from .video import open_clip
 
@@ -24,10 +23,11 @@ OPACITY = 0.65
 LONGEST_SIDE = 1280  # px of the overlay; larger footage is scaled down
 BATCH = 64  # frames posed at once
 SHEET_COLUMNS, SHEET_ROWS, TILE = 4, 4, 480
-MARGIN = 0.25  # of the people's box, around it on the contact sheet
-# Left limbs are warm, right limbs cold, whoever it is; head and torso have the person's colour.
-LEFT, RIGHT = (0.95, 0.45, 0.2), (0.2, 0.55, 0.95)
-PEOPLE = (
+MARGIN = 0.25  # of a person's box, on each side of it in the contact sheet
+MIN_TILE_SIDE = 32.0  # px of the overlay
+# Everybody's left limbs are warm, right limbs cold; head and torso have a color for each person.
+LEFT_COLOR, RIGHT_COLOR = (0.95, 0.45, 0.2), (0.2, 0.55, 0.95)
+PERSON_COLORS = (
     (0.75, 0.75, 0.78),
     (0.55, 0.8, 0.55),
     (0.85, 0.75, 0.4),
@@ -39,13 +39,16 @@ PEOPLE = (
 def write_preview(
     reconstruction: Reconstruction, clip: Path, folder: Path, name: str | None = None
 ) -> list[Path]:
-    """Write `<name>_overlay.mp4` and `<name>_sheet.png`; answers their paths.
+    """Write `<name>_overlay.mp4` and `<name>_sheet.png`.
 
     Args:
         reconstruction: of the clip.
         clip: the footage; its frames are found by their numbers.
         folder: where to write.
         name: first part of the files' names; None takes the source's.
+
+    Returns:
+        Paths of the two files.
 
     Raises:
         BadInputError: the clip does not fit, or the folder cannot be written to.
@@ -54,25 +57,25 @@ def write_preview(
     video, sheet = folder / f"{name}_overlay.mp4", folder / f"{name}_sheet.png"
     with atomic_write(video, sheet) as [video_part, sheet_part]:
         tiles = _write_video(reconstruction, clip, video_part)
-        sheet_part.write_bytes(_as_png(_arranged(tiles)))
+        sheet_part.write_bytes(_encode_png(_contact_sheet(tiles)))
     return [video, sheet]
 
 
 def _write_video(
     reconstruction: Reconstruction, clip: Path, path: Path
 ) -> list[UInt8[np.ndarray, "tile tile 3"]]:
-    """Write the overlay; answers the tiles of the contact sheet, person after person."""
-    shown = sheet_frames(reconstruction.present)
+    """Write the overlay; return the tiles of the contact sheet, sorted by person."""
+    on_sheet = sheet_frames(reconstruction.present)
     tiles: dict[tuple[int, int], UInt8[np.ndarray, "tile tile 3"]] = {}
     count, writer = 0, None
     try:
-        for frame, image in _overlaid(reconstruction, clip):
+        for frame, image in _overlay_frames(reconstruction, clip):
             if writer is None:
-                writer = _writer(path, image, reconstruction.fps)
+                writer = _open_writer(path, image, reconstruction.fps)
             writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
             count += 1
             for person in range(len(reconstruction.track_ids)):
-                if (person, frame) in shown:
+                if (person, frame) in on_sheet:
                     tiles[person, frame] = _tile(reconstruction, person, frame, image)
     finally:
         if writer is not None:
@@ -93,10 +96,10 @@ def check_video(path: Path, count: int) -> None:
         raise OSError("the video is not whole")
 
 
-def _overlaid(
+def _overlay_frames(
     reconstruction: Reconstruction, clip: Path
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
-    """Frames of the clip with the bodies over them, scaled to the overlay's size.
+    """Yield frames of the clip with the bodies over them, scaled to the overlay's size.
 
     Each comes with its position in the reconstruction.
     """
@@ -104,7 +107,9 @@ def _overlaid(
     numbers = reconstruction.frame_numbers
     width, height = reconstruction.image_size
     scale = min(1.0, LONGEST_SIDE / max(width, height))
-    size = tuple(max(2, 2 * round(scale * side / 2)) for side in (width, height))  # codecs' wish
+    size = tuple(
+        max(2, 2 * round(scale * side / 2)) for side in (width, height)
+    )  # codecs need even sides
     posed = range(0)
     with open_clip(clip, start=int(numbers[0]), end=int(numbers[-1])) as frames:
         if (frames.info.width, frames.info.height) != reconstruction.image_size:
@@ -112,24 +117,24 @@ def _overlaid(
                 f"{clip.name} has another size than the clip that was reconstructed: "
                 "name that clip."
             )
-        wanted = {int(number): index for index, number in enumerate(numbers)}
+        index_of = {int(number): index for index, number in enumerate(numbers)}
         for frame in frames:
-            index = wanted.get(frame.number)
+            index = index_of.get(frame.number)
             if index is None:
                 continue
             if index not in posed:
                 posed = range(index, index + BATCH)
                 vertices = posed_vertices(reconstruction, body, slice(posed.start, posed.stop))
             image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
-            here = vertices[:, index - posed.start]
-            meshes = _meshes(reconstruction, body, here, index, scale)
+            of_frame = vertices[:, index - posed.start]
+            meshes = _meshes(reconstruction, body, of_frame, index, scale)
             yield index, draw_meshes(image, meshes, OPACITY)
 
 
 def posed_vertices(
     reconstruction: Reconstruction, body: BodyModel, frames: slice
 ) -> Float[np.ndarray, "people batch vertices 3"]:
-    """Vertices of everybody in some frames, camera frame."""
+    """Return the vertices of all people in some frames; metres, camera frame."""
     rotations = quaternion_to_matrix(torch.from_numpy(reconstruction.rotations[:, frames]))
     count = rotations.shape[1]
     with torch.no_grad():
@@ -151,16 +156,16 @@ def _meshes(
     frame: int,
     scale: float,
 ) -> list[Mesh]:
-    """What is to be painted in a frame."""
+    """Return the meshes of the people who are present in a frame, in pixels of the overlay."""
     intrinsics = reconstruction.intrinsics[frame].copy()
-    lens = reconstruction.provenance.get("options", {}).get("distortion") or ()
+    distortion = reconstruction.provenance.get("options", {}).get("distortion") or ()
     meshes = []
     for person in np.flatnonzero(reconstruction.present[:, frame]):
         points = vertices[person]
-        slopes = points[:, :2] / np.maximum(points[:, 2:], 1e-3)
-        pixels = slopes @ intrinsics[:2, :2].T + intrinsics[:2, 2]
-        if lens:
-            pixels = distort(pixels.astype(np.float64), intrinsics, np.array(lens))
+        rays = points[:, :2] / np.maximum(points[:, 2:], 1e-3)
+        pixels = rays @ intrinsics[:2, :2].T + intrinsics[:2, 2]
+        if distortion:
+            pixels = distort(pixels.astype(np.float64), intrinsics, np.array(distortion))
         meshes.append(
             Mesh(
                 vertices=points,
@@ -173,27 +178,22 @@ def _meshes(
 
 
 def _colors(body: BodyModel, person: int) -> Float[np.ndarray, "faces 3"]:
-    """Left warm, right cold, the rest the person's own."""
-    of_part = [
-        LEFT
-        if name.startswith("left")
-        else RIGHT
-        if name.startswith("right")
-        else PEOPLE[person % len(PEOPLE)]
-        for name in PART_NAMES
-    ]
-    return np.array(of_part)[body.part_of_face.numpy()]
+    """Return the color of each face by its side: left, right, or the person's own."""
+    sides = {"left": LEFT_COLOR, "right": RIGHT_COLOR}
+    own = PERSON_COLORS[person % len(PERSON_COLORS)]
+    colors = [sides.get(name.split("_")[0], own) for name in PART_NAMES]
+    return np.array(colors)[body.part_of_face.numpy()]
 
 
 def sheet_frames(present: Bool[np.ndarray, "people frames"]) -> set[tuple[int, int]]:
-    """People and frames on the contact sheet: each person's evenly, whole rows for as many."""
+    """Choose pairs (person, frame) for the contact sheet, evenly over each person's frames."""
     people = min(len(present), SHEET_ROWS)
-    each = SHEET_COLUMNS * SHEET_ROWS // people
+    per_person = SHEET_COLUMNS * SHEET_ROWS // people
     chosen = set()
     for person in range(people):
         frames = np.flatnonzero(present[person])
-        places = np.linspace(0, len(frames) - 1, min(each, len(frames))).round().astype(int)
-        chosen |= {(person, int(frame)) for frame in frames[places]}
+        indices = np.linspace(0, len(frames) - 1, min(per_person, len(frames))).round().astype(int)
+        chosen |= {(person, int(frame)) for frame in frames[indices]}
     return chosen
 
 
@@ -203,50 +203,50 @@ def _tile(
     frame: int,
     image: UInt8[np.ndarray, "height width 3"],
 ) -> UInt8[np.ndarray, "tile tile 3"]:
-    """A square round a person in a frame, with the frame's number."""
+    """Return a square around a person in a frame, with the frame's number."""
     height, width = image.shape[:2]
     scale = width / reconstruction.image_size[0]
     points = scale * reconstruction.keypoints[person, frame, :, :2]
     points = np.clip(points, 0, [width, height])
     low, high = points.min(0), points.max(0)
     center, side = (low + high) / 2, (1 + 2 * MARGIN) * float((high - low).max())
-    side = max(side, 32.0)
+    side = max(side, MIN_TILE_SIDE)
     corner = center - side / 2
     crop_from_image = np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]]) * TILE / side
     tile = cv2.warpAffine(image, crop_from_image, (TILE, TILE), flags=cv2.INTER_AREA)
     number = str(reconstruction.frame_numbers[frame])
     for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        place = (10, TILE - 12)
-        cv2.putText(tile, number, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, color, thickness)
+        origin = (10, TILE - 12)
+        cv2.putText(tile, number, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.9, color, thickness)
     return tile
 
 
-def _arranged(
+def _contact_sheet(
     tiles: list[UInt8[np.ndarray, "tile tile 3"]],
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Tiles in rows, with a legend below."""
+    """Arrange tiles in rows, with a legend below."""
     columns = min(SHEET_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     sheet = np.full((rows * TILE + 40, columns * TILE, 3), 24, np.uint8)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         sheet[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE] = tile
-    place = 12
-    for text, color in (("left", LEFT), ("right", RIGHT)):
+    for index, (text, color) in enumerate((("left", LEFT_COLOR), ("right", RIGHT_COLOR))):
+        origin = (12 + 110 * index, rows * TILE + 28)
         shade = tuple(int(255 * value) for value in color)
-        where = (place, rows * TILE + 28)
-        cv2.putText(sheet, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.8, shade, 2)
-        place += 110
+        cv2.putText(sheet, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.8, shade, 2)
     return sheet
 
 
-def _writer(path: Path, image: UInt8[np.ndarray, "height width 3"], fps: float) -> cv2.VideoWriter:
+def _open_writer(
+    path: Path, image: UInt8[np.ndarray, "height width 3"], fps: float
+) -> cv2.VideoWriter:
     height, width = image.shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
     if not writer.isOpened():
-        raise OSError("no video can be opened there")
+        raise OSError("no video can be opened for writing")
     return writer
 
 
-def _as_png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
+def _encode_png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,18 +1,23 @@
-"""Sources: the files a clip consists of, found by a name, a folder or a pattern. Imports no cv2."""
+"""Sources: the files of a clip, given by a name, a folder or a pattern. Imports no cv2."""
 
 import re
 from pathlib import Path
 
 from .errors import BadInputError
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-WILDCARD = re.compile(r"%0?(\d*)d|#+|\*|\?")  # stands for digits or anything in a pattern
+WILDCARD = re.compile(r"%0?(\d*)d|#+|\*|\?")  # of digits (%d, #) or of any characters (*, ?)
 
 
 def clip_name(path: Path) -> str:
-    """What a clip's results are called: its name without suffix and pattern characters."""
+    """Return the name for a clip's results: the clip's without suffix and wildcards.
+
+    Example:
+        >>> clip_name(Path("clips/shot_%04d.png"))
+        'shot'
+    """
     path = path.resolve()
     if path.is_dir():
         return path.name
@@ -22,18 +27,21 @@ def clip_name(path: Path) -> str:
 
 
 def source_files(path: Path) -> list[Path]:
-    """The files a clip consists of, in order.
+    """Return the files of a clip, in order.
+
+    Args:
+        path: a video or an image, a folder of images, or a pattern.
 
     Raises:
         BadInputError: there are none.
     """
     if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES]
+        found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
     elif path.exists():
         return [path]
     elif _is_pattern(path) and path.parent.is_dir():
-        named = _pattern_as_regex(path.name)
-        found = [file for file in path.parent.iterdir() if named.fullmatch(file.name)]
+        regex = _regex(path.name)
+        found = [file for file in path.parent.iterdir() if regex.fullmatch(file.name)]
     else:
         raise BadInputError(f"{path} does not exist: check the name of the clip.")
     found = [file for file in found if file.is_file() and not file.name.startswith(".")]
@@ -46,7 +54,7 @@ def _is_pattern(path: Path) -> bool:
     return WILDCARD.search(path.name) is not None
 
 
-def _pattern_as_regex(pattern: str) -> re.Pattern[str]:
+def _regex(pattern: str) -> re.Pattern[str]:
     regex, plain = "", 0
     for token in WILDCARD.finditer(pattern):
         digits = len(token[0]) if token[0][0] == "#" else int(token[1] or 1)
@@ -57,6 +65,6 @@ def _pattern_as_regex(pattern: str) -> re.Pattern[str]:
 
 
 def _natural_order(path: Path) -> list[str | int]:
-    """Key that sorts `shot_2` before `shot_10`."""
+    """Return a sort key by which `shot_2` comes before `shot_10`."""
     tokens = re.split(r"(\d+)", path.name)
     return [int(token) if position % 2 else token for position, token in enumerate(tokens)]

@@ -1,4 +1,4 @@
-"""Clips: frames of a video, a sequence of pictures or one picture, with their true time stamps."""
+"""Clips: frames of a video, an image sequence or an image, with their time stamps."""
 
 import os
 from collections import deque
@@ -9,24 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-# FFmpeg reads these when it is first used: -8 is quiet, and a playlist may not reach for the network.
+# FFmpeg reads these when it is first used: -8 is quiet, and playlists cannot open URLs.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hund_backend import image_file as picture
-
 from .errors import BadInputError
-from .sources import PICTURE_SUFFIXES, source_files
+from .image_file import read_image
+from .sources import IMAGE_SUFFIXES, source_files
 
-# OpenCV prints what it cannot read; the user gets one sentence of ours instead.
+# OpenCV prints errors of its own; the user gets one sentence of ours instead.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-PICTURES_FPS = 30.0  # nothing in a folder of pictures says how fast they were taken
-FPS_LIMITS = (0.1, 1000.0)  # a rate outside is a header's mistake
-FRAMES_AHEAD = 4  # decoded while the eyes are at work; 25 MB each in 4K
+DEFAULT_FPS = 30.0  # of image sequences, and of videos without a valid rate
+FPS_LIMITS = (0.1, 1000.0)  # a rate outside is an error of the header
+FRAMES_AHEAD = 4  # decoded in advance; 25 MB each in 4K
 MISSING_TOLERATED = 2  # frames by which a good header may overstate (edit lists, estimates)
 
 
@@ -41,16 +40,16 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:
-    """What is known of a clip before it is read."""
+    """Properties of a clip that are known before it is read."""
 
     path: Path
     width: int  # pixels of the upright frame
     height: int
-    fps: float  # nominal rate; the frames' times are the truth
+    fps: float  # nominal rate; the frames' times are exact
     num_frames: int | None  # frames expected between start and end; None while unknown
 
 
-class _Movie:
+class _VideoFile:
     """A video file."""
 
     def __init__(self, path: Path) -> None:
@@ -62,16 +61,16 @@ class _Movie:
                 "damaged: play it to check, then convert it to an H.264 mp4."
             )
         fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if FPS_LIMITS[0] <= fps <= FPS_LIMITS[1] else PICTURES_FPS
+        self.fps = fps if FPS_LIMITS[0] <= fps <= FPS_LIMITS[1] else DEFAULT_FPS
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.num_frames = count if count > 0 else None
 
     def frames(self, start: int) -> Iterator[Frame]:
-        """Frames from `start` on. Earlier ones are decoded and dropped: seeking is inexact."""
+        """Yield frames from `start` on; earlier ones are decoded too, since seeking is inexact."""
         number, time = 0, -1.0
         while self._capture.grab():
             stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            # Some containers give no stamp or the same one twice; time still has to pass.
+            # Some containers give no stamp or the same one twice; times have to ascend.
             time = stamp if stamp > time else time + 1 / self.fps
             if number >= start:
                 decoded, image = self._capture.retrieve()
@@ -80,31 +79,31 @@ class _Movie:
                     yield Frame(number=number, time=time, image=image)
             number += 1
         if number <= start:
-            raise _beyond_the_end(self.path, start, number)
+            raise _start_error(self.path, start, number)
 
     def close(self) -> None:
         self._capture.release()
 
 
-class _Pictures:
-    """A sequence of pictures, or one."""
+class _ImageSequence:
+    """A sequence of images, or one image."""
 
-    fps = PICTURES_FPS
+    fps = DEFAULT_FPS
 
-    def __init__(self, path: Path, pictures: list[Path]) -> None:
+    def __init__(self, path: Path, files: list[Path]) -> None:
         self.path = path
-        self._pictures = pictures
-        self.num_frames = len(pictures)
+        self._files = files
+        self.num_frames = len(files)
 
     def frames(self, start: int) -> Iterator[Frame]:
-        """Frames from `start` on; in a sequence, what cannot be read is passed over."""
-        if start >= len(self._pictures):
-            raise _beyond_the_end(self.path, start, len(self._pictures))
-        for number, path in enumerate(self._pictures[start:], start=start):
+        """Yield frames from `start` on; unreadable images of a sequence are skipped."""
+        if start >= len(self._files):
+            raise _start_error(self.path, start, len(self._files))
+        for number, path in enumerate(self._files[start:], start=start):
             try:
-                image = picture.read_picture(path)
+                image = read_image(path)
             except BadInputError:
-                if len(self._pictures) == 1:
+                if len(self._files) == 1:
                     raise
                 continue
             yield Frame(number=number, time=number / self.fps, image=image)
@@ -120,19 +119,21 @@ class Clip(AbstractContextManager, Iterator):
     """
 
     info: ClipInfo
-    truncated: str | None  # after the last frame: a sentence if less came than was expected
+    truncated: str | None  # after the last frame: a sentence if frames are missing
 
-    def __init__(self, source: _Movie | _Pictures, start: int | None, end: int | None) -> None:
+    def __init__(
+        self, source: _VideoFile | _ImageSequence, start: int | None, end: int | None
+    ) -> None:
         self._source = source
         self._end = end
         self._delivered = 0
         self.truncated = None
         self._frames = source.frames(start or 0)
-        self._first = next(self._frames, None)
-        if self._first is None:
+        self._first_frame = next(self._frames, None)
+        if self._first_frame is None:
             source.close()
             raise BadInputError(f"{source.path.name} holds no frame that can be read.")
-        height, width = self._first.image.shape[:2]
+        height, width = self._first_frame.image.shape[:2]
         self.info = ClipInfo(
             path=source.path,
             width=width,
@@ -140,19 +141,19 @@ class Clip(AbstractContextManager, Iterator):
             fps=source.fps,
             num_frames=_expected(source.num_frames, start or 0, end),
         )
-        self._chosen = self._choose()
+        self._selected = self._select()
         self._reader = ThreadPoolExecutor(max_workers=1)
-        self._ahead: deque[Future[Frame | None]] = deque()
+        self._queue: deque[Future[Frame | None]] = deque()
         self._closed = False
 
     def __next__(self) -> Frame:
         if self._closed:
             raise StopIteration
-        while len(self._ahead) < FRAMES_AHEAD:
-            self._ahead.append(self._reader.submit(next, self._chosen, None))
-        frame = self._ahead.popleft().result()
+        while len(self._queue) < FRAMES_AHEAD:
+            self._queue.append(self._reader.submit(next, self._selected, None))
+        frame = self._queue.popleft().result()
         if frame is None:
-            self.truncated = self._what_is_missing()
+            self.truncated = self._truncation()
             self.close()
             raise StopIteration
         self._delivered += 1
@@ -167,14 +168,14 @@ class Clip(AbstractContextManager, Iterator):
         self.close()
 
     def close(self) -> None:
-        """Stop decoding and let go of the file. More frames will not come."""
+        """Stop decoding and close the file; no more frames follow."""
         self._closed = True
         self._reader.shutdown(cancel_futures=True)
         self._source.close()
 
-    def _choose(self) -> Iterator[Frame]:
-        """Frames up to the end, all of one size."""
-        frame = self._first
+    def _select(self) -> Iterator[Frame]:
+        """Yield frames up to the end, all of one size."""
+        frame = self._first_frame
         while frame is not None and (self._end is None or frame.number <= self._end):
             height, width = frame.image.shape[:2]
             if (width, height) != (self.info.width, self.info.height):
@@ -186,9 +187,10 @@ class Clip(AbstractContextManager, Iterator):
             yield frame
             frame = next(self._frames, None)
 
-    def _what_is_missing(self) -> str | None:
+    def _truncation(self) -> str | None:
+        """Return a sentence on missing frames, None if there are none."""
         expected, name = self.info.num_frames, self.info.path.name
-        tolerated = 0 if isinstance(self._source, _Pictures) else MISSING_TOLERATED
+        tolerated = 0 if isinstance(self._source, _ImageSequence) else MISSING_TOLERATED
         if expected is not None and self._delivered < expected - tolerated:
             return (
                 f"{name} is damaged or cut off: {self._delivered} of {expected} frames could be "
@@ -201,19 +203,19 @@ class Clip(AbstractContextManager, Iterator):
 
 
 def open_clip(path: Path, *, start: int | None = None, end: int | None = None) -> Clip:
-    """Open a video file, a picture, a folder of pictures or a pattern that names a sequence.
+    """Open a video, an image, a folder of images or a pattern that names an image sequence.
 
-    A pattern is a name with `%04d`, `####`, `*` or `?`. A picture's name alone means this one
-    picture, also where it is numbered. Pictures are taken in the order of the numbers in their
-    names and played at 30 frames per second. A video is turned upright as its header says.
+    A pattern is a name with `%04d`, `####`, `*` or `?`. The name of an image means only this image,
+    even if it is numbered. Images are sorted by the numbers in their names and have 30 frames per
+    second. A video is rotated upright as its header says.
 
     Args:
-        path: what to open.
+        path: of the clip.
         start: number of the first frame to read, from 0.
-        end: number of the last frame to read, itself included.
+        end: number of the last frame to read, inclusive.
 
     Raises:
-        BadInputError: nothing there can be read, or the choice of frames is empty.
+        BadInputError: the clip cannot be read, or the range of frames is empty.
     """
     if start is not None and start < 0:
         raise BadInputError(f"The first frame is {start}: frames are numbered from 0.")
@@ -222,13 +224,13 @@ def open_clip(path: Path, *, start: int | None = None, end: int | None = None) -
     return Clip(_open_source(path if path.name else path.resolve()), start, end)
 
 
-def _open_source(path: Path) -> _Movie | _Pictures:
+def _open_source(path: Path) -> _VideoFile | _ImageSequence:
     files = source_files(path)
     if len(files) == 1 and files[0].stat().st_size == 0:
         raise BadInputError(f"{files[0].name} is empty: copy or export it again.")
-    if files == [path] and path.suffix.lower() not in PICTURE_SUFFIXES:
-        return _Movie(path)
-    return _Pictures(path, files)
+    if files == [path] and path.suffix.lower() not in IMAGE_SUFFIXES:
+        return _VideoFile(path)
+    return _ImageSequence(path, files)
 
 
 def _expected(num_frames: int | None, start: int, end: int | None) -> int | None:
@@ -237,7 +239,7 @@ def _expected(num_frames: int | None, start: int, end: int | None) -> int | None
     return min(num_frames, num_frames if end is None else end + 1) - start
 
 
-def _beyond_the_end(path: Path, start: int, num_frames: int) -> BadInputError:
+def _start_error(path: Path, start: int, num_frames: int) -> BadInputError:
     if not num_frames:
         return BadInputError(f"{path.name} holds no frame that can be read.")
     return BadInputError(

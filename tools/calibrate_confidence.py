@@ -17,9 +17,10 @@ from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.confidence import log_odds
 from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, CropDetector
 from hund_backend.perception.crops import extract_crops, image_from_crop, transform_points
-from hund_backend.perception.run import WEIGHTS, Perception
+from hund_backend.perception.run import Perception
 from hund_backend.perception.search import average
 from hund_backend.video import open_clip
+from hund_backend.weights_file import WEIGHTS
 from tools.get_demo_clip import get_demo_clip
 
 EVERY = 6  # frames

@@ -28,10 +28,10 @@ from hund_backend.perception.crops import (
     image_from_crop,
     transform_points,
 )
-from hund_backend.perception.run import WEIGHTS
 from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
 from hund_backend.training.motion.packs import read_pack
 from hund_backend.training.motion.retargeting import retarget_pack
+from hund_backend.weights_file import WEIGHTS
 
 SIZE, FOCAL, DISTANCE = 640, 900.0, 4.0  # pixels, pixels, metres
 BUILD_SPREAD = 0.8  # of the betas

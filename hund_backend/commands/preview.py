@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.parts:
         from ..part_preview import write_part_sheet
         from ..perception.part_head import BlazePoseWithParts
-        from ..perception.run import WEIGHTS
+        from ..weights_file import WEIGHTS
 
         network = BlazePoseWithParts.open(WEIGHTS / "perception")
         print(write_part_sheet(result, arguments.clip, arguments.output, network, stem))

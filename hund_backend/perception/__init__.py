@@ -1,1 +1,1 @@
-"""Frozen pretrained eyes: people, keypoints, tracks."""
+"""Perception: pretrained networks detect and track the people of a clip."""

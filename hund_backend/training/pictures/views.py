@@ -1,4 +1,4 @@
-"""Views: where the camera stands, how it sees people, and the crop that a tracker would cut."""
+"""Views: cameras, and the crops that a tracker would cut from their frames."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _HIPS, _SHOULDERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A camera in the world, and a crop of its frame."""
+    """Camera in the world, and a crop of its frame."""
 
     camera_from_world: Float[np.ndarray, "4 4"]
     intrinsics: Float[np.ndarray, "3 3"]  # of the frame, pixels
@@ -34,12 +34,12 @@ class View:
         """Intrinsics of the crop, `size` pixels wide."""
         return crop_from_image(self.crop, size) @ self.intrinsics
 
-    def in_camera(self, points: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
+    def to_camera(self, points: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
         """Points of the world in the camera frame."""
         return points @ self.camera_from_world[:3, :3].T + self.camera_from_world[:3, 3]
 
     def rays(self, size: int) -> Float[np.ndarray, "size size 3"]:
-        """Directions in the world of the crop's pixels."""
+        """Directions of the crop's pixels in the world."""
         middle = np.arange(size) + 0.5
         x, y = np.meshgrid(middle, middle)
         pixels = np.stack((x, y, np.ones_like(x)), axis=-1)
@@ -48,12 +48,12 @@ class View:
 
     @property
     def position(self) -> Float[np.ndarray, "3"]:
-        """Of the camera in the world, metres."""
+        """Position of the camera in the world, metres."""
         return -self.camera_from_world[:3, :3].T @ self.camera_from_world[:3, 3]
 
 
-def draw_view(keypoints: Float[np.ndarray, "33 3"], rng: np.random.Generator) -> View:
-    """A view of a person whose BlazePose keypoints in the world are given."""
+def sample_view(keypoints: Float[np.ndarray, "33 3"], rng: np.random.Generator) -> View:
+    """Random view of a person, given the BlazePose keypoints in the world."""
     width, height = FRAMES[rng.integers(len(FRAMES))]
     focal = max(width, height) / 2 / np.tan(np.deg2rad(rng.uniform(28, 90)) / 2)
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
@@ -76,8 +76,8 @@ def draw_view(keypoints: Float[np.ndarray, "33 3"], rng: np.random.Generator) ->
         frame_size=(width, height),
         crop=np.zeros(4),
     )
-    rays = view.in_camera(keypoints) @ intrinsics.T
-    crop = draw_crop(rays[:, :2] / rays[:, 2:].clip(0.1), rng)
+    rays = view.to_camera(keypoints) @ intrinsics.T
+    crop = sample_crop(rays[:, :2] / rays[:, 2:].clip(0.1), rng)
     return View(
         camera_from_world=transform,
         intrinsics=intrinsics,
@@ -86,13 +86,13 @@ def draw_view(keypoints: Float[np.ndarray, "33 3"], rng: np.random.Generator) ->
     )
 
 
-def draw_crop(
+def sample_crop(
     points: Float[np.ndarray, "33 2"], rng: np.random.Generator
 ) -> Float[np.ndarray, "4"]:
-    """A crop round BlazePose's keypoints in the frame, as the tracker would cut it.
+    """Random crop around BlazePose's keypoints in the frame, as the tracker would cut it.
 
-    Most are as the network itself asks for (about the hips, turned with the trunk), some round a
-    detected box, turned as the trunk or in eighths; all of them a bit off.
+    Most are as the network expects (around the hips, rotated with the trunk), some around a
+    detected box, rotated with the trunk or by eighths; all of them are slightly off.
     """
     hip, chest = points[_HIPS].mean(0), points[_SHOULDERS].mean(0)
     trunk = chest - hip if np.linalg.norm(chest - hip) > 1 else np.array([0, -1.0])
@@ -112,7 +112,7 @@ def draw_crop(
 
 
 def _camera_rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """From the world (y up) to a camera that mostly looks level and is held straight."""
+    """Rotation from the world (y up) to a camera that is mostly level and upright."""
     pitch = rng.normal(-6, 10) if rng.random() < 0.8 else rng.uniform(-70, 25)
     roll = rng.normal(0, 3) if rng.random() < 0.9 else rng.uniform(-30, 30)
     pitch, roll = np.deg2rad((pitch, roll))

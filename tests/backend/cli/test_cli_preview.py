@@ -1,4 +1,4 @@
-"""Laws of the preview: bodies lie where the file says, left is left, and nothing half-made stays."""
+"""Laws of the preview: bodies at the right place, sides in the right colors, no partial files."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ WIDTH, HEIGHT, FRAMES = 160, 120, 7
 
 
 def standing(distortion=()):
-    """Somebody who faces the camera in the rest pose, 3 m away, a step to the right each frame."""
+    """A person in the rest pose facing the camera from 3 m, a step to the right each frame."""
     made = cli_fakes.build_reconstruction(frames=FRAMES, joints=63, keypoints=33)
     rotations = np.zeros_like(made.rotations)
     rotations[..., 0] = 1
@@ -56,13 +56,13 @@ def clip(tmp_path):
     return cli_clips.write_video(tmp_path / "clip.mp4", num_frames=12, size=(WIDTH, HEIGHT))
 
 
-def painted(result, clip):
-    """What the overlay adds to each frame, before the video codec blurs it."""
+def overlay_masks(result, clip):
+    """Pixels of each frame that the overlay changes, before the video codec blurs it."""
     with open_clip(clip) as frames:
         plain = {frame.number: frame.image.astype(int) for frame in frames}
     return [
         np.abs(image - plain[int(result.frame_numbers[index])]).sum(-1) > 30
-        for index, image in preview._overlaid(result, clip)
+        for index, image in preview._overlay_frames(result, clip)
     ]
 
 
@@ -70,35 +70,35 @@ def columns(mask):
     return np.nonzero(mask)[1]
 
 
-def test_the_body_lies_where_the_file_says(clip):
+def test_the_body_is_drawn_at_its_position(clip):
     result = standing()
-    found = [columns(mask).mean() + 0.5 for mask in painted(result, clip)]
+    found = [columns(mask).mean() + 0.5 for mask in overlay_masks(result, clip)]
     pelvis = result.root_translation[0]
     expected = WIDTH / 2 + 0.7 * WIDTH * pelvis[:, 0] / pelvis[:, 2]
     np.testing.assert_allclose(found, expected, atol=1.5)
 
 
-def test_left_is_warm_and_on_the_right_of_somebody_who_faces_the_camera(clip):
-    index, image = list(preview._overlaid(standing(), clip))[FRAMES // 2]
+def test_the_left_side_is_warm_and_on_the_right_of_a_person_facing_the_camera(clip):
+    index, image = list(preview._overlay_frames(standing(), clip))[FRAMES // 2]
     assert index == FRAMES // 2
     red, _, blue = image.astype(int).transpose(2, 0, 1)
     assert columns(red > blue + 40).mean() > WIDTH / 2 + 3
     assert columns(blue > red + 40).mean() < WIDTH / 2 - 3
 
 
-def test_a_lens_bends_the_body_as_it_bends_the_picture(clip):
-    plain, bent = (painted(standing(lens), clip)[0] for lens in ((), (-0.4, 0.0, 0.0, 0.0)))
+def test_lens_distortion_is_applied_to_the_body(clip):
+    plain, bent = (overlay_masks(standing(lens), clip)[0] for lens in ((), (-0.4, 0.0, 0.0, 0.0)))
     assert np.abs(columns(bent) - WIDTH / 2).max() < np.abs(columns(plain) - WIDTH / 2).max() - 1
 
 
-def test_nobody_is_painted_where_nobody_was_seen(clip):
+def test_absent_people_are_not_drawn(clip):
     result = standing()
     seen = np.arange(FRAMES)[None] != 3
-    masks = painted(dataclasses.replace(result, present=seen), clip)
+    masks = overlay_masks(dataclasses.replace(result, present=seen), clip)
     assert [mask.any() for mask in masks] == seen[0].tolist()
 
 
-def test_the_overlay_plays_back_whole_and_the_sheet_shows_the_frames(clip, tmp_path):
+def test_the_overlay_has_all_frames_and_the_sheet_its_tiles(clip, tmp_path):
     video, sheet = write_preview(standing(), clip, tmp_path / "out")
     assert [path.name for path in (video, sheet)] == ["clip_overlay.mp4", "clip_sheet.png"]
     with open_clip(video) as frames:
@@ -114,11 +114,11 @@ def test_large_footage_is_scaled_down(tmp_path):
     result = dataclasses.replace(
         one, image_size=(2560, 1440), frame_numbers=np.arange(FRAMES), intrinsics=one.intrinsics
     )
-    (_, image), *_ = preview._overlaid(result, clip)
+    (_, image), *_ = preview._overlay_frames(result, clip)
     assert image.shape == (720, 1280, 3)
 
 
-def test_another_clip_is_refused(tmp_path):
+def test_a_clip_of_another_size_is_refused(tmp_path):
     small = cli_clips.write_video(tmp_path / "small.mp4", num_frames=12)
     with pytest.raises(BadInputError, match="another size"):
         write_preview(standing(), small, tmp_path / "out")
@@ -126,12 +126,12 @@ def test_another_clip_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", ["folder", "disk"])
-def test_what_cannot_be_written_is_told_and_leaves_nothing(clip, tmp_path, monkeypatch, trouble):
+def test_a_failed_write_is_reported_and_leaves_no_files(clip, tmp_path, monkeypatch, trouble):
     out = tmp_path / "out"
     if trouble == "folder":
         out.write_text("a file where the folder should be")
     else:
-        monkeypatch.setattr(preview, "_writer", lambda path, image, fps: FullDisk(path))
+        monkeypatch.setattr(preview, "_open_writer", lambda path, image, fps: FullDisk(path))
     with pytest.raises(BadInputError, match="cannot be written"):
         write_preview(standing(), clip, out)
     assert trouble == "folder" or not list(out.iterdir())
@@ -161,14 +161,14 @@ class FullDisk:
 
 
 class _LeftHandEverywhere:
-    """A network that tells the same part of every cell."""
+    """A network that predicts the same part in every cell."""
 
-    def predict(self, pictures):
-        labels = np.full((len(pictures), 3, 64, 64), PART_NAMES.index("left_hand"), np.uint8)
+    def predict(self, images):
+        labels = np.full((len(images), 3, 64, 64), PART_NAMES.index("left_hand"), np.uint8)
         return SimpleNamespace(parts=labels)
 
 
-def test_the_sheet_of_parts_shows_what_is_seen_beside_what_is_found(clip, tmp_path):
+def test_the_part_sheet_shows_predicted_and_rendered_parts(clip, tmp_path):
     result = standing()
     result.keypoints[..., 0, 1] = 10
     path = write_part_sheet(result, clip, tmp_path, _LeftHandEverywhere())
@@ -180,7 +180,7 @@ def test_the_sheet_of_parts_shows_what_is_seen_beside_what_is_found(clip, tmp_pa
     assert sorted(tmp_path.glob("*_parts.png")) == [path]
 
 
-def test_crops_stand_people_upright():
+def test_upright_crops_show_people_upright():
     points = np.random.default_rng(0).normal(0, 5, (33, 2))
     names = {name: BLAZEPOSE_NAMES.index(name) for name in BLAZEPOSE_NAMES}
     for side, x in (("left", 10), ("right", -10)):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hund_backend.errors import BadInputError
-from hund_backend.image_file import BEHIND_TRANSPARENCY, read_picture
+from hund_backend.image_file import TRANSPARENT_GRAY, read_image
 from hund_backend.sources import clip_name
 from hund_backend.video import open_clip
 
@@ -34,7 +34,7 @@ def numbered(tmp_path):
     return tmp_path
 
 
-def test_every_frame_comes_once_in_order_with_its_time(video):
+def test_every_frame_is_read_once_in_order_with_its_time(video):
     frames, clip = frames_of(video)
     assert [frame.number for frame in frames] == list(range(20))
     assert [cli_clips.number_of(frame.image) for frame in frames] == list(range(20))
@@ -46,7 +46,7 @@ def test_every_frame_comes_once_in_order_with_its_time(video):
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_a_choice_of_frames_is_that_part_of_the_whole(video, data):
+def test_a_range_of_frames_is_a_slice_of_the_clip(video, data):
     start = data.draw(st.integers(0, 19))
     end = data.draw(st.integers(start, 19))
     frames, clip = frames_of(video, start=start, end=end)
@@ -64,18 +64,18 @@ def test_a_choice_of_frames_is_that_part_of_the_whole(video, data):
         ({"start": 5, "end": 4}, "before the first"),
     ],
 )
-def test_an_empty_choice_is_told(video, choice, words):
+def test_an_empty_range_is_refused(video, choice, words):
     with pytest.raises(BadInputError, match=words):
         open_clip(video, **choice)
 
 
-def test_an_end_beyond_the_end_gives_all_there_is_and_says_so(video):
+def test_an_end_beyond_the_clip_gives_all_frames_and_a_warning(video):
     frames, clip = frames_of(video, start=15, end=99)
     assert len(frames) == 5
     assert "ends with frame 19" in clip.truncated
 
 
-def test_a_rotation_flag_is_honored(tmp_path):
+def test_a_rotation_flag_is_applied(tmp_path):
     path = cli_clips.write_video(tmp_path / "phone.mp4")
     cli_clips.turn_right(path)
     frames, clip = frames_of(path)
@@ -85,7 +85,7 @@ def test_a_rotation_flag_is_honored(tmp_path):
     assert frames[0].image[4, 4].max() < 100
 
 
-def test_varying_frame_rates_keep_their_true_times(tmp_path):
+def test_variable_frame_rates_keep_their_times(tmp_path):
     path = cli_clips.write_video(tmp_path / "vfr.mp4", num_frames=20)
     durations = [256, 768] * 10
     ticks = cli_clips.vary_frame_rate(path, durations)
@@ -94,7 +94,7 @@ def test_varying_frame_rates_keep_their_true_times(tmp_path):
     np.testing.assert_allclose([frame.time for frame in frames], expected, atol=2e-4)
 
 
-def test_a_cut_off_video_keeps_what_decodes_and_says_how_much(tmp_path):
+def test_a_truncated_video_gives_its_readable_frames_and_a_warning(tmp_path):
     path = cli_clips.write_video(tmp_path / "cut.mp4", num_frames=40, size=(320, 240))
     cli_clips.cut_off(path, kept=0.5)
     frames, clip = frames_of(path)
@@ -116,7 +116,7 @@ def test_colors_are_rgb(tmp_path):
         assert max(green, blue) < 15
 
 
-def test_closing_early_stops_the_reading(video):
+def test_closing_early_ends_the_iteration(video):
     with open_clip(video) as clip:
         next(clip)
     assert list(clip) == []
@@ -139,7 +139,7 @@ def test_one_pixel_is_a_frame(tmp_path, name):
     assert clip.truncated is None
 
 
-def test_names_hold_any_characters(tmp_path):
+def test_names_may_contain_any_characters(tmp_path):
     for name in ("Tänzerin 舞.mp4", "Tänzerin 舞.png"):
         path = tmp_path / name
         if path.suffix == ".mp4":
@@ -160,7 +160,7 @@ def test_names_hold_any_characters(tmp_path):
         ("text.png", b"this is no picture", "no picture"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, name, content, words):
+def test_unreadable_clips_are_named(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInputError, match=words) as caught:
@@ -182,7 +182,7 @@ def test_an_empty_folder_is_named(tmp_path):
 @pytest.mark.parametrize(
     "pattern", ["", "shot_%d.png", "shot_%02d.png", "shot_##.png", "shot_*.png", "*.png"]
 )
-def test_a_sequence_is_read_in_the_order_of_its_numbers(numbered, pattern):
+def test_an_image_sequence_is_sorted_by_number(numbered, pattern):
     frames, clip = frames_of(numbered / pattern if pattern else numbered)
     expected = list(range(9, 12)) if "2d" in pattern or "##" in pattern else list(range(12))
     assert [cli_clips.number_of(frame.image) for frame in frames] == expected
@@ -190,25 +190,25 @@ def test_a_sequence_is_read_in_the_order_of_its_numbers(numbered, pattern):
     assert clip.info.num_frames == len(expected)
 
 
-def test_a_picture_stays_one_picture_also_where_it_is_numbered(numbered):
+def test_a_numbered_image_alone_is_one_image(numbered):
     frames, _ = frames_of(numbered / "shot_3.png")
     assert [cli_clips.number_of(frame.image) for frame in frames] == [2]
 
 
-def test_an_unreadable_picture_of_a_sequence_is_passed_over_and_told(numbered):
+def test_an_unreadable_image_of_a_sequence_is_skipped_with_a_warning(numbered):
     (numbered / "shot_5.png").write_bytes(b"broken")
     frames, clip = frames_of(numbered)
     assert [frame.number for frame in frames] == [0, 1, 2, 3, *range(5, 12)]
     assert "11 of 12 frames" in clip.truncated
 
 
-def test_pictures_of_two_sizes_are_no_clip(numbered):
+def test_images_of_two_sizes_are_refused(numbered):
     cv2.imwrite(str(numbered / "shot_5.png"), np.zeros((10, 10, 3), np.uint8))
     with pytest.raises(BadInputError, match="10 x 10"):
         frames_of(numbered)
 
 
-def test_results_are_called_after_the_clip(numbered):
+def test_results_are_named_after_the_clip(numbered):
     assert clip_name(numbered / "a.walk.mp4") == "a.walk"
     assert clip_name(numbered) == numbered.name
     assert clip_name(numbered / "shot_%04d.png") == "shot"
@@ -224,27 +224,27 @@ def written(path, array):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".jpg", ".webp"])
-def test_grey_is_the_same_in_three_channels(tmp_path, suffix):
-    image = read_picture(written(tmp_path / f"grey{suffix}", GRADIENT))
+def test_gray_images_have_three_equal_channels(tmp_path, suffix):
+    image = read_image(written(tmp_path / f"grey{suffix}", GRADIENT))
     assert (
         np.abs(image.astype(int) - GRADIENT[..., None]).max() <= 6
     )  # JPEG and WebP lose a little
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bits_become_8(tmp_path, suffix):
+def test_16_bit_images_become_8_bit(tmp_path, suffix):
     deep = np.dstack([GRADIENT] * 3).astype(np.uint16) * 257
-    image = read_picture(written(tmp_path / f"deep{suffix}", deep))
+    image = read_image(written(tmp_path / f"deep{suffix}", deep))
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.dstack([GRADIENT] * 3))
 
 
-def test_transparency_becomes_grey(tmp_path):
+def test_transparent_pixels_become_gray(tmp_path):
     opacity = np.full_like(GRADIENT, 255)
     opacity[:8] = 0
     rgba = np.dstack([GRADIENT, GRADIENT, GRADIENT, opacity])
-    image = read_picture(written(tmp_path / "cut_out.png", rgba))
-    assert (image[:8] == BEHIND_TRANSPARENCY).all()
+    image = read_image(written(tmp_path / "cut_out.png", rgba))
+    assert (image[:8] == TRANSPARENT_GRAY).all()
     np.testing.assert_array_equal(image[8:], np.dstack([GRADIENT] * 3)[8:])
 
 
@@ -253,21 +253,21 @@ def test_palettes_and_cmyk_become_rgb(tmp_path):
     color.convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "palette.png")
     color.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     for name in ("palette.png", "cmyk.jpg"):
-        assert np.abs(read_picture(tmp_path / name)[8, 8].astype(int) - (200, 30, 60)).max() <= 5
+        assert np.abs(read_image(tmp_path / name)[8, 8].astype(int) - (200, 30, 60)).max() <= 5
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_the_orientation_of_the_camera_is_applied(tmp_path, suffix):
+def test_the_exif_orientation_is_applied(tmp_path, suffix):
     picture = Image.fromarray(cli_clips.numbered_image(0))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to view
     picture.save(tmp_path / f"phone.{suffix}", exif=exif)
-    image = read_picture(tmp_path / f"phone.{suffix}")
+    image = read_image(tmp_path / f"phone.{suffix}")
     assert image.shape == (64, 48, 3)
     assert image[4, -4].min() > 200
 
 
-def test_a_playlist_reaches_nobody(tmp_path):
+def test_a_playlist_opens_no_connection(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
         port = server.getsockname()[1]
