@@ -1,4 +1,4 @@
-"""Keypoints of the body: points of its mesh and skeleton that detectors and kits have names for."""
+"""Keypoints of the body: sparse weights of vertices and joints for each table of keypoints."""
 
 import numpy as np
 from scipy.optimize import linprog
@@ -7,7 +7,7 @@ from hund_backend.body.skeleton import JOINT_INDEX, KEYPOINT_NAMES, MIRROR
 
 from .body_source import Source
 
-REACH = 0.16  # metres; how far the points of a keypoint may be from it
+MAX_DISTANCE = 0.16  # metres from a keypoint to the points that carry it
 JOINT_OF = {
     "shoulder": "Upperarm",
     "elbow": "Lowerarm",
@@ -25,10 +25,10 @@ CENTRAL = {
     "spine": {"Spine03": 1.0},
     "thorax": {"Neck01": 0.5, "UpperarmL": 0.25, "UpperarmR": 0.25},
 }
-# Where BlazePose heavy sees its points, from our joint or vertex at rest on the left side, body
-# frame: measured by `tools/calibrate_keypoints.py` on 400 painted people; on 300 others 5 mm at
-# most are left. Hands and faces stay as they are: our fingers are spread, painted faces are blank.
-AWAY_MM = {
+# Offsets of BlazePose heavy's keypoints from our joint or vertex at rest on the left side, body
+# frame. Measured by `tools/calibrate_keypoints.py` on 400 rendered people; on 300 others at most
+# 5 mm remain. Hands and faces have none: our fingers are spread, rendered faces are blank.
+OFFSETS_MM = {
     "shoulder": (-24, 33, -6),
     "elbow": (-13, 11, 16),
     "wrist": (6, -11, 5),
@@ -38,19 +38,19 @@ AWAY_MM = {
     "heel": (-2, 18, 21),
     "big_toe": (16, 8, -28),
 }
-# The rig's knee lies higher than the detector's and than anthropometry's, so it does in all tables.
-KNEE_AWAY_MM = {"knee": AWAY_MM["knee"]}
+# The rig's knee is higher than the detector's and than anthropometry's: corrected in all tables.
+KNEE_OFFSET_MM = {"knee": OFFSETS_MM["knee"]}
 
 
 def landmarks(source: Source, vertices: np.ndarray, joints: np.ndarray) -> dict[str, int]:
-    """Vertices with a name: found on the left half by what they are, mirrored to the right."""
+    """Find named vertices on the left half by their geometry, and mirror them to the right."""
     names, mirror = source.bone_names, source.mirror_vertices
 
-    def moved_by(*bones: str, least: float = 0.5) -> np.ndarray:
+    def moved_by(*bones: str, min_weight: float = 0.5) -> np.ndarray:
         columns = [names.index(bone) for bone in bones]
-        return np.nonzero(source.bone_weights[:, columns].sum(1) > least)[0]
+        return np.nonzero(source.bone_weights[:, columns].sum(1) > min_weight)[0]
 
-    def most(candidates: np.ndarray, *direction: float) -> int:
+    def farthest(candidates: np.ndarray, *direction: float) -> int:
         return int(candidates[(vertices[candidates] @ np.array(direction)).argmax()])
 
     eye = joints[JOINT_INDEX["Eye01L"]]
@@ -58,7 +58,7 @@ def landmarks(source: Source, vertices: np.ndarray, joints: np.ndarray) -> dict[
     everything = np.arange(len(vertices))
     on_head = everything[vertices[:, 1] > head_joint[1] - 0.06]
     middle = on_head[np.abs(vertices[on_head, 0]) < 1e-3]
-    lids = moved_by("orbicularis03.L", "orbicularis04.L", least=0.35)
+    lids = moved_by("orbicularis03.L", "orbicularis04.L", min_weight=0.35)
     lids = lids[np.linalg.norm(vertices[lids] - eye, axis=1) < 0.02]
     at_ear = on_head[
         (np.abs(vertices[on_head, 1] - eye[1]) < 0.05) & (vertices[on_head, 2] < eye[2] - 0.06)
@@ -70,23 +70,23 @@ def landmarks(source: Source, vertices: np.ndarray, joints: np.ndarray) -> dict[
     foot = everything[vertices[:, 1] < joints[JOINT_INDEX["AnkleL"], 1]]
     foot = foot[vertices[foot, 0] > 0]
     left = {
-        "eye": most(moved_by("eye.L"), 0, 0, 1),
-        "eye_inner": most(lids, -1, 0, 0),
-        "eye_outer": most(lids, 1, 0, 0),
-        "ear": most(at_ear[vertices[at_ear, 0] > vertices[at_ear, 0].max() - 0.015], 0, 0, 1),
-        "mouth": most(lips, -0.3, 0, 1),
-        "heel": most(foot[vertices[foot, 1] < vertices[foot, 1].min() + 0.035], 0, 0, -1),
-        "big_toe": most(moved_by("toe1-2.L"), 0, 0, 1),
+        "eye": farthest(moved_by("eye.L"), 0, 0, 1),
+        "eye_inner": farthest(lids, -1, 0, 0),
+        "eye_outer": farthest(lids, 1, 0, 0),
+        "ear": farthest(at_ear[vertices[at_ear, 0] > vertices[at_ear, 0].max() - 0.015], 0, 0, 1),
+        "mouth": farthest(lips, -0.3, 0, 1),
+        "heel": farthest(foot[vertices[foot, 1] < vertices[foot, 1].min() + 0.035], 0, 0, -1),
+        "big_toe": farthest(moved_by("toe1-2.L"), 0, 0, 1),
     }
     found = {f"left_{name}": vertex for name, vertex in left.items()}
     found |= {f"right_{name}": int(mirror[vertex]) for name, vertex in left.items()}
-    return found | {"nose": most(middle, 0, 0, 1), "head_top": most(middle, 0, 1, 0)}
+    return found | {"nose": farthest(middle, 0, 0, 1), "head_top": farthest(middle, 0, 1, 0)}
 
 
 def keypoint_rows(
     table: str, vertices: np.ndarray, joints: np.ndarray, marks: dict[str, int], mirror: np.ndarray
 ) -> list[dict[int, float]]:
-    """Weights of points (vertices, then joints) in each keypoint of a table."""
+    """Return the weights of points (vertices, then joints) for each keypoint of a table."""
     count = len(vertices)
     points = np.concatenate([vertices, joints])
     mirror = np.concatenate([mirror, count + np.array(MIRROR)])
@@ -99,25 +99,29 @@ def keypoint_rows(
             continue
         side, _, stem = name.partition("_")
         on_left = name.replace("right_", "left_")
-        start = marks.get(on_left)
-        start = count + JOINT_INDEX[f"{JOINT_OF[stem]}L"] if start is None else start
-        away = (AWAY_MM if table == "blazepose" else KNEE_AWAY_MM).get(stem)
-        row = {start: 1.0} if away is None else surrounding(points, start, away)
+        point = marks.get(on_left)
+        point = count + JOINT_INDEX[f"{JOINT_OF[stem]}L"] if point is None else point
+        offset = (OFFSETS_MM if table == "blazepose" else KNEE_OFFSET_MM).get(stem)
+        row = {point: 1.0} if offset is None else weights_around(points, point, offset)
         rows.append({int(mirror[i]): w for i, w in row.items()} if side == "right" else row)
     return rows
 
 
-def surrounding(
-    points: np.ndarray, start: int, away_mm: tuple[float, float, float]
+def weights_around(
+    points: np.ndarray, point: int, offset_mm: tuple[float, float, float]
 ) -> dict[int, float]:
-    """Near points and their weights, whose mean is the place `away_mm` from a point at rest.
+    """Return near points and weights whose mean is the target, at an offset from a point at rest.
 
-    The weights are positive and minimise the mean square distance to the place, so four corners of
-    a Delaunay tetrahedron round it carry it: it follows the build and the bending of the skin.
+    The weights are positive and minimize the mean square distance to the target, so the target is
+    carried by the four corners of a Delaunay tetrahedron around it: it follows the shape of the
+    body and the bending of the skin.
+
+    Raises:
+        RuntimeError: no points surround the target.
     """
-    place = points[start] + np.array(away_mm) / 1e3
-    near = np.nonzero(np.linalg.norm(points - place, axis=1) < REACH)[0]
-    offsets = points[near] - place
+    target = points[point] + np.array(offset_mm) / 1e3
+    near = np.nonzero(np.linalg.norm(points - target, axis=1) < MAX_DISTANCE)[0]
+    offsets = points[near] - target
     found = linprog(
         (offsets**2).sum(1),
         A_eq=np.vstack([offsets.T, np.ones(len(near))]),
@@ -125,15 +129,15 @@ def surrounding(
         method="highs-ds",
     )
     if not found.success:
-        raise RuntimeError(f"no points surround the place {away_mm} mm from point {start}")
-    chosen = np.nonzero(found.x > 1e-6)[0]
-    return {int(near[i]): float(found.x[i]) for i in chosen}
+        raise RuntimeError(f"no points surround the target {offset_mm} mm from point {point}")
+    selected = np.nonzero(found.x > 1e-6)[0]
+    return {int(near[i]): float(found.x[i]) for i in selected}
 
 
 def keypoint_arrays(
     vertices: np.ndarray, joints: np.ndarray, marks: dict[str, int], mirror: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The sparse matrices of all tables, as the body file has them."""
+    """Return the sparse matrices of all tables in the format of the body file."""
     arrays = {}
     for table in KEYPOINT_NAMES:
         entries = [

@@ -1,7 +1,8 @@
-"""Fits the constants of hund_backend/perception/confidence.py: `python -m tools.calibrate_confidence`.
+"""Fit the constants of the keypoint confidence: `python -m tools.calibrate_confidence`.
 
-No labels are needed: crops of the demo clip are degraded and what the network then says is held
-against what it says of the undegraded ones. Minutes on two cores.
+The constants are in hund_backend/perception/confidence.py. No labels are needed: crops of the demo
+clip are degraded, and their keypoints are compared with those of the undegraded crops. Takes
+minutes on two cores.
 """
 
 from collections.abc import Iterator
@@ -18,26 +19,26 @@ from hund_backend.perception.confidence import log_odds
 from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, CropDetector
 from hund_backend.perception.crops import extract_crops, image_from_crop, transform_points
 from hund_backend.perception.run import Perception
-from hund_backend.perception.search import average
+from hund_backend.perception.search import average_over_crops
 from hund_backend.video import open_clip
 from hund_backend.weights_file import WEIGHTS
 from tools.get_demo_clip import get_demo_clip
 
 EVERY = 6  # frames
-LEAST_QUALITY = 0.7  # of an undegraded sighting that may serve as truth
-RIGHT = 0.025  # of the person's extent: see keypoint_confidence
+MIN_QUALITY = 0.7  # of an undegraded detection that serves as truth
+MAX_ERROR = 0.025  # of a right keypoint, in extents of the person: see keypoint_confidence
 KINDS = ("jitter", "hide", "cut off", "blur", "turn", "darken", "shrink", "all")
-DECAY = 1e-4  # of the coefficients
+WEIGHT_DECAY = 1e-4  # of the coefficients
 
 
-def degraded(
+def degrade(
     kind: str,
     image: np.ndarray,
     crop: Float[np.ndarray, "4"],
     truth: Float[np.ndarray, "33 2"],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, Float[np.ndarray, "4"]]:
-    """A worse picture of a person and a worse crop; what is cut off repeats the last pixels."""
+    """Degrade the image of a person and the crop; cut-off areas repeat the border."""
     crop = crop + rng.normal(0, 1, 4) * (0.03 * crop[2], 0.03 * crop[2], 0, 0.12)
     crop[2] *= np.exp(rng.normal(0, 0.08))
     extent = np.ptp(truth, axis=0).max()
@@ -46,9 +47,9 @@ def degraded(
         crop[:2] += rng.normal(0, 0.08, 2) * crop[2]
         crop[2] *= np.exp(rng.normal(0, 0.25))
     if kind in ("hide", "all") or rng.random() < 0.15:
-        image = _hidden(image, truth, extent, rng)
+        image = _hide(image, truth, extent, rng)
     if kind == "cut off":
-        image = _cut_off(image, truth[rng.integers(len(truth))], rng)
+        image = _cut_off_at(image, truth[rng.integers(len(truth))], rng)
     if kind in ("blur", "all"):
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.01, 0.05) * extent)
     if kind == "darken":
@@ -61,10 +62,10 @@ def degraded(
     return image, crop
 
 
-def _hidden(
+def _hide(
     image: np.ndarray, truth: np.ndarray, extent: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """One to three patches of the background in front of keypoints."""
+    """Cover keypoints by one to three patches of the background."""
     image, (height, width) = image.copy(), image.shape[:2]
     for _ in range(rng.integers(1, 4)):
         wide, high = (rng.uniform(0.1, 0.45, 2) * extent).astype(int) + 1
@@ -75,9 +76,9 @@ def _hidden(
     return image
 
 
-def _cut_off(image: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture as if the frame ended at a point, to a random side."""
-    image, (x, y) = image.copy(), at.astype(int).clip(1, np.array(image.shape[1::-1]) - 2)
+def _cut_off_at(image: np.ndarray, point: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Replace everything to a random side of a point by the border at that point."""
+    image, (x, y) = image.copy(), point.astype(int).clip(1, np.array(image.shape[1::-1]) - 2)
     match rng.integers(4):
         case 0:
             image[:, :x] = image[:, x : x + 1]
@@ -91,51 +92,53 @@ def _cut_off(image: np.ndarray, at: np.ndarray, rng: np.random.Generator) -> np.
 
 
 def samples() -> Iterator[tuple[Float[np.ndarray, "33 4"], np.ndarray]]:
-    """What the network says of degraded keypoints (as in the regression), and whether it is right."""
-    eyes, rng = Perception.open("cpu"), np.random.default_rng(0)
-    pose = BlazePose.open(WEIGHTS / "perception")
+    """Yield the regression's inputs for degraded keypoints, and which keypoints are right."""
+    perception, rng = Perception.open("cpu"), np.random.default_rng(0)
+    blazepose = BlazePose.open(WEIGHTS / "perception")
     with open_clip(get_demo_clip()) as clip:
         intrinsics = default_intrinsics(clip.info.width, clip.info.height)
-        people = eyes.run(clip, intrinsics, fps=clip.info.fps)
+        people = perception.run(clip, intrinsics, fps=clip.info.fps)
     with open_clip(get_demo_clip()) as clip:
         for position, frame in enumerate(clip):
             for person in people if position % EVERY == 0 else ():
                 for index in np.flatnonzero((person.frames == position) & person.observed):
-                    sight = CropDetector(frame.image, pose, intrinsics)
-                    sighting = sight(person.crops[index : index + 1])[0]
-                    if sighting.quality < LEAST_QUALITY:
+                    detector = CropDetector(frame.image, blazepose, intrinsics)
+                    detection = detector(person.crops[index : index + 1])[0]
+                    if detection.quality < MIN_QUALITY:
                         continue
-                    truth = average(sight, sighting).points[:NUM_KEYPOINTS]
+                    truth = average_over_crops(detector, detection).points[:NUM_KEYPOINTS]
                     for kind in KINDS:
-                        worse = degraded(kind, frame.image, sighting.crop, truth, rng)
-                        yield judged(pose, *worse, truth)
+                        worse = degrade(kind, frame.image, detection.crop, truth, rng)
+                        yield judge(blazepose, *worse, truth)
 
 
-def judged(
-    pose: BlazePose, image: np.ndarray, crop: np.ndarray, truth: np.ndarray
+def judge(
+    blazepose: BlazePose, image: np.ndarray, crop: np.ndarray, truth: np.ndarray
 ) -> tuple[Float[np.ndarray, "33 4"], np.ndarray]:
-    """One look's terms of the regression, and which keypoints are right."""
-    look = pose.predict(extract_crops(image, crop[None]))
-    points = transform_points(look.keypoints[0].astype(float), image_from_crop(crop))[
+    """Return the regression's inputs for one crop, and which keypoints are right."""
+    output = blazepose.predict(extract_crops(image, crop[None]))
+    points = transform_points(output.keypoints[0].astype(float), image_from_crop(crop))[
         :NUM_KEYPOINTS
     ]
     distance = np.linalg.norm(points - truth, axis=-1) / np.ptp(truth, axis=0).max()
-    quality = look.peaks[:, LIMB_JOINTS].mean(axis=1)
-    terms = log_odds(look.peaks[:, :NUM_KEYPOINTS], look.visibility[:, :NUM_KEYPOINTS], quality)
-    return np.concatenate((np.ones((NUM_KEYPOINTS, 1)), terms[0]), axis=1), distance < RIGHT
+    quality = output.peaks[:, LIMB_JOINTS].mean(axis=1)
+    terms = log_odds(
+        output.peaks[:, :NUM_KEYPOINTS], output.visibility[:, :NUM_KEYPOINTS], quality
+    )
+    return np.concatenate((np.ones((NUM_KEYPOINTS, 1)), terms[0]), axis=1), distance < MAX_ERROR
 
 
 def main() -> None:
-    """Fit and print."""
+    """Fit the constants and print them."""
     terms, right = (np.concatenate(column) for column in zip(*samples(), strict=True))
 
     def loss(coefficients: np.ndarray) -> float:
         odds = terms @ coefficients
-        return (np.logaddexp(0, odds) - right * odds).mean() + DECAY * (
+        return (np.logaddexp(0, odds) - right * odds).mean() + WEIGHT_DECAY * (
             coefficients[1:] ** 2
         ).sum()
 
-    bounds = [(None, None)] + [(0, None)] * 3  # surer is never less likely
+    bounds = [(None, None)] + [(0, None)] * 3  # more certain is never less likely
     fitted = minimize(loss, np.zeros(4), bounds=bounds)
     names = ("CONSTANT", "PEAK_WEIGHT", "VISIBILITY_WEIGHT", "QUALITY_WEIGHT")
     for name, value in zip(names, fitted.x, strict=True):

@@ -44,7 +44,7 @@ POSE_TENSORS = {  # output or inner feature → tensor of the file
     "decoder": 545,
     "trunk": 694,
 }
-MOVENET_PICTURE = "StatefulPartitionedCall/sub_1"  # pixels from -1 to 1
+MOVENET_INPUT = "StatefulPartitionedCall/sub_1"  # pixels from -1 to 1
 MOVENET_OUTPUTS = {  # the heads before their decoding, which is ours
     "center": "StatefulPartitionedCall/center_0/conv2d_4/BiasAdd",
     "box_scale": "StatefulPartitionedCall/box_scale_0/conv2d_5/BiasAdd",
@@ -89,7 +89,7 @@ def convert_blazepose(tflite: bytes) -> bytes:
 
 def convert_movenet(model: bytes, binary: bytes) -> bytes:
     """MoveNet MultiPose's heads for people's centres, boxes and rough keypoints."""
-    network = read_tfjs(model, binary, picture=MOVENET_PICTURE, outputs=MOVENET_OUTPUTS)
+    network = read_tfjs(model, binary, input_node=MOVENET_INPUT, outputs=MOVENET_OUTPUTS)
     return pack_network(*network)
 
 

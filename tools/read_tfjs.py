@@ -1,4 +1,4 @@
-"""Converts a TensorFlow.js graph model (MoveNet) to our own form of a network, without TensorFlow."""
+"""Converter of a TensorFlow.js graph model (MoveNet) to our graph format, without TensorFlow."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ ACTIVATIONS = {("BiasAdd",): None, ("BiasAdd", "Relu"): "relu", ("BiasAdd", "Rel
 
 @dataclass(frozen=True, kw_only=True)
 class _Tensor:
-    """A tensor of ours: its name, channels and height (pictures are square here)."""
+    """A tensor of the converted graph: name, channels, height (equal to the width)."""
 
     name: str
     channels: int
@@ -23,25 +23,31 @@ class _Tensor:
 
 
 def read_tfjs(
-    model: bytes, binary: bytes, *, picture: str, outputs: dict[str, str]
+    model: bytes, binary: bytes, *, input_node: str, outputs: dict[str, str]
 ) -> tuple[Graph, dict[str, np.ndarray]]:
-    """The network and its weights, as far as the outputs need them.
+    """Convert the part of a network that leads to some outputs.
 
     Args:
-        model: the file model.json; its pictures are NHWC and square.
-        binary: the one file of weights that it names.
-        picture: name of the file's node that is to be our network's input.
-        outputs: meaning of each output → name of the file's node that makes it.
+        model: content of model.json; the input is NHWC and square.
+        binary: content of its one file of weights.
+        input_node: name of the file's node that becomes the graph's input.
+        outputs: meaning of each output → name of the file's node.
+
+    Returns:
+        The graph, and its weights by name.
+
+    Raises:
+        ValueError: the network has an operation that our format does not.
     """
     fields = json.loads(model)
-    reader = _Reader(fields, _constants(fields["weightsManifest"], binary), picture)
-    made = {meaning: reader.tensor(name).name for meaning, name in outputs.items()}
-    shape = (reader.picture.channels, reader.picture.size, reader.picture.size)
-    return Graph(input_shape=shape, nodes=tuple(reader.nodes), outputs=made), reader.weights
+    reader = _Reader(fields, _constants(fields["weightsManifest"], binary), input_node)
+    names = {meaning: reader.tensor(name).name for meaning, name in outputs.items()}
+    shape = (reader.input.channels, reader.input.size, reader.input.size)
+    return Graph(input_shape=shape, nodes=tuple(reader.nodes), outputs=names), reader.weights
 
 
 def _constants(manifest: list[dict], binary: bytes) -> dict[str, np.ndarray]:
-    """Every constant of the file, in the precision in which it is stored."""
+    """Return the constants by name, in their stored precision."""
     constants, start = {}, 0
     for row in (row for group in manifest for row in group["weights"]):
         dtype = np.dtype(DTYPES[row.get("quantization", row)["dtype"]])
@@ -53,23 +59,23 @@ def _constants(manifest: list[dict], binary: bytes) -> dict[str, np.ndarray]:
 
 
 class _Reader:
-    """Reads a node when a later one needs it, so that what no output needs is left out."""
+    """Converts a node when a later one needs it, so that unused nodes are left out."""
 
-    def __init__(self, fields: dict, constants: dict[str, np.ndarray], picture: str) -> None:
+    def __init__(self, fields: dict, constants: dict[str, np.ndarray], input_node: str) -> None:
         self.source = {node["name"]: node for node in fields["modelTopology"]["node"]}
         self.constants = constants
         self.nodes: list[Node] = []
         self.weights: dict[str, np.ndarray] = {}
         (shape,) = (entry["tensorShape"] for entry in fields["signature"]["inputs"].values())
         _, size, _, channels = (int(side["size"]) for side in shape["dim"])
-        self.picture = _Tensor(name=INPUT, channels=channels, size=size)
-        self.known = {picture: self.picture}
+        self.input = _Tensor(name=INPUT, channels=channels, size=size)
+        self.known = {input_node: self.input}
 
     def tensor(self, name: str) -> _Tensor:
         if name not in self.known:
             node = self.source[name]
             if node["op"] not in READERS:
-                raise ValueError(f"{node['op']} is no operation of ours")
+                raise ValueError(f"{node['op']} is not supported")
             self.known[name] = READERS[node["op"]](self, node)
         return self.known[name]
 
@@ -111,7 +117,7 @@ class _Reader:
         return _Tensor(name=name, channels=first.channels, size=first.size)
 
     def resize(self, node: dict) -> _Tensor:
-        """The size is the input's times a constant factor."""
+        """Convert a resize whose size is the input's times a constant factor."""
         tensor = self.tensor(node["input"][0])
         assert node["attr"]["half_pixel_centers"]["b"]
         product = self.source[node["input"][1]]
@@ -122,7 +128,7 @@ class _Reader:
 
 
 def _activation(node: dict) -> str | None:
-    """Name of the activation that is fused with a convolution."""
+    """Return the activation that is fused with a convolution."""
     if "fused_ops" not in node["attr"]:
         return None
     return ACTIVATIONS[tuple(_text(name) for name in node["attr"]["fused_ops"]["list"]["s"])]

@@ -1,4 +1,4 @@
-"""Converts a .tflite file (BlazePose) to our own form of a network."""
+"""Converter of a .tflite file (BlazePose) to our graph format."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -23,13 +23,19 @@ DTYPES = {
 
 
 def read_tflite(tflite: bytes, outputs: dict[str, int]) -> tuple[Graph, dict[str, np.ndarray]]:
-    """The network and its weights.
+    """Convert a network.
 
-    Inner tensors keep their numbers in the file as names, so that they can be tapped.
+    Inner tensors are named by their numbers in the file, so that they can be tapped.
 
     Args:
-        tflite: the file; its pictures are NHWC with one input.
+        tflite: content of the file; the network has one input, NHWC.
         outputs: meaning of each output → number of the tensor in the file.
+
+    Returns:
+        The graph, and its weights by name.
+
+    Raises:
+        ValueError: the network has an operation that our format does not.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite, 0))
     reader = _Reader(model)
@@ -45,7 +51,7 @@ def read_tflite(tflite: bytes, outputs: dict[str, int]) -> tuple[Graph, dict[str
 
 
 class _Reader:
-    """Reads operators in the file's order, which is an order of execution."""
+    """Converts operators in the file's order, which is an order of execution."""
 
     def __init__(self, model: schema.ModelT) -> None:
         self.model, self.main = model, model.subgraphs[0]
@@ -68,13 +74,13 @@ class _Reader:
         code = self.model.operatorCodes[operator.opcodeIndex]
         name = OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
         if name not in READERS:
-            raise ValueError(f"{name} is no operation of ours")
+            raise ValueError(f"{name} is not supported")
         READERS[name](self, operator, [int(tensor) for tensor in operator.inputs])
 
     def add(
         self, operation: str, operator: schema.OperatorT, inputs: list[int], settings: dict
     ) -> str:
-        """Append a node; answers the name of what it makes."""
+        """Append a node; return the name of its output."""
         output = int(operator.outputs[0])
         names = tuple(self.names.get(tensor, str(tensor)) for tensor in inputs)
         node = Node(operation=operation, inputs=names, output=str(output), settings=settings)
@@ -85,31 +91,29 @@ class _Reader:
         self.constants[int(operator.outputs[0])] = self.constants[inputs[0]]
 
     def pad(self, operator: schema.OperatorT, inputs: list[int]) -> None:
-        """Padding of the picture becomes a setting of the convolution that reads it."""
-        _, (top, bottom), (left, right), (none, channels) = self.constants[inputs[1]].tolist()
-        if channels:
-            assert none == top == bottom == left == right == 0
-            self.add("pad_channels", operator, inputs[:1], {"count": channels})
+        """Convert spatial padding to a setting of the convolution that follows."""
+        _, (top, bottom), (left, right), (before, after) = self.constants[inputs[1]].tolist()
+        if after:
+            assert before == top == bottom == left == right == 0
+            self.add("pad_channels", operator, inputs[:1], {"count": after})
             return
         self.padded[int(operator.outputs[0])] = (inputs[0], (left, right, top, bottom))
 
     def convolution(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         options = operator.builtinOptions
         depthwise = isinstance(options, schema.DepthwiseConv2DOptionsT)
-        kernel = self.constants[
-            inputs[1]
-        ]  # out, height, width, in; depthwise 1, height, width, out
+        kernel = self.constants[inputs[1]]  # out height width in; depthwise: 1 height width out
         kernel = kernel.transpose(3, 0, 1, 2) if depthwise else kernel.transpose(0, 3, 1, 2)
         source, padding = self.padded.get(inputs[0], (inputs[0], (0, 0, 0, 0)))
         if options.padding == schema.Padding.SAME:
             padding = same_padding(self.shape(source)[1:3], kernel.shape[2:], options.strideH)
-        into = self.shape(source)[3]
+        channels = self.shape(source)[3]
         settings = {
-            "channels": (into, kernel.shape[0]),
+            "channels": (channels, kernel.shape[0]),
             "kernel": kernel.shape[2:],
             "stride": options.strideH,
             "padding": padding,
-            "groups": into if depthwise else 1,
+            "groups": channels if depthwise else 1,
             "activation": ACTIVATIONS[options.fusedActivationFunction],
         }
         assert options.strideH == options.strideW and options.dilationHFactor == 1
@@ -144,7 +148,20 @@ class _Reader:
 def same_padding(
     size: tuple[int, int], kernel: tuple[int, int], stride: int
 ) -> tuple[int, int, int, int]:
-    """TensorFlow's SAME: as much as makes ceil(size / stride) windows, the odd one at the end."""
+    """Return TensorFlow's SAME padding: ceil(size / stride) windows, an odd pixel at the end.
+
+    Args:
+        size: height and width of the input.
+        kernel: height and width of the filter.
+        stride: in both directions.
+
+    Returns:
+        Padding on the left, right, top and bottom.
+
+    Example:
+        >>> same_padding((8, 8), (3, 3), 2)
+        (0, 1, 0, 1)
+    """
     padding = []
     for side, taps in zip(reversed(size), reversed(kernel), strict=True):
         total = max((-(-side // stride) - 1) * stride + taps - side, 0)

@@ -1,7 +1,7 @@
-"""Writes a network of ours as an ONNX file that keeps no weights of its own.
+"""Export of a network in our graph format to ONNX, without a copy of the weights.
 
-Its initializers point into the network's safetensors file beside it, so that both engines execute
-the same numbers and the weights exist once.
+The initializers point into the safetensors file beside the ONNX file, so that both engines read the
+same weights.
 """
 
 import json
@@ -17,11 +17,11 @@ IR_VERSION = 8
 
 
 def write_onnx(packed: bytes, file: str) -> bytes:
-    """The ONNX file of a network; the same network always gives the same bytes.
+    """Return the content of a network's ONNX file; equal networks give equal bytes.
 
     Args:
-        packed: the network's safetensors file.
-        file: name of that file, which must lie beside the ONNX file.
+        packed: content of the network's safetensors file.
+        file: name of that file, which must be in the folder of the ONNX file.
     """
     header_size = int.from_bytes(packed[:8], "little")
     header = json.loads(packed[8 : 8 + header_size])
@@ -34,18 +34,18 @@ def write_onnx(packed: bytes, file: str) -> bytes:
     for meaning, source in graph.outputs.items():
         writer.add("Identity", [source], meaning)
     channels = graph.input_shape[0]
-    picture = helper.make_tensor_value_info(
+    image = helper.make_tensor_value_info(
         INPUT, TensorProto.FLOAT, ["batch", channels, "height", "width"]
     )
     outputs = [helper.make_empty_tensor_value_info(name) for name in graph.outputs]
-    body = helper.make_graph(writer.nodes, "network", [picture], outputs, writer.initializers)
+    body = helper.make_graph(writer.nodes, "network", [image], outputs, writer.initializers)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(body, opset_imports=[opset], ir_version=IR_VERSION)
     return model.SerializeToString(deterministic=True)
 
 
 class _Writer:
-    """Collects nodes and initializers in the order in which they are executed."""
+    """Collects nodes and initializers in the order of execution."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -55,7 +55,7 @@ class _Writer:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
 
     def initialize(self, name: str, row: dict, file: str, start: int) -> None:
-        """A tensor of the safetensors file, in single precision."""
+        """Add a tensor of the safetensors file, in single precision."""
         first, last = row["data_offsets"]
         half = row["dtype"] == "F16"
         tensor = onnx.TensorProto(
@@ -64,15 +64,15 @@ class _Writer:
             data_type=TensorProto.FLOAT16 if half else TensorProto.FLOAT,
             data_location=TensorProto.EXTERNAL,
         )
-        place = {"location": file, "offset": str(start + first), "length": str(last - first)}
-        for key, value in place.items():
+        location = {"location": file, "offset": str(start + first), "length": str(last - first)}
+        for key, value in location.items():
             tensor.external_data.add(key=key, value=value)
         self.initializers.append(tensor)
-        if half:  # folded into a constant when the file is loaded
+        if half:  # ONNX Runtime folds it when it loads the file
             self.add("Cast", [tensor.name], name, to=TensorProto.FLOAT)
 
-    def numbers(self, name: str, values: list[float] | list[int] | float) -> str:
-        """A small constant."""
+    def constant(self, name: str, values: list[float] | list[int] | float) -> str:
+        """Add a small constant; return its name."""
         flat = values if isinstance(values, list) else [values]
         kind = TensorProto.INT64 if isinstance(flat[0], int) else TensorProto.FLOAT
         dims = [len(flat)] if isinstance(values, list) else []
@@ -80,14 +80,14 @@ class _Writer:
         return name
 
     def activate(self, activation: str | None, node: Node, write: Callable[[str], None]) -> None:
-        """Write an operation and the activation that belongs to it."""
+        """Add an operation and its activation."""
         before = f"{node.output}.before" if activation else node.output
         write(before)
         if activation == "relu":
             self.add("Relu", [before], node.output)
         elif activation == "relu6":
-            low = self.numbers(f"{node.output}.low", 0.0)
-            high = self.numbers(f"{node.output}.high", 6.0)
+            low = self.constant(f"{node.output}.low", 0.0)
+            high = self.constant(f"{node.output}.high", 6.0)
             self.add("Clip", [before, low, high], node.output)
 
     def convolution(self, node: Node) -> None:
@@ -114,7 +114,7 @@ class _Writer:
 
     def pad_channels(self, node: Node) -> None:
         pads = [0, 0, 0, 0, 0, node.settings["count"], 0, 0]
-        name = self.numbers(f"{node.output}.pads", pads)
+        name = self.constant(f"{node.output}.pads", pads)
         self.add("Pad", [*node.inputs, name], node.output)
 
     def max_pool(self, node: Node) -> None:
@@ -129,7 +129,7 @@ class _Writer:
 
     def resize(self, node: Node) -> None:
         factor = float(node.settings["factor"])
-        scales = self.numbers(f"{node.output}.scales", [1.0, 1.0, factor, factor])
+        scales = self.constant(f"{node.output}.scales", [1.0, 1.0, factor, factor])
         self.add("Resize", [*node.inputs, "", scales], node.output, mode="linear")
 
     def sigmoid(self, node: Node) -> None:

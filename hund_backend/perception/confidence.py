@@ -1,4 +1,4 @@
-"""Confidence of keypoints: the probability that a keypoint is right, calibrated on degraded crops."""
+"""Confidence of keypoints: calibrated probabilities that they are right."""
 
 import numpy as np
 from jaxtyping import Float, Shaped

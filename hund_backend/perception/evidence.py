@@ -22,7 +22,7 @@ class Evidence:
     observed: Bool[np.ndarray, " frames"]
     keypoints: Float[np.ndarray, "frames 33 3"]  # BlazePose's points: x, y in px, confidence 0…1
     world_landmarks: Float[np.ndarray, "frames 33 3"]
-    """Weak 3D evidence: metres from the mid-hip in the camera frame (x right, y down, z forward)."""
+    """Weak 3D evidence: metres from the mid-hip, camera frame (x right, y down, z forward)."""
     crops: Float[np.ndarray, "frames 4"]
     """Square around the person: center x, center y, side in px; angle in radians, see crops.py."""
     intrinsics: Float[np.ndarray, "frames 3 3"]  # of the full frame, px

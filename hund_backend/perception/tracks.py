@@ -84,7 +84,7 @@ class CropFilter:
 
 
 def _gain(change: float, gain: float) -> float:
-    """Return the share of a change to follow: from `gain` for 0 up to 1 for changes of 1 or more."""
+    """Return the share of a change to follow: `gain` for small ones, 1 for 1 or more."""
     return min(1.0, gain + (1 - gain) * change**2)
 
 

@@ -77,7 +77,7 @@ def test_an_end_beyond_the_clip_gives_all_frames_and_a_warning(video):
 
 def test_a_rotation_flag_is_applied(tmp_path):
     path = cli_clips.write_video(tmp_path / "phone.mp4")
-    cli_clips.turn_right(path)
+    cli_clips.rotate_right(path)
     frames, clip = frames_of(path)
     assert (clip.info.width, clip.info.height) == (48, 64)
     assert frames[0].image.shape == (64, 48, 3)
@@ -96,7 +96,7 @@ def test_variable_frame_rates_keep_their_times(tmp_path):
 
 def test_a_truncated_video_gives_its_readable_frames_and_a_warning(tmp_path):
     path = cli_clips.write_video(tmp_path / "cut.mp4", num_frames=40, size=(320, 240))
-    cli_clips.cut_off(path, kept=0.5)
+    cli_clips.truncate(path, kept=0.5)
     frames, clip = frames_of(path)
     assert 5 < len(frames) < 35
     assert f"{len(frames)} of 40 frames" in clip.truncated

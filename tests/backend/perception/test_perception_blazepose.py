@@ -1,4 +1,4 @@
-"""Laws of BlazePose's decoding; with the fetched weights, agreement with the authors' runtime."""
+"""Laws of BlazePose's decoding; with the fetched weights, agreement with the original runtime."""
 
 import tarfile
 import warnings
@@ -33,16 +33,16 @@ def naive_refine_landmarks(landmarks, heatmaps):
     return refined
 
 
-def pictures(count):
-    """Upright figures of ellipses on a gradient: people enough to move every output."""
+def figure_images(count):
+    """Upright figures of ellipses on a gradient: enough like people to change every output."""
     y, x = np.mgrid[:256, :256]
     background = np.stack([x, y, 255 - x], axis=-1)
     figure = np.zeros((256, 256), bool)
     parts = [(128, 45, 18, 22), (128, 105, 30, 45), (112, 190, 13, 55), (146, 190, 13, 55)]
     for cx, cy, rx, ry in parts:
         figure |= ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
-    shown = np.where(figure[..., None], (200, 150, 120), background)
-    return np.stack([np.roll(shown, 9 * number, axis=1) for number in range(count)]).astype(
+    image = np.where(figure[..., None], (200, 150, 120), background)
+    return np.stack([np.roll(image, 9 * number, axis=1) for number in range(count)]).astype(
         "uint8"
     )
 
@@ -55,7 +55,7 @@ def test_refinement_equals_the_calculator_point_by_point():
     np.testing.assert_allclose(refine_landmarks(landmarks, heatmaps), expected, atol=1e-3)
 
 
-def test_a_flat_heat_map_moves_nothing():
+def test_a_flat_heat_map_moves_no_landmark():
     landmarks = np.full((1, NUM_POINTS, 2), 100.5, np.float32)
     heatmaps = np.full((1, NUM_POINTS, 64, 64), -5, np.float32)
     np.testing.assert_array_equal(refine_landmarks(landmarks, heatmaps), landmarks)
@@ -63,19 +63,19 @@ def test_a_flat_heat_map_moves_nothing():
 
 @pytest.mark.weights
 @needs_weights
-def test_probabilities_are_probabilities_and_no_crop_is_no_look():
+def test_probabilities_are_in_range_and_no_crops_give_no_output():
     blazepose = BlazePose.open(FOLDER)
-    look = blazepose.predict(pictures(2))
+    output = blazepose.predict(figure_images(2))
     for name in ("peaks", "visibility", "presence", "person", "masks"):
-        values = getattr(look, name)
+        values = getattr(output, name)
         assert (values >= 0).all() and (values <= 1).all()
-    assert np.isfinite(look.features).all()
-    assert blazepose.predict(pictures(2)[:0]).keypoints.shape == (0, NUM_POINTS, 2)
+    assert np.isfinite(output.features).all()
+    assert blazepose.predict(figure_images(2)[:0]).keypoints.shape == (0, NUM_POINTS, 2)
 
 
 @pytest.mark.weights
 @needs_weights
-def test_both_engines_agree_with_the_authors_runtime():
+def test_both_engines_agree_with_the_original_runtime():
     archive = cache_folder() / POSE.archive
     if not archive.is_file():
         pytest.skip("the package of the network is not in the cache")
@@ -86,11 +86,11 @@ def test_both_engines_agree_with_the_authors_runtime():
         tflite = file.extractfile("package/pose_landmark_heavy.tflite").read()
     runtime = Interpreter(model_content=tflite, num_threads=1)
     runtime.allocate_tensors()
-    shown = pictures(1).astype(np.float32) / 255
-    runtime.set_tensor(runtime.get_input_details()[0]["index"], shown)
+    images = figure_images(1).astype(np.float32) / 255
+    runtime.set_tensor(runtime.get_input_details()[0]["index"], images)
     runtime.invoke()
     expected = runtime.get_tensor(runtime.get_output_details()[0]["index"]).reshape(39, 5)
-    planes = np.ascontiguousarray(shown.transpose(0, 3, 1, 2))
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     engines = (TorchEngine(load_network(HEAVY), "cpu"), open_engine(FOLDER, HEAVY.stem, "cpu"))
     for engine in engines:
         landmarks = engine(planes, ("landmarks",))["landmarks"].reshape(39, 5)

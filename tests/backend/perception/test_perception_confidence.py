@@ -1,3 +1,5 @@
+"""Laws of the keypoint confidence."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,12 +20,12 @@ def test_confidence_is_a_probability(peak, visibility, quality):
 
 
 @given(*[PROBABILITY] * 6)
-def test_confidence_never_falls_when_the_network_is_surer(a, b, c, d, e, f):
+def test_confidence_increases_with_each_input(a, b, c, d, e, f):
     lower = [min(pair) for pair in ((a, b), (c, d), (e, f))]
     upper = [max(pair) for pair in ((a, b), (c, d), (e, f))]
     assert confidence(*lower) <= confidence(*upper) + 1e-12
 
 
-def test_a_clear_keypoint_is_trusted_and_a_missing_one_is_not():
+def test_clear_keypoints_are_confident_and_missing_ones_are_not():
     assert confidence(0.95, 0.99, 0.9) > 0.95
     assert confidence(0.1, 0.1, 0.3) < 0.05

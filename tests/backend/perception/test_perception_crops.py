@@ -1,3 +1,5 @@
+"""Laws of crops: their maps to the frame and the camera, and their extraction."""
+
 import cv2
 import numpy as np
 import pytest
@@ -11,23 +13,23 @@ CROPS = st.tuples(
 ).map(np.array)
 
 
-def smooth_picture(height=240, width=320):
-    """A picture whose values at any point are known: red grows with x, green with y."""
+def smooth_image(height=240, width=320):
+    """An image whose values are known at any point: red grows with x, green with y."""
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     return np.stack((x / width * 255, y / height * 255, 0 * x), axis=-1).round().astype(np.uint8)
 
 
 @given(CROPS)
-def test_to_the_crop_and_back_changes_nothing(crop):
+def test_frame_crop_round_trip(crop):
     points = np.random.default_rng(0).uniform(0, 256, (7, 2))
-    there = crops.transform_points(points, crops.image_from_crop(crop))
+    in_frame = crops.transform_points(points, crops.image_from_crop(crop))
     np.testing.assert_allclose(
-        crops.transform_points(there, crops.crop_from_image(crop)), points, atol=1e-6
+        crops.transform_points(in_frame, crops.crop_from_image(crop)), points, atol=1e-6
     )
 
 
 @given(CROPS)
-def test_the_middle_of_the_crop_is_its_center_and_its_top_lies_where_it_turns_to(crop):
+def test_the_middle_of_a_crop_is_its_center_and_its_top_is_at_its_angle(crop):
     matrix = crops.image_from_crop(crop)
     middle, top = crops.transform_points(np.array([[128.0, 128], [128, 0]]), matrix)
     np.testing.assert_allclose(middle, crop[:2], atol=1e-6)
@@ -36,19 +38,19 @@ def test_the_middle_of_the_crop_is_its_center_and_its_top_lies_where_it_turns_to
 
 
 @pytest.mark.parametrize("side", [60.0, 150.0, 700.0])
-@pytest.mark.parametrize("turn", [0.0, 0.7, np.pi])
-def test_a_cut_picture_shows_what_lies_under_its_pixels(side, turn):
-    image = cv2.resize(smooth_picture(), (1280, 960), interpolation=cv2.INTER_LINEAR)
-    crop = np.array([[640.0, 480, side, turn]])
-    picture = crops.extract_crops(image, crop)[0].astype(float)
+@pytest.mark.parametrize("angle", [0.0, 0.7, np.pi])
+def test_extracted_crops_show_the_frame_at_their_pixels(side, angle):
+    image = cv2.resize(smooth_image(), (1280, 960), interpolation=cv2.INTER_LINEAR)
+    crop = np.array([[640.0, 480, side, angle]])
+    extracted = crops.extract_crops(image, crop)[0].astype(float)
     y, x = np.mgrid[20:240:20, 20:240:20]
     centers = np.stack((x.ravel(), y.ravel()), axis=-1) + 0.5
-    where = crops.transform_points(centers, crops.image_from_crop(crop[0]))
-    expected = where / (1280, 960) * 255
-    np.testing.assert_allclose(picture[y.ravel(), x.ravel(), :2], expected, atol=2.5)
+    in_frame = crops.transform_points(centers, crops.image_from_crop(crop[0]))
+    expected = in_frame / (1280, 960) * 255
+    np.testing.assert_allclose(extracted[y.ravel(), x.ravel(), :2], expected, atol=2.5)
 
 
-def test_a_crop_of_the_whole_frame_at_its_own_size_is_the_frame():
+def test_a_crop_of_the_whole_frame_at_its_size_is_the_frame():
     image = np.random.default_rng(1).integers(0, 255, (256, 256, 3), dtype=np.uint8)
     np.testing.assert_array_equal(
         crops.extract_crops(image, np.array([[128.0, 128, 256, 0]]))[0], image
@@ -56,40 +58,40 @@ def test_a_crop_of_the_whole_frame_at_its_own_size_is_the_frame():
 
 
 @pytest.mark.parametrize("factor", [2, 3])
-def test_large_crops_are_averaged_and_not_sampled(factor):
+def test_large_crops_are_averaged_down(factor):
     noise = np.random.default_rng(2).integers(
         0, 255, (256 * factor, 256 * factor, 3), dtype=np.uint8
     )
     half = 128.0 * factor
-    picture = crops.extract_crops(noise, np.array([[half, half, 2 * half, 0]]))[0]
+    extracted = crops.extract_crops(noise, np.array([[half, half, 2 * half, 0]]))[0]
     blocks = noise.reshape(256, factor, 256, factor, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(picture, blocks, atol=1)
+    np.testing.assert_allclose(extracted, blocks, atol=1)
 
 
-def test_the_border_repeats_the_last_pixels():
-    image = smooth_picture()
-    picture = crops.extract_crops(image, np.array([[0.0, 120, 200, 0]]))[0]
-    np.testing.assert_array_equal(picture[:, 0], picture[:, 100])
+def test_the_border_is_replicated():
+    image = smooth_image()
+    extracted = crops.extract_crops(image, np.array([[0.0, 120, 200, 0]]))[0]
+    np.testing.assert_array_equal(extracted[:, 0], extracted[:, 100])
     assert (crops.extract_crops(image[:1, :1], np.array([[5.0, 5, 9, 1]])) == image[0, 0]).all()
 
 
-@pytest.mark.parametrize("turn", np.linspace(-3, 3, 5))
-def test_a_crop_round_an_axis_stands_on_the_hip_and_points_to_the_tip(turn):
-    hip, tip = np.array([30.0, 40.0]), np.array([30 + 50 * np.sin(turn), 40 - 50 * np.cos(turn)])
-    np.testing.assert_allclose(crops.crop_around_axis(hip, tip), [30, 40, 125, turn], atol=1e-9)
+@pytest.mark.parametrize("angle", np.linspace(-3, 3, 5))
+def test_a_crop_around_an_axis_is_centered_on_the_hip_and_points_to_the_tip(angle):
+    hip, tip = np.array([30.0, 40.0]), np.array([30 + 50 * np.sin(angle), 40 - 50 * np.cos(angle)])
+    np.testing.assert_allclose(crops.crop_around_axis(hip, tip), [30, 40, 125, angle], atol=1e-9)
 
 
-@pytest.mark.parametrize("turn", np.linspace(-3, 3, 5))
-def test_a_crop_round_points_holds_them_all_with_a_margin(turn):
+@pytest.mark.parametrize("angle", np.linspace(-3, 3, 5))
+def test_a_crop_around_points_contains_them_with_a_margin(angle):
     points = np.random.default_rng(3).normal(100, 30, (20, 2))
-    crop = crops.crop_around_points(points, turn, margin=1.25)
+    crop = crops.crop_around_points(points, angle, margin=1.25)
     inside = crops.transform_points(points, crops.crop_from_image(crop))
     edge = 128 / 1.25
     assert np.abs(inside - 128).max() == pytest.approx(edge)
-    assert crop[3] == turn
+    assert crop[3] == angle
 
 
-def test_a_crop_looks_along_the_ray_through_its_center():
+def test_the_optical_axis_of_a_crop_is_the_ray_through_its_center():
     intrinsics = np.array([[800.0, 0, 640], [0, 800, 360], [0, 0, 1]])
     crop = np.array([[900.0, 100, 300, 0.6], [640, 360, 10, -1]])
     camera_from_crop = crops.camera_from_crop(crop, intrinsics)
@@ -100,6 +102,6 @@ def test_a_crop_looks_along_the_ray_through_its_center():
     assert np.linalg.det(camera_from_crop) == pytest.approx([1, 1])
     ray = camera_from_crop[0] @ (0, 0, 1)
     np.testing.assert_allclose(intrinsics @ ray / ray[2], [900, 100, 1], atol=1e-9)
-    # On the optical axis only the turn is left: the crop's upward axis leans clockwise.
+    # On the optical axis only the rotation by the angle is left: the crop's upward axis leans clockwise.
     upward = camera_from_crop[1] @ (0, -1, 0)
     np.testing.assert_allclose(upward, [np.sin(-1), -np.cos(-1), 0], atol=1e-12)

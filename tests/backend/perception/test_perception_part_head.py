@@ -1,4 +1,4 @@
-"""Laws of part maps in few bytes, of the part head, and of parts on their way into the evidence."""
+"""Laws of packed part maps, of the part head, and of the parts in the evidence."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -44,39 +44,41 @@ SMALL = PartHeadConfig(widths=(4, 6, 8, 8), borders=4)
 PARTS = len(PART_NAMES)
 
 
-def chance(seed=0):
+def generator(seed=0):
     return np.random.default_rng(seed)
 
 
-def likely(count=1, seed=0, sharpness=3.0):
-    """Made-up probabilities of parts, some sure and some not."""
-    logits = sharpness * chance(seed).normal(size=(count, PARTS, 64, 64)).astype(np.float32)
+def random_probs(count=1, seed=0, sharpness=3.0):
+    """Random part probabilities, some near 1 and some not."""
+    logits = sharpness * generator(seed).normal(size=(count, PARTS, 64, 64)).astype(np.float32)
     return torch.from_numpy(logits).softmax(dim=1).numpy()
 
 
-def made_up_look(count=2, seed=0):
-    """A look of the right shapes."""
-    rng = chance(seed)
+def random_output(count=2, seed=0):
+    """BlazePose output of the right shapes with random values."""
+    rng = generator(seed)
 
-    def some(*shape):
+    def uniform(*shape):
         return rng.uniform(0, 1, (count, *shape)).astype(np.float32)
 
-    maps = FeatureMaps(decoder=some(48, 64, 64), bottleneck=some(272, 8, 8), trunk=some(288, 2, 2))
+    maps = FeatureMaps(
+        decoder=uniform(48, 64, 64), bottleneck=uniform(272, 8, 8), trunk=uniform(288, 2, 2)
+    )
     return BlazePoseOutput(
-        keypoints=256 * some(39, 2),
-        peaks=some(39),
-        visibility=some(39),
-        presence=some(39),
-        person=some(),
-        world_landmarks=some(39, 3),
-        masks=some(256, 256),
-        features=some(560),
+        keypoints=256 * uniform(39, 2),
+        peaks=uniform(39),
+        visibility=uniform(39),
+        presence=uniform(39),
+        person=uniform(),
+        world_landmarks=uniform(39, 3),
+        masks=uniform(256, 256),
+        features=uniform(560),
         maps=maps,
     )
 
 
-def pictures(count=2, seed=0):
-    return chance(seed).integers(0, 256, (count, 256, 256, 3), dtype=np.uint8)
+def random_images(count=2, seed=0):
+    return generator(seed).integers(0, 256, (count, 256, 256, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -86,24 +88,24 @@ def head():
 
 
 @given(st.integers(0, 99))
-def test_a_packed_map_keeps_what_is_likeliest(seed):
-    probs = likely(seed=seed)
+def test_packing_keeps_the_likeliest_parts(seed):
+    probs = random_probs(seed=seed)
     again = unpack_part_maps(pack_part_maps(probs))
     np.testing.assert_allclose(again.sum(axis=1), 1, atol=0.005)
     np.testing.assert_allclose(again.max(axis=1), probs.max(axis=1), atol=0.5 / 255 + 1e-6)
     np.testing.assert_array_equal(likeliest_part(pack_part_maps(probs)), probs.argmax(axis=1))
-    # What is left over is shared by 13 parts, none of which was likelier than the second.
+    # The remainder is shared by 13 parts, none of which was likelier than the second.
     assert np.abs(again - probs).max() <= np.sort(probs, axis=1)[:, -2].max()
 
 
-def test_sure_maps_lose_nothing():
-    labels = chance().integers(0, PARTS, (64, 64))
+def test_certain_maps_are_packed_without_loss():
+    labels = generator().integers(0, PARTS, (64, 64))
     probs = np.moveaxis(np.eye(PARTS, dtype=np.float32)[labels], -1, 0)
     np.testing.assert_array_equal(unpack_part_maps(pack_part_maps(probs)), probs)
 
 
-def test_the_mirror_of_a_map_is_the_map_of_the_mirror():
-    probs = likely()
+def test_mirroring_a_packed_map_equals_packing_the_mirrored_map():
+    probs = random_probs()
     turned = np.ascontiguousarray(probs[:, list(PART_MIRROR), :, ::-1])
     np.testing.assert_array_equal(
         unpack_part_maps(mirror_part_maps(pack_part_maps(probs))),
@@ -111,8 +113,8 @@ def test_the_mirror_of_a_map_is_the_map_of_the_mirror():
     )
 
 
-def test_exchanging_twice_changes_nothing_and_keeps_to_its_parts():
-    parts = pack_part_maps(likely())
+def test_swapping_twice_changes_nothing_and_affects_only_the_named_parts():
+    parts = pack_part_maps(random_probs())
     arms = ("left_forearm", "right_forearm")
     once = swap_part_sides(parts, arms)
     np.testing.assert_array_equal(swap_part_sides(once, arms), parts)
@@ -126,35 +128,35 @@ def test_exchanging_twice_changes_nothing_and_keeps_to_its_parts():
     )
 
 
-def test_probabilities_sum_to_one_and_the_batch_does_not_matter(head):
-    look, shown = made_up_look(3), pictures(3)
-    probs = head.predict(shown, look)
+def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(head):
+    output, images = random_output(3), random_images(3)
+    probs = head.predict(images, output)
     assert probs.shape == (3, PARTS, 64, 64)
     np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-5)
     for index in range(3):
-        one = head.predict(shown[index : index + 1], _only(look, index))
+        one = head.predict(images[index : index + 1], _only(output, index))
         np.testing.assert_allclose(one[0], probs[index], atol=1e-5)
 
 
-def _only(look, index):
-    columns = {name: None if v is None else v for name, v in vars(look).items()}
-    maps = FeatureMaps(**{name: v[index : index + 1] for name, v in vars(look.maps).items()})
+def _only(output, index):
+    columns = {name: None if v is None else v for name, v in vars(output).items()}
+    maps = FeatureMaps(**{name: v[index : index + 1] for name, v in vars(output.maps).items()})
     picked = {
         n: v if v is None or n == "maps" else v[index : index + 1] for n, v in columns.items()
     }
     return BlazePoseOutput(**picked | {"maps": maps})
 
 
-def test_no_crops_have_no_parts(head):
-    look = _only(made_up_look(1), 5)
-    assert head.predict(pictures(0), look).shape == (0, PARTS, 64, 64)
+def test_no_crops_give_no_parts(head):
+    output = _only(random_output(1), 5)
+    assert head.predict(random_images(0), output).shape == (0, PARTS, 64, 64)
 
 
 def test_the_mask_gates_the_parts(head):
-    look = made_up_look(1)
-    somebody, nobody = (replace(look, masks=np.full_like(look.masks, p)) for p in (1.0, 0.0))
-    shown = pictures(1)
-    seen, missed = (head.predict(shown, one)[:, 0].mean() for one in (somebody, nobody))
+    output = random_output(1)
+    somebody, nobody = (replace(output, masks=np.full_like(output.masks, p)) for p in (1.0, 0.0))
+    images = random_images(1)
+    seen, missed = (head.predict(images, one)[:, 0].mean() for one in (somebody, nobody))
     assert seen < missed
 
 
@@ -167,7 +169,7 @@ def test_the_mask_gates_the_parts(head):
     ],
 )
 def test_a_limb_is_drawn_between_its_keypoints(head, part, names):
-    points = torch.from_numpy(chance().uniform(5, 59, (1, 33, 4)).astype(np.float32))
+    points = torch.from_numpy(generator().uniform(5, 59, (1, 33, 4)).astype(np.float32))
     points[..., 3] = 1
     drawing = draw_limbs(points, head.ends)[0, PART_NAMES.index(part) - 1]
     first, last = (points[0, BLAZEPOSE_NAMES.index(name), :2] for name in names)
@@ -183,21 +185,21 @@ def test_a_limb_is_drawn_between_its_keypoints(head, part, names):
     assert drawing[beyond].max() < 0.5
 
 
-def test_hidden_keypoints_draw_nothing(head):
+def test_hidden_keypoints_draw_no_limbs(head):
     points = torch.rand(1, 33, 4) * 60
     points[..., 2:] = 0
     assert draw_limbs(points, head.ends).abs().max() == 0
 
 
-def test_a_head_is_read_back_as_it_was_written(head, tmp_path):
+def test_a_saved_head_is_loaded_unchanged(head, tmp_path):
     path = tmp_path / "head.safetensors"
     save_file(head.state_dict(), path)
     path.with_suffix(".json").write_text(
         '{"config": {"widths": [4, 6, 8, 8], "kernel": 5, "borders": 4}}'
     )
-    look, shown = made_up_look(1), pictures(1)
+    output, images = random_output(1), random_images(1)
     np.testing.assert_array_equal(
-        PartHead.load(path).predict(shown, look), head.predict(shown, look)
+        PartHead.load(path).predict(images, output), head.predict(images, output)
     )
 
 
@@ -212,7 +214,7 @@ def test_a_missing_or_damaged_head_is_named(head, tmp_path):
 
 
 class FakeEngine:
-    """An engine that makes up what it is asked for, and keeps count of that."""
+    """An engine that returns random outputs and records their names."""
 
     shapes: ClassVar = {
         "landmarks": (195,),
@@ -226,46 +228,48 @@ class FakeEngine:
     }
 
     def __init__(self):
-        self.asked = []
+        self.requested = []
 
-    def __call__(self, shown, outputs):
-        self.asked.append(set(outputs))
-        made = {n: chance(5).uniform(0, 50, (len(shown), *self.shapes[n])) for n in outputs}
-        return {name: values.astype(np.float32) for name, values in made.items()}
+    def __call__(self, images, outputs):
+        self.requested.append(set(outputs))
+        arrays = {n: generator(5).uniform(0, 50, (len(images), *self.shapes[n])) for n in outputs}
+        return {name: values.astype(np.float32) for name, values in arrays.items()}
 
 
-def test_parts_are_told_only_where_they_are_asked_for(head):
+def test_parts_are_predicted_only_on_request(head):
     engine, crops = FakeEngine(), np.array([[60.0, 60, 100, 0.3], [70, 60, 90, 0]])
     network = BlazePose(engine)
-    image = chance().integers(0, 256, (120, 130, 3), dtype=np.uint8)
+    image = generator().integers(0, 256, (120, 130, 3), dtype=np.uint8)
     plain = CropDetector(image, network, np.eye(3))(crops)
-    told = CropDetector(image, BlazePoseWithParts(network, head), np.eye(3))(crops)
+    with_parts = CropDetector(image, BlazePoseWithParts(network, head), np.eye(3))(crops)
     assert [one.parts for one in plain] == [None, None]
-    assert [one.parts.shape for one in told] == [(3, 64, 64)] * 2
-    assert engine.asked[1] - engine.asked[0] == {"decoder"}
-    assert "decoder" not in engine.asked[0]
+    assert [one.parts.shape for one in with_parts] == [(3, 64, 64)] * 2
+    assert engine.requested[1] - engine.requested[0] == {"decoder"}
+    assert "decoder" not in engine.requested[0]
 
 
-def test_a_mirrored_look_tells_the_sides_of_the_person_not_of_the_mirror(head):
+def test_a_mirrored_crop_gives_the_sides_of_the_person(head):
     crops = np.array([[60.0, 60, 100, 0.3]])
-    image = chance().integers(0, 256, (120, 130, 3), dtype=np.uint8)
+    image = generator().integers(0, 256, (120, 130, 3), dtype=np.uint8)
     network = BlazePoseWithParts(BlazePose(FakeEngine()), head)
-    (told,) = CropDetector(image, network, np.eye(3))(crops, mirrored=True)
+    (mirrored,) = CropDetector(image, network, np.eye(3))(crops, mirrored=True)
     mirror = np.ascontiguousarray(extract_crops(image, crops)[:, :, ::-1])
-    np.testing.assert_array_equal(told.parts, mirror_part_maps(network.predict(mirror).parts[0]))
+    np.testing.assert_array_equal(
+        mirrored.parts, mirror_part_maps(network.predict(mirror).parts[0])
+    )
 
 
-def test_joined_looks_hold_what_each_held():
-    looks = [made_up_look(2, seed) for seed in (1, 2)]
-    both = concatenate_outputs(looks)
-    np.testing.assert_array_equal(both.maps.decoder[2:], looks[1].maps.decoder)
-    np.testing.assert_array_equal(both.masks[:2], looks[0].masks)
+def test_concatenated_outputs_hold_all_batches():
+    outputs = [random_output(2, seed) for seed in (1, 2)]
+    both = concatenate_outputs(outputs)
+    np.testing.assert_array_equal(both.maps.decoder[2:], outputs[1].maps.decoder)
+    np.testing.assert_array_equal(both.masks[:2], outputs[0].masks)
     assert both.parts is None
 
 
-def sighting(parts, shift=0.0, seed=0):
-    """A person of whom the parts are known."""
-    points = chance(seed).uniform(0, 200, (35, 2)) + shift
+def detection_with(parts, shift=0.0, seed=0):
+    """A detection with given parts."""
+    points = generator(seed).uniform(0, 200, (35, 2)) + shift
     return Detection(
         crop=np.array([100.0 + shift, 100, 200, 0]),
         points=points,
@@ -279,27 +283,29 @@ def sighting(parts, shift=0.0, seed=0):
 
 
 def test_evidence_holds_the_parts_of_the_nearest_frame():
-    first, last = (pack_part_maps(likely(seed=seed))[0] for seed in (1, 2))
-    person = build_evidence({3: sighting(first), 6: sighting(last)}, np.eye(3), track_id=0)
+    first, last = (pack_part_maps(random_probs(seed=seed))[0] for seed in (1, 2))
+    person = build_evidence(
+        {3: detection_with(first), 6: detection_with(last)}, np.eye(3), track_id=0
+    )
     np.testing.assert_array_equal(person.parts, np.stack([first, first, last, last]))
-    assert build_evidence({3: sighting(None)}, np.eye(3), track_id=0).parts is None
+    assert build_evidence({3: detection_with(None)}, np.eye(3), track_id=0).parts is None
 
 
-def test_legs_that_are_turned_back_take_their_parts_along():
-    parts = pack_part_maps(likely())[0]
-    frames = [replace(sighting(parts), features=np.ones(560)) for _ in range(7)]
+def test_corrected_flips_swap_the_parts_too():
+    parts = pack_part_maps(random_probs())[0]
+    frames = [replace(detection_with(parts), features=np.ones(560)) for _ in range(7)]
     order = np.arange(35)
     legs = np.arange(23, 33)
     order[legs] = legs + np.where(legs % 2, 1, -1)
     flipped = replace(frames[3], points=frames[3].points[order])
     frames[3] = flipped
-    told = correct_flips(frames, FlipConfig())
+    corrected = correct_flips(frames, FlipConfig())
     names = tuple(n for n in PART_NAMES if n.endswith(("thigh", "calf", "foot")))
-    np.testing.assert_array_equal(told[3].parts, swap_part_sides(parts, names))
-    np.testing.assert_array_equal(told[2].parts, parts)
-    # What the network thought was of the other leg: it is taken from the frames around.
-    assert told[3].features is None
-    person = build_evidence(dict(enumerate(told)), np.eye(3), track_id=0)
+    np.testing.assert_array_equal(corrected[3].parts, swap_part_sides(parts, names))
+    np.testing.assert_array_equal(corrected[2].parts, parts)
+    # The features belong to the other leg: they are interpolated from the frames around.
+    assert corrected[3].features is None
+    person = build_evidence(dict(enumerate(corrected)), np.eye(3), track_id=0)
     np.testing.assert_allclose(person.features, 1)
 
 
@@ -307,19 +313,19 @@ def test_legs_that_are_turned_back_take_their_parts_along():
 @pytest.mark.skipif(
     not HEAVY.is_file() or not part_head.WEIGHTS_FILE.is_file(), reason="run 'make setup'"
 )
-def test_the_trained_head_finds_nobody_in_noise_and_is_small():
+def test_the_trained_head_predicts_background_in_noise_and_is_small():
     network = BlazePoseWithParts(BlazePose.open(FOLDER), PartHead.load())
-    parts = network.predict(pictures(2)).parts
+    parts = network.predict(random_images(2)).parts
     assert (likeliest_part(parts) == 0).mean() > 0.8
     assert part_head.WEIGHTS_FILE.stat().st_size < 3e6
 
 
-def test_clues_count_cells_from_the_corner():
-    look, shown = made_up_look(1), pictures(1)
-    clues = part_head.part_head_inputs(shown, look)
-    assert isinstance(clues, PartHeadInputs)
-    np.testing.assert_allclose(clues.points[0, :, :2], look.keypoints[0, :33] / 4)
-    np.testing.assert_allclose(clues.mask[0, 0, 0], look.masks[0, :2, :2].mean(), atol=1e-6)
+def test_inputs_count_cells_from_the_corner():
+    output, images = random_output(1), random_images(1)
+    inputs = part_head.part_head_inputs(images, output)
+    assert isinstance(inputs, PartHeadInputs)
+    np.testing.assert_allclose(inputs.points[0, :, :2], output.keypoints[0, :33] / 4)
+    np.testing.assert_allclose(inputs.mask[0, 0, 0], output.masks[0, :2, :2].mean(), atol=1e-6)
     np.testing.assert_allclose(
-        clues.picture[0, :, 5, 9], shown[0, 10:12, 18:20].mean((0, 1)) / 255, atol=1e-5
+        inputs.picture[0, :, 5, 9], images[0, 10:12, 18:20].mean((0, 1)) / 255, atol=1e-5
     )

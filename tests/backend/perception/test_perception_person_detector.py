@@ -1,4 +1,4 @@
-"""Laws of the people detector, without its network."""
+"""Laws of the person detector, without its network."""
 
 import numpy as np
 import pytest
@@ -31,12 +31,12 @@ def heads(cells, size=16):
 
 
 class Stub:
-    """An engine that sees somebody in the middle of any picture."""
+    """An engine that detects a person in the middle of any image."""
 
-    def __call__(self, pictures, outputs):
-        size = pictures.shape[2] // STRIDE_PX
+    def __call__(self, images, outputs):
+        size = images.shape[2] // STRIDE_PX
         maps = heads([(size // 2, size // 2)], size)
-        return {name: np.stack([maps[name]] * len(pictures)) for name in outputs}
+        return {name: np.stack([maps[name]] * len(images)) for name in outputs}
 
 
 def people(boxes, confidence):
@@ -48,13 +48,13 @@ def people(boxes, confidence):
     )
 
 
-def test_a_person_is_found_where_the_centre_stands_out():
+def test_a_person_is_detected_at_the_maximum_of_the_center_map():
     found = decode_heads(heads([(8, 5)]), min_confidence=0.5)
     np.testing.assert_allclose(found.boxes, [[12, 20, 28, 44]])
     np.testing.assert_allclose(found.angles, 0, atol=1e-6)
 
 
-def test_an_upside_down_trunk_is_turned_by_half_a_circle():
+def test_an_upside_down_trunk_has_an_angle_of_half_a_turn():
     maps = heads([(8, 5)])
     maps["keypoints"] *= -1
     np.testing.assert_allclose(
@@ -62,7 +62,7 @@ def test_an_upside_down_trunk_is_turned_by_half_a_circle():
     )
 
 
-def test_two_people_apart_are_both_found():
+def test_two_people_apart_are_both_detected():
     assert (
         len(
             non_maximum_suppression(
@@ -73,11 +73,11 @@ def test_two_people_apart_are_both_found():
     )
 
 
-def test_nobody_is_found_in_an_empty_map():
+def test_an_empty_map_gives_no_people():
     assert decode_heads(heads([]), min_confidence=0.5).boxes.shape == (0, 4)
 
 
-def test_suppression_keeps_the_surest_and_is_settled_after_once():
+def test_suppression_keeps_the_most_confident_and_is_idempotent():
     generator = np.random.default_rng(0)
     low = generator.uniform(0, 50, (40, 2))
     boxes = np.hstack([low, low + generator.uniform(5, 40, (40, 2))])
@@ -95,7 +95,7 @@ def test_overlap_of_a_box_with_itself_is_one():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (2000, 3), (40, 30)])
-def test_pictures_of_any_shape_give_boxes_inside_them(shape):
+def test_images_of_any_shape_give_boxes_inside_them(shape):
     detector = PersonDetector(Stub(), PersonDetectorConfig())
     (found,) = detector.detect([np.zeros((*shape, 3), np.uint8)])
     boxes = found.boxes
@@ -104,9 +104,9 @@ def test_pictures_of_any_shape_give_boxes_inside_them(shape):
     assert (boxes[:, [1, 3]] <= shape[0]).all()
 
 
-def test_no_pictures_give_no_answers():
+def test_no_images_give_no_results():
     assert PersonDetector(Stub(), PersonDetectorConfig()).detect([]) == []
 
 
-def test_the_detector_asks_for_what_it_decodes():
+def test_the_detector_requests_the_outputs_that_it_decodes():
     assert set(heads([])) == set(OUTPUTS)

@@ -1,4 +1,4 @@
-"""The networks' runtime keeps to itself."""
+"""The networks' runtime leaves no traces in the user's home."""
 
 import os
 import subprocess
