@@ -1,4 +1,4 @@
-"""The state of a descent: everything that is estimated of a person in a frame."""
+"""State: everything that is estimated of a person in a frame."""
 
 from dataclasses import dataclass, fields
 
@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.model import BodyModel, PosedBody
+from ..body.model import BodyModel, PosedBody
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Pose, build and place of people in the camera frame (x right, y down, z forward; metres)."""
+    """Pose, shape and translation of people; camera frame (x right, y down, z forward), metres."""
 
     pose: Float[Tensor, "*batch joints 3 3"]  # rotations of the non-root joints, parent-relative
     betas: Float[Tensor, "*batch betas"]
@@ -20,12 +20,18 @@ class State:
 
     @classmethod
     def stacked(cls, states: "list[State]", dim: int) -> "State":
-        """Several states as one, along a new axis of the batch."""
+        """States stacked along a new axis of the batch."""
         names = [field.name for field in fields(cls)]
         return cls(**{n: torch.stack([getattr(s, n) for s in states], dim) for n in names})
 
+    @classmethod
+    def concatenated(cls, states: "list[State]") -> "State":
+        """States concatenated along the first axis of the batch."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{n: torch.cat([getattr(s, n) for s in states]) for n in names})
+
     def posed(self, body: BodyModel) -> PosedBody:
-        """A body in this state."""
+        """Posed body model."""
         return body(
             self.pose,
             self.betas,

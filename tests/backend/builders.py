@@ -1,14 +1,14 @@
-"""What several tests build: a small body that needs no file, and people in front of a camera."""
+"""Builders for tests: a small body without files, and synthetic evidence of people."""
 
 import dataclasses
 import math
 
 import numpy as np
-import roma
 import torch
 
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
+from hund_backend.body.procrustes import similarity_aligned
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.descent.fit.parts.surface import Surface
@@ -20,7 +20,7 @@ from hund_backend.rendering.exact_parts import exact_parts
 
 CAMERA = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])  # intrinsics, px
 
-# Left and middle joints at rest and the keypoints that they carry, metres, body frame.
+# Left and middle joints at rest, and keypoints relative to their joint; metres, body frame.
 _REST = {
     "Pelvis": (0, 0, 0),
     "Spine01": (0, 0.10, -0.01),
@@ -63,14 +63,14 @@ def _mirrored(place):
 
 
 def mini_reduced_body(dtype=torch.float64):
-    """A puppet of plain numbers: 22 joints, 33 keypoints, two betas (size and length of limbs)."""
-    moved = tuple(JOINT_INDEX[name] for name in REDUCED_JOINTS)
+    """Reduced body without files: 22 joints, 33 keypoints, two betas (size, length of limbs)."""
+    joints = tuple(JOINT_INDEX[name] for name in REDUCED_JOINTS)
     parents = [-1]
-    for joint in moved[1:]:
+    for joint in joints[1:]:
         parent = PARENTS[joint]
-        while parent not in moved:
+        while parent not in joints:
             parent = PARENTS[parent]
-        parents.append(moved.index(parent))
+        parents.append(joints.index(parent))
     rest = dict(_REST)
     rest |= {f"{name[:-1]}R": _mirrored(at) for name, at in _REST.items() if name[-1] == "L"}
     places = torch.tensor([rest[name] for name in REDUCED_JOINTS], dtype=dtype)
@@ -80,20 +80,20 @@ def mini_reduced_body(dtype=torch.float64):
         if "left" in name:
             other = joint[:-1] + "R" if joint[-1] == "L" else joint
             carried[name.replace("left", "right")] = (other, _mirrored(at))
-    count = len(BLAZEPOSE_NAMES) + len(moved)
-    point_offsets = torch.zeros(count, len(moved), 3, dtype=dtype)
-    joint_weights = torch.zeros(count, len(moved), dtype=dtype)
+    count = len(BLAZEPOSE_NAMES) + len(joints)
+    point_offsets = torch.zeros(count, len(joints), 3, dtype=dtype)
+    joint_weights = torch.zeros(count, len(joints), dtype=dtype)
     for point, name in enumerate(BLAZEPOSE_NAMES):
         joint, at = carried[name]
         column = REDUCED_JOINTS.index(joint)
         joint_weights[point, column] = 1
         point_offsets[point, column] = torch.tensor(at, dtype=dtype)
-    joint_weights[len(BLAZEPOSE_NAMES) :] = torch.eye(len(moved), dtype=dtype)
+    joint_weights[len(BLAZEPOSE_NAMES) :] = torch.eye(len(joints), dtype=dtype)
     limbs = torch.tensor(
         [[float(n[-1] in "LR" and n[:-1] != "Clavicle")] for n in REDUCED_JOINTS], dtype=dtype
     )
     return ReducedBody(
-        moved=moved,
+        joint_indices=joints,
         rest_pose=torch.eye(3, dtype=dtype).repeat(len(JOINT_NAMES) - 1, 1, 1),
         parents=tuple(parents),
         offsets=offsets,
@@ -105,17 +105,17 @@ def mini_reduced_body(dtype=torch.float64):
 
 
 def random_variables(reduced_body, frames, seed=0, spread=0.4):
-    """Postures with turns in every joint, three metres before the camera."""
+    """Random fit variables, three metres in front of the camera."""
     generator = torch.Generator().manual_seed(seed)
-    turns = spread * torch.randn(frames, len(reduced_body.parents), 3, generator=generator)
+    rotvecs = spread * torch.randn(frames, len(reduced_body.parents), 3, generator=generator)
     places = torch.tensor([0.1, 0.2, 3.0]) + 0.1 * torch.randn(frames, 3, generator=generator)
     betas = torch.randn(len(reduced_body.offset_basis), generator=generator)
-    rotations = rotvec_to_matrix(turns.double())
+    rotations = rotvec_to_matrix(rotvecs.double())
     return FitVariables(rotations, places.double(), betas.double())
 
 
 def walk(reduced_body, prior, frames, fps=30.0, yaw=0.7):
-    """A person who crosses the picture with swinging arms and legs, facing partly the camera."""
+    """Fit variables of a person who walks across the image, at an angle to the camera."""
     typical = prior.typical_pose().double()
     rotations = torch.cat((torch.eye(3, dtype=torch.float64)[None], typical))[
         list(reduced_body.joint_indices)
@@ -143,7 +143,7 @@ def walk(reduced_body, prior, frames, fps=30.0, yaw=0.7):
 
 
 def evidence_of(reduced_body, variables, noise=0.0, seed=0):
-    """What eyes would see of a posture with `CAMERA`; noise as a fraction of the crop's side."""
+    """Evidence of a person seen by `CAMERA`; noise as a fraction of the crop's side."""
     points = reduced_body.forward(variables).points[:, : len(BLAZEPOSE_NAMES)]
     pixels = project(points, torch.tensor(CAMERA)).numpy()
     side = 1.25 * np.ptp(pixels, axis=1).max(axis=-1)
@@ -165,17 +165,13 @@ def evidence_of(reduced_body, variables, noise=0.0, seed=0):
 
 
 def pa_mpjpe_mm(joints, truth):
-    """Mean distance of joints after the best similarity, millimetres; frames one by one."""
-    errors = []
-    for found, true in zip(joints.double(), truth.double(), strict=True):
-        found, true = found - found.mean(0), true - true.mean(0)
-        rotation, scale = roma.rigid_vectors_registration(found, true, compute_scaling=True)
-        errors.append((scale * found @ rotation.T - true).norm(dim=-1).mean() * 1000)
-    return torch.stack(errors)
+    """PA-MPJPE of each frame, millimetres."""
+    aligned = similarity_aligned(joints.double(), truth.double())
+    return 1000 * (aligned - truth.double()).norm(dim=-1).mean(-1)
 
 
 def with_parts(evidence, reduced_body, variables, camera=CAMERA):
-    """The evidence with exact part maps and masks of the posture, seen by a camera."""
+    """Add exact part maps and masks to evidence."""
     low = BodyModel.load("low")
     vertices = (
         Surface.from_body(low).posed(reduced_body.forward(variables), variables.betas).float()

@@ -1,90 +1,105 @@
-"""The fit: from a person's evidence over a whole clip to states, by energy minimisation.
+"""Fit: states of a person over a whole track, by minimizing an energy.
 
-The optimisation variant of the flow priors' and GHUM's papers (Zanfir et al., 2020; Xu et al.,
-2020), over all frames of a track at once: keyframes find their way from several kinematic starts
-and agree on one build; then all frames descend together, tied by motion.
+The optimization variant of the flow priors' and GHUM's papers (Zanfir et al., 2020; Xu et al.,
+2020), over all frames of a track at once: keyframes are fitted from several initial poses and agree
+on one shape; then all frames are fitted together, coupled in time.
 """
 
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from hund_backend.body.model import BodyModel
-from hund_backend.descent.fit.energy import TERMS, Energy, EnergyConfig
-from hund_backend.descent.fit.initialization import initial_poses, placed
-from hund_backend.descent.fit.jacobian_cache import JacobianCache
-from hund_backend.descent.fit.keyframes import best_path, chosen_keyframes, interpolated
-from hund_backend.descent.fit.linearization import linearize
-from hund_backend.descent.fit.parts.observed_parts import ObservedParts
-from hund_backend.descent.fit.parts.surface import Surface
-from hund_backend.descent.fit.pose_anchor import PoseAnchor, unobserved_fraction
-from hund_backend.descent.fit.solver import Descent, SolverConfig, minimize
-from hund_backend.descent.fit.windows import windows
-from hund_backend.descent.joint_confidence import joint_confidence
-from hund_backend.descent.reduced_body import FitVariables, ReducedBody
-from hund_backend.descent.state import State
-from hund_backend.descent.targets import Targets
-from hund_backend.perception.evidence import Evidence
-from hund_backend.prior.dynamics import Dynamics
-from hund_backend.prior.limits import JointLimits
-from hund_backend.prior.pose_prior import PosePrior
+from ...body.model import BodyModel
+from ...perception.evidence import Evidence
+from ...prior.dynamics import Dynamics
+from ...prior.limits import JointLimits
+from ...prior.pose_prior import PosePrior
+from ..joint_confidence import joint_confidence, unobserved_fraction
+from ..keypoints import NUM_KEYPOINTS, keypoint_residuals
+from ..reduced_body import FitVariables, ReducedBody
+from ..result import DescentResult
+from ..state import State
+from ..targets import Targets
+from ..translation import solve_translation
+from .energy import TERMS, Energy, EnergyConfig, build_terms
+from .initialization import initial_rotations
+from .jacobian_cache import JacobianCache
+from .keyframes import best_path, choose_keyframes, interpolate
+from .parts.observed_parts import ObservedParts
+from .parts.surface import Surface
+from .solver import Minimum, SolverConfig, minimize
+from .terms.pose_anchor import PoseAnchor
+from .windows import windows
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvidenceNoise:
+    """Noise and cut-off of the 2D evidence, where they differ from the energy's own."""
+
+    keypoint_noise: float
+    keypoint_cutoff: float
+    part_noise: float  # of the silhouette as well
+    part_cutoff: float
+    silhouette_cutoff: float | None = None  # None: the energy's own
+
+    def applied_to(self, energy: EnergyConfig) -> EnergyConfig:
+        """The energy with this noise."""
+        silhouette = replace(energy.silhouette, noise=self.part_noise)
+        if self.silhouette_cutoff is not None:
+            silhouette = replace(silhouette, cutoff=self.silhouette_cutoff)
+        return replace(
+            energy,
+            keypoints=replace(
+                energy.keypoints, noise=self.keypoint_noise, cutoff=self.keypoint_cutoff
+            ),
+            parts=replace(energy.parts, noise=self.part_noise, cutoff=self.part_cutoff),
+            silhouette=silhouette,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """The energy and the schedule of its descent."""
+    """Energy, and the schedule of its minimization."""
 
-    energy: EnergyConfig = field(default_factory=EnergyConfig)
-    still_noise: float = 0.001  # of keypoints in tracks too short to tell noise from motion
-    still_cutoff: float = 40.0
-    still_parts_noise: float = (
-        0.001  # of parts and silhouette, so that they keep up with the keypoints
+    energy: EnergyConfig = EnergyConfig()
+    # Pictures: the noise of a clip's keypoints averages out over time; in a picture the prior alone
+    # would counter it, and draw every pose towards the mean.
+    still: EvidenceNoise = EvidenceNoise(
+        keypoint_noise=0.001,
+        keypoint_cutoff=40.0,
+        part_noise=0.001,
+        part_cutoff=80.0,
+        silhouette_cutoff=30.0,
     )
-    still_parts_cutoff: float = 80.0
-    still_silhouette_cutoff: float = 30.0
+    # Early stages: initial poses may be far off and must not be trapped.
+    wide: EvidenceNoise = EvidenceNoise(
+        keypoint_noise=0.012, keypoint_cutoff=15.0, part_noise=0.012, part_cutoff=30.0
+    )
     keyframe_spacing: float = 0.3  # seconds
-    max_keyframes: int = 120  # of the whole track, spread evenly
-    wide_noise: float = 0.012  # of keypoints in early stages, so that starts do not lock in
-    wide_cutoff: float = 15.0  # in early stages the right point may be far off
-    wide_parts_noise: float = 0.012
-    wide_parts_cutoff: float = 30.0
-    looks: int = 3  # how often each stage looks at what the body shows, if it is to be aligned
-    rigid_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=6))
-    start_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
-    build_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=12))
-    coarse_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=8))
-    fine_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=30))
-    still_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=80))
-    polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=3))
-    still_polish_steps: SolverConfig = field(default_factory=lambda: SolverConfig(iterations=20))
-    window: int = 300  # frames that descend together
-    overlap: int = 40  # frames of the next window that a window looks ahead
-
-
-@dataclass(frozen=True)
-class DescentResult:
-    """What a fit answers."""
-
-    state: State  # batch: frames
-    stages: State  # batch: frames, stages; what was believed on the way
-    stage_losses: Float[Tensor, "frames stages terms"]
-    """Energies of the final objective after the start, the keyframes, the coarse and fine stage."""
-    terms: tuple[str, ...]
-    joint_confidence: Float[Tensor, "frames 63"]
-    converged: bool
+    max_keyframes: int = 120  # of the whole track, evenly spread
+    visibility_refreshes: int = 3  # in each stage, if parts are aligned
+    rigid_steps: SolverConfig = SolverConfig(iterations=6)
+    initial_steps: SolverConfig = SolverConfig(iterations=12)
+    shape_steps: SolverConfig = SolverConfig(iterations=12)
+    coarse_steps: SolverConfig = SolverConfig(iterations=8)
+    fine_steps: SolverConfig = SolverConfig(iterations=30)
+    still_steps: SolverConfig = SolverConfig(iterations=80)
+    polish_steps: SolverConfig = SolverConfig(iterations=3)
+    still_polish_steps: SolverConfig = SolverConfig(iterations=20)
+    window: int = 300  # frames that are fitted together
+    overlap: int = 40  # frames of the next window that a window reads ahead
 
 
 def fit(
     evidence: Evidence,
-    intrinsics: Float[np.ndarray, "frames 3 3"],
     fps: float,
     body: BodyModel,
     prior: PosePrior,
@@ -93,44 +108,42 @@ def fit(
     *,
     dynamics: Dynamics | None = None,
     skin: BodyModel | None = None,
-    start: State | None = None,
+    initial: State | None = None,
 ) -> DescentResult:
-    """Fit the body to a person over all frames of a track.
+    """Fit the body to a person over all frames of a track, or polish given states.
 
-    Deterministic. Works on the CPU in double precision whatever the body's device: the problem is
-    a narrow band of small blocks, too small for a GPU and too stiff for single precision.
+    Deterministic. Computes on the CPU in double precision whatever the body's device: the problem
+    is a narrow band of small blocks, too small for a GPU and too stiff for single precision.
 
     Args:
-        evidence: what was seen.
-        intrinsics: of the full frame, px.
+        evidence: of one person over a track.
         fps: true rate of the frames.
         body: a body model that has BlazePose's keypoints.
-        prior: how likely people take a pose.
+        prior: pose prior.
         config: energy and schedule.
-        report: told the number of each iteration; what it raises ends the fit.
-        dynamics: how the prior's latents follow each other; without them only accelerations count.
-        skin: the same body with faces ("low"); without it parts and silhouette have no say.
-        start: states of all frames to polish; without them the fit finds its own. The answer of
-            a polish has one stage, its end.
+        report: called with the number of each iteration; may raise to end the fit.
+        dynamics: of the prior's latents; without them only accelerations are penalized.
+        skin: the same body with faces ("low"); None disables part and silhouette terms.
+        initial: states of all frames to polish; None fits from initial poses. The result of a polish
+            has one stage, its end.
     """
     config = config or FitConfig()
-    fitter = _Fitter(evidence, intrinsics, fps, body, prior, config, report, dynamics, skin)
+    fitter = _Fitter(evidence, fps, body, prior, config, report, dynamics, skin)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
     try:
         with torch.no_grad():
-            return fitter.result(start)
+            return fitter.polish(initial) if initial is not None else fitter.fit()
     finally:
         torch.set_num_threads(threads)
 
 
 class _Fitter:
-    """One fit: what stays the same through its stages."""
+    """One fit: what is constant over its stages."""
 
     def __init__(
         self,
         evidence: Evidence,
-        intrinsics: Float[np.ndarray, "frames 3 3"],
         fps: float,
         body: BodyModel,
         prior: PosePrior,
@@ -140,216 +153,186 @@ class _Fitter:
         skin: BodyModel | None,
     ) -> None:
         self.config, self.fps = config, fps
-        self.home = body.template.device, body.template.dtype
+        self.output = {"device": body.template.device, "dtype": body.template.dtype}
         self.reduced_body = ReducedBody.from_body(body)
         self.prior = copy.deepcopy(prior).to("cpu", torch.float64)
         self.dynamics = copy.deepcopy(dynamics)
         if self.dynamics is not None:
             self.dynamics = self.dynamics.to("cpu", torch.float64)
         self.limits = JointLimits(torch.float64)
-        self.targets = Targets.of(evidence, intrinsics, self.reduced_body)
-        self.surface = None
-        if skin is not None and max(config.energy.parts, config.energy.silhouette) > 0:
+        self.targets = Targets.from_evidence(evidence, self.reduced_body)
+        self.surface: Surface | None = None
+        self.parts: ObservedParts | None = None
+        if skin is not None and config.energy.aligns_parts:
             self.surface = Surface.from_body(skin)
-            parts = ObservedParts.of(evidence, intrinsics)
-            self.targets = replace(self.targets, parts=parts)
+            self.parts = ObservedParts.from_evidence(evidence)
         self.frames = len(evidence.frames)
         self.is_still = self.frames <= 2
-        self.energy = _still_energy(config) if self.is_still else config.energy
+        self.energy = config.still.applied_to(config.energy) if self.is_still else config.energy
         confidence = evidence.keypoints[..., 2] * evidence.observed[:, None]
-        self.seen = torch.from_numpy(confidence.astype(np.float64))
-        self.anchor: PoseAnchor | None = None  # what is polished
+        self.confidence = torch.from_numpy(confidence.astype(np.float64))
+        self.keyframes = choose_keyframes(
+            self.targets.observed, config.keyframe_spacing * fps, config.max_keyframes
+        )
+        self.anchor: PoseAnchor | None = None  # of a polish
         self._report, self._iterations = report, 0
 
-    def result(self, start: State | None) -> DescentResult:
-        """Go through the stages."""
+    def fit(self) -> DescentResult:
+        """Keyframes from initial poses, one shape, then all frames: coarse, and fine."""
         config = self.config
-        keyframes = chosen_keyframes(
-            self.targets.observed, config.keyframe_spacing * self.fps, config.max_keyframes
+        initial, fitted = self._fit_initial_poses()
+        shaped = self._fit_shape(fitted, config.shape_steps)
+        stages = [interpolate(each, self.keyframes, self.frames) for each in (initial, shaped)]
+        fine = config.still_steps if self.is_still else config.fine_steps
+        coarse = config.wide.applied_to(self.energy)
+        converged = False
+        for energy, steps in ((coarse, config.coarse_steps), (self.energy, fine)):
+            variables, converged = self._fit_track(stages[-1], energy, steps)
+            stages.append(variables)
+        return self._result(stages, converged)
+
+    def polish(self, initial: State) -> DescentResult:
+        """One shape from the keyframes, then all frames, anchored to the initial states."""
+        config = self.config
+        steps = config.still_polish_steps if self.is_still else config.polish_steps
+        variables = self.reduced_body.variables_of(initial)
+        self.anchor = PoseAnchor(
+            rotations=variables.rotations, unobserved=unobserved_fraction(self.confidence)
         )
-        if start is None:
-            variables_list = self._own_beginning(keyframes)
-            fine = config.still_steps if self.is_still else config.fine_steps
-            schedule = ((self._wide_energy(), config.coarse_steps), (self.energy, fine))
-        else:
-            polish = config.still_polish_steps if self.is_still else config.polish_steps
-            begun = self.reduced_body.variables(start)
-            self.anchor = PoseAnchor(rotations=begun.rotations, doubt=unobserved_fraction(self.seen))
-            built = self._agreed_build(keyframes, begun.at(keyframes), polish)
-            variables_list = [begun._replace(betas=built.variables.betas)]
-            schedule = ((self.energy, polish),)
-        for energy, steps in schedule:
-            variables, converged = self._together(variables_list[-1], energy, steps)
-            variables_list.append(variables)
-        # Of a polish only the end is told: the stages are those of the descent that it began with.
-        return self._answer(variables_list if start is None else variables_list[-1:], converged)
+        shaped = self._fit_shape(variables.select(self.keyframes), steps)
+        variables = variables._replace(betas=shaped.betas)
+        variables, converged = self._fit_track(variables, self.energy, steps)
+        return self._result([variables], converged)
 
-    def _own_beginning(self, keyframes: Int[Tensor, " keyframes"]) -> list[FitVariables]:
-        """Where the best starts begin, and where the keyframes with one build come to."""
-        started, descended = self._from_starts(keyframes)
-        built = self._agreed_build(keyframes, descended, self.config.build_steps)
-        return [interpolated(each, keyframes, self.frames) for each in (started, built.variables)]
-
-    def _from_starts(
-        self, keyframes: Int[Tensor, " keyframes"]
-    ) -> tuple[FitVariables, FitVariables]:
-        """Where the best start of each keyframe began, and where it came to."""
-        targets = self.targets.at(keyframes)
-        starts = initial_poses(targets, self.reduced_body, self.prior)
+    def _fit_initial_poses(self) -> tuple[FitVariables, FitVariables]:
+        """Each keyframe's best initial pose, and the same after its own fit."""
+        keyframes = self.keyframes
+        targets = self.targets.select(keyframes)
+        poses = initial_rotations(targets, self.reduced_body, self.prior)
         betas = self.reduced_body.offsets.new_zeros(len(self.reduced_body.offset_basis))
-        everywhere = torch.arange(len(keyframes)).repeat(len(starts))
-        targets = targets.at(everywhere)
-        started = placed(starts.flatten(0, 1), targets, self.reduced_body, betas)
-        alone = self._objective(targets, self._wide_energy())
-        groups = torch.arange(len(everywhere))
-        rigid = replace(alone, rigid=True)
-        moved = self._minimized(rigid, started, groups, self.config.rigid_steps)
-        descent = self._minimized(alone, moved.variables, groups, self.config.start_steps)
-        joints = self.reduced_body.posed(descent.variables).joints
-        energies = descent.energies.sum(-1).unflatten(0, (len(starts), -1))
-        relative = (joints - joints[:, :1]).unflatten(0, (len(starts), -1))
+        frames = keyframes.repeat(len(poses))
+        initial = solve_translation(
+            poses.flatten(0, 1), self.targets.select(frames), self.reduced_body, betas
+        )
+        energy = self._energy(frames, self.config.wide.applied_to(self.energy))
+        groups = torch.arange(len(frames))
+        rigid = replace(energy, rigid=True)
+        moved = self._minimize(rigid, initial, groups, self.config.rigid_steps)
+        minimum = self._minimize(energy, moved.variables, groups, self.config.initial_steps)
+        joints = self.reduced_body.forward(minimum.variables).joints
+        energies = minimum.energies.sum(-1).unflatten(0, (len(poses), -1))
+        relative = (joints - joints[:, :1]).unflatten(0, (len(poses), -1))
         path = best_path(energies, relative, keyframes / self.fps)
-        logger.debug("starts chosen: %s", torch.bincount(path, minlength=len(starts)).tolist())
+        logger.debug("initial poses: %s", torch.bincount(path, minlength=len(poses)).tolist())
         chosen = path * len(keyframes) + torch.arange(len(keyframes))
-        return started.at(chosen), descent.variables.at(chosen)
+        return initial.select(chosen), minimum.variables.select(chosen)
 
-    def _agreed_build(
-        self, keyframes: Int[Tensor, " keyframes"], variables: FitVariables, steps: SolverConfig
-    ) -> Descent:
-        """The keyframes' postures with one build for all of them."""
-        alone = self._objective_at(keyframes, self.energy)
-        alone = replace(alone, solves_betas=True)
-        together = torch.zeros(len(keyframes), dtype=torch.int64)
-        return self._minimized(alone, variables, together, steps)
+    def _fit_shape(self, variables: FitVariables, steps: SolverConfig) -> FitVariables:
+        """Keyframes with one shape for all of them."""
+        energy = replace(self._energy(self.keyframes, self.energy), solves_betas=True)
+        one_group = torch.zeros(len(self.keyframes), dtype=torch.int64)
+        return self._minimize(energy, variables, one_group, steps).variables
 
-    def _together(
-        self, variables: FitVariables, energy: EnergyConfig, steps: SolverConfig
+    def _fit_track(
+        self, variables: FitVariables, config: EnergyConfig, steps: SolverConfig
     ) -> tuple[FitVariables, bool]:
-        """All frames descended, tied by motion, window by window; and whether all arrived."""
+        """All frames, coupled in time, window by window; and whether all windows converged."""
         rotations, translation = variables.rotations.clone(), variables.translation.clone()
-        arrived = True
+        converged = True
         for window in windows(self.frames, self.config.window, self.config.overlap):
-            inside = torch.arange(window.start, window.stop)
-            objective = self._objective_at(inside, energy, fps=self.fps)
-            objective = replace(objective, frozen=window.tied)
-            here = FitVariables(rotations[inside], translation[inside], variables.betas)
-            groups = torch.zeros(len(inside), dtype=torch.int64)
-            descent = self._minimized(objective, here, groups, steps)
+            frames = torch.arange(window.start, window.stop)
+            energy = self._energy(frames, config, fps=self.fps)
+            energy = replace(energy, frozen=window.context)
+            before = FitVariables(rotations[frames], translation[frames], variables.betas)
+            one_group = torch.zeros(len(frames), dtype=torch.int64)
+            minimum = self._minimize(energy, before, one_group, steps)
             kept = slice(window.start, window.keep)
-            rotations[kept] = descent.variables.rotations[: window.keep - window.start]
-            translation[kept] = descent.variables.translation[: window.keep - window.start]
-            arrived = arrived and bool(descent.converged.all())
-        return FitVariables(rotations, translation, variables.betas), arrived
+            rotations[kept] = minimum.variables.rotations[: window.keep - window.start]
+            translation[kept] = minimum.variables.translation[: window.keep - window.start]
+            converged = converged and bool(minimum.converged.all())
+        return FitVariables(rotations, translation, variables.betas), converged
 
-    def _answer(self, variables_list: list[FitVariables], converged: bool) -> DescentResult:
-        variables = variables_list[-1]
-        # Chunks, so that a long track needs no more memory than a window; two frames more on
-        # either side let the terms in time see their neighbours.
+    def _result(self, stages: list[FitVariables], converged: bool) -> DescentResult:
+        # By windows, so that a long track needs no more memory than one; their context lets the
+        # terms in time see the neighbors.
         losses, residual_norms = [], []
         for window in windows(self.frames, self.config.window, self.config.overlap):
-            inside = torch.arange(window.start, window.stop)
-            objective = self._objective_at(inside, self.energy, fps=self.fps)
-            kept = slice(window.tied, window.keep - window.start)
-            energies = [
-                objective.looking(stage.at(inside)).energies(stage.at(inside))[kept]
-                for stage in variables_list
-            ]
+            frames = torch.arange(window.start, window.stop)
+            energy = self._energy(frames, self.energy, fps=self.fps)
+            kept = slice(window.context, window.keep - window.start)
+            inside = [stage.select(frames) for stage in stages]
+            energies = [energy.refresh_visibility(each).energies(each)[kept] for each in inside]
             losses.append(torch.stack(energies, dim=1))
-            figure = self.reduced_body.posed(variables.at(inside))
-            residual_norms.append(objective.keypoint_residuals(figure).norm(dim=-1)[kept])
-        home = {"device": self.home[0], "dtype": self.home[1]}
-        stages = [self._state(stage) for stage in variables_list]
+            points = self.reduced_body.forward(inside[-1]).points[:, :NUM_KEYPOINTS]
+            targets = self.targets.select(frames)
+            residuals = keypoint_residuals(
+                points, targets.intrinsics, targets.pixels, targets.crop_side
+            )
+            residual_norms.append(residuals.norm(dim=-1)[kept])
+        states = [self._state(stage) for stage in stages]
+        confidence = joint_confidence(torch.cat(residual_norms), self.confidence)
         return DescentResult(
-            state=stages[-1],
-            stages=State.stacked(stages, dim=1),
-            stage_losses=torch.cat(losses).to(**home),
+            state=states[-1],
+            stages=State.stacked(states, dim=1),
+            stage_losses=torch.cat(losses).to(**self.output),
             terms=TERMS,
-            joint_confidence=joint_confidence(torch.cat(residual_norms), self.seen).to(**home),
+            joint_confidence=confidence.to(**self.output),
             converged=converged,
         )
 
     def _state(self, variables: FitVariables) -> State:
-        home = {"device": self.home[0], "dtype": self.home[1]}
         return State(
-            pose=self.reduced_body.pose(variables).to(**home),
-            betas=variables.betas.expand(self.frames, -1).to(**home),
-            global_orient=variables.rotations[:, 0].to(**home),
-            root_translation=variables.translation.to(**home),
+            pose=self.reduced_body.full_pose(variables).to(**self.output),
+            betas=variables.betas.expand(self.frames, -1).to(**self.output),
+            global_orient=variables.rotations[:, 0].to(**self.output),
+            root_translation=variables.translation.to(**self.output),
         )
 
-    def _wide_energy(self) -> EnergyConfig:
-        config = self.config
-        return replace(
-            self.energy,
-            keypoint_noise=config.wide_noise,
-            keypoint_cutoff=config.wide_cutoff,
-            parts_noise=config.wide_parts_noise,
-            parts_cutoff=config.wide_parts_cutoff,
-            silhouette_noise=config.wide_parts_noise,
-        )
-
-    def _objective_at(
-        self, frames: Int[Tensor, " chosen"], energy: EnergyConfig, fps: float | None = None
+    def _energy(
+        self, frames: Int[Tensor, " chosen"], config: EnergyConfig, fps: float | None = None
     ) -> Energy:
-        """That of some frames, with what was believed of them."""
-        objective = self._objective(self.targets.at(frames), energy, fps)
-        return replace(objective, anchor=self.anchor and self.anchor.at(frames))
-
-    def _objective(
-        self, targets: Targets, energy: EnergyConfig, fps: float | None = None
-    ) -> Energy:
-        return Energy(
-            reduced_body=self.reduced_body,
-            prior=self.prior,
-            dynamics=self.dynamics,
-            surface=self.surface,
-            limits=self.limits,
+        """Energy of some frames; with a frame rate they are coupled in time."""
+        targets = self.targets.select(frames)
+        terms = build_terms(
+            config,
             targets=targets,
-            config=energy,
+            prior=self.prior,
+            limits=self.limits,
             fps=fps,
+            dynamics=self.dynamics,
+            anchor=None if self.anchor is None else self.anchor.select(frames),
+            observed_parts=None if self.parts is None else self.parts.select(frames),
+            surface=self.surface,
+        )
+        coupled = fps is not None and len(frames) > 2
+        return Energy(
+            terms=terms, reduced_body=self.reduced_body, prior=self.prior, coupled=coupled
         )
 
-    def _minimized(
+    def _minimize(
         self,
-        objective: Energy,
+        energy: Energy,
         variables: FitVariables,
         groups: Int[Tensor, " frames"],
         steps: SolverConfig,
-    ) -> Descent:
-        slopes = JacobianCache(objective.prior)
-        looks = self.config.looks if objective.aligns else 1
-        steps = replace(steps, iterations=-(-steps.iterations // looks))
-        for _ in range(looks):
-            looking = objective.looking(variables)
-            descent = minimize(
-                looking.energies,
-                lambda here, looking=looking: linearize(looking, here, slopes),
+    ) -> Minimum:
+        cache = JacobianCache(self.prior)
+        refreshes = self.config.visibility_refreshes if energy.aligns_parts else 1
+        steps = replace(steps, iterations=-(-steps.iterations // refreshes))
+        for _ in range(refreshes):
+            energy = energy.refresh_visibility(variables)
+            minimum = minimize(
+                energy.energies,
+                lambda at, energy=energy: energy.normal_equations(at, cache),
                 variables,
                 groups,
                 steps,
                 self._tick,
-                with_betas=objective.solves_betas,
+                with_betas=energy.solves_betas,
             )
-            variables = descent.variables
-        return descent
+            variables = minimum.variables
+        return minimum
 
     def _tick(self) -> None:
         self._iterations += 1
         self._report(self._iterations)
-
-
-def _still_energy(config: FitConfig) -> EnergyConfig:
-    """Believe the keypoints of a picture: nothing else says where the limbs are.
-
-    The noise of a clip's keypoints averages out over time; in a picture the prior alone would
-    answer it, and draws every pose towards the mean.
-    """
-    return replace(
-        config.energy,
-        keypoint_noise=config.still_noise,
-        keypoint_cutoff=config.still_cutoff,
-        parts_noise=config.still_parts_noise,
-        parts_cutoff=config.still_parts_cutoff,
-        silhouette_noise=config.still_parts_noise,
-        silhouette_cutoff=config.still_silhouette_cutoff,
-    )

@@ -1,4 +1,4 @@
-"""Levenberg–Marquardt over the frames of a track: blocks on the diagonal, neighbours beside them."""
+"""Levenberg–Marquardt over the frames of a track, with a block-banded Hessian."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from hund_backend.descent.reduced_body import FitVariables
+from ..reduced_body import FitVariables
 
 
 @dataclass(kw_only=True)
@@ -25,40 +25,40 @@ class NormalEquations:
     betas_hessian: Float[Tensor, "betas betas"]
     betas_gradient: Float[Tensor, " betas"]
     mixed_hessian: Float[Tensor, "frames unknowns betas"]
-    neighbours: list[Float[Tensor, "_ unknowns unknowns"]]
+    off_diagonal: list[Float[Tensor, "_ unknowns unknowns"]]
     """Rows t + 1 and t + 2, columns t; empty where frames are independent."""
 
     @classmethod
     def zeros(cls, frames: int, unknowns: int, betas: int, like: Tensor) -> "NormalEquations":
-        """Equations of no term at all."""
+        """Equations of an energy of zero."""
         return cls(
             hessian=like.new_zeros(frames, unknowns, unknowns),
             gradient=like.new_zeros(frames, unknowns),
             betas_hessian=like.new_zeros(betas, betas),
             betas_gradient=like.new_zeros(betas),
             mixed_hessian=like.new_zeros(frames, unknowns, betas),
-            neighbours=[],
+            off_diagonal=[],
         )
 
     def couple(self) -> None:
-        """Make room for terms in time."""
+        """Allocate the blocks of neighboring frames."""
         frames, unknowns = self.gradient.shape
-        self.neighbours = [
-            self.hessian.new_zeros(frames - apart, unknowns, unknowns) for apart in (1, 2)
+        self.off_diagonal = [
+            self.hessian.new_zeros(frames - lag, unknowns, unknowns) for lag in (1, 2)
         ]
 
     def hold_frames(self, count: int) -> None:
-        """Let the first frames have no step."""
+        """Fix the first frames: their steps are zero."""
         self.hessian[:count] = 0
         self.gradient[:count] = 0
         self.mixed_hessian[:count] = 0
-        for blocks in self.neighbours:
+        for blocks in self.off_diagonal:
             blocks[:count] = 0
 
     def hold_pose(self) -> None:
-        """Let only the global orientation and the place have a step."""
+        """Fix the pose: only global orientation and translation have a step."""
         self.gradient[:, 3:-3] = 0
-        for blocks in (self.hessian, *self.neighbours):
+        for blocks in (self.hessian, *self.off_diagonal):
             blocks[:, 3:-3] = 0
             blocks[:, :, 3:-3] = 0
         self.mixed_hessian[:, 3:-3] = 0
@@ -70,7 +70,7 @@ class NormalEquations:
         weights: Float[Tensor, "frames items"],
         betas_jacobian: Float[Tensor, "frames items components betas"] | None = None,
     ) -> None:
-        """Add ½ Σ w ‖r‖² of residuals within frames."""
+        """Add ½ Σ w ‖r‖² of residuals that depend on one frame each."""
         rows = weights.sqrt()[..., None]
         right = (rows * residuals).flatten(1)[..., None]
         rows = rows[..., None]
@@ -79,10 +79,10 @@ class NormalEquations:
         self.hessian += transposed @ jacobian
         self.gradient += (transposed @ right)[..., 0]
         if betas_jacobian is not None:
-            builds = (rows * betas_jacobian).flatten(1, 2)
-            self.mixed_hessian += transposed @ builds
-            self.betas_hessian += torch.einsum("frb,frc->bc", builds, builds)
-            self.betas_gradient += torch.einsum("frb,fr->b", builds, right[..., 0])
+            by_betas = (rows * betas_jacobian).flatten(1, 2)
+            self.mixed_hessian += transposed @ by_betas
+            self.betas_hessian += torch.einsum("frb,frc->bc", by_betas, by_betas)
+            self.betas_gradient += torch.einsum("frb,fr->b", by_betas, right[..., 0])
 
     def add_to_joints(
         self,
@@ -90,7 +90,7 @@ class NormalEquations:
         hessian: Float[Tensor, "frames joints 3 3"],
         gradient: Float[Tensor, "frames joints 3"],
     ) -> None:
-        """Add terms of joints' own rotations, given as blocks."""
+        """Add terms of single joints' rotations, given as blocks."""
         blocks = _joint_blocks(self.hessian)
         blocks[:, columns] += hessian
         self.gradient[:, :-3].unflatten(-1, (-1, 3))[:, columns] += gradient
@@ -100,31 +100,31 @@ class NormalEquations:
         residuals: Float[Tensor, "inner rows"],
         jacobians: list[Float[Tensor, "inner rows unknowns"]],
     ) -> None:
-        """Add ½ ‖r‖² of residuals over three frames, with the derivative by each of them."""
+        """Add ½ ‖r‖² of residuals that span three frames, given the Jacobian by each frame."""
         inner = len(residuals)
-        for place, jacobian in enumerate(jacobians):
+        for offset, jacobian in enumerate(jacobians):
             transposed = jacobian.transpose(-1, -2)
-            self.gradient[place : place + inner] += (transposed @ residuals[..., None])[..., 0]
-            self.hessian[place : place + inner] += transposed @ jacobian
-            for apart, other in enumerate(jacobians[:place][::-1], start=1):
-                start = place - apart
-                self.neighbours[apart - 1][start : start + inner] += transposed @ other
+            self.gradient[offset : offset + inner] += (transposed @ residuals[..., None])[..., 0]
+            self.hessian[offset : offset + inner] += transposed @ jacobian
+            for lag, other in enumerate(jacobians[:offset][::-1], start=1):
+                start = offset - lag
+                self.off_diagonal[lag - 1][start : start + inner] += transposed @ other
 
     def add_to_joints_in_time(
         self,
         residuals: Float[Tensor, "inner joints 3"],
         jacobians: list[Float[Tensor, "inner joints 3 3"]],
     ) -> None:
-        """Add ½ ‖r‖² of residuals of joints' own rotations over three frames."""
+        """Add ½ ‖r‖² of residuals of single joints' rotations that span three frames."""
         inner = len(residuals)
-        turning = self.gradient[:, :-3].unflatten(-1, (-1, 3))
-        for place, jacobian in enumerate(jacobians):
+        of_joints = self.gradient[:, :-3].unflatten(-1, (-1, 3))
+        for offset, jacobian in enumerate(jacobians):
             transposed = jacobian.transpose(-1, -2)
-            turning[place : place + inner] += (transposed @ residuals[..., None])[..., 0]
-            _joint_blocks(self.hessian)[place : place + inner] += transposed @ jacobian
-            for apart, other in enumerate(jacobians[:place][::-1], start=1):
-                start = place - apart
-                blocks = _joint_blocks(self.neighbours[apart - 1])
+            of_joints[offset : offset + inner] += (transposed @ residuals[..., None])[..., 0]
+            _joint_blocks(self.hessian)[offset : offset + inner] += transposed @ jacobian
+            for lag, other in enumerate(jacobians[:offset][::-1], start=1):
+                start = offset - lag
+                blocks = _joint_blocks(self.off_diagonal[lag - 1])
                 blocks[start : start + inner] += transposed @ other
 
 
@@ -138,50 +138,50 @@ def _joint_blocks(
 
 @dataclass(frozen=True, kw_only=True)
 class SolverConfig:
-    """How carefully to step and when to stop."""
+    """Damping and stopping of the iteration."""
 
     iterations: int = 30
     tolerance: float = 1e-4  # relative decrease of the energy at which a group has converged
     damping: float = 1e-2  # first factor on the Hessian's diagonal
-    damping_down: float = 0.2  # factor after a step that helped
-    damping_up: float = 6.0  # factor after a step that did not
+    damping_down: float = 0.2  # factor after an accepted step
+    damping_up: float = 6.0  # factor after a rejected step
     damping_range: tuple[float, float] = (1e-6, 1e6)
-    floor: float = 1e-6  # added to the diagonal: what nothing touches stays where it is
+    floor: float = 1e-6  # added to the diagonal: unknowns without any term do not move
 
 
-def solved(
+def solve_step(
     equations: NormalEquations,
     damping: Float[Tensor, " frames"],
     config: SolverConfig,
     *,
     with_betas: bool,
 ) -> tuple[Float[Tensor, "frames unknowns"], Float[Tensor, " betas"]]:
-    """The step −(H + λ diag H)⁻¹ g of all frames and the betas.
+    """Step −(H + λ diag H)⁻¹ g of all frames and the betas.
 
-    The betas touch every frame, so they are eliminated last (Schur complement); they move only
-    where frames are otherwise independent.
+    The betas are coupled with every frame, so they are eliminated last (Schur complement); they are
+    solved for only where frames are otherwise independent.
     """
     diagonal = equations.hessian.diagonal(dim1=-2, dim2=-1)
     hessian = equations.hessian + torch.diag_embed(damping[:, None] * diagonal + config.floor)
     right = equations.gradient[..., None]
-    still = torch.zeros_like(equations.betas_gradient)
-    if equations.neighbours:
-        return -_banded_solution(hessian, equations.neighbours, right)[..., 0], still
+    no_betas_step = torch.zeros_like(equations.betas_gradient)
+    if equations.off_diagonal:
+        return -_banded_solution(hessian, equations.off_diagonal, right)[..., 0], no_betas_step
     factor = torch.linalg.cholesky(hessian)
     if not with_betas:
-        return -torch.cholesky_solve(right, factor)[..., 0], still
+        return -torch.cholesky_solve(right, factor)[..., 0], no_betas_step
     mixed = equations.mixed_hessian
-    answer = torch.cholesky_solve(torch.cat((right, mixed), dim=-1), factor)
-    schur = equations.betas_hessian - torch.einsum("fub,fuc->bc", mixed, answer[..., 1:])
+    solution = torch.cholesky_solve(torch.cat((right, mixed), dim=-1), factor)
+    schur = equations.betas_hessian - torch.einsum("fub,fuc->bc", mixed, solution[..., 1:])
     schur = schur + torch.diag(damping.max() * equations.betas_hessian.diagonal() + config.floor)
-    gradient = equations.betas_gradient - torch.einsum("fub,fu->b", mixed, answer[..., 0])
+    gradient = equations.betas_gradient - torch.einsum("fub,fu->b", mixed, solution[..., 0])
     betas_step = -torch.linalg.solve(schur, gradient)
-    return -answer[..., 0] - answer[..., 1:] @ betas_step, betas_step
+    return -solution[..., 0] - solution[..., 1:] @ betas_step, betas_step
 
 
 def _banded_solution(
     hessian: Float[Tensor, "frames unknowns unknowns"],
-    neighbours: list[Float[Tensor, "_ unknowns unknowns"]],
+    off_diagonal: list[Float[Tensor, "_ unknowns unknowns"]],
     right: Float[Tensor, "frames unknowns columns"],
 ) -> Float[Tensor, "frames unknowns columns"]:
     """Solution of the block-banded symmetric system by LAPACK's band Cholesky."""
@@ -191,22 +191,22 @@ def _banded_solution(
     # t + k and columns t is a parallelogram there; `unknowns` rows above catch the upper triangle.
     padded = np.zeros((4 * unknowns, length))
     row, column = padded.strides
-    for apart, blocks in enumerate([hessian, *neighbours]):
+    for lag, blocks in enumerate([hessian, *off_diagonal]):
         window = np.lib.stride_tricks.as_strided(
-            padded[(1 + apart) * unknowns :],
+            padded[(1 + lag) * unknowns :],
             shape=blocks.shape,
             strides=(unknowns * column, row, column - row),
         )
         window[...] = blocks.numpy(force=True)
     band = padded[unknowns:]
     columns = right.reshape(length, -1).numpy(force=True).astype(np.float64)
-    answer = solveh_banded(band, columns, lower=True, overwrite_ab=True, check_finite=False)
-    return torch.from_numpy(answer).to(right).reshape(right.shape)
+    solution = solveh_banded(band, columns, lower=True, overwrite_ab=True, check_finite=False)
+    return torch.from_numpy(solution).to(right).reshape(right.shape)
 
 
 @dataclass(kw_only=True)
-class Descent:
-    """The outcome of a minimisation."""
+class Minimum:
+    """Result of a minimization."""
 
     variables: FitVariables
     energies: Float[Tensor, "frames terms"]
@@ -222,16 +222,16 @@ def minimize(
     report: Callable[[], None],
     *,
     with_betas: bool = False,
-) -> Descent:
+) -> Minimum:
     """Lower an energy by damped Gauss–Newton steps (Levenberg–Marquardt).
 
     Frames fall into groups that accept or refuse a step, and change their damping, together:
-    every frame its own group where nothing couples them, one group otherwise.
+    each frame is a group where frames are independent, all frames are one otherwise.
 
     Args:
         energies_of: terms of each frame.
         equations_of: their derivatives.
-        posture: where to start.
+        variables: initial ones.
         groups: group of each frame, from zero.
         config: steps and stopping.
         report: called once an iteration; may raise to cancel.
@@ -247,24 +247,24 @@ def minimize(
         report()
         if equations is None:
             equations = equations_of(variables)
-        step, betas_step = solved(equations, damping[groups], config, with_betas=with_betas)
-        candidate = variables.moved(step, betas_step)
+        step, betas_step = solve_step(equations, damping[groups], config, with_betas=with_betas)
+        candidate = variables.apply_step(step, betas_step)
         new_energies = energies_of(candidate)
         new_totals = _group_sums(new_energies, groups, num_groups)
         better = new_totals < totals
         damping = damping * torch.where(better, config.damping_down, config.damping_up)
         damping = damping.clamp(*config.damping_range)
         gain = (totals - new_totals) / totals.abs().clamp(min=1e-9)
-        # A refused step with heavy damping has nowhere to go either.
+        # A step rejected under heavy damping cannot improve either.
         converged |= (better & (gain < config.tolerance)) | (~better & (damping > 1e3))
         if better.any():
-            variables = _chosen(better[groups], candidate, variables, with_betas=with_betas)
+            variables = _select(better[groups], candidate, variables, with_betas=with_betas)
             energies = torch.where(better[groups, None], new_energies, energies)
             totals = torch.where(better, new_totals, totals)
             equations = None
         if converged.all():
             break
-    return Descent(variables=variables, energies=energies, converged=converged)
+    return Minimum(variables=variables, energies=energies, converged=converged)
 
 
 def _group_sums(
@@ -273,14 +273,14 @@ def _group_sums(
     return energies.new_zeros(num_groups).index_add(0, groups, energies.sum(-1))
 
 
-def _chosen(
+def _select(
     chosen: Bool[Tensor, " frames"],
     candidate: FitVariables,
     variables: FitVariables,
     *,
     with_betas: bool,
 ) -> FitVariables:
-    """The candidate in the chosen frames, the posture elsewhere."""
+    """The candidate in the chosen frames, the old variables elsewhere."""
     return FitVariables(
         torch.where(chosen[:, None, None, None], candidate.rotations, variables.rotations),
         torch.where(chosen[:, None], candidate.translation, variables.translation),

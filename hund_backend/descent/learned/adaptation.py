@@ -1,12 +1,12 @@
-"""Learn this performer: a copy of HUND's stages goes on learning from the very clip it is asked about.
+"""Adaptation to a clip: a copy of HUND's weights is trained on the clip itself, without labels.
 
-Training and use do the same computation, so what is seen of a person teaches without any truth: the
-losses of the states are lowered over all frames by one set of weights, which can learn a build, a
-way of moving and a camera, but not the jitter of single keypoints. Some keypoints are hidden from
-the network while it learns and still count in the loss, so that it learns to complete this person.
-Stretches of the clip are held out: the copy is used only if their loss fell, and if poses did not get
-less likely than they were and than captured poses usually are. (What the stages say at first is too
-near to the mean to be true: it is more likely than what people do.)
+Training and use are the same computation, so a person's evidence alone lowers the losses of the
+states over all frames by one set of weights: these can learn a shape, a way of moving and a camera,
+but not the jitter of single keypoints. Some keypoints are hidden from the network during training
+and still count in the loss, so that it learns to complete this person. Blocks of frames are held
+out: the copy is used only if their loss falls, and if their poses are no less likely than before, or
+than captured poses usually are. (The unadapted poses are nearer to the mean than real ones, and so
+more likely than these.)
 """
 
 import copy
@@ -19,172 +19,176 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hund_backend.descent.fit.pose_anchor import unobserved_fraction
-from hund_backend.descent.learned.hund import BATCH, Hund, Step
-from hund_backend.descent.learned.inputs import NetworkInputs
-from hund_backend.descent.learned.meta_loss import meta_loss
-from hund_backend.prior.pose_flow import PoseFlow
+from ...prior.pose_flow import PoseFlow
+from ..joint_confidence import unobserved_fraction
+from .hund import MAX_BATCH, Hund
+from .inputs import NetworkInputs
+from .meta_loss import meta_loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptConfig:
-    """How a copy learns from a clip."""
+    """Recipe of the adaptation."""
 
-    seconds: float = 60.0  # of the clock; what is best by then counts
-    steps: int = 300  # at most
+    seconds: float = 60.0  # wall-clock limit; the best weights by then count
+    max_steps: int = 300
     batch: int = 96  # frames
-    rate: float = 1e-4
-    decay: float = 1e-3
-    clip: float = 1.0  # of the gradient's norm
-    start: float = 0.2  # weight of L^0
-    progress: float = 0.3  # weight of what a stage spoils
-    build: float = 0.5  # weight of the frames' disagreement about the build
-    anchor: float = 100.0  # weight of what a copy changes about joints that nothing is seen of
-    hidden: float = 0.15  # probability that a keypoint is hidden from the network
-    block: int = 15  # frames that are learned from, or held out, together
-    held_out: int = 4  # every so many-th block is held out
-    fewest: int = 60  # frames: from fewer nothing is learned
-    likely: float = 52.0  # nats: a quarter of captured poses new to the prior are less likely
-    every: int = 15  # steps from one look at the held-out frames to the next
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-3
+    max_gradient_norm: float = 1.0
+    initial_state: float = 0.2  # weight of L^0
+    meta_regularization: float = 0.3  # weight of increases of the loss from stage to stage
+    shape_variance: float = 0.5  # weight of the variance of the betas over frames
+    anchor: float = 100.0  # weight of changes of rotations that no keypoint observes
+    hidden_keypoints: float = 0.15  # probability that a keypoint is hidden from the network
+    block: int = 15  # frames that are trained on, or held out, together
+    held_out_every: int = 4  # each so many-th block is held out
+    min_frames: int = 60  # shorter tracks are not adapted to
+    usual_log_prob: float = 52.0  # nats: lower quartile of captured poses new to the prior
+    validate_every: int = 15  # steps
     seed: int = 0
 
 
-class Look(NamedTuple):
-    """What a network makes of the frames that are held out."""
+class Validation(NamedTuple):
+    """Figures of a network on the held-out frames."""
 
     loss: float  # mean L(s_M)
-    log_prob: float  # mean over frames, nats
+    log_prob: float  # mean of the poses, nats
 
-    def betters(self, other: "Look", likely: float) -> bool:
-        """The loss is lower, and poses are no less likely, or likely enough."""
-        return self.loss < other.loss and self.log_prob >= min(other.log_prob, likely)
+    def improves_on(self, other: "Validation", usual_log_prob: float) -> bool:
+        """Whether the loss is lower and the poses are no less likely, or likely enough."""
+        likely = self.log_prob >= min(other.log_prob, usual_log_prob)
+        return self.loss < other.loss and likely
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """How learning from a clip went."""
+class AdaptationReport:
+    """Outcome of an adaptation."""
 
-    kept: bool  # the copy is better on frames that it did not learn from
-    steps: int  # after which it was best, or all if it never was
-    before: Look | None  # nothing where there were too few frames
-    after: Look | None
+    kept: bool  # whether the copy is used
+    steps: int  # of the best weights, or all if none were better
+    before: Validation | None  # None where the track was too short
+    after: Validation | None
 
-    def told(self) -> dict[str, object]:
-        """For the provenance."""
-        looks = {"before": self.before, "after": self.after}
-        told = {name: None if look is None else look._asdict() for name, look in looks.items()}
-        return {"kept": self.kept, "steps": self.steps, **told}
-
-
-NO_LESSON = Lesson(kept=False, steps=0, before=None, after=None)
+    def as_json(self) -> dict[str, object]:
+        """Entry of the provenance."""
+        validations = {"before": self.before, "after": self.after}
+        figures = {name: each and each._asdict() for name, each in validations.items()}
+        return {"kept": self.kept, "steps": self.steps, **figures}
 
 
-def adapted(
+NOT_ADAPTED = AdaptationReport(kept=False, steps=0, before=None, after=None)
+
+
+def adapt(
     hund: Hund,
     prior: PoseFlow,
-    seen: NetworkInputs,
+    inputs: NetworkInputs,
     config: AdaptConfig,
     report: Callable[[int], None] = lambda step: None,
-) -> tuple[Hund, Lesson]:
-    """The network as this person's frames make it, or as it was where that does not help.
+) -> tuple[Hund, AdaptationReport]:
+    """Return the network adapted to a person's frames, or the given one where that does not help.
 
     Args:
         hund: the network; it is not changed.
-        prior: that it was made with.
-        seen: evidence of the frames in which the person was observed, in order; on the network's
-            device.
-        config: how.
-        report: told the number of steps done; what it raises ends the work.
+        prior: pose prior that it was trained with.
+        inputs: of the frames in which the person was observed, in order; on the network's device.
+        config: recipe.
+        report: called with the number of steps done; may raise to end the work.
     """
-    if len(seen) < config.fewest:
-        return hund, NO_LESSON
-    out = held_out(len(seen), config).to(seen.span.device)
-    lessons, exam = seen.at((~out).nonzero()[:, 0]), seen.at(out.nonzero()[:, 0])
-    before = looked(hund, prior, exam)
-    pupil = copy.deepcopy(hund).train().requires_grad_(True)
-    known = believed(hund, lessons)
-    optimizer = torch.optim.AdamW(pupil.parameters(), lr=config.rate, weight_decay=config.decay)
+    if len(inputs) < config.min_frames:
+        return hund, NOT_ADAPTED
+    held_out = held_out_frames(len(inputs), config).to(inputs.crop_width.device)
+    training = inputs.select((~held_out).nonzero()[:, 0])
+    validation = inputs.select(held_out.nonzero()[:, 0])
+    before = validate(hund, prior, validation)
+    adapted = copy.deepcopy(hund).train().requires_grad_(True)
+    rotations = unadapted_rotations(hund, training)
+    optimizer = torch.optim.AdamW(
+        adapted.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     generator = torch.Generator().manual_seed(config.seed)
-    best, best_look, best_step = None, before, 0
+    best_weights, best, best_step = None, before, 0
     deadline, step = time.monotonic() + config.seconds, 0
-    while step < config.steps and time.monotonic() < deadline:
-        chosen = torch.randint(len(lessons), (config.batch,), generator=generator)
-        chosen = chosen.to(out.device)
-        loss = lesson_loss(pupil, lessons.at(chosen), known[chosen], config, generator)
+    while step < config.max_steps and time.monotonic() < deadline:
+        batch = torch.randint(len(training), (config.batch,), generator=generator)
+        batch = batch.to(held_out.device)
+        loss = adaptation_loss(
+            adapted, training.select(batch), rotations[batch], config, generator
+        )
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(pupil.parameters(), config.clip)
+        nn.utils.clip_grad_norm_(adapted.parameters(), config.max_gradient_norm)
         optimizer.step()
         step += 1
         report(step)
-        if step % config.every:
+        if step % config.validate_every:
             continue
-        now = looked(pupil, prior, exam)
-        if now.betters(before, config.likely) and now.loss < best_look.loss:
-            best = {name: values.clone() for name, values in pupil.state_dict().items()}
-            best_look, best_step = now, step
-    if best is None:
-        return hund, Lesson(kept=False, steps=step, before=before, after=before)
-    pupil.load_state_dict(best)
-    lesson = Lesson(kept=True, steps=best_step, before=before, after=best_look)
-    return pupil.eval().requires_grad_(False), lesson
+        current = validate(adapted, prior, validation)
+        if current.improves_on(before, config.usual_log_prob) and current.loss < best.loss:
+            best_weights = {n: values.clone() for n, values in adapted.state_dict().items()}
+            best, best_step = current, step
+    if best_weights is None:
+        return hund, AdaptationReport(kept=False, steps=step, before=before, after=before)
+    adapted.load_state_dict(best_weights)
+    adapted.eval().requires_grad_(False)
+    return adapted, AdaptationReport(kept=True, steps=best_step, before=before, after=best)
 
 
-def held_out(frames: int, config: AdaptConfig) -> Bool[Tensor, " frames"]:
-    """Which frames are held out: whole blocks, as neighbours are much alike."""
-    return torch.arange(frames) // config.block % config.held_out == config.held_out - 1
-
-
-@torch.no_grad()
-def looked(hund: Hund, prior: PoseFlow, seen: NetworkInputs) -> Look:
-    """How low the loss ends in some frames, and how likely the poses are there."""
-    told = hund.descend(seen)
-    loss, poses = told.terms[:, -1].sum(-1), told.states.pose[:, -1]
-    return Look(float(loss.mean()), float(prior.log_prob(poses).mean()))
+def held_out_frames(frames: int, config: AdaptConfig) -> Bool[Tensor, " frames"]:
+    """Held-out frames: whole blocks, as neighboring frames are much alike."""
+    blocks = torch.arange(frames) // config.block
+    return blocks % config.held_out_every == config.held_out_every - 1
 
 
 @torch.no_grad()
-def believed(hund: Hund, seen: NetworkInputs) -> Float[Tensor, "frames joints 3 3"]:
-    """Rotations of the moved joints at s_M, the pelvis left out."""
-    starts = range(0, len(seen), BATCH)
-    steps = [hund(seen.at(slice(start, start + BATCH)))[-1] for start in starts]
+def validate(hund: Hund, prior: PoseFlow, inputs: NetworkInputs) -> Validation:
+    """Loss and log-probability of the last stage's states."""
+    descent = hund.descend(inputs)
+    loss, poses = descent.terms[:, -1].sum(-1), descent.states.pose[:, -1]
+    return Validation(float(loss.mean()), float(prior.log_prob(poses).mean()))
+
+
+@torch.no_grad()
+def unadapted_rotations(hund: Hund, inputs: NetworkInputs) -> Float[Tensor, "frames joints 3 3"]:
+    """Rotations of the reduced joints below the pelvis at s_M."""
+    starts = range(0, len(inputs), MAX_BATCH)
+    steps = [hund(inputs.select(slice(start, start + MAX_BATCH)))[-1] for start in starts]
     return torch.cat([step.posed.rotations[:, 1:] for step in steps])
 
 
-def lesson_loss(
+def adaptation_loss(
     hund: Hund,
-    seen: NetworkInputs,
-    known: Float[Tensor, "batch joints 3 3"],
+    inputs: NetworkInputs,
+    rotations: Float[Tensor, "batch joints 3 3"],
     config: AdaptConfig,
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """What some frames teach: losses of all stages, one build, and nothing about what is not seen.
+    """Losses of all stages, variance of the shape, and changes of what is not observed.
 
     Args:
         hund: the copy.
-        seen: evidence of the frames.
-        known: rotations of the moved joints that the network believed before.
+        inputs: evidence of the frames.
+        rotations: of the reduced joints below the pelvis, before the adaptation.
         config: weights.
-        generator: of chance.
+        generator: of the hidden keypoints.
     """
-    steps = hund(_with_hidden_keypoints(seen, config.hidden, generator))
-    losses = torch.stack([_full_loss(hund, step, seen) for step in steps])
+    steps = hund(_hide_keypoints(inputs, config.hidden_keypoints, generator))
+    # The losses are those of all evidence, hidden keypoints included.
+    losses = torch.stack([hund.evidence_loss(s.vector, s.posed, inputs).total for s in steps])
     last = steps[-1]
-    apart = (last.numbers.betas - last.numbers.betas.mean(0)).square().mean()
-    moved = (last.posed.rotations[:, 1:] - known).square().mean((-1, -2))
-    strayed = (unobserved_fraction(seen.confidence)[:, 1:] * moved).mean()
-    learned = meta_loss(losses, "sum", start=config.start, progress=config.progress)
-    return learned + config.build * apart + config.anchor * strayed
+    variance = (last.vector.betas - last.vector.betas.mean(0)).square().mean()
+    change = (last.posed.rotations[:, 1:] - rotations).square().mean((-1, -2))
+    unobserved = (unobserved_fraction(inputs.confidence)[:, 1:] * change).mean()
+    loss = meta_loss(
+        losses, "sum", initial=config.initial_state, progress=config.meta_regularization
+    )
+    return loss + config.shape_variance * variance + config.anchor * unobserved
 
 
-def _full_loss(hund: Hund, step: Step, seen: NetworkInputs) -> Float[Tensor, " batch"]:
-    """L(s) of all that was seen, that which the network was not shown, too."""
-    return hund.evidence_loss(step.numbers, step.posed, seen).loss
-
-
-def _with_hidden_keypoints(
-    seen: NetworkInputs, probability: float, generator: torch.Generator
+def _hide_keypoints(
+    inputs: NetworkInputs, probability: float, generator: torch.Generator
 ) -> NetworkInputs:
-    """The evidence as if some keypoints had not been found."""
-    shown = torch.rand(seen.confidence.shape, generator=generator) >= probability
-    return replace(seen, confidence=seen.confidence * shown.to(seen.confidence))
+    """Inputs with random keypoints undetected."""
+    kept = torch.rand(inputs.confidence.shape, generator=generator) >= probability
+    return replace(inputs, confidence=inputs.confidence * kept.to(inputs.confidence))

@@ -1,8 +1,14 @@
-"""HUND: people from evidence by learned descent; a few recurrent stages instead of gradients.
+"""HUND: human neural descent, from evidence to states by a few learned recurrent stages.
 
-"Neural Descent for Visual 3D Human Pose and Shape" (Zanfir et al., CVPR 2021). The stages see the
-state, the values of its losses with their residuals, and a context code of the evidence; the same
-computation serves training and use, so that it can learn from unlabelled pictures.
+"Neural Descent for Visual 3D Human Pose and Shape" (Zanfir et al., CVPR 2021), in the order of its
+figure 2: evidence → context network → s_0 and context s^c; then, for each stage,
+
+    (s_i, m_i) = RNN(s_{i−1}, L^{i−1}, s^c; m_{i−1})
+
+with one recurrent cell for all stages and the losses L of the last state as its input. The figure
+does not say of what kind the cell is; here it is a gated recurrent unit (Cho et al., 2014). The
+stages get loss values and, our extension, the residuals they are made of; never gradients. The same
+computation serves training and use, so the network can learn from unlabelled pictures.
 """
 
 import json
@@ -14,164 +20,407 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, grid_sample
 
-from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.evidence_loss import EvidenceLoss, LossConfig, LossValues
-from hund_backend.descent.learned.inputs import NetworkInputs
-from hund_backend.descent.learned.stages import ContextNetwork, DescentStage
-from hund_backend.descent.learned.state_decoder import Posed, StateDecoder, StateVector
-from hund_backend.descent.state import State
-from hund_backend.errors import BadInputError
-from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.weights_file import being_read
+from ...body.model import BodyModel
+from ...body.skeleton import PART_MIRROR, PART_NAMES
+from ...errors import BadInputError
+from ...perception.blazepose import NUM_FEATURES
+from ...prior.pose_flow import PoseFlow
+from ...prior.prior_hash import prior_hash
+from ...weights_file import load_weights
+from ..keypoints import NUM_KEYPOINTS, hip_centered, keypoint_weights
+from ..reduced_body import REDUCED_JOINTS
+from ..state import State
+from .inputs import MAP_SIZE, NetworkInputs
+from .state_decoder import PosedState, StateDecoder, StateVector
 
 WEIGHTS_FILE = Path(__file__).parents[2] / "weights" / "hund.safetensors"
-BATCH = 512  # frames at once where nobody asks otherwise
+MAX_BATCH = 512  # frames in one pass of `descend`
+
+TERMS = ("keypoints", "landmarks", "prior", "build", "parts")  # as Reconstruction files have them
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the evidence losses; at the truth of an ordinary picture each is near or below 1."""
+
+    keypoints: float = 100.0  # one per cent of the crop's width counts 1
+    keypoint_smoothing: float = 0.004  # crop widths below which a distance counts as its square
+    landmarks: float = 4.0  # per metre
+    prior: float = 1.0  # mean square of the latent
+    betas: float = 0.2  # mean square of the betas
+    parts: float = 1.0  # fraction of samples on the limbs where the part map shows something else
 
 
 @dataclass(frozen=True, kw_only=True)
 class HundConfig:
-    """What the network is made of; the switches are for finding out what each thing is worth."""
+    """Sizes of the network; the switches are for ablations."""
 
     stages: int = 4  # M
     hidden: int = 640  # of the context network
-    context: int = 256
-    memory: int = 384
-    glance: int = 96  # numbers that the context network makes of the part map
-    recall: int = 96  # and of the keypoint network's inner features
-    through_flow: bool = True  # the pose as the flow's latent, else as white 6D rotations
-    tells_losses: bool = True  # the stages are told the losses
-    tells_residuals: bool = True  # and what they are made of
-    remembers: bool = True
-    sees_parts: bool = True  # the part map, where there is one
-    sees_landmarks: bool = True  # the detector's own 3D
-    sees_features: bool = True  # what the detector thought, where it looked at a picture
+    context: int = 256  # of s^c
+    memory: int = 384  # of m
+    part_code: int = 96  # encoding of the part map
+    feature_code: int = 96  # encoding of the pooled BlazePose features
+    uses_flow: bool = True  # pose as the flow's latent, else as whitened 6D rotations
+    uses_losses: bool = True  # as input of the stages
+    uses_residuals: bool = True  # as input of the stages
+    uses_memory: bool = True
+    uses_parts: bool = True
+    uses_landmarks: bool = True  # the detector's own 3D
+    uses_features: bool = True
     loss: LossConfig = field(default_factory=LossConfig)
 
 
-class Step(NamedTuple):
-    """A state of the descent, s_0 … s_M, and what it costs."""
+# --- Context: evidence → s_0 and s^c ---------------------------------------------------------------
 
-    numbers: StateVector
-    posed: Posed
-    feedback: LossValues
+_CONTEXT_MAP_SIZE = 16  # cells along a side of the part map, as the context network reads it
+
+
+class ContextNetwork(nn.Module):
+    """Map the evidence to the initial state s_0 and the context code s^c."""
+
+    def __init__(self, config: HundConfig, state_size: int) -> None:
+        super().__init__()
+        cells = _CONTEXT_MAP_SIZE**2 * len(PART_NAMES)
+        self.part_encoder = nn.Linear(cells, config.part_code, bias=False)
+        self.feature_encoder = nn.Linear(NUM_FEATURES, config.feature_code, bias=False)
+        keypoint_inputs = NUM_KEYPOINTS * (2 + 2 + 1 + 3) + 1
+        inputs = keypoint_inputs + config.part_code + 1 + config.feature_code + 1
+        self.input = nn.Linear(inputs, config.hidden)
+        self.blocks = nn.ModuleList(_ResidualBlock(config.hidden) for _ in range(2))
+        self.norm = nn.LayerNorm(config.hidden)
+        self.initial_state = nn.Linear(config.hidden, state_size)
+        self.context = nn.Linear(config.hidden, config.context)
+        with torch.no_grad():
+            self.initial_state.weight.mul_(0.1)
+            self.initial_state.bias.zero_()
+
+    def forward(
+        self, inputs: NetworkInputs
+    ) -> tuple[Float[Tensor, "batch state"], Float[Tensor, "batch context"]]:
+        """Return s_0 as an offset from the mean state, and s^c."""
+        keypoints = inputs.keypoints.clamp(-2, 2)
+        values = torch.cat(
+            (
+                2 * keypoints.flatten(1),
+                2 * (inputs.confidence[..., None] * keypoints).flatten(1),
+                inputs.confidence,
+                2 * inputs.landmarks.flatten(1),
+                inputs.crop_width.log()[:, None],
+                self._part_code(inputs),
+                inputs.has_parts[:, None].to(inputs.crop_width),
+                # Some channels are clipped at 6, others reach 30: asinh makes them comparable.
+                self.feature_encoder(inputs.features.asinh()),
+                inputs.has_features[:, None].to(inputs.crop_width),
+            ),
+            dim=-1,
+        )
+        hidden = self.input(values)
+        for block in self.blocks:
+            hidden = block(hidden)
+        hidden = self.norm(hidden)
+        return self.initial_state(hidden), self.context(hidden)
+
+    def _part_code(self, inputs: NetworkInputs) -> Float[Tensor, "batch part_code"]:
+        if not inputs.has_parts.any():
+            return inputs.crop_width.new_zeros(len(inputs), self.part_encoder.out_features)
+        maps = avg_pool2d(inputs.parts, MAP_SIZE // _CONTEXT_MAP_SIZE)
+        return self.part_encoder(maps.flatten(1))
+
+
+class _ResidualBlock(nn.Module):
+    """Residual block."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden)
+        self.first = nn.Linear(hidden, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, values: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
+        return values + self.second(nn.functional.silu(self.first(self.norm(values))))
+
+
+# --- Stage: state, losses, context and memory → step -----------------------------------------------
+
+_STEP_SCALE = 0.5  # of the last layer's output
+
+
+class DescentStage(nn.Module):
+    """Recurrent cell of all stages."""
+
+    def __init__(self, config: HundConfig, state_size: int, residuals: int) -> None:
+        super().__init__()
+        inputs = state_size + 3 * NUM_KEYPOINTS + len(TERMS) + residuals + NUM_KEYPOINTS + 2
+        memory = config.memory
+        self.input = nn.Linear(inputs + config.context, memory)
+        self.cell = nn.GRUCell(memory, memory)
+        self.output = nn.Sequential(
+            nn.Linear(memory, memory), nn.SiLU(), nn.Linear(memory, state_size)
+        )
+        nn.init.zeros_(self.output[-1].weight)
+        nn.init.zeros_(self.output[-1].bias)
+
+    def forward(
+        self,
+        vector: StateVector,
+        posed: PosedState,
+        losses: "LossValues",
+        inputs: NetworkInputs,
+        context: Float[Tensor, "batch context"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> tuple[Float[Tensor, "batch state"], Float[Tensor, "batch memory"]]:
+        """Return the step to the next state, and the next memory."""
+        relative = posed.points - posed.translation[:, None]
+        values = torch.cat(
+            (
+                vector.flat().clamp(-6, 6),
+                2 * relative.flatten(1),
+                torch.log1p(losses.terms),
+                losses.residuals,
+                inputs.confidence,
+                inputs.crop_width.log()[:, None],
+                inputs.has_parts[:, None].to(inputs.crop_width),
+                context,
+            ),
+            dim=-1,
+        )
+        memory = self.cell(nn.functional.silu(self.input(values)), memory)
+        return _STEP_SCALE * self.output(memory), memory
+
+
+# --- Losses: state and evidence → L(s) -------------------------------------------------------------
+
+_NEAREST = 0.1  # metres: smallest depth in projections
+
+# Samples along limbs at which the part map is read: part, joints, position between them.
+_FRACTIONS = (0.25, 0.5, 0.75)
+_LIMBS = {
+    "upper_arm": ("Upperarm", "Lowerarm"),
+    "forearm": ("Lowerarm", "Hand"),
+    "thigh": ("Thigh", "Calf"),
+    "calf": ("Calf", "Ankle"),
+    "foot": ("Ankle", "Ball"),
+}
+_SAMPLES = (
+    *(
+        (f"{side}_{part}", first + side[0].upper(), second + side[0].upper(), fraction)
+        for part, (first, second) in _LIMBS.items()
+        for side in ("left", "right")
+        for fraction in _FRACTIONS
+    ),
+    *(("left_hand", "LowerarmL", "HandL", 1.25), ("right_hand", "LowerarmR", "HandR", 1.25)),
+    *(("head", "Neck01", "Head01", fraction) for fraction in (1.2, 1.8)),
+    *(("torso", "Pelvis", "Spine03", fraction) for fraction in (0.2, 0.6, 1.0)),
+)
+
+
+class LossValues(NamedTuple):
+    """Losses of a state, and their residuals."""
+
+    terms: Float[Tensor, "batch terms"]  # weighted, in the order of TERMS
+    residuals: Float[Tensor, "batch residuals"]
+
+    @property
+    def total(self) -> Float[Tensor, " batch"]:
+        """L(s); roughly per cent of the crop's width."""
+        return self.terms.sum(-1)
+
+
+class EvidenceLoss(nn.Module):
+    """Losses L(s) of a state against the evidence, with their residuals."""
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        self.config = config
+        index = {name: i for i, name in enumerate(REDUCED_JOINTS)}
+        samples_from_joints = torch.zeros(len(_SAMPLES), len(REDUCED_JOINTS))
+        for row, (_, first, second, fraction) in enumerate(_SAMPLES):
+            samples_from_joints[row, index[first]] += 1 - fraction
+            samples_from_joints[row, index[second]] += fraction
+        part = torch.tensor([PART_NAMES.index(part) for part, *_ in _SAMPLES])
+        self.register_buffer("samples_from_joints", samples_from_joints, persistent=False)
+        self.register_buffer("part", part, persistent=False)
+        self.register_buffer("mirrored_part", torch.tensor(PART_MIRROR)[part], persistent=False)
+        self.register_buffer("keypoint_weights", keypoint_weights(), persistent=False)
+
+    @property
+    def num_residuals(self) -> int:
+        """Number of residuals."""
+        return 5 * len(self.keypoint_weights) + 3 * len(_SAMPLES)
+
+    def forward(self, vector: StateVector, posed: PosedState, inputs: NetworkInputs) -> LossValues:
+        """Losses of a batch of states."""
+        config = self.config
+        depth = posed.points[..., 2:].clamp(min=_NEAREST)
+        projected = posed.points[..., :2] / depth / inputs.crop_width[:, None, None]
+        reprojection = projected - inputs.keypoints
+        landmark_offsets = hip_centered(posed.points) - inputs.landmarks
+        weights = inputs.confidence * self.keypoint_weights
+        total = weights.sum(-1) + 1
+        smoothing = config.keypoint_smoothing
+        distance = (reprojection.square().sum(-1) + smoothing**2).sqrt() - smoothing
+        landmark_distance = (landmark_offsets.square().sum(-1) + 1e-4).sqrt() - 1e-2
+        part_probabilities = self._part_probabilities(posed, inputs)
+        terms = (
+            config.keypoints * (weights * distance).sum(-1) / total,
+            config.landmarks * (weights * landmark_distance).sum(-1) / total,
+            config.prior * vector.latent.square().mean(-1),
+            config.betas * vector.betas.square().mean(-1),
+            config.parts * ((1 - part_probabilities[..., 0]).mean(-1) * inputs.has_parts),
+        )
+        residuals = (
+            torch.asinh(reprojection / 0.04).flatten(1),
+            torch.asinh(landmark_offsets / 0.1).flatten(1),
+            part_probabilities.flatten(1) * inputs.has_parts[:, None],
+        )
+        return LossValues(torch.stack(terms, dim=-1), torch.cat(residuals, dim=-1))
+
+    def _part_probabilities(
+        self, posed: PosedState, inputs: NetworkInputs
+    ) -> Float[Tensor, "batch samples 3"]:
+        """Probability in the part map, at samples on the limbs, of: part, mirrored part, background."""
+        if not inputs.has_parts.any():
+            return inputs.crop_width.new_zeros(len(inputs), len(self.part), 3)
+        samples = (self.samples_from_joints @ posed.joints) @ inputs.crop_from_rays.mT
+        samples = samples[..., :2] / samples[..., 2:].clamp(min=_NEAREST)
+        maps = grid_sample(
+            inputs.parts, samples[:, None].clamp(-4, 4), align_corners=False
+        )  # batch parts 1 samples
+        maps = maps[:, :, 0].mT
+        rows = torch.arange(len(self.part), device=maps.device)
+        by_side = [maps[:, rows, part] for part in (self.part, self.mirrored_part)]
+        return torch.stack((*by_side, maps[..., 0]), dim=-1)
+
+
+# --- HUND: context → s_0 → stages, each with its losses --------------------------------------------
+
+
+class Step(NamedTuple):
+    """A state of the descent, s_0 … s_M, with its losses."""
+
+    vector: StateVector
+    posed: PosedState
+    losses: LossValues
+
+
+class DescentStates(NamedTuple):
+    """States of all stages."""
+
+    states: State  # batch: frames, stages
+    latents: Float[Tensor, "frames stages latent"]
+    terms: Float[Tensor, "frames stages terms"]  # losses, in the order of TERMS
 
 
 class Hund(nn.Module):
-    """The whole network of a body region: context, stages, and the body that they move."""
+    """Network of a body region: context, stages, and the body that they move."""
 
     def __init__(self, config: HundConfig, body: BodyModel, prior: PoseFlow) -> None:
         super().__init__()
         self.config = config
-        self.decoder = StateDecoder(body, prior, through_flow=config.through_flow)
+        self.decoder = StateDecoder(body, prior, uses_flow=config.uses_flow)
         self.evidence_loss = EvidenceLoss(config.loss)
-        numbers = self.decoder.numbers
-        self.context = ContextNetwork(
-            numbers, config.hidden, config.context, config.glance, config.recall
+        self.context = ContextNetwork(config, self.decoder.state_size)
+        self.stage = DescentStage(
+            config, self.decoder.state_size, self.evidence_loss.num_residuals
         )
-        self.stage = DescentStage(numbers, self.evidence_loss.size, config.context, config.memory)
-        self.register_buffer("start", self.decoder.start(), persistent=False)
+        self.register_buffer("mean_state", self.decoder.mean_state(), persistent=False)
 
     @classmethod
     def load(cls, body: BodyModel, prior: PoseFlow, path: Path = WEIGHTS_FILE) -> "Hund":
-        """Read weights that training has written, for a body and the prior they learned with.
+        """Read trained weights.
+
+        Args:
+            body: body model that the weights were trained with.
+            prior: pose prior that the weights were trained with.
+            path: of the weights; their description lies beside them as JSON.
 
         Raises:
-            BadInputError: the file is missing or damaged, or belongs to another prior.
+            BadInputError: the file is missing or damaged, or was trained with another prior.
         """
-        with being_read("HUND's weights", path):
-            told = json.loads(path.with_suffix(".json").read_text())
-            config = dict(told["config"])
+        with load_weights("HUND's weights", path):
+            description = json.loads(path.with_suffix(".json").read_text())
+            config = dict(description["config"])
             hund = cls(HundConfig(**config | {"loss": LossConfig(**config["loss"])}), body, prior)
             weights = load_file(path)
             hund.load_state_dict({name: values.float() for name, values in weights.items()})
-        if told["prior"] != fingerprint(prior):
+        if description["prior"] != prior_hash(prior):
             raise BadInputError(
                 f"HUND's weights {path} belong to another pose prior; train them again or restore both."
             )
         return hund.eval().requires_grad_(False)
 
-    def forward(self, seen: NetworkInputs, stages: int | None = None) -> list[Step]:
-        """The descent: s_0 … s_M with M the number of stages, or as many as the config says."""
+    def description(self, prior: PoseFlow) -> dict[str, object]:
+        """Content of the JSON file that `load` needs beside the weights."""
+        return {"kind": "hund", "config": asdict(self.config), "prior": prior_hash(prior)}
+
+    def forward(self, inputs: NetworkInputs, stages: int | None = None) -> list[Step]:
+        """Descend: s_0 … s_M.
+
+        Args:
+            inputs: evidence, batch of any frames.
+            stages: M; the config's number by default.
+        """
         config = self.config
-        seen = self._looked_at(seen)
-        first, context = self.context(seen)
-        flat = self.start + first
+        inputs = self._without_ablated(inputs)
+        offset, context = self.context(inputs)
+        flat = self.mean_state + offset
         memory = flat.new_zeros(len(flat), config.memory)
-        steps = [self.weighed(flat, seen)]
+        steps = [self.evaluate(flat, inputs)]
         for _ in range(config.stages if stages is None else stages):
-            numbers, posed, feedback = steps[-1]
-            told = LossValues(
-                feedback.terms * config.tells_losses,
-                feedback.residuals * config.tells_residuals,
+            vector, posed, losses = steps[-1]
+            stage_losses = LossValues(
+                losses.terms * config.uses_losses, losses.residuals * config.uses_residuals
             )
-            kept = memory if config.remembers else torch.zeros_like(memory)
-            step, memory = self.stage(numbers, posed, told, seen, context, kept)
+            before = memory if config.uses_memory else torch.zeros_like(memory)
+            step, memory = self.stage(vector, posed, stage_losses, inputs, context, before)
             flat = flat + step
-            steps.append(self.weighed(flat, seen))
+            steps.append(self.evaluate(flat, inputs))
         return steps
 
-    def _looked_at(self, seen: NetworkInputs) -> NetworkInputs:
-        """The evidence without what the network is not to see."""
-        if not self.config.sees_parts:
-            nothing = torch.zeros_like(seen.has_parts)
-            seen = replace(seen, parts=torch.zeros_like(seen.parts), has_parts=nothing)
-        if not self.config.sees_landmarks:
-            seen = replace(seen, landmarks=torch.zeros_like(seen.landmarks))
-        if not self.config.sees_features:
-            nothing = torch.zeros_like(seen.has_features)
-            seen = replace(seen, features=torch.zeros_like(seen.features), has_features=nothing)
-        return seen
-
-    def weighed(self, flat: Float[Tensor, "batch numbers"], seen: NetworkInputs) -> Step:
-        """A state with its losses."""
-        numbers = self.decoder.split(flat)
-        posed = self.decoder(numbers, seen.span)
-        return Step(numbers, posed, self.evidence_loss(numbers, posed, seen))
+    def evaluate(self, flat: Float[Tensor, "batch state"], inputs: NetworkInputs) -> Step:
+        """Pose a batch of states and compute their losses."""
+        vector = self.decoder.split(flat)
+        posed = self.decoder(vector, inputs.crop_width)
+        return Step(vector, posed, self.evidence_loss(vector, posed, inputs))
 
     @torch.no_grad()
-    def descend(self, seen: NetworkInputs, stages: int | None = None) -> "Descended":
-        """States of all stages in the full frame's camera, some hundred frames at a time."""
-        starts = range(0, len(seen), BATCH)
-        batches = [self._descended(seen.at(slice(i, i + BATCH)), stages) for i in starts]
-        return batches[0] if len(batches) == 1 else _in_a_row(batches)
+    def descend(self, inputs: NetworkInputs, stages: int | None = None) -> DescentStates:
+        """States of all stages in the full frame's camera, computed in batches of MAX_BATCH."""
+        starts = range(0, len(inputs), MAX_BATCH)
+        batches = [self._descend(inputs.select(slice(i, i + MAX_BATCH)), stages) for i in starts]
+        return batches[0] if len(batches) == 1 else _concatenate(batches)
 
-    def _descended(self, seen: NetworkInputs, stages: int | None) -> "Descended":
-        steps = self(seen, stages)
-        turn = seen.camera_from_crop
-        states = [self.decoder.state(s.posed, s.numbers.betas, turn) for s in steps]
-        return Descended(
-            State(**{name: torch.stack([vars(s)[name] for s in states], 1) for name in _STATE}),
-            torch.stack([step.numbers.latent for step in steps], 1),
-            torch.stack([step.feedback.terms for step in steps], 1),
+    def _descend(self, inputs: NetworkInputs, stages: int | None) -> DescentStates:
+        steps = self(inputs, stages)
+        rotation = inputs.camera_from_crop
+        states = [self.decoder.state(s.posed, s.vector.betas, rotation) for s in steps]
+        return DescentStates(
+            State.stacked(states, dim=1),
+            torch.stack([step.vector.latent for step in steps], 1),
+            torch.stack([step.losses.terms for step in steps], 1),
         )
 
-    def described(self, prior: PoseFlow) -> dict[str, object]:
-        """What the weights' description must hold to be loaded again."""
-        return {"kind": "hund", "config": asdict(self.config), "prior": fingerprint(prior)}
+    def _without_ablated(self, inputs: NetworkInputs) -> NetworkInputs:
+        """Inputs with zeros for the evidence that the config switches off."""
+        if not self.config.uses_parts:
+            none = torch.zeros_like(inputs.has_parts)
+            inputs = replace(inputs, parts=torch.zeros_like(inputs.parts), has_parts=none)
+        if not self.config.uses_landmarks:
+            inputs = replace(inputs, landmarks=torch.zeros_like(inputs.landmarks))
+        if not self.config.uses_features:
+            none = torch.zeros_like(inputs.has_features)
+            features = torch.zeros_like(inputs.features)
+            inputs = replace(inputs, features=features, has_features=none)
+        return inputs
 
 
-class Descended(NamedTuple):
-    """What a descent answers."""
-
-    states: State  # batch: frames stages
-    latents: Float[Tensor, "frames stages latent"]
-    terms: Float[Tensor, "frames stages terms"]  # the losses, in the order of feedback.TERMS
-
-
-_STATE = ("pose", "betas", "global_orient", "root_translation")
-
-
-def _in_a_row(batches: list[Descended]) -> Descended:
-    states = {name: torch.cat([vars(b.states)[name] for b in batches]) for name in _STATE}
-    return Descended(
-        State(**states),
+def _concatenate(batches: list[DescentStates]) -> DescentStates:
+    return DescentStates(
+        State.concatenated([batch.states for batch in batches]),
         torch.cat([batch.latents for batch in batches]),
         torch.cat([batch.terms for batch in batches]),
     )
-
-
-def fingerprint(prior: PoseFlow) -> list[float]:
-    """A few numbers by which a prior is told from another: where it takes a fixed latent."""
-    at = torch.linspace(-1, 1, prior.config.features).to(prior.mean)
-    return [round(float(value), 3) for value in prior.decode(at)[:8]]

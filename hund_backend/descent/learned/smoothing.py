@@ -1,14 +1,17 @@
-"""Steadying: curves over time that are smooth unless what is observed says otherwise."""
+"""Robust smoothing of curves over time."""
 
 import numpy as np
+import roma
+import torch
 from jaxtyping import Bool, Float
 from scipy.linalg import solveh_banded
+from torch import Tensor
 
-ROUNDS = 4  # of weighing jerks anew
-LEAST = 1e-6  # weight of frames that were not observed
+_ITERATIONS = 4  # of reweighting
+_UNOBSERVED_WEIGHT = 1e-6
 
 
-def steadied(
+def smooth_curve(
     values: Float[np.ndarray, "frames components"],
     observed: Bool[np.ndarray, " frames"],
     noise: float,
@@ -16,39 +19,62 @@ def steadied(
     fps: float,
     cutoff: float = 2.0,
 ) -> Float[np.ndarray, "frames components"]:
-    """The curve that lowers Σ ‖x_t − y_t‖² / σ² + Σ ρ(‖ẍ_t‖² / a²) with Charbonnier's ρ.
+    """Curve x that minimizes Σ ‖x_t − y_t‖² / σ² + Σ ρ(‖ẍ_t‖² / a²) with Charbonnier's ρ.
 
-    Neither lags nor irons out fast motion: a jerk costs by its length, not by its square (after
-    Whittaker, "On a New Method of Graduation", 1922).
+    Without lag, and without smoothing fast motion away: a large acceleration costs by its length,
+    not by its square (after Whittaker, "On a New Method of Graduation", 1922).
 
     Args:
-        values: y, of which those of frames that were not observed hardly count.
-        observed: which frames were.
+        values: y; those of unobserved frames hardly count.
+        observed: frames with observations.
         noise: σ, in the unit of the values.
-        acceleration: a, in their unit per second squared.
-        fps: frames a second.
-        cutoff: in units of a, where the square turns into a line.
+        acceleration: a, in the values' unit per second squared.
+        fps: frames per second.
+        cutoff: in units of a, where the parabola turns into a line.
     """
     frames = len(values)
     if frames < 3:
         return values
-    trust = np.where(observed, 1.0, LEAST) / noise**2
-    jerkiness = (fps**2 / acceleration) ** 2
+    precision = np.where(observed, 1.0, _UNOBSERVED_WEIGHT) / noise**2
+    stiffness = (fps**2 / acceleration) ** 2
     curve, weights = values, np.ones(frames - 2)
-    for _ in range(ROUNDS):
-        curve = solveh_banded(_bands(trust, jerkiness * weights), trust[:, None] * values)
-        bent = curve[:-2] - 2 * curve[1:-1] + curve[2:]
-        squares = jerkiness * (bent**2).sum(axis=1)
+    for _ in range(_ITERATIONS):
+        bands = _bands(precision, stiffness * weights)
+        curve = solveh_banded(bands, precision[:, None] * values)
+        second_difference = curve[:-2] - 2 * curve[1:-1] + curve[2:]
+        squares = stiffness * (second_difference**2).sum(axis=1)
         weights = 1 / np.sqrt(1 + squares / cutoff**2)
     return curve
 
 
+def smooth_rotations(
+    rotations: Float[Tensor, "frames 3 3"],
+    observed: Bool[np.ndarray, " frames"],
+    noise: float,
+    acceleration: float,
+    fps: float,
+) -> Float[Tensor, "frames 3 3"]:
+    """Rotations nearest to the smoothed entries of the matrices.
+
+    Args:
+        rotations: of one joint.
+        observed: frames with observations.
+        noise: radians.
+        acceleration: rad/s².
+        fps: frames per second.
+    """
+    entries = rotations.flatten(1).double().numpy()
+    smooth = smooth_curve(entries, observed, noise, acceleration, fps)
+    matrices = torch.from_numpy(smooth).unflatten(-1, (3, 3))
+    return roma.special_procrustes(matrices).to(rotations)
+
+
 def _bands(
-    trust: Float[np.ndarray, " frames"], weights: Float[np.ndarray, " inner"]
+    precision: Float[np.ndarray, " frames"], weights: Float[np.ndarray, " inner"]
 ) -> Float[np.ndarray, "3 frames"]:
-    """Upper bands of diag(trust) + Dᵀ diag(weights) D with the second difference D."""
-    bands = np.zeros((3, len(trust)))
-    bands[2] = trust
+    """Upper bands of diag(precision) + Dᵀ diag(weights) D with the second difference D."""
+    bands = np.zeros((3, len(precision)))
+    bands[2] = precision
     row = np.array([1.0, -2.0, 1.0])
     inner = len(weights)
     for first in range(3):

@@ -1,22 +1,30 @@
-"""Laws of learning a performer: what the copy learns from, what is held out, and when it is kept."""
+"""Laws of the adaptation: held-out frames, acceptance, and determinism."""
 
 import dataclasses
 
 import pytest
 import torch
-from builders import CAMERA, evidence_of, walk
+from builders import evidence_of, walk
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.descent.learned import adaptation
-from hund_backend.descent.learned.adaptation import AdaptConfig, Look, adapted, held_out, looked
+from hund_backend.descent.learned.adaptation import (
+    AdaptConfig,
+    Validation,
+    adapt,
+    held_out_frames,
+    validate,
+)
 from hund_backend.descent.learned.hund import Hund, HundConfig
 from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, ReducedBody
 from hund_backend.prior.pose_flow import PoseFlow
 
-SMALL = HundConfig(stages=2, hidden=32, context=16, memory=24, glance=8)
-QUICK = AdaptConfig(steps=24, batch=16, rate=3e-3, every=6, likely=-1e9)
+SMALL = HundConfig(stages=2, hidden=32, context=16, memory=24, part_code=8)
+QUICK = AdaptConfig(
+    max_steps=24, batch=16, learning_rate=3e-3, validate_every=6, usual_log_prob=-1e9
+)
 FRAMES = 64
 
 
@@ -33,11 +41,10 @@ def hund(prior):
 
 
 @pytest.fixture(scope="module")
-def seen(hund, prior):
+def inputs(hund, prior):
     reduced_body = ReducedBody.from_body(BodyModel.load("keypoints"))
     variables = walk(reduced_body, prior, FRAMES)
-    intrinsics = CAMERA[None].repeat(FRAMES, axis=0)
-    return NetworkInputs.of(evidence_of(reduced_body, variables), intrinsics, hund.decoder.bones)
+    return NetworkInputs.from_evidence(evidence_of(reduced_body, variables), hund.decoder.bones)
 
 
 def weights_of(hund):
@@ -48,39 +55,41 @@ def same(first, second):
     return all(torch.equal(values, second[name]) for name, values in first.items())
 
 
-def test_a_copy_learns_and_the_network_does_not_change(hund, prior, seen):
+def test_copy_improves_and_the_network_is_unchanged(hund, prior, inputs):
     before = weights_of(hund)
-    pupil, lesson = adapted(hund, prior, seen, QUICK)
+    adapted, report = adapt(hund, prior, inputs, QUICK)
     assert same(before, weights_of(hund))
-    assert lesson.kept
-    assert lesson.after.loss < lesson.before.loss
-    assert not same(before, weights_of(pupil))
-    exam = seen.at(held_out(FRAMES, QUICK).nonzero()[:, 0])
-    assert looked(pupil, prior, exam).loss == pytest.approx(lesson.after.loss, rel=1e-4)
-    assert not any(values.requires_grad for values in pupil.parameters())
+    assert report.kept
+    assert report.after.loss < report.before.loss
+    assert not same(before, weights_of(adapted))
+    held_out = inputs.select(held_out_frames(FRAMES, QUICK).nonzero()[:, 0])
+    assert validate(adapted, prior, held_out).loss == pytest.approx(report.after.loss, rel=1e-4)
+    assert not any(values.requires_grad for values in adapted.parameters())
 
 
-def test_learning_is_the_same_every_time(hund, prior, seen):
-    first, second = (adapted(hund, prior, seen, QUICK) for _ in range(2))
+def test_adaptation_is_deterministic(hund, prior, inputs):
+    first, second = (adapt(hund, prior, inputs, QUICK) for _ in range(2))
     assert same(weights_of(first[0]), weights_of(second[0]))
     assert first[1] == second[1]
 
 
-def test_what_makes_poses_unlikely_is_not_kept(hund, prior, seen, monkeypatch):
-    looks = iter([Look(2.0, 60.0)] + [Look(1.0 - i / 100, 40.0) for i in range(9)])
-    monkeypatch.setattr(adaptation, "looked", lambda *_: next(looks))
-    config = dataclasses.replace(QUICK, likely=AdaptConfig.likely)
-    pupil, lesson = adapted(hund, prior, seen, config)
-    assert pupil is hund
-    assert not lesson.kept
+def test_unlikely_poses_are_rejected(hund, prior, inputs, monkeypatch):
+    validations = iter(
+        [Validation(2.0, 60.0)] + [Validation(1.0 - i / 100, 40.0) for i in range(9)]
+    )
+    monkeypatch.setattr(adaptation, "validate", lambda *_: next(validations))
+    config = dataclasses.replace(QUICK, usual_log_prob=AdaptConfig.usual_log_prob)
+    adapted, report = adapt(hund, prior, inputs, config)
+    assert adapted is hund
+    assert not report.kept
 
 
-def test_what_does_not_help_is_not_kept(hund, prior, seen, monkeypatch):
-    looks = iter([Look(2.0, 60.0)] + [Look(2.1 + i, 70.0) for i in range(9)])
-    monkeypatch.setattr(adaptation, "looked", lambda *_: next(looks))
-    pupil, lesson = adapted(hund, prior, seen, QUICK)
-    assert pupil is hund
-    assert lesson.steps == QUICK.steps
+def test_no_improvement_is_rejected(hund, prior, inputs, monkeypatch):
+    validations = iter([Validation(2.0, 60.0)] + [Validation(2.1 + i, 70.0) for i in range(9)])
+    monkeypatch.setattr(adaptation, "validate", lambda *_: next(validations))
+    adapted, report = adapt(hund, prior, inputs, QUICK)
+    assert adapted is hund
+    assert report.steps == QUICK.max_steps
 
 
 @pytest.mark.parametrize(
@@ -94,42 +103,44 @@ def test_what_does_not_help_is_not_kept(hund, prior, seen, monkeypatch):
         ((2.0, 70.0), (2.0, 80.0), False),
     ],
 )
-def test_better_is_a_lower_loss_of_likely_poses(before, after, better):
-    assert Look(*after).betters(Look(*before), AdaptConfig.likely) == better
+def test_improvement_is_a_lower_loss_of_likely_poses(before, after, better):
+    assert (
+        Validation(*after).improves_on(Validation(*before), AdaptConfig.usual_log_prob) == better
+    )
 
 
-def test_few_frames_teach_nothing(hund, prior, seen):
-    few = seen.at(slice(0, AdaptConfig.fewest - 1))
-    pupil, lesson = adapted(hund, prior, few, QUICK)
-    assert pupil is hund
-    assert lesson.told() == {"kept": False, "steps": 0, "before": None, "after": None}
+def test_short_tracks_are_not_adapted(hund, prior, inputs):
+    few = inputs.select(slice(0, AdaptConfig.min_frames - 1))
+    adapted, report = adapt(hund, prior, few, QUICK)
+    assert adapted is hund
+    assert report.as_json() == {"kept": False, "steps": 0, "before": None, "after": None}
 
 
-def test_no_time_is_no_lesson(hund, prior, seen):
-    pupil, lesson = adapted(hund, prior, seen, dataclasses.replace(QUICK, seconds=0.0))
-    assert pupil is hund
-    assert lesson.steps == 0
+def test_no_time_means_no_steps(hund, prior, inputs):
+    adapted, report = adapt(hund, prior, inputs, dataclasses.replace(QUICK, seconds=0.0))
+    assert adapted is hund
+    assert report.steps == 0
 
 
-def test_blocks_are_held_out_whole():
+def test_whole_blocks_are_held_out():
     config = AdaptConfig()
-    out = held_out(10 * config.block, config).unflatten(0, (10, config.block))
+    out = held_out_frames(10 * config.block, config).unflatten(0, (10, config.block))
     assert (out.all(1) | ~out.any(1)).all()
-    assert out.any(1).sum() == 10 // config.held_out
+    assert out.any(1).sum() == 10 // config.held_out_every
 
 
-def test_what_nobody_sees_stays_as_it_was(hund, prior, seen):
-    """Legs that are never seen are moved less by a copy that is bound to what was believed."""
+def test_anchor_keeps_unobserved_rotations(hund, prior, inputs):
+    """Legs that are never observed change less in a copy with the anchor."""
     legs = [i for i, name in enumerate(BLAZEPOSE_NAMES) if "knee" in name or i > 26]
-    confidence = seen.confidence.clone()
+    confidence = inputs.confidence.clone()
     confidence[:, legs] = 0
-    half = dataclasses.replace(seen, confidence=confidence)
+    half = dataclasses.replace(inputs, confidence=confidence)
     shins = [REDUCED_JOINTS.index(f"Calf{side}") - 1 for side in "LR"]
-    believed = adaptation.believed(hund, half)[:, shins]
+    before = adaptation.unadapted_rotations(hund, half)[:, shins]
     moved = []
     for anchor in (0.0, 1000.0):
         config = dataclasses.replace(QUICK, anchor=anchor)
-        pupil, _ = adapted(hund, prior, half, config)
-        now = adaptation.believed(pupil, half)[:, shins]
-        moved.append(float((now - believed).square().mean()))
+        adapted, _ = adapt(hund, prior, half, config)
+        after = adaptation.unadapted_rotations(adapted, half)[:, shins]
+        moved.append(float((after - before).square().mean()))
     assert moved[1] < 0.5 * moved[0]

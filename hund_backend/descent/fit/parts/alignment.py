@@ -1,55 +1,60 @@
-"""Body-part alignment: what is seen of each part explained by the body's, and the reverse.
+"""Alignment term: body parts and silhouette of the evidence against the body's visible surface.
 
-Zanfir et al. (2020, after Zanfir et al. 2018), as recalled: the paper was not at hand, and weights,
-kernel and sampling are ours. With the observed region Q_b of part b, the body's visible surface V_b
-and Π into the crop,
+After Zanfir et al. (2020; 2018), recalled, not read: weights, kernel and sampling are ours. With the
+observed region Q_b of part b, the body's visible surface V_b and the projection Π into the crop,
 
     E = Σ_b w_b ( mean_{q ∈ Q_b} ½ ρ(min_{x ∈ V_b} ‖Π(x) − q‖² / σ²)
                 + mean_{x ∈ V_b} ½ ρ(min_{q ∈ Q_b} ‖Π(x) − q‖² / σ²) ).
 
-Both regions are sampled as discs (`part_samples.py`), and distances are those from discs: nothing
-pulls where regions overlap. What is visible is found by a z-buffer now and then (`look`) and stays until
-the next look; which is nearest to which is found anew for every posture, so the energy is continuous
-and its derivative that of the distances alone. A part that is not seen asks for nothing (it may be
-hidden by something else); one that is seen and that the body does not show costs what is farthest away.
+Both regions are sampled as discs (`disc_samples.py`), and distances are those from discs: where
+regions overlap the energy is zero. Visibility comes from a z-buffer and is kept between refreshes;
+nearest neighbors are recomputed for all variables, so the energy is continuous and its derivative is
+that of the distances alone. A part that was not detected has no weight (something may hide it); one
+that was detected and that the body does not show costs the largest distance.
 
-The silhouette is the reverse sum for the whole person, with signed distances s, so that the outline is
-drawn from both sides: mean ½ ρ(s(Π(x))² / σ²) over the body's visible rim. It is ours.
+The silhouette term is ours: the second sum for the whole person with signed distances s, so that the
+outline is matched from both sides, mean ½ ρ(s(Π(x))² / σ²) over the body's visible outline.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hund_backend.descent.fit.parts.observed_parts import SIZE, ObservedParts
-from hund_backend.descent.fit.parts.part_samples import part_discs
-from hund_backend.descent.fit.parts.surface import Spots, Surface
-from hund_backend.descent.losses import geman_mcclure
-from hund_backend.rendering.zbuffer import visible_surface
+from ....body.camera import project
+from ....rendering.zbuffer import visible_surface
+from ...reduced_body import PosedReducedBody
+from ..linearization import EvaluationPoint, LinearizationPoint
+from ..solver import NormalEquations
+from ..terms.kernels import Robust, geman_mcclure
+from ..terms.projection import projection_jacobian
+from .disc_samples import part_discs
+from .observed_parts import SIZE, ObservedParts
+from .surface import Surface, SurfacePoints
 
-FAR = 10.0  # sides of the crop: the distance from what is not there
-RIM = 0.44 / SIZE  # by which the rim lies outside of the last cells that show the body, on average
+FAR = 10.0  # sides of the crop: distance from a part that is absent
+OUTLINE_OFFSET = 0.44 / SIZE  # mean distance of the outline from its outermost cells' centers
 TINY = 1e-12
 
 
-class Shown(NamedTuple):
-    """What the body shows at a posture; the discs of all parts are one row of spots."""
+class VisibleSurface(NamedTuple):
+    """Disc samples of the body's visible surface; the discs of all parts are one row of points."""
 
-    spots: Spots
+    points: SurfacePoints
     radii: Float[Tensor, "frames parts discs"]  # fractions of the crop's side
-    there: Bool[Tensor, "frames parts discs"]
-    rim: Bool[Tensor, "frames spots"]  # beside the background
+    valid: Bool[Tensor, "frames parts discs"]  # False in padding
+    on_outline: Bool[Tensor, "frames points"]  # next to the background
 
-    def points(
-        self, places: Float[Tensor, "frames spots 2"]
+    def by_part(
+        self, positions: Float[Tensor, "frames points 2"]
     ) -> Float[Tensor, "frames parts discs 2"]:
-        """Spots by part."""
-        return places.unflatten(1, self.radii.shape[1:])
+        """Positions of the points, grouped by part."""
+        return positions.unflatten(1, self.radii.shape[1:])
 
 
-class Gaps(NamedTuple):
+class DiscDistances(NamedTuple):
     """Distances of one region's discs from the nearest of the other's, fractions of the side."""
 
     lengths: Float[Tensor, "frames parts discs"]
@@ -57,186 +62,259 @@ class Gaps(NamedTuple):
     weights: Float[Tensor, "frames parts discs"]
 
 
-class Pulls(NamedTuple):
-    """Derivatives of the energies by the spots' places in the crop."""
+class PositionDerivatives(NamedTuple):
+    """Derivatives of the energies by the points' positions in the crop."""
 
-    slope: Float[Tensor, "frames spots 2"]
-    stiffness: Float[Tensor, "frames spots 2 2"]  # without second derivatives of the residuals
-
-
-class Kernel(NamedTuple):
-    """Weight, noise and cut-off of a term."""
-
-    weight: float
-    noise: float  # fraction of the crop's side
-    cutoff: float  # in units of the noise
+    gradient: Float[Tensor, "frames points 2"]
+    hessian: Float[Tensor, "frames points 2 2"]  # without second derivatives of the residuals
 
 
-def look(
-    surface: Surface, vertices: Float[Tensor, "frames vertices 3"], seen: ObservedParts
-) -> Shown:
-    """What a posed surface shows in the crops of the evidence.
+@dataclass(frozen=True, kw_only=True)
+class AlignmentTerm:
+    """Alignment of parts and of the silhouette, see the module's docstring."""
+
+    names: ClassVar = ("parts", "silhouette")
+    rigid_invariant: ClassVar = False
+    parts: Robust  # noise: fraction of the crop's side
+    silhouette: Robust
+    observed: ObservedParts
+    surface: Surface
+    visible: VisibleSurface | None = None  # None until the first `refresh_visibility`
+
+    def refresh_visibility(
+        self, posed: PosedReducedBody, betas: Float[Tensor, " betas"]
+    ) -> "AlignmentTerm":
+        """Term for the surface that is visible on a posed body."""
+        vertices = self.surface.vertices_of(posed, betas)
+        return replace(self, visible=sample_visible(self.surface, vertices, self.observed))
+
+    def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
+        """Energies of parts and silhouette in each frame."""
+        if self.visible is None:
+            nothing = at.posed.joints.new_zeros(len(at.posed.joints))
+            return nothing, nothing
+        points = self.surface.positions(self.visible.points, at.posed, at.variables.betas)
+        positions = project(points, self.observed.camera)
+        return (
+            part_energy(positions, self.visible, self.observed, self.parts),
+            silhouette_energy(positions, self.visible, self.observed, self.silhouette),
+        )
+
+    def linearize(self, at: LinearizationPoint, equations: NormalEquations) -> None:
+        """Add gradient and Gauss–Newton Hessian."""
+        if self.visible is None:
+            return
+        surface, observed, points = self.surface, self.observed, self.visible.points
+        positions = surface.positions(points, at.posed, at.variables.betas)
+        gradient, hessian = position_derivatives(
+            project(positions, observed.camera),
+            self.visible,
+            observed,
+            self.parts,
+            self.silhouette,
+        )
+        # Points of overlapping regions have no derivative: only the others are differentiated.
+        strength = hessian.diagonal(dim1=-2, dim2=-1).sum(-1)
+        strength, chosen = strength.topk(int((strength > 0).sum(1).max()), dim=1)
+        frame = torch.arange(len(positions))[:, None]
+        points, positions = points.select(chosen), positions[frame, chosen]
+        gradient, hessian = gradient[frame, chosen], hessian[frame, chosen]
+        # ½ ‖Lᵀ dx + L⁻¹ g‖² has the gradient g and the Hessian L Lᵀ.
+        damping = 1e-6 * strength + 1e-9
+        factor = torch.linalg.cholesky(
+            hessian + torch.diag_embed(damping[..., None].expand_as(gradient))
+        )
+        residuals = torch.linalg.solve_triangular(factor, gradient[..., None], upper=False)
+        directions = factor.mT @ projection_jacobian(positions, observed.camera)
+        body, posed, betas_jacobian = at.reduced_body, at.posed, None
+        if at.solves_betas:
+            betas_jacobian = surface.betas_jacobian_along(points, body, posed, directions)
+        equations.add(
+            residuals[..., 0],
+            surface.jacobian_along(points, body, posed, at.variables.betas, directions),
+            torch.ones_like(strength),
+            betas_jacobian,
+        )
+
+
+def sample_visible(
+    surface: Surface, vertices: Float[Tensor, "frames vertices 3"], observed: ObservedParts
+) -> VisibleSurface:
+    """Sample the visible surface in the crops of the evidence.
 
     Args:
-        surface: whose vertices they are.
-        vertices: in the camera frame.
-        seen: the evidence; the body counts where the picture is known.
+        surface: mesh of the vertices.
+        vertices: camera frame, metres.
+        observed: evidence; cells beyond the full frame do not count.
     """
     cells = torch.tensor([SIZE, SIZE, 1.0])[:, None]
-    camera = (cells * seen.camera).float()
+    camera = (cells * observed.camera).float()
     face, _, barycentrics = visible_surface(vertices.float(), surface.faces, camera, (SIZE, SIZE))
     labels = torch.where(face >= 0, surface.part_of_face[face], 0)
-    discs = part_discs(torch.where(seen.known, labels, 0).to(torch.uint8).numpy())
+    discs = part_discs(torch.where(observed.in_image, labels, 0).to(torch.uint8).numpy())
     row, cell = torch.arange(len(face))[:, None], discs.cell.flatten(1)
     faces = face.flatten(1)[row, cell].clamp(min=0)
-    spots = surface.spots(faces, barycentrics.flatten(1, 2)[row, cell])
-    rim = _beside_background(labels > 0) & seen.known
-    rim = rim.flatten(1)[row, cell] & discs.on_border.flatten(1)
-    return Shown(spots, discs.radius / SIZE, discs.there, rim)
+    points = surface.points_in_faces(faces, barycentrics.flatten(1, 2)[row, cell])
+    on_outline = _next_to_background(labels > 0) & observed.in_image
+    on_outline = on_outline.flatten(1)[row, cell] & discs.on_border.flatten(1)
+    return VisibleSurface(points, discs.radius / SIZE, discs.valid, on_outline)
 
 
-def part_gaps(
-    places: Float[Tensor, "frames spots 2"], shown: Shown, seen: ObservedParts
-) -> tuple[Gaps, Gaps]:
-    """How far the evidence's discs are from the body's visible surface of their part, and the reverse."""
-    apart = _distances(shown.points(places), seen.places)
+def part_distances(
+    positions: Float[Tensor, "frames points 2"], visible: VisibleSurface, observed: ObservedParts
+) -> tuple[DiscDistances, DiscDistances]:
+    """Distances of observed discs from the visible surface of their part, and the reverse."""
+    distances = _distances(visible.by_part(positions), observed.centers)
     lengths, nearest = (
-        (apart - shown.radii[..., None]).masked_fill(~shown.there[..., None], FAR).min(dim=2)
+        (distances - visible.radii[..., None])
+        .masked_fill(~visible.valid[..., None], FAR)
+        .min(dim=2)
     )
-    total = seen.confidence.sum(-1).clamp(min=TINY)
-    weights = (seen.worth / total)[..., None] * seen.confidence
-    explained = Gaps(lengths.clamp(min=0), nearest, weights)
-    empty = (seen.confidence == 0)[:, :, None]
-    lengths, nearest = (apart - seen.radii[:, :, None]).masked_fill(empty, FAR).min(dim=3)
-    count = shown.there.sum(-1).clamp(min=1)
-    weights = shown.there * (seen.worth / count)[..., None]
-    return explained, Gaps(lengths.clamp(min=0), nearest, weights)
+    total = observed.confidence.sum(-1).clamp(min=TINY)
+    weights = (observed.part_weight / total)[..., None] * observed.confidence
+    from_observed = DiscDistances(lengths.clamp(min=0), nearest, weights)
+    empty = (observed.confidence == 0)[:, :, None]
+    lengths, nearest = (distances - observed.radii[:, :, None]).masked_fill(empty, FAR).min(dim=3)
+    count = visible.valid.sum(-1).clamp(min=1)
+    weights = visible.valid * (observed.part_weight / count)[..., None]
+    return from_observed, DiscDistances(lengths.clamp(min=0), nearest, weights)
 
 
-def outline(
-    places: Float[Tensor, "frames spots 2"], shown: Shown, seen: ObservedParts
+def outline_distances(
+    positions: Float[Tensor, "frames points 2"], visible: VisibleSurface, observed: ObservedParts
 ) -> tuple[
-    Float[Tensor, "frames spots"], Float[Tensor, "frames spots 2"], Float[Tensor, "frames spots"]
+    Float[Tensor, "frames points"],
+    Float[Tensor, "frames points 2"],
+    Float[Tensor, "frames points"],
 ]:
-    """Signed distance of the rim from the silhouette, its derivative by the places, and weights."""
-    lengths, slopes = _interpolated(seen.border, places)
-    count = shown.rim.sum(-1, keepdim=True).clamp(min=1)
-    return lengths + RIM, slopes, seen.outlined[:, None] * shown.rim / count
+    """Signed distances of the outline from the silhouette, their derivatives, and weights."""
+    lengths, slopes = _interpolate(observed.silhouette_distance, positions)
+    count = visible.on_outline.sum(-1, keepdim=True).clamp(min=1)
+    weights = observed.has_silhouette[:, None] * visible.on_outline / count
+    return lengths + OUTLINE_OFFSET, slopes, weights
 
 
 def part_energy(
-    places: Float[Tensor, "frames spots 2"], shown: Shown, seen: ObservedParts, kernel: Kernel
+    positions: Float[Tensor, "frames points 2"],
+    visible: VisibleSurface,
+    observed: ObservedParts,
+    config: Robust,
 ) -> Float[Tensor, " frames"]:
-    """Both directions of the alignment, see the file's head.
+    """Both sums of the part alignment.
 
     Args:
-        places: of the spots in the crop, 0…1.
-        shown: what the body showed at the last look.
-        seen: the evidence.
-        kernel: a weight of one lets each part count as much as one keypoint, or two.
+        positions: of the visible points in the crop, 0…1.
+        visible: samples of the body's surface.
+        observed: evidence.
+        config: weight, noise and cut-off.
     """
-    energy = places.new_zeros(len(places))
-    for gaps in part_gaps(places, shown, seen):
-        rho, _ = geman_mcclure((gaps.lengths / kernel.noise).square(), kernel.cutoff)
-        energy = energy + 0.5 * (gaps.weights * rho).sum((-2, -1))
-    return kernel.weight * energy
+    energy = positions.new_zeros(len(positions))
+    for distances in part_distances(positions, visible, observed):
+        rho, _ = geman_mcclure((distances.lengths / config.noise).square(), config.cutoff)
+        energy = energy + 0.5 * (distances.weights * rho).sum((-2, -1))
+    return config.weight * energy
 
 
 def silhouette_energy(
-    places: Float[Tensor, "frames spots 2"], shown: Shown, seen: ObservedParts, kernel: Kernel
+    positions: Float[Tensor, "frames points 2"],
+    visible: VisibleSurface,
+    observed: ObservedParts,
+    config: Robust,
 ) -> Float[Tensor, " frames"]:
-    """How far the body's rim is from the silhouette; arguments are those of `part_energy`."""
-    lengths, _, weights = outline(places, shown, seen)
-    rho, _ = geman_mcclure((lengths / kernel.noise).square(), kernel.cutoff)
-    return 0.5 * kernel.weight * (weights * rho).sum(-1)
+    """Energy of the outline's distances; arguments as of `part_energy`."""
+    lengths, _, weights = outline_distances(positions, visible, observed)
+    rho, _ = geman_mcclure((lengths / config.noise).square(), config.cutoff)
+    return 0.5 * config.weight * (weights * rho).sum(-1)
 
 
-def pulls(
-    places: Float[Tensor, "frames spots 2"],
-    shown: Shown,
-    seen: ObservedParts,
-    parts: Kernel,
-    silhouette: Kernel,
-) -> Pulls:
-    """Slope and stiffness of both energies by the places of the spots."""
-    slope = places.new_zeros(places.shape)
-    stiffness = places.new_zeros(*places.shape, 2)
+def position_derivatives(
+    positions: Float[Tensor, "frames points 2"],
+    visible: VisibleSurface,
+    observed: ObservedParts,
+    parts: Robust,
+    silhouette: Robust,
+) -> PositionDerivatives:
+    """Gradient and Hessian of both energies by the positions of the points."""
+    gradient = positions.new_zeros(positions.shape)
+    hessian = positions.new_zeros(*positions.shape, 2)
     if parts.weight > 0:
-        points = shown.points(places)
-        gaps, spilled = part_gaps(places, shown, seen)
-        nearest = gaps.nearest[..., None].expand(-1, -1, -1, 2)
-        offsets = points.gather(2, nearest) - seen.places
-        owner = (gaps.nearest + _first_spots(shown)).flatten(1)
-        force, spring = _springs(offsets, gaps, parts)
-        slope.scatter_add_(1, owner[..., None].expand(-1, -1, 2), force)
-        stiffness.scatter_add_(1, owner[..., None, None].expand(-1, -1, 2, 2), spring)
-        nearest = spilled.nearest[..., None].expand(-1, -1, -1, 2)
-        force, spring = _springs(points - seen.places.gather(2, nearest), spilled, parts)
-        slope, stiffness = slope + force, stiffness + spring
+        points = visible.by_part(positions)
+        from_observed, from_visible = part_distances(positions, visible, observed)
+        nearest = from_observed.nearest[..., None].expand(-1, -1, -1, 2)
+        offsets = points.gather(2, nearest) - observed.centers
+        owner = (from_observed.nearest + _first_points(visible)).flatten(1)
+        of_disc = _disc_derivatives(offsets, from_observed, parts)
+        gradient.scatter_add_(1, owner[..., None].expand(-1, -1, 2), of_disc.gradient)
+        hessian.scatter_add_(1, owner[..., None, None].expand(-1, -1, 2, 2), of_disc.hessian)
+        nearest = from_visible.nearest[..., None].expand(-1, -1, -1, 2)
+        offsets = points - observed.centers.gather(2, nearest)
+        of_disc = _disc_derivatives(offsets, from_visible, parts)
+        gradient, hessian = gradient + of_disc.gradient, hessian + of_disc.hessian
     if silhouette.weight > 0:
-        lengths, slopes, weights = outline(places, shown, seen)
+        lengths, slopes, weights = outline_distances(positions, visible, observed)
         _, robust = geman_mcclure((lengths / silhouette.noise).square(), silhouette.cutoff)
         weights = silhouette.weight / silhouette.noise**2 * weights * robust
-        slope = slope + (weights * lengths)[..., None] * slopes
-        stiffness = stiffness + weights[..., None, None] * slopes[..., None] * slopes[..., None, :]
-    return Pulls(slope, stiffness)
+        gradient = gradient + (weights * lengths)[..., None] * slopes
+        hessian = hessian + weights[..., None, None] * slopes[..., None] * slopes[..., None, :]
+    return PositionDerivatives(gradient, hessian)
 
 
-def _springs(
-    offsets: Float[Tensor, "frames parts discs 2"], gaps: Gaps, kernel: Kernel
-) -> tuple[Float[Tensor, "frames spots 2"], Float[Tensor, "frames spots 2 2"]]:
-    """Slope and stiffness of ½ w ρ(l² / σ²) with the length l left of an offset.
+def _disc_derivatives(
+    offsets: Float[Tensor, "frames parts discs 2"], distances: DiscDistances, config: Robust
+) -> PositionDerivatives:
+    """Derivatives of ½ w ρ(l² / σ²) by the offset that leaves the distance l between two discs.
 
-    Along the offset the length changes as the place; across it by the share l / ‖offset‖ of that.
+    Along the offset the distance changes as the position; across it by the ratio l / ‖offset‖.
     """
-    _, robust = geman_mcclure((gaps.lengths / kernel.noise).square(), kernel.cutoff)
-    weights = kernel.weight / kernel.noise**2 * gaps.weights * robust
-    weights = weights * ((gaps.lengths > 0) & (gaps.lengths < FAR))
-    full = (offsets.square().sum(-1) + TINY).sqrt()
-    along = offsets / full[..., None]
-    force = (weights * gaps.lengths)[..., None] * along
+    _, robust = geman_mcclure((distances.lengths / config.noise).square(), config.cutoff)
+    weights = config.weight / config.noise**2 * distances.weights * robust
+    weights = weights * ((distances.lengths > 0) & (distances.lengths < FAR))
+    norm = (offsets.square().sum(-1) + TINY).sqrt()
+    along = offsets / norm[..., None]
+    gradient = (weights * distances.lengths)[..., None] * along
     outer = along[..., None] * along[..., None, :]
     across = torch.eye(2).to(outer) - outer
-    share = (gaps.lengths / full)[..., None, None]
-    return force.flatten(1, 2), (weights[..., None, None] * (outer + share * across)).flatten(1, 2)
+    ratio = (distances.lengths / norm)[..., None, None]
+    hessian = weights[..., None, None] * (outer + ratio * across)
+    return PositionDerivatives(gradient.flatten(1, 2), hessian.flatten(1, 2))
 
 
 def _distances(
-    points: Float[Tensor, "frames parts discs 2"], places: Float[Tensor, "frames parts others 2"]
+    points: Float[Tensor, "frames parts discs 2"], centers: Float[Tensor, "frames parts others 2"]
 ) -> Float[Tensor, "frames parts discs others"]:
-    # The other way, by products of matrices, is too coarse for neighbours.
-    return torch.cdist(points, places, compute_mode="donot_use_mm_for_euclid_dist")
+    # The faster mode by matrix products is too imprecise for close neighbors.
+    return torch.cdist(points, centers, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _first_spots(shown: Shown) -> Int[Tensor, "parts 1"]:
-    """Where the spots of each part begin in the row of all."""
-    _, parts, discs = shown.radii.shape
+def _first_points(visible: VisibleSurface) -> Int[Tensor, "parts 1"]:
+    """Index of each part's first point in the row of all points."""
+    _, parts, discs = visible.radii.shape
     return discs * torch.arange(parts)[:, None]
 
 
-def _beside_background(
+def _next_to_background(
     person: Bool[Tensor, "frames rows columns"],
 ) -> Bool[Tensor, "frames rows columns"]:
-    """Cells of the person beside cells that are not; beyond the map nothing is known."""
-    beside = torch.zeros_like(person)
-    beside[:, 1:] |= ~person[:, :-1]
-    beside[:, :-1] |= ~person[:, 1:]
-    beside[:, :, 1:] |= ~person[:, :, :-1]
-    beside[:, :, :-1] |= ~person[:, :, 1:]
-    return beside & person
+    """Cells of the person with a neighbor that is background; cells beyond the map are unknown."""
+    neighbor = torch.zeros_like(person)
+    neighbor[:, 1:] |= ~person[:, :-1]
+    neighbor[:, :-1] |= ~person[:, 1:]
+    neighbor[:, :, 1:] |= ~person[:, :, :-1]
+    neighbor[:, :, :-1] |= ~person[:, :, 1:]
+    return neighbor & person
 
 
-def _interpolated(
-    maps: Float[Tensor, "frames rows columns"], places: Float[Tensor, "frames spots 2"]
-) -> tuple[Float[Tensor, "frames spots"], Float[Tensor, "frames spots 2"]]:
-    """Values of maps between their cells' middles (bilinear), and the derivatives by the places."""
+def _interpolate(
+    maps: Float[Tensor, "frames rows columns"], positions: Float[Tensor, "frames points 2"]
+) -> tuple[Float[Tensor, "frames points"], Float[Tensor, "frames points 2"]]:
+    """Bilinear interpolation between cell centers, and its derivatives by the positions."""
     last = SIZE - 1
-    at = (places * SIZE - 0.5).clamp(0, last)
-    corner = at.detach().floor().clamp(max=last - 1).long()
-    x, y = (at - corner).unbind(-1)
+    cells = (positions * SIZE - 0.5).clamp(0, last)
+    corner = cells.detach().floor().clamp(max=last - 1).long()
+    x, y = (cells - corner).unbind(-1)
     flat, index = maps.flatten(1), corner[..., 1] * SIZE + corner[..., 0]
     a, b, c, d = (flat.gather(1, index + shift) for shift in (0, 1, SIZE, SIZE + 1))
     value = (a * (1 - x) + b * x) * (1 - y) + (c * (1 - x) + d * x) * y
     slopes = torch.stack(((b - a) * (1 - y) + (d - c) * y, (c - a) * (1 - x) + (d - b) * x), -1)
-    inside = (places * SIZE - 0.5 > 0) & (places * SIZE - 0.5 < last)
+    inside = (positions * SIZE - 0.5 > 0) & (positions * SIZE - 0.5 < last)
     return value, slopes * SIZE * inside

@@ -1,4 +1,4 @@
-"""The puppet's skin: places on the body's surface, and how they follow its joints."""
+"""Surface: a mesh skinned to the reduced body, and points on it with their derivatives."""
 
 import copy
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import JOINT_INDEX
-from hund_backend.descent.reduced_body import (
+from ....body.model import BodyModel
+from ....body.skeleton import JOINT_INDEX
+from ...reduced_body import (
     REDUCED_JOINTS,
     PosedReducedBody,
     ReducedBody,
@@ -19,136 +19,154 @@ from hund_backend.descent.reduced_body import (
 )
 
 
-class Spots(NamedTuple):
-    """Places fixed to the surface, other ones in each frame."""
+class SurfacePoints(NamedTuple):
+    """Points fixed to the surface, chosen for each frame."""
 
-    rest: Float[Tensor, "frames spots 3"]  # of the mean build, metres
-    rest_basis: Float[Tensor, "frames spots betas 3"]
-    joint_weights: Float[Tensor, "frames spots joints"]  # of the moved joints in each place
+    rest: Float[Tensor, "frames points 3"]  # of the mean body, metres
+    rest_basis: Float[Tensor, "frames points betas 3"]
+    joint_weights: Float[Tensor, "frames points joints"]  # of the reduced joints
 
-    def at(self, chosen: Int[Tensor, "frames fewer"]) -> "Spots":
-        """Some of the spots of each frame."""
+    def select(self, chosen: Int[Tensor, "frames fewer"]) -> "SurfacePoints":
+        """Some of the points of each frame."""
         frame = torch.arange(len(chosen))[:, None]
-        return Spots(*(values[frame, chosen] for values in self))
+        return SurfacePoints(*(values[frame, chosen] for values in self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """A mesh that follows the puppet's joints: x' = Σ_j w_j (G_j (x − c_j) + p_j).
+    """Mesh skinned to the reduced joints: x' = Σ_j w_j (G_j (x − c_j) + p_j).
 
-    Unlike the puppet's points, places on it are chosen anew while a descent goes on, others in each
-    frame. So what belongs to a place is small: its rest position, and its weights w.
+    Unlike the reduced body's points, points on it are chosen anew during a descent, for each frame.
+    So little is kept of a point: its rest position x and its weights w.
     """
 
-    vertices: Float[Tensor, "vertices 3"]  # at rest, mean build, metres
+    vertices: Float[Tensor, "vertices 3"]  # at rest, mean body, metres
     vertex_basis: Float[Tensor, "betas vertices 3"]
-    rest_joints: Float[Tensor, "joints 3"]  # c, the moved joints at rest
+    rest_joints: Float[Tensor, "joints 3"]  # c, reduced joints at rest
     rest_joint_basis: Float[Tensor, "betas joints 3"]
-    joint_weights: Float[Tensor, "vertices joints"]  # w, collapsed onto the moved joints
+    joint_weights: Float[
+        Tensor, "vertices joints"
+    ]  # w, summed over what each reduced joint carries
     faces: Int[Tensor, "faces 3"]
     part_of_face: Int[Tensor, " faces"]  # indices into PART_NAMES
 
     @classmethod
     def from_body(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "Surface":
-        """The surface of a body with faces ("low" or "full"), on the CPU.
+        """Surface of a body model; the result is on the CPU.
 
         Args:
-            body: whose keypoints the puppet has.
-            dtype: the descent's precision.
+            body: of a resolution that has faces ("low" or "full").
+            dtype: precision of the descent.
         """
-        body = copy.deepcopy(body).to("cpu", dtype)  # `to` would change the caller's
-        moved = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
-        collapse = one_hot(torch.tensor(carrier_of_joint()), len(moved)).to(dtype)
+        body = copy.deepcopy(body).to("cpu", dtype)  # a copy: `to` works in place
+        reduced = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
+        collapse = one_hot(torch.tensor(carrier_of_joint()), len(reduced)).to(dtype)
         return cls(
             vertices=body.template,
             vertex_basis=body.shape_basis,
-            rest_joints=body.rest_template[moved],
-            rest_joint_basis=body.joint_basis[:, moved],
+            rest_joints=body.rest_template[reduced],
+            rest_joint_basis=body.joint_basis[:, reduced],
             joint_weights=body.skinning_weights @ collapse,
             faces=body.faces,
             part_of_face=body.part_of_face,
         )
 
-    def posed(
-        self, figure: PosedReducedBody, betas: Float[Tensor, " betas"]
+    def vertices_of(
+        self, posed: PosedReducedBody, betas: Float[Tensor, " betas"]
     ) -> Float[Tensor, "frames vertices 3"]:
-        """All vertices in the camera frame."""
+        """All vertices in the camera frame, metres."""
         rest = self.vertices + torch.einsum("b,bvx->vx", betas, self.vertex_basis)
-        return _skinned(figure, self._shifts(figure, betas), self.joint_weights, rest)
+        return _skinned(posed, self._joint_shifts(posed, betas), self.joint_weights, rest)
 
-    def spots(
-        self, faces: Int[Tensor, "frames spots"], barycentrics: Float[Tensor, "frames spots 3"]
-    ) -> Spots:
-        """Places in faces, with blends of their corners' weights: within millimetres of the faces."""
+    def points_in_faces(
+        self, faces: Int[Tensor, "frames points"], barycentrics: Float[Tensor, "frames points 3"]
+    ) -> SurfacePoints:
+        """Points in faces, with the corners' skinning weights blended.
+
+        Exact at the corners, and within millimetres of the posed faces elsewhere.
+        """
         corners = self.faces[faces]
         weights = barycentrics.to(self.vertices)[..., None]
 
-        def blended(values: Float[Tensor, "vertices numbers"]) -> Float[Tensor, "frames spots _"]:
+        def blended(values: Float[Tensor, "vertices numbers"]) -> Float[Tensor, "frames points _"]:
             return (weights * values[corners]).sum(-2)
 
         basis = blended(self.vertex_basis.transpose(0, 1).flatten(1))
-        return Spots(blended(self.vertices), basis.unflatten(-1, (-1, 3)), blended(self.joint_weights))
+        return SurfacePoints(
+            blended(self.vertices), basis.unflatten(-1, (-1, 3)), blended(self.joint_weights)
+        )
 
-    def places(
-        self, spots: Spots, figure: PosedReducedBody, betas: Float[Tensor, " betas"]
-    ) -> Float[Tensor, "frames spots 3"]:
-        """The spots in the camera frame."""
-        return _skinned(figure, self._shifts(figure, betas), spots.joint_weights, _built(spots, betas))
+    def positions(
+        self, points: SurfacePoints, posed: PosedReducedBody, betas: Float[Tensor, " betas"]
+    ) -> Float[Tensor, "frames points 3"]:
+        """Points in the camera frame, metres."""
+        return _skinned(
+            posed,
+            self._joint_shifts(posed, betas),
+            points.joint_weights,
+            _rest_positions(points, betas),
+        )
 
-    def rows(
+    def jacobian_along(
         self,
-        spots: Spots,
+        points: SurfacePoints,
         reduced_body: ReducedBody,
-        figure: PosedReducedBody,
+        posed: PosedReducedBody,
         betas: Float[Tensor, " betas"],
-        directions: Float[Tensor, "frames spots rows 3"],
-    ) -> Float[Tensor, "frames spots rows unknowns"]:
-        """Derivatives of directionᵀ x' by the step of `FitVariables.moved`, at a zero step."""
-        turned = torch.einsum("fjxy,fny->fnjx", figure.orientations, _built(spots, betas))
-        contributions = spots.joint_weights[..., None] * (turned + self._shifts(figure, betas)[:, None])
-        swung = reduced_body.ancestor_mask.T @ contributions
-        joint_weights = spots.joint_weights @ reduced_body.ancestor_mask
-        arms = swung - joint_weights[..., None] * figure.joints[:, None]
-        # d · (G_a e_i × arm) = G_a e_i · (arm × d) for a turn about axis i of joint a.
-        torques = torch.linalg.cross(arms[:, :, None], directions[:, :, :, None])
-        turns = torch.einsum("fnrax,faxi->fnrai", torques, figure.orientations).flatten(3)
-        return torch.cat((turns, directions @ figure.translation_jacobian[:, None]), dim=-1)
+        directions: Float[Tensor, "frames points rows 3"],
+    ) -> Float[Tensor, "frames points rows unknowns"]:
+        """Derivatives of directionᵀ x' by the step of `FitVariables.apply_step`, at a zero step."""
+        rotated = torch.einsum(
+            "fjxy,fny->fnjx", posed.orientations, _rest_positions(points, betas)
+        )
+        contributions = points.joint_weights[..., None] * (
+            rotated + self._joint_shifts(posed, betas)[:, None]
+        )
+        rotated_sums = reduced_body.ancestor_mask.T @ contributions
+        joint_weights = points.joint_weights @ reduced_body.ancestor_mask
+        levers = rotated_sums - joint_weights[..., None] * posed.joints[:, None]
+        # d · (G_a e_i × lever) = G_a e_i · (lever × d) for a turn about axis i of joint a.
+        moments = torch.linalg.cross(levers[:, :, None], directions[:, :, :, None])
+        by_rotation = torch.einsum("fnrax,faxi->fnrai", moments, posed.orientations).flatten(3)
+        return torch.cat((by_rotation, directions @ posed.translation_jacobian[:, None]), dim=-1)
 
-    def betas_rows(
+    def betas_jacobian_along(
         self,
-        spots: Spots,
+        points: SurfacePoints,
         reduced_body: ReducedBody,
-        figure: PosedReducedBody,
-        directions: Float[Tensor, "frames spots rows 3"],
-    ) -> Float[Tensor, "frames spots rows betas"]:
+        posed: PosedReducedBody,
+        directions: Float[Tensor, "frames points rows 3"],
+    ) -> Float[Tensor, "frames points rows betas"]:
         """Derivatives of directionᵀ x' by the betas."""
-        blended = torch.einsum("fnj,fjxy->fnxy", spots.joint_weights, figure.orientations)
-        local = blended @ spots.rest_basis.transpose(-1, -2)
-        rest_joints = torch.einsum("fjxy,bjy->fjxb", figure.orientations, self.rest_joint_basis)
-        contributions = reduced_body.joints_betas_jacobian(figure) - rest_joints
-        local = local + torch.einsum("fnj,fjxb->fnxb", spots.joint_weights, contributions)
+        blended = torch.einsum("fnj,fjxy->fnxy", points.joint_weights, posed.orientations)
+        local = blended @ points.rest_basis.transpose(-1, -2)
+        rest_joints = torch.einsum("fjxy,bjy->fjxb", posed.orientations, self.rest_joint_basis)
+        contributions = reduced_body.joints_betas_jacobian(posed) - rest_joints
+        local = local + torch.einsum("fnj,fjxb->fnxb", points.joint_weights, contributions)
         return directions @ local
 
-    def _shifts(
-        self, figure: PosedReducedBody, betas: Float[Tensor, " betas"]
+    def _joint_shifts(
+        self, posed: PosedReducedBody, betas: Float[Tensor, " betas"]
     ) -> Float[Tensor, "frames joints 3"]:
         """p_j − G_j c_j of each joint."""
         rest_joints = self.rest_joints + torch.einsum("b,bjx->jx", betas, self.rest_joint_basis)
-        return figure.joints - (figure.orientations @ rest_joints[..., None])[..., 0]
+        return posed.joints - (posed.orientations @ rest_joints[..., None])[..., 0]
 
 
-def _built(spots: Spots, betas: Float[Tensor, " betas"]) -> Float[Tensor, "frames spots 3"]:
-    """Rest positions of a build."""
-    return spots.rest + torch.einsum("b,fnbx->fnx", betas, spots.rest_basis)
+def _rest_positions(
+    points: SurfacePoints, betas: Float[Tensor, " betas"]
+) -> Float[Tensor, "frames points 3"]:
+    """Rest positions for given betas."""
+    return points.rest + torch.einsum("b,fnbx->fnx", betas, points.rest_basis)
 
 
 def _skinned(
-    figure: PosedReducedBody,
+    posed: PosedReducedBody,
     shifts: Float[Tensor, "frames joints 3"],
-    joint_weights: Float[Tensor, "*#frames places joints"],
-    rest: Float[Tensor, "*#frames places 3"],
-) -> Float[Tensor, "frames places 3"]:
+    joint_weights: Float[Tensor, "*#frames positions joints"],
+    rest: Float[Tensor, "*#frames positions 3"],
+) -> Float[Tensor, "frames positions 3"]:
     """Linear blend skinning; the transforms are blended first."""
-    transforms = torch.cat((figure.orientations, shifts[..., None]), dim=-1).flatten(2)
+    transforms = torch.cat((posed.orientations, shifts[..., None]), dim=-1).flatten(2)
     blended = (joint_weights @ transforms).unflatten(-1, (3, 4))
     return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]

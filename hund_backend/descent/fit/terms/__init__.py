@@ -1,0 +1,1 @@
+"""Terms of the fit's energy: one object a term, with its residuals, weight and derivatives."""

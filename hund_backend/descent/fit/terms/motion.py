@@ -1,0 +1,125 @@
+"""Motion terms: accelerations of joints, and angular accelerations of their rotations."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ....body.rotations import matrix_to_rotvec
+from ....prior.coordinates import inverse_right_jacobian
+from ...keypoints import NUM_KEYPOINTS
+from ..linearization import EvaluationPoint, LinearizationPoint
+from ..solver import NormalEquations
+from .kernels import Robust, charbonnier
+
+_STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccelerationConfig:
+    """Weight, noise and cut-off of the joints' accelerations."""
+
+    weight: float = 0.3  # at one, fast motion is smoothed away
+    noise: float = 6.0  # m/s², of a joint relative to the pelvis
+    root_noise: float = 6.0  # m/s², of the pelvis in the camera frame, which may move as well
+    cutoff: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccelerationTerm:
+    """½ Σ ρ(‖a / σ‖²) of the pelvis' acceleration and of the others' relative to it.
+
+    Relative, because a jerk of the camera moves all joints alike and should count only once.
+    """
+
+    names: ClassVar = ("motion",)
+    rigid_invariant: ClassVar = True  # of frames that have no neighbours
+    config: AccelerationConfig
+    fps: float
+
+    def residuals(
+        self, joints: Float[Tensor, "frames joints 3"]
+    ) -> Float[Tensor, "inner joints 3"]:
+        """Accelerations in units of their noise, of all frames but the first and the last."""
+        root = _second_differences(joints[:, :1], self.fps) / self.config.root_noise
+        relative = joints[:, 1:] - joints[:, :1]
+        motion = _second_differences(relative, self.fps) / self.config.noise
+        return torch.cat((root, motion), dim=1)
+
+    def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
+        """Energy of each frame; zero in the first and the last."""
+        squares = self.residuals(at.posed.joints).square().sum(-1)
+        return (self.config.weight * _smoothness_energy(squares, self.config.cutoff),)
+
+    def linearize(self, at: LinearizationPoint, equations: NormalEquations) -> None:
+        """Add gradient and Gauss–Newton Hessian."""
+        config = self.config
+        residuals = self.residuals(at.posed.joints)
+        _, weights = charbonnier(residuals.square().sum(-1), config.cutoff)
+        rows = (config.weight * weights).sqrt()[..., None]
+        residuals = (rows * residuals).flatten(1)
+        joints = at.point_jacobian[:, NUM_KEYPOINTS:] * self.fps**2
+        root, relative = joints[:, :1], joints[:, 1:] - joints[:, :1]
+        jacobian = torch.cat((root / config.root_noise, relative / config.noise), dim=1)
+        inner = len(residuals)
+        jacobians = [
+            (factor * rows[..., None] * jacobian[first : first + inner]).flatten(1, 2)
+            for first, factor in enumerate(_STENCIL)
+        ]
+        equations.add_in_time(residuals, jacobians)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AngularAccelerationTerm:
+    """½ Σ ρ(‖α / σ‖²) of the joints' angular accelerations in their parents, rad/s²."""
+
+    names: ClassVar = ("turning",)
+    rigid_invariant: ClassVar = True  # of frames that have no neighbours
+    config: Robust
+    fps: float
+
+    def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
+        """Energy of each frame; zero in the first and the last."""
+        velocities = _rotation_steps(at.variables.rotations)
+        accelerations = (velocities[1:] - velocities[:-1]) * self.fps**2
+        squares = (accelerations / self.config.noise).square().sum(-1)
+        return (self.config.weight * _smoothness_energy(squares, self.config.cutoff),)
+
+    def linearize(self, at: LinearizationPoint, equations: NormalEquations) -> None:
+        """Add gradient and Gauss–Newton Hessian."""
+        scale = self.fps**2 / self.config.noise
+        steps = _rotation_steps(at.variables.rotations)
+        residuals = (steps[1:] - steps[:-1]) * scale
+        _, weights = charbonnier(residuals.square().sum(-1), self.config.cutoff)
+        rows = (self.config.weight * weights).sqrt()[..., None]
+        # ω_t = log(R_tᵀ R_{t+1}): a step δ_{t+1} enters by the right Jacobian, δ_t by minus the
+        # left one.
+        after, before = inverse_right_jacobian(steps), -inverse_right_jacobian(-steps)
+        jacobians = [-before[:-1], before[1:] - after[:-1], after[1:]]
+        jacobians = [rows[..., None] * scale * block for block in jacobians]
+        equations.add_to_joints_in_time(rows * residuals, jacobians)
+
+
+def _second_differences(
+    points: Float[Tensor, "frames joints 3"], fps: float
+) -> Float[Tensor, "inner joints 3"]:
+    """(x_{t−1} − 2 x_t + x_{t+1}) fps² of all frames but the first and the last, m/s²."""
+    before, middle, after = points[:-2], points[1:-1], points[2:]
+    return (before - 2 * middle + after) * fps**2
+
+
+def _rotation_steps(
+    rotations: Float[Tensor, "frames joints 3 3"],
+) -> Float[Tensor, "steps joints 3"]:
+    """log(R_tᵀ R_{t+1}): rotation of each joint from frame to frame, in its own axes, radians."""
+    return matrix_to_rotvec(rotations[:-1].mT @ rotations[1:])
+
+
+def _smoothness_energy(
+    squares: Float[Tensor, "inner items"], cutoff: float
+) -> Float[Tensor, " frames"]:
+    rho, _ = charbonnier(squares, cutoff)
+    return pad(0.5 * rho.sum(-1), (1, 1))

@@ -1,0 +1,20 @@
+"""Result of a descent, learned or fitted."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from .state import State
+
+
+@dataclass(frozen=True)
+class DescentResult:
+    """States of one person over all frames of a track, and the descent that led to them."""
+
+    state: State  # batch: frames
+    stages: State  # batch: frames, stages; the intermediate states, the last one included
+    stage_losses: Float[Tensor, "frames stages terms"]
+    terms: tuple[str, ...]  # names of the losses
+    joint_confidence: Float[Tensor, "frames 63"]  # 0…1
+    converged: bool
