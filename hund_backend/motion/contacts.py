@@ -15,7 +15,7 @@ ALONG_RAY = (
 SMOOTHING = 0.04  # seconds; contacts last longer
 
 
-def resting(
+def rest_confidence(
     feet: Float[np.ndarray, "frames 4 3"], times: Float[np.ndarray, " frames"]
 ) -> Float[np.ndarray, "frames 4"]:
     """How sure each point is at rest, 0…1, by its speed alone.
@@ -52,7 +52,7 @@ def foot_contacts(
         height: of the person's ground along `up`, metres.
     """
     low = _sigmoid((REST_HEIGHT - (feet @ up - height)) / HEIGHT_SOFTNESS)
-    return resting(feet, times) * low
+    return rest_confidence(feet, times) * low
 
 
 def _sigmoid(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -25,8 +25,8 @@ class Ground:
 
 def estimate_ground(
     feet: list[Float[np.ndarray, "frames feet 3"]],
-    resting: list[Float[np.ndarray, "frames feet"]],
-    upright: list[Float[np.ndarray, "frames 3"]],
+    rest_confidence: list[Float[np.ndarray, "frames feet"]],
+    standing_directions: list[Float[np.ndarray, "frames 3"]],
 ) -> Ground:
     """Fit a plane to resting feet, near what level cameras and upright people suggest.
 
@@ -42,10 +42,10 @@ def estimate_ground(
     Returns:
         The ground, level with the lowest people.
     """
-    up = _first_guess(upright)
+    up = _first_guess(standing_directions)
     side, depth = _tangents(up)
     points = [person.reshape(-1, 3) for person in feet]
-    weights = [person.reshape(-1) for person in resting]
+    weights = [person.reshape(-1) for person in rest_confidence]
     slopes, residuals = np.zeros(2), [np.zeros(len(person)) for person in points]
     for _ in range(ITERATIONS):
         slopes, heights = _regressed(points, weights, residuals, (up, side, depth))
@@ -60,10 +60,12 @@ def estimate_ground(
     return Ground(up=normal / scale, heights=heights, level=float(low.mean()))
 
 
-def _first_guess(upright: list[Float[np.ndarray, "frames 3"]]) -> Float[np.ndarray, "3"]:
+def _first_guess(
+    standing_directions: list[Float[np.ndarray, "frames 3"]],
+) -> Float[np.ndarray, "3"]:
     """Up by the camera and by people who stand, weighed by how far each is usually off."""
     total = CAMERA_UP / LEVEL_SPREAD**2
-    for directions in upright:
+    for directions in standing_directions:
         mean = directions.sum(0)
         length = np.linalg.norm(mean)
         if length > 0:  # each person leans in one way: more frames do not make them straighter
@@ -101,8 +103,8 @@ def _regressed(
         height = person @ up
         middle, mean = share @ tangential, share @ height
         means.append((middle, mean))
-        centred = (tangential - middle) * (weight / FOOT_NOISE**2)[:, None]
-        normal = normal + centred.T @ (tangential - middle)
-        right = right + centred.T @ (height - mean)
+        hip_centered = (tangential - middle) * (weight / FOOT_NOISE**2)[:, None]
+        normal = normal + hip_centered.T @ (tangential - middle)
+        right = right + hip_centered.T @ (height - mean)
     slopes = np.linalg.solve(normal, right)
     return slopes, np.array([mean - middle @ slopes for middle, mean in means])

@@ -1,1 +1,1 @@
-"""Kinematic priors over pose."""
+"""Kinematic priors over poses and motions."""

@@ -1,9 +1,10 @@
-"""The 6D representation of rotations, filled up so that a density over it is not degenerate.
+"""Augmented 6D rotations: six full dimensions per joint, for a density that is not degenerate.
 
-Six numbers of true rotations lie on a surface of three dimensions, on which a flow over the six could
-pile up without limit. Gram-Schmidt forgets three degrees of freedom: the lengths of the two columns
-and the share of the first in the second. Random ones are put back in training (inverse
-Gram-Schmidt), so that the data fill the six dimensions, and are integrated out of a likelihood.
+The two columns of a true rotation lie on a three-dimensional surface in six dimensions, on which a
+flow over the six numbers could pile up density without limit. Gram-Schmidt discards three numbers
+per joint: the entries of the upper triangular factor by which orthonormal columns are mixed. Random
+ones are put back in training (inverse Gram-Schmidt), so that the data fill all six dimensions, and
+are integrated out of a likelihood.
 """
 
 import math
@@ -12,36 +13,47 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FREEDOMS = 3  # of a joint that Gram-Schmidt forgets
+NUM_MIXING = 3  # entries of a joint's triangular factor
 
 
-def sixd_of(
-    rotations: Float[Tensor, "*batch joints 3 3"], mixing: Float[Tensor, "*batch joints 3"]
+def rotations_to_sixd(
+    rotations: Float[Tensor, "*batch joints 3 3"],
+    mixing: Float[Tensor, "*batch joints 3"] | None = None,
 ) -> Float[Tensor, "*batch sixd"]:
-    """Two columns of each joint, mixed by an upper triangle that Gram-Schmidt undoes.
+    """Convert rotations R to the 6D form a₁ = e^l r₁, a₂ = s r₁ + e^m r₂.
+
+    r₁ and r₂ are the first two columns of R. Gram-Schmidt recovers R from any mixing.
 
     Args:
-        rotations: of the joints.
-        mixing: logarithm of the first column's length, share of the first column in the second,
-            logarithm of the length of the rest; zeros leave the rotation's own columns.
+        rotations: R of the joints.
+        mixing: (l, s, m) of each joint: logarithm of the first column's length, share of the first
+            column in the second, logarithm of the second's remaining length. None stands for zeros,
+            which give the columns of the rotation.
 
     Returns:
-        first column, then second column, joint after joint.
+        a₁, then a₂, joint after joint.
     """
+    if mixing is None:
+        mixing = torch.zeros_like(rotations[..., 0])
     first, second = rotations[..., :, 0], rotations[..., :, 1]
     length, share, rest = mixing[..., None].unbind(-2)
     columns = torch.stack((length.exp() * first, share * first + rest.exp() * second), dim=-2)
     return columns.flatten(-3)
 
 
-def log_weight(mixing: Float[Tensor, "*batch joints 3"], spread: float) -> Float[Tensor, "*batch"]:
-    """What to add to log p(sixd) for the log density of the rotations, one draw of the mixing.
+def log_importance_weight(
+    mixing: Float[Tensor, "*batch joints 3"], mixing_std: float
+) -> Float[Tensor, "*batch"]:
+    """Return the logarithm of the weight of one mixing sample, e^{3l + 2m} / q(l, s, m).
 
-    With a₁ = e^l r₁ and a₂ = s r₁ + e^m r₂ the volume is da₁ da₂ = e^{3l} e^{2m} dl ds dm dR, where
-    dR is that of SO(3) in radians. The mixing is drawn from a normal distribution q of the
-    given spread, and p(R) = E_q[ p(a) e^{3l + 2m} / q(l, s, m) ].
+    The volume element is da₁ da₂ = e^{3l} e^{2m} dl ds dm dR, with dR of SO(3) in radians, and the
+    mixing is drawn from a normal distribution q, so p(R) = E_q[ p(a) e^{3l + 2m} / q(l, s, m) ].
+
+    Args:
+        mixing: (l, s, m) of the joints.
+        mixing_std: standard deviation of q.
     """
     volume = 3 * mixing[..., 0] + 2 * mixing[..., 2]
-    square = (mixing / spread).square().sum(-1)
-    normal = 0.5 * square + FREEDOMS * (0.5 * math.log(2 * math.pi) + math.log(spread))
+    square = (mixing / mixing_std).square().sum(-1)
+    normal = 0.5 * square + NUM_MIXING * (0.5 * math.log(2 * math.pi) + math.log(mixing_std))
     return (volume + normal).sum(-1)

@@ -1,4 +1,4 @@
-"""Coordinates of a joint's rotation: the logarithm round a centre, or swing and twist of a bone."""
+"""Coordinates of joint rotations: the logarithm about a center, and swing and twist of a bone."""
 
 from collections.abc import Callable
 
@@ -6,27 +6,48 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
+from ..body.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 
 def cross_matrix(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """[v]×, the matrix of the cross product with v from the left."""
+    """Return [v]×, the skew-symmetric matrix with [v]× w = v × w.
+
+    Example:
+        >>> cross_matrix(torch.tensor([1.0, 2.0, 3.0])).int()
+        tensor([[ 0, -3,  2],
+                [ 3,  0, -1],
+                [-2,  1,  0]], dtype=torch.int32)
+    """
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
 
 
-def log_round(
+def log_map(
     rotations: Float[Tensor, "*batch 3 3"], centers: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch 3"]:
-    """log(Cᵀ R): the rotation vector that leads from the centre to the rotation, radians."""
+    """Return log(Cᵀ R), the rotation vector that leads from the center C to R, radians.
+
+    Example:
+        >>> center = rotvec_to_matrix(torch.tensor([0.0, 0.0, 0.5]))
+        >>> rotation = rotvec_to_matrix(torch.tensor([0.0, 0.0, 0.75]))
+        >>> log_map(rotation, center)
+        tensor([0.0000, 0.0000, 0.2500])
+    """
     return matrix_to_rotvec(centers.transpose(-1, -2) @ rotations)
 
 
-def log_jacobian(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Derivative of log(exp(v) exp(δ)) by δ at zero: the inverse right Jacobian of SO(3).
+def inverse_right_jacobian(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the derivative of log(exp(v) exp(δ)) by δ at zero, for rotation vectors v, radians.
 
-    I + ½ [v]× + (1/θ² − cot(θ/2)/(2θ)) [v]×² with θ = ‖v‖ (Solà et al., 2018, eq. 144).
+    J_r⁻¹(v) = I + ½ [v]× + (1/θ² − cot(θ/2)/(2θ)) [v]×² with θ = ‖v‖: the inverse right Jacobian of
+    SO(3) (Solà et al., "A micro Lie theory for state estimation in robotics", 2018, eq. 144).
+
+    Example:
+        >>> inverse_right_jacobian(torch.tensor([0.0, 0.0, torch.pi / 2]))
+        tensor([[ 0.7854, -0.7854,  0.0000],
+                [ 0.7854,  0.7854,  0.0000],
+                [ 0.0000,  0.0000,  1.0000]])
     """
     angle = rotvec.norm(dim=-1)[..., None, None]
     safe = angle.clamp(min=1e-3)
@@ -42,19 +63,24 @@ def log_jacobian(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3
 def swing_and_twist(
     rotations: Float[Tensor, "*batch joints 3 3"], frames: Float[Tensor, "joints 3 3"]
 ) -> Float[Tensor, "*batch joints 3"]:
-    """Angles of joints about their own anatomical axes, radians.
+    """Return flexion, abduction and twist of joints about their anatomical axes, radians.
 
-    The swing is the shortest rotation that brings the bone to its place, as a vector in the plane
-    across the bone at rest; the twist is the turn about the bone. Singular only where the bone
-    points opposite to its rest direction.
+    The swing is the shortest rotation that brings the bone to its direction, as a vector in the
+    plane across the bone at rest; the twist is the rotation about the bone. They are singular only
+    where the bone points opposite to its rest direction.
 
     Args:
         rotations: rotation of each joint in its parent's frame, relative to rest.
         frames: columns of each are the joint's flexion axis, its abduction axis and its twist
             axis, which lies along the bone; right-handed.
 
-    Returns:
-        flexion, abduction and twist.
+    Example:
+        >>> flexed = rotvec_to_matrix(torch.tensor([[0.5, 0.0, 0.0]]))
+        >>> swing_and_twist(flexed, torch.eye(3)[None])
+        tensor([[0.5000, 0.0000, 0.0000]])
+        >>> twisted = rotvec_to_matrix(torch.tensor([[0.0, 0.0, 0.5]]))
+        >>> swing_and_twist(twisted, torch.eye(3)[None]).abs()
+        tensor([[0.0000, 0.0000, 0.5000]])
     """
     local = frames.transpose(-1, -2) @ rotations @ frames  # the bone is the z axis here
     across = torch.stack((-local[..., 1, 2], local[..., 0, 2]), dim=-1)  # z × bone
@@ -70,11 +96,11 @@ def step_jacobian(
     function: Callable[[Float[Tensor, "*batch joints 3 3"]], Float[Tensor, "*batch joints 3"]],
     rotations: Float[Tensor, "*batch joints 3 3"],
 ) -> Float[Tensor, "*batch joints 3 3"]:
-    """Derivative of a function of each joint alone by a step δ in R exp(δ), at zero.
+    """Return the derivative of a function of each joint by steps δ in R exp(δ), at δ = 0.
 
     Args:
         function: maps rotations to three coordinates of each joint, independent of other joints.
-        rotations: where to take the derivative.
+        rotations: R, at which to differentiate.
     """
     steps = rotations.new_zeros(rotations.shape[:-1]).requires_grad_()
     with torch.enable_grad():

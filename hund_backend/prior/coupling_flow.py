@@ -1,4 +1,4 @@
-"""Coupling flows (RealNVP and neural splines): heavier contenders of the light flow."""
+"""Coupling flows (RealNVP and neural splines): heavier alternatives to the light flow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class CouplingFlow(nn.Module):
-    """One of zuko's coupling flows, with what a pose flow needs of a bijection."""
+    """Coupling flow of zuko with the interface of `LightFlow`."""
 
     def __init__(self, flow: zuko.flows.Flow) -> None:
         super().__init__()
@@ -18,8 +18,8 @@ class CouplingFlow(nn.Module):
 
     @classmethod
     def realnvp(cls, features: int, layers: int, hidden: int) -> "CouplingFlow":
-        """Affine couplings with random masks (Dinh et al., 2017)."""
-        with _fixed_chance():
+        """Build affine couplings with random masks (Dinh et al., "RealNVP", ICLR 2017)."""
+        with _fixed_seed():
             return cls(
                 zuko.flows.RealNVP(
                     features, transforms=layers, randmask=True, hidden_features=(hidden, hidden)
@@ -28,8 +28,11 @@ class CouplingFlow(nn.Module):
 
     @classmethod
     def spline(cls, features: int, layers: int, hidden: int, bins: int) -> "CouplingFlow":
-        """Couplings by monotonic rational-quadratic splines (Durkan et al., 2019)."""
-        with _fixed_chance():
+        """Build couplings by monotonic rational-quadratic splines.
+
+        Durkan et al., "Neural Spline Flows", NeurIPS 2019.
+        """
+        with _fixed_seed():
             return cls(
                 zuko.flows.NSF(
                     features,
@@ -44,21 +47,28 @@ class CouplingFlow(nn.Module):
     def forward(
         self, values: Float[Tensor, "*batch features"]
     ) -> tuple[Float[Tensor, "*batch features"], Float[Tensor, "*batch"]]:
-        """Latent, and the logarithm of the Jacobian's determinant."""
+        """Return the latent and log |det J| of the map to it."""
         return self.flow().transform.call_and_ladj(values)
 
     def inverse(
         self, latent: Float[Tensor, "*batch features"]
     ) -> Float[Tensor, "*batch features"]:
-        """What the latent was made of."""
+        """Return the values whose latent this is."""
         return self.flow().transform.inv(latent)
 
-    def pushed(
+    def jvp(
         self,
         values: Float[Tensor, "*batch features"],
         tangents: Float[Tensor, "*batch directions features"],
     ) -> tuple[Float[Tensor, "*batch directions features"], Float[Tensor, "*batch directions"]]:
-        """Derivatives in some directions, by one backward pass per feature: latent, log-determinant."""
+        """Return Jacobian-vector products of the latent and of the log-determinant.
+
+        It takes one backward pass per feature.
+
+        Args:
+            values: point at which to differentiate.
+            tangents: directions; their dtype is that of the result.
+        """
         with torch.enable_grad():
             inputs = values.detach().requires_grad_()
             latent, log_det = self.forward(inputs)
@@ -66,14 +76,14 @@ class CouplingFlow(nn.Module):
                 torch.autograd.grad(latent[..., row].sum(), inputs, retain_graph=True)[0]
                 for row in range(latent.shape[-1])
             ]
-            growth = torch.autograd.grad(log_det.sum(), inputs)[0].to(tangents)
+            log_det_gradient = torch.autograd.grad(log_det.sum(), inputs)[0].to(tangents)
         latent = tangents @ torch.stack(rows, dim=-1).to(tangents)
-        return latent, (tangents @ growth[..., None])[..., 0]
+        return latent, (tangents @ log_det_gradient[..., None])[..., 0]
 
 
 @contextmanager
-def _fixed_chance() -> Iterator[None]:
-    """Masks and permutations are part of the architecture: the same in every process."""
+def _fixed_seed() -> Iterator[None]:
+    """Draw the same masks and permutations in every process: they belong to the architecture."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield

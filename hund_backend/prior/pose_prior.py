@@ -1,4 +1,4 @@
-"""The interface by which any prior over poses enters the descent."""
+"""Interface of the priors over poses that the descent and the training use."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -6,50 +6,54 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-class Slopes(NamedTuple):
-    """Derivatives at a pose by steps δ of the prior's joints, each in R exp(δ), at zero."""
+class PriorJacobian(NamedTuple):
+    """Derivatives at a pose R by steps δ of the prior's joints, each in R exp(δ), at δ = 0."""
 
-    latent: Float[Tensor, "*batch latent moved 3"]
-    stretch: Float[Tensor, "*batch moved 3"]
+    latent: Float[Tensor, "*batch latent modelled 3"]
+    log_det: Float[Tensor, "*batch modelled 3"]
 
 
 @runtime_checkable
 class PosePrior(Protocol):
-    """How likely people take a pose: a map to a latent that is standard normal over real poses.
+    """Density over poses: a map to a latent that is standard normal over real poses.
 
-    A pose is the parent-relative rotations of all joints but the root, relative to rest.
+    A pose is the parent-relative rotations of all joints but the root, relative to rest. The prior
+    models some of these joints and leaves the others at rest.
     """
 
     joints: tuple[int, ...]
-    """Places in `pose` of the joints it looks at."""
+    """Indices in `pose` of the modeled joints."""
 
     def typical_pose(self) -> Float[Tensor, "joints 3 3"]:
-        """The most likely pose; joints that the prior does not look at are at rest."""
+        """Return the most likely pose."""
         ...
 
     def latent(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch latent"]:
-        """The prior's coordinates of a pose."""
+        """Return the latent z of a pose."""
         ...
 
     def pose(self, latent: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch joints 3 3"]:
-        """The pose of any coordinates; joints that the prior does not look at are at rest."""
+        """Return the pose of a latent; any latent has one."""
         ...
 
-    def stretch(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
-        """Log |dz/dR|, up to a constant: how far apart poses near this one lie in the latent.
+    def log_det(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
+        """Return log |dz/dR| of the map from pose to latent, up to a constant.
 
-        ½ ‖latent‖² − stretch is the negative logarithm of the density over rotations.
+        ½ ‖z‖² − log |dz/dR| is the negative logarithm of the density over rotations.
         """
         ...
 
-    def slopes(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Slopes:
-        """Derivatives of the latent and of the stretch."""
+    def jacobian(self, pose: Float[Tensor, "*batch joints 3 3"]) -> PriorJacobian:
+        """Return the derivatives of the latent and of the log-determinant."""
         ...
 
     def energy(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
-        """½ ‖latent‖²: zero at the prior's mode."""
+        """Return ½ ‖z‖², zero at the mode of the latents."""
         ...
 
     def log_prob(self, pose: Float[Tensor, "*batch joints 3 3"]) -> Float[Tensor, "*batch"]:
-        """Logarithm of the density over the rotations of its joints, nats; volume in radians."""
+        """Return the log-density over the rotations of the modeled joints, nats.
+
+        Volume is measured in radians.
+        """
         ...

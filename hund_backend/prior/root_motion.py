@@ -1,57 +1,59 @@
-"""How the pelvis moves: what the dynamics of a pose may know about the rest of the motion."""
+"""Root motion: features of the pelvis's motion that the dynamics of a pose may depend on."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.rotations import matrix_to_rotvec
+from ..body.rotations import matrix_to_rotvec
 
-# Numbers of each group: what is not known of a motion is unknown group by group.
-GROUPS = {"velocity": 3, "turning": 3, "floor": 4, "contacts": 4}
-ROOT_NUMBERS = sum(GROUPS.values())
+# Sizes of the groups of features; each group is known or unknown as a whole.
+ROOT_GROUPS = {"velocity": 3, "angular_velocity": 3, "floor": 4, "contacts": 4}
+NUM_ROOT_FEATURES = sum(ROOT_GROUPS.values())
 UNKNOWN = float("nan")
 
 
 def root_motion(
     orientation: Float[Tensor, "*batch frames 3 3"],
-    place: Float[Tensor, "*batch frames 3"],
+    translation: Float[Tensor, "*batch frames 3"],
     contacts: Bool[Tensor, "*batch frames 4"] | None,
     fps: float,
 ) -> Float[Tensor, "*batch frames 14"]:
-    """Features of the pelvis's motion, the same whatever way the person faces and wherever it is.
+    """Return features of the pelvis's motion, invariant to heading and horizontal position.
 
     Args:
         orientation: of the pelvis in a world with y up.
-        place: of the pelvis, metres, in a world whose floor is at 0.
-        contacts: left heel, left toe, right heel, right toe on the floor; none: not known.
+        translation: position of the pelvis in a world whose floor is at y = 0, metres.
+        contacts: left heel, left toe, right heel, right toe on the floor; None if unknown.
         fps: frames a second.
 
     Returns:
-        velocity (m/s) and angular velocity (rad/s) since the frame before, height (m), the
-        direction of gravity, and the contacts as 0 or 1; vectors along the pelvis's own axes.
+        Velocity (m/s) and angular velocity (rad/s) since the previous frame, height (m), direction
+        of gravity, and contacts as 0 or 1; vectors in the pelvis's own frame. The first frame has
+        the velocities of the second.
     """
-    travel = (place[..., 1:, :] - place[..., :-1, :])[..., None]
+    travel = (translation[..., 1:, :] - translation[..., :-1, :])[..., None]
     velocity = fps * (orientation[..., 1:, :, :].mT @ travel)[..., 0]
-    turning = fps * matrix_to_rotvec(orientation[..., :-1, :, :].mT @ orientation[..., 1:, :, :])
+    rotation_step = orientation[..., :-1, :, :].mT @ orientation[..., 1:, :, :]
+    angular_velocity = fps * matrix_to_rotvec(rotation_step)
     gravity = -orientation[..., 1, :]
     if contacts is None:
-        known = place.new_full((*place.shape[:-1], 4), UNKNOWN)
+        on_floor = translation.new_full((*translation.shape[:-1], 4), UNKNOWN)
     else:
-        known = contacts.to(place)
-    moving = torch.cat((velocity, turning), dim=-1)
-    moving = torch.cat((moving[..., :1, :], moving), dim=-2)
-    return torch.cat((moving, place[..., 1:2], gravity, known), dim=-1)
+        on_floor = contacts.to(translation)
+    velocities = torch.cat((velocity, angular_velocity), dim=-1)
+    velocities = torch.cat((velocities[..., :1, :], velocities), dim=-2)
+    return torch.cat((velocities, translation[..., 1:2], gravity, on_floor), dim=-1)
 
 
-def knows(root: Float[Tensor, "*batch 14"]) -> Bool[Tensor, "*batch 4"]:
-    """Which groups are known."""
-    groups = root.split(list(GROUPS.values()), dim=-1)
+def known_groups(root: Float[Tensor, "*batch 14"]) -> Bool[Tensor, "*batch 4"]:
+    """Return which groups of features are known, that is without NaN."""
+    groups = root.split(list(ROOT_GROUPS.values()), dim=-1)
     return torch.stack([~group.isnan().any(-1) for group in groups], dim=-1)
 
 
-def forgotten(
+def mask_groups(
     root: Float[Tensor, "*batch 14"], hidden: Bool[Tensor, "*batch 4"]
 ) -> Float[Tensor, "*batch 14"]:
-    """The same features without the hidden groups."""
-    sizes = torch.tensor(list(GROUPS.values()), device=hidden.device)
+    """Return the features with NaN in the hidden groups."""
+    sizes = torch.tensor(list(ROOT_GROUPS.values()), device=hidden.device)
     return root.masked_fill(hidden.repeat_interleave(sizes, dim=-1), UNKNOWN)

@@ -1,4 +1,4 @@
-"""Recipe of the dynamics: `python -m hund_backend.training.priors.train_dynamics MOCAP_FOLDER`."""
+"""Recipe of the dynamics: `python -m hund_backend.training.priors.train_dynamics MOCAP`."""
 
 import argparse
 import hashlib
@@ -270,7 +270,7 @@ def set_scales(dynamics: Dynamics, motions: LatentMotions, latent_noise: float) 
     covariance = torch.cov(acceleration.double().T)
     covariance = covariance + latent_noise**2 * torch.eye(len(covariance), dtype=torch.float64)
     inverse = torch.linalg.inv(torch.linalg.cholesky(covariance))
-    dynamics.triangle.data.copy_(inverse.tril(-1))
+    dynamics.lower_triangle.data.copy_(inverse.tril(-1))
     dynamics.log_diagonal.data.copy_(inverse.diagonal().log())
     dynamics.root_mean.copy_(roots[:, 1].mean(0))
     dynamics.root_scale.copy_(roots[:, 1].std(0).clamp(min=1e-3))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from hund_backend.motion.contacts import foot_contacts, resting
+from hund_backend.motion.contacts import foot_contacts, rest_confidence
 from hund_backend.motion.ground import estimate_ground
 from hund_backend.motion.world import world_from_camera
 
@@ -39,7 +39,7 @@ def camera_from_world(pitch=0.0, roll=0.0, height=1.5, distance=5.0):
     return tilted, tilted @ np.array([0, distance, -height])
 
 
-def seen_by(points, camera):
+def from_keypoints(points, camera):
     rotation, shift = camera
     return points @ rotation.T + shift
 
@@ -52,10 +52,10 @@ def angle_deg(a, b):
 def test_the_tilt_of_the_camera_is_found(pitch, roll):
     feet, times, _ = walker()
     camera = camera_from_world(pitch, roll)
-    seen = seen_by(feet, camera)
+    seen = from_keypoints(feet, camera)
     up = camera[0] @ np.array([0, 0, 1.0])
-    upright = np.tile(up, (len(times), 1))
-    ground = estimate_ground([seen], [resting(seen, times)], [upright])
+    standing_directions = np.tile(up, (len(times), 1))
+    ground = estimate_ground([seen], [rest_confidence(seen, times)], [standing_directions])
     assert angle_deg(ground.up, up) < 2
     assert abs(ground.level - (seen[:, :, :][feet[..., 2] == 0] @ ground.up).mean()) < 0.03
 
@@ -63,20 +63,20 @@ def test_the_tilt_of_the_camera_is_found(pitch, roll):
 def test_feet_that_walk_about_correct_the_first_guess():
     feet, times, _ = walker()
     camera = camera_from_world(pitch=0.1)
-    seen = seen_by(feet, camera)
+    seen = from_keypoints(feet, camera)
     up = camera[0] @ np.array([0, 0, 1.0])
     nothing = [np.zeros((len(times), 3))]
-    without_feet = estimate_ground([seen], [0 * resting(seen, times)], nothing)
-    with_feet = estimate_ground([seen], [resting(seen, times)], nothing)
+    without_feet = estimate_ground([seen], [0 * rest_confidence(seen, times)], nothing)
+    with_feet = estimate_ground([seen], [rest_confidence(seen, times)], nothing)
     assert angle_deg(with_feet.up, up) < 0.5 * angle_deg(without_feet.up, up)
 
 
 def test_somebody_on_a_roof_does_not_tilt_the_ground():
     feet, times, _ = walker()
     camera = camera_from_world()
-    here = seen_by(feet, camera)
-    above = seen_by(feet + np.array([2.0, 3.0, 3.5]), camera)
-    rest = resting(here, times)
+    here = from_keypoints(feet, camera)
+    above = from_keypoints(feet + np.array([2.0, 3.0, 3.5]), camera)
+    rest = rest_confidence(here, times)
     nothing = np.zeros((len(times), 3))
     ground = estimate_ground([here, above], [rest, rest], [nothing, nothing])
     assert angle_deg(ground.up, np.array([0, -1.0, 0])) < 1
@@ -86,7 +86,7 @@ def test_somebody_on_a_roof_does_not_tilt_the_ground():
 
 def test_contacts_are_where_feet_rest():
     feet, times, truth = walker()
-    seen = seen_by(feet, camera_from_world())
+    seen = from_keypoints(feet, camera_from_world())
     found = foot_contacts(seen, times, np.array([0, -1.0, 0]), -1.5)
     inside = np.s_[5:-5]
     assert found[inside][truth[inside]].mean() > 0.85
@@ -97,7 +97,7 @@ def test_contacts_are_where_feet_rest():
 
 def test_contacts_do_not_depend_on_the_frame_rate():
     feet, times, _ = walker()
-    seen = seen_by(feet, camera_from_world())
+    seen = from_keypoints(feet, camera_from_world())
     up, height = np.array([0, -1.0, 0]), -1.5
     half = foot_contacts(seen[::2], times[::2], up, height)
     assert np.abs(half - foot_contacts(seen, times, up, height)[::2]).mean() < 0.1
@@ -105,7 +105,7 @@ def test_contacts_do_not_depend_on_the_frame_rate():
 
 def test_a_single_frame_may_rest():
     feet, times, _ = walker()
-    assert (resting(feet[:1], times[:1]) == 1).all()
+    assert (rest_confidence(feet[:1], times[:1]) == 1).all()
 
 
 @given(
@@ -116,7 +116,9 @@ def test_a_single_frame_may_rest():
 def test_the_world_is_a_rigid_frame_with_the_ground_at_zero(pitch, roll, height):
     rotation, shift = camera_from_world(pitch, roll, height)
     up = rotation @ np.array([0, 0, 1.0])
-    points = seen_by(np.array([[0.0, 0, 0], [1, 2, 0], [-3, 1, 0], [0, 0, 1]]), (rotation, shift))
+    points = from_keypoints(
+        np.array([[0.0, 0, 0], [1, 2, 0], [-3, 1, 0], [0, 0, 1]]), (rotation, shift)
+    )
     ground = estimate_ground([points[None, :3]], [np.ones((1, 3))], [1000 * np.tile(up, (1, 1))])
     ground = type(ground)(up=up, heights=ground.heights, level=float(points[0] @ up))
     transform = world_from_camera(ground, points[3])

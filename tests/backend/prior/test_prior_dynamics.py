@@ -1,4 +1,4 @@
-"""Laws of the dynamics: likelihood, prediction, derivatives, smoothing, gaps, training, files."""
+"""Dynamics: likelihood, prediction, derivatives, smoothing, gaps, training, files."""
 
 import json
 from dataclasses import replace
@@ -30,11 +30,11 @@ DOUBLE = torch.float64
 
 @pytest.fixture(scope="module")
 def dynamics():
-    return bent()
+    return perturbed_dynamics()
 
 
-def bent(seed=0, amount=0.05):
-    """Dynamics far enough from constant velocity for their laws to say something."""
+def perturbed_dynamics(seed=0, amount=0.05):
+    """Dynamics with random parameters, away from constant velocity."""
     torch.manual_seed(seed)
     model = Dynamics(DynamicsConfig(latent=LATENT, hidden=8)).double()
     generator = torch.Generator().manual_seed(seed)
@@ -47,7 +47,7 @@ def bent(seed=0, amount=0.05):
 
 
 def motion(*batch, frames=20, seed=0, speed=0.2):
-    """Smooth latents, and roots with a gap in what is known."""
+    """Smooth latents, and roots with an unknown group in the second half."""
     generator = torch.Generator().manual_seed(seed)
     phase = 6 * torch.rand(*batch, 1, LATENT, generator=generator, dtype=DOUBLE)
     time = torch.arange(frames, dtype=DOUBLE)[:, None]
@@ -61,21 +61,22 @@ def noisy(latents, size, seed=1):
     return latents + size * torch.randn(latents.shape, generator=generator, dtype=DOUBLE)
 
 
-def followed(dynamics, frames=20):
-    """A motion that goes as expected in every step."""
+def predicted_motion(dynamics, frames=20):
+    """Motion without residuals: every frame is the mean of its transition."""
     start, roots = motion(frames=2)
     roots = roots[-1:].expand(frames, -1)
     return torch.cat((start, dynamics.predict(start, roots[:2], frames - 2))), roots
 
 
-def test_untrained_dynamics_are_constant_velocity():
+def test_untrained_dynamics_have_constant_velocity():
     model = Dynamics(DynamicsConfig(latent=LATENT)).double()
-    here, before = torch.randn(2, 7, LATENT, dtype=DOUBLE)
-    torch.testing.assert_close(model.transition(here, before).mean, 2 * here - before)
+    current, previous = torch.randn(2, 7, LATENT, dtype=DOUBLE)
+    mean = model.transition(current, previous).mean
+    torch.testing.assert_close(mean, 2 * current - previous)
 
 
-def test_the_density_of_a_step_is_that_of_students_t(dynamics):
-    """In one dimension by torch's own, and by its integral."""
+def test_step_density_is_students_t(dynamics):
+    """One dimension, compared with torch's StudentT and by its integral."""
     single = Dynamics(DynamicsConfig(latent=1, hidden=4)).double()
     single.log_diagonal.data += 1.3
     steps = torch.linspace(-40, 40, 200_001, dtype=DOUBLE)
@@ -94,17 +95,17 @@ def test_the_density_of_a_step_is_that_of_students_t(dynamics):
     assert float(torch.trapezoid(density.exp(), steps)) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_volume_that_stretches_lowers_the_density(dynamics):
-    """Doubling C halves the unit of every component."""
-    latents, roots = followed(dynamics)
-    finer = bent()
-    finer.triangle.data *= 2
+def test_doubling_the_decorrelation_adds_its_log_volume(dynamics):
+    """Doubling C halves the scale of every component."""
+    latents, roots = predicted_motion(dynamics)
+    finer = perturbed_dynamics()
+    finer.lower_triangle.data *= 2
     finer.log_diagonal.data += torch.tensor(2.0, dtype=DOUBLE).log()
     gain = finer.log_prob(latents, roots) - dynamics.log_prob(latents, roots)
     torch.testing.assert_close(gain, LATENT * torch.full_like(gain, 2).log())
 
 
-def test_a_batch_is_its_clips_one_by_one(dynamics):
+def test_batch_equals_single_clips(dynamics):
     latents, roots = motion(3, 2)
     values = dynamics.log_prob(latents, roots)
     single = [dynamics.log_prob(*one) for one in zip(latents[1], roots[1], strict=True)]
@@ -116,7 +117,7 @@ def test_a_batch_is_its_clips_one_by_one(dynamics):
     )
 
 
-def test_the_likelihood_has_gradients_everywhere(dynamics):
+def test_likelihood_has_gradients_in_all_latents(dynamics):
     latents, roots = motion(2)
     latents.requires_grad_()
     dynamics.log_prob(latents, roots).sum().backward()
@@ -124,24 +125,24 @@ def test_the_likelihood_has_gradients_everywhere(dynamics):
     assert (latents.grad != 0).all()
 
 
-def test_time_shifts_the_likelihood(dynamics):
+def test_likelihood_is_invariant_to_time_shifts(dynamics):
     latents, roots = motion(frames=30)
     torch.testing.assert_close(
         dynamics.log_prob(latents, roots)[4:], dynamics.log_prob(latents[4:], roots[4:])
     )
 
 
-def test_a_sampled_motion_is_likelier_than_its_shuffled_frames(dynamics):
+def test_sampled_motion_is_more_likely_than_shuffled_frames(dynamics):
     start, roots = motion(4, frames=2)
-    drawn_on = dynamics.sample(start, roots, 40, torch.Generator().manual_seed(0))
-    latents = torch.cat((start, drawn_on), dim=-2)
+    sampled = dynamics.sample(start, roots, 40, torch.Generator().manual_seed(0))
+    latents = torch.cat((start, sampled), dim=-2)
     shuffled = latents[:, torch.randperm(42, generator=torch.Generator().manual_seed(0))]
     roots = roots[:, -1:].expand(-1, 42, -1)
     likely = dynamics.log_prob(latents, roots).sum(-1)
     assert (likely > dynamics.log_prob(shuffled, roots).sum(-1)).all()
 
 
-def test_samples_spread_as_the_density_says(dynamics):
+def test_sample_covariance_matches_the_density(dynamics):
     start, roots = motion(frames=2)
     start, roots = start.expand(20_000, -1, -1), roots.expand(20_000, -1, -1)
     step = dynamics.transition(start[:1, 1], start[:1, 0], roots[:1, 1])
@@ -150,7 +151,7 @@ def test_samples_spread_as_the_density_says(dynamics):
     torch.testing.assert_close(torch.cov(parts.T), torch.eye(LATENT).double(), atol=0.08, rtol=0)
 
 
-def test_what_is_unknown_of_the_root_has_no_say(dynamics):
+def test_unknown_root_features_are_ignored(dynamics):
     latents, roots = motion(frames=6)
     nothing = mask_groups(roots, torch.ones(6, 4, dtype=torch.bool))
     assert not known_groups(nothing).any()
@@ -166,7 +167,7 @@ def test_what_is_unknown_of_the_root_has_no_say(dynamics):
     )
 
 
-def test_the_roots_features_do_not_depend_on_where_a_person_walks_to():
+def test_root_features_are_invariant_to_heading_and_position():
     generator = torch.Generator().manual_seed(0)
     turns = rotvec_to_matrix(torch.randn(9, 3, generator=generator, dtype=DOUBLE))
     places = torch.randn(9, 3, generator=generator, dtype=DOUBLE)
@@ -180,26 +181,28 @@ def test_the_roots_features_do_not_depend_on_where_a_person_walks_to():
 
 
 @pytest.mark.parametrize("fps", [24.0, 25.0, 30.0, 50.0, 60.0])
-def test_derivatives_are_those_of_finite_steps(dynamics, fps):
+def test_residual_jacobians_equal_finite_differences(dynamics, fps):
     latents, roots = motion(frames=4)
-    spread = dynamics.log_variances(latents, roots, fps)
-    jacobians = dynamics.residual_jacobians(latents, spread, roots, fps)
+    log_variance = dynamics.log_variances(latents, roots, fps)
+    jacobians = dynamics.residual_jacobians(latents, log_variance, roots, fps)
     full = torch.autograd.functional.jacobian(
-        lambda z: dynamics.residuals(z, spread, roots, fps), latents
+        lambda z: dynamics.residuals(z, log_variance, roots, fps), latents
     )
     for place, jacobian in enumerate(jacobians):
         for inner in range(2):
             torch.testing.assert_close(jacobian[inner], full[inner, :, inner + place])
     step = torch.zeros_like(latents)
     step[1, 2] = 1e-5
-    ends = [dynamics.residuals(latents + sign * step, spread, roots, fps) for sign in (1, -1)]
+    ends = [
+        dynamics.residuals(latents + sign * step, log_variance, roots, fps) for sign in (1, -1)
+    ]
     torch.testing.assert_close(jacobians[1][0, :, 2], (ends[0] - ends[1])[0] / 2e-5)
 
 
 @pytest.mark.parametrize("fps", [24.0, 25.0, 50.0, 60.0])
-def test_other_frame_rates_go_the_same_way(fps):
-    """Roll-outs of half a second meet, by as much as steps of a difference equation can."""
-    model = bent(amount=0.02)
+def test_other_frame_rates_give_the_same_motion(fps):
+    """Roll-outs of half a second agree up to the discretization error."""
+    model = perturbed_dynamics(amount=0.02)
     time = torch.tensor([-1.0, 0.0], dtype=DOUBLE)[:, None]
     velocity = torch.linspace(-1, 1, LATENT, dtype=DOUBLE)  # per second
     ends = {}
@@ -212,17 +215,17 @@ def test_other_frame_rates_go_the_same_way(fps):
         assert (ends[fps] - ends[300.0]).norm() < (ends[30.0] - ends[300.0]).norm()
 
 
-def test_the_constant_velocity_of_any_frame_rate_is_followed():
+def test_constant_velocity_has_no_residual_at_any_frame_rate():
     model = Dynamics(DynamicsConfig(latent=LATENT)).double()
     line = torch.arange(9, dtype=DOUBLE)[:, None] * torch.ones(LATENT).double()
     for fps in (24.0, 60.0):
-        spread = model.log_variances(line, None, fps)
-        assert model.residuals(line, spread, None, fps).abs().max() < 1e-9
+        log_variance = model.log_variances(line, None, fps)
+        assert model.residuals(line, log_variance, None, fps).abs().max() < 1e-9
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7, 20])
 @pytest.mark.parametrize("segment", [1, 2, 3, 48])
-def test_the_banded_solution_is_the_dense_one(frames, segment):
+def test_banded_solution_equals_the_dense_one(frames, segment):
     generator = torch.Generator().manual_seed(frames)
     tall = torch.randn(2, frames, 6, 3, 3, generator=generator, dtype=DOUBLE)
     dense = torch.zeros(2, frames, 3, frames, 3, dtype=DOUBLE)
@@ -247,14 +250,14 @@ def test_the_banded_solution_is_the_dense_one(frames, segment):
     torch.testing.assert_close(solve_block_banded(bands, frames, segment).flatten(1), expected)
 
 
-def test_smoothing_is_a_dense_gauss_newton_step(dynamics):
+def test_smoothing_equals_a_dense_gauss_newton_step(dynamics):
     latents, roots = motion(frames=12)
     latents = noisy(latents, 0.1)
     precision = torch.full((12,), 40.0, dtype=DOUBLE)
-    spread = torch.zeros(10, LATENT, dtype=DOUBLE)  # the first iteration's
+    log_variance = torch.zeros(10, LATENT, dtype=DOUBLE)  # of the first iteration
 
     def residuals(z):
-        steps = dynamics.residuals(z, spread, roots)
+        steps = dynamics.residuals(z, log_variance, roots)
         return torch.cat((steps.flatten(), (precision.sqrt()[:, None] * (z - latents)).flatten()))
 
     jacobian = torch.autograd.functional.jacobian(residuals, latents).flatten(1)
@@ -263,7 +266,7 @@ def test_smoothing_is_a_dense_gauss_newton_step(dynamics):
     torch.testing.assert_close(found, latents + step.reshape(12, LATENT), atol=1e-6, rtol=1e-6)
 
 
-def test_the_length_of_segments_does_not_matter(dynamics):
+def test_smoothing_is_independent_of_the_segment_length(dynamics):
     latents, roots = motion(frames=23)
     latents = noisy(latents, 0.1)
     precision = torch.full((23,), 40.0, dtype=DOUBLE)
@@ -273,15 +276,15 @@ def test_the_length_of_segments_does_not_matter(dynamics):
     torch.testing.assert_close(whole, parts)
 
 
-def test_certain_observations_are_kept(dynamics):
+def test_observations_of_infinite_precision_are_kept(dynamics):
     latents, roots = motion()
     latents = noisy(latents, 0.1)
     precision = torch.full((20,), float("inf"), dtype=DOUBLE)
     torch.testing.assert_close(smooth_latents(dynamics, latents, precision, roots), latents)
 
 
-def test_a_motion_as_expected_is_left_alone(dynamics):
-    latents, roots = followed(dynamics)
+def test_predicted_motion_is_not_changed(dynamics):
+    latents, roots = predicted_motion(dynamics)
     for precision in (1e-3, 1.0, 1e4):
         found = smooth_latents(
             dynamics, latents, torch.full((20,), precision, dtype=DOUBLE), roots
@@ -289,8 +292,8 @@ def test_a_motion_as_expected_is_left_alone(dynamics):
         torch.testing.assert_close(found, latents, atol=1e-7, rtol=0)
 
 
-def test_a_gap_in_a_motion_as_expected_is_filled_with_it(dynamics):
-    latents, roots = followed(dynamics)
+def test_gap_in_a_predicted_motion_is_filled_with_it(dynamics):
+    latents, roots = predicted_motion(dynamics)
     hidden = torch.zeros(20, dtype=torch.bool)
     hidden[5:14] = True
     given = latents.masked_fill(hidden[:, None], UNKNOWN)
@@ -298,7 +301,7 @@ def test_a_gap_in_a_motion_as_expected_is_filled_with_it(dynamics):
     torch.testing.assert_close(found, latents, atol=1e-5, rtol=0)
 
 
-def test_a_gap_lies_between_its_ends(dynamics):
+def test_filled_gap_is_more_likely_than_a_still_one(dynamics):
     latents, roots = motion(speed=0.05)
     hidden = torch.zeros(20, dtype=torch.bool)
     hidden[2:-2] = True
@@ -308,19 +311,19 @@ def test_a_gap_lies_between_its_ends(dynamics):
     assert dynamics.log_prob(found, roots).sum() > dynamics.log_prob(still, roots).sum()
 
 
-def test_smoothing_brings_noisy_motions_nearer_to_the_truth(dynamics):
+def test_smoothing_lowers_the_error_of_noisy_latents(dynamics):
     start, roots = motion(8, frames=2)
     roots = roots[:, -1:].expand(-1, 42, -1)
-    drawn_on = dynamics.sample(start, roots[:, :2], 40, torch.Generator().manual_seed(0))
-    truth = torch.cat((start, drawn_on), dim=-2)
+    sampled = dynamics.sample(start, roots[:, :2], 40, torch.Generator().manual_seed(0))
+    truth = torch.cat((start, sampled), dim=-2)
     given = noisy(truth, 0.3)
     precision = torch.full(given.shape[:-1], 0.3**-2, dtype=DOUBLE)
     found = smooth_latents(dynamics, given, precision, roots)
     assert (found - truth).square().mean() < 0.6 * (given - truth).square().mean()
 
 
-def test_smoothing_brings_noisy_poses_nearer_to_the_truth():
-    """The shipped prior and dynamics, a motion from one of their poses to another."""
+def test_smoothing_lowers_the_error_of_noisy_poses():
+    """Shipped prior and dynamics, on a geodesic between two sampled poses."""
     prior, shipped = PoseFlow.load(), Dynamics.load(FLOW_FILE)
     generator = torch.Generator().manual_seed(3)
     ends = prior.sample(2, generator=generator)
@@ -332,15 +335,15 @@ def test_smoothing_brings_noisy_poses_nearer_to_the_truth():
     given = truth.clone()
     given[:, joints] = truth[:, joints] @ rotvec_to_matrix(noise)
     found = smooth_poses(shipped, prior, given, 0.15)
-    assert _missed(found, truth, joints) < 0.6 * _missed(given, truth, joints)
+    assert _mean_error(found, truth, joints) < 0.6 * _mean_error(given, truth, joints)
 
 
-def _missed(found, truth, joints):
+def _mean_error(found, truth, joints):
     return matrix_to_rotvec(found[:, joints].mT @ truth[:, joints]).norm(dim=-1).mean()
 
 
-def test_smoothing_shifts_with_time(dynamics):
-    """Far from its ends a sequence is smoothed the same wherever it starts."""
+def test_smoothing_is_equivariant_to_time_shifts(dynamics):
+    """Compared far from the ends of the sequences."""
     latents, roots = motion(frames=80)
     latents = noisy(latents, 0.1)
     precision = torch.full((80,), 100.0, dtype=DOUBLE)
@@ -349,20 +352,21 @@ def test_smoothing_shifts_with_time(dynamics):
     torch.testing.assert_close(whole[40:60], later[30:50], atol=1e-4, rtol=0)
 
 
-def test_sequences_too_short_for_a_step_stay_as_they_are(dynamics):
+def test_sequences_shorter_than_a_step_are_unchanged(dynamics):
     latents, roots = motion(frames=2)
     assert torch.equal(smooth_latents(dynamics, latents, torch.ones(2).double(), roots), latents)
 
 
 def springs(frames=400, clips=6, seed=0):
-    """Motions of damped springs that are pushed at random."""
+    """Motions of damped springs under random forces."""
     generator = torch.Generator().manual_seed(seed)
-    before = here = torch.zeros(clips, LATENT)
+    previous = current = torch.zeros(clips, LATENT)
     rows = []
     for _ in range(frames):
-        push = 0.1 * torch.randn(clips, LATENT, generator=generator)
-        before, here = here, here + 0.8 * (here - before) - 0.1 * here + push
-        rows.append(here)
+        force = 0.1 * torch.randn(clips, LATENT, generator=generator)
+        velocity = current - previous
+        previous, current = current, current + 0.8 * velocity - 0.1 * current + force
+        rows.append(current)
     latents = torch.stack(rows, dim=1)
     return LatentMotions(
         latents=latents.flatten(0, 1),
@@ -378,7 +382,7 @@ RECIPE = DynamicsRecipe(
 )
 
 
-def test_stretches_stay_within_usable_frames():
+def test_segments_stay_within_usable_frames():
     motions = springs(frames=10, clips=3)
     assert motions.starts(10).tolist() == [0, 10, 20]
     latents, roots = sample_segments(motions, 50, 9, torch.Generator().manual_seed(0))
@@ -386,7 +390,7 @@ def test_stretches_stay_within_usable_frames():
     assert roots.shape == (50, 9, 14)
 
 
-def test_a_little_training_beats_constant_velocity():
+def test_short_training_beats_constant_velocity():
     torch.manual_seed(0)
     training, validation = springs(), springs(seed=1)
     model = Dynamics(DynamicsConfig(latent=LATENT, hidden=8))
@@ -397,7 +401,7 @@ def test_a_little_training_beats_constant_velocity():
     assert 0 <= fit_time_step_exponent(model, validation, RECIPE.latent_noise) <= 5
 
 
-def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
+def test_resumed_training_equals_an_uninterrupted_one(tmp_path):
     training, validation = springs(), springs(seed=1)
 
     def trained(recipe, checkpoint=None):
@@ -416,9 +420,9 @@ def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
 
 
 def _interrupted_at(step, trained, path):
-    from hund_backend.training.priors import train_dynamics as fit_dynamics
+    from hund_backend.training.priors import train_dynamics
 
-    original, count = fit_dynamics.sample_losses, 0
+    original, count = train_dynamics.sample_losses, 0
 
     def failing(*arguments):
         nonlocal count
@@ -427,23 +431,25 @@ def _interrupted_at(step, trained, path):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    fit_dynamics.sample_losses = failing
+    train_dynamics.sample_losses = failing
     try:
         trained(RECIPE, path)
     finally:
-        fit_dynamics.sample_losses = original
+        train_dynamics.sample_losses = original
 
 
 @pytest.fixture
 def files(tmp_path, dynamics):
     prior, path = tmp_path / "prior.safetensors", tmp_path / "dynamics.safetensors"
     write_weights(prior, {"some": torch.ones(3)}, {})
-    belongs = json.loads(prior.with_suffix(".json").read_text())["sha256"]
-    write_weights(path, dynamics.state_dict(), {"config": vars(dynamics.config), "prior": belongs})
+    prior_sha256 = json.loads(prior.with_suffix(".json").read_text())["sha256"]
+    write_weights(
+        path, dynamics.state_dict(), {"config": vars(dynamics.config), "prior": prior_sha256}
+    )
     return prior, path
 
 
-def test_dynamics_are_read_as_they_were_written(dynamics, files):
+def test_saved_dynamics_load_unchanged(dynamics, files):
     again = Dynamics.load(*files)
     latents, roots = motion()
     torch.testing.assert_close(
@@ -455,7 +461,7 @@ def test_dynamics_are_read_as_they_were_written(dynamics, files):
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "another size", "no prior"])
-def test_damaged_dynamics_say_so(damage, files):
+def test_damaged_dynamics_file_is_named(damage, files):
     prior, path = files
     if damage == "missing":
         path.unlink()

@@ -11,13 +11,13 @@ from rendering_people import (
     sampled_poses,
 )
 
+from benchmarks.part_splats import PartSplats, spread_samples
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.rendering.exact_parts import exact_parts, part_labels
-from hund_backend.rendering.part_maps import render_parts
-from hund_backend.rendering.part_splats import PartSplats, spread_samples
+from hund_backend.rendering.part_renderer import render_parts
 
 SIZE = (64, 64)
 PEOPLE = 6

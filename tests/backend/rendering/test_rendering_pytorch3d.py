@@ -6,11 +6,11 @@ import pytest
 import torch
 from rendering_people import crop_round, foreground_iou, part_iou, random_people, sampled_poses
 
+from benchmarks.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
 from hund_backend.body.model import BodyModel
 from hund_backend.errors import BadInputError
 from hund_backend.rendering.exact_parts import part_labels
-from hund_backend.rendering.part_maps import render_parts
-from hund_backend.rendering.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
+from hund_backend.rendering.part_renderer import render_parts
 
 SIZE = (64, 48)
 MISSING = importlib.util.find_spec("pytorch3d") is None

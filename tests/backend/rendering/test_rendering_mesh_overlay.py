@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hund_backend.rendering.painter import NEAR, Mesh, map_faces, paint
+from hund_backend.rendering.mesh_overlay import NEAR, Mesh, draw_meshes, visible_faces
 
 WIDTH, HEIGHT, FOCAL = 24, 20, 24.0
 
@@ -61,7 +61,7 @@ def test_it_agrees_with_casting_a_ray_through_every_pixel(seed):
     bodies = [cube(rng.uniform((-1, -1, 2.5), (1, 1, 5)), rng) for _ in range(2)]
     vertices = np.concatenate([body[0] for body in bodies])
     faces = np.concatenate([bodies[0][1], bodies[1][1] + 8])
-    drawn = map_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+    drawn = visible_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
     face, inverse_depth = cast_rays(vertices, faces)
     assert (drawn.face == face).mean() > 0.999  # a centre on an edge may go either way
     agree = (drawn.face >= 0) == (face >= 0)
@@ -71,7 +71,7 @@ def test_it_agrees_with_casting_a_ray_through_every_pixel(seed):
 def test_a_closed_mesh_has_no_cracks():
     rng = np.random.default_rng(0)
     vertices, faces = cube(np.array([0, 0, 1.4]), rng)
-    drawn = map_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+    drawn = visible_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
     for row in drawn.face >= 0:
         assert np.abs(np.diff(row.astype(int))).sum() <= 2  # convex: one run a row
 
@@ -80,7 +80,7 @@ def test_what_is_out_of_the_picture_or_behind_is_left_out():
     rng = np.random.default_rng(1)
     for center in ([50, 0, 3], [0, -50, 3], [0, 0, -3], [0, 0, NEAR]):
         vertices, faces = cube(np.array(center, float), rng)
-        drawn = map_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+        drawn = visible_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
         assert (drawn.face[:, 0] >= -1).all()
         if center[2] != NEAR:
             assert (drawn.face == -1).all()
@@ -96,7 +96,7 @@ def test_near_hides_far_and_the_rest_of_the_picture_stays(opacity):
         colors = np.tile(np.array(color, float), (len(faces), 1))
         mesh = Mesh(vertices=vertices, pixels=seen(vertices), faces=faces, colors=colors)
         meshes.append(mesh)
-    painted = paint(image, meshes, opacity)
+    painted = draw_meshes(image, meshes, opacity)
     assert (painted[0, 0] == image[0, 0]).all()
     if opacity == 1:
         red, green, blue = painted[HEIGHT // 2, WIDTH // 2]
@@ -108,4 +108,4 @@ def test_near_hides_far_and_the_rest_of_the_picture_stays(opacity):
 
 def test_nothing_to_paint_leaves_the_picture():
     image = np.full((4, 4, 3), 7, np.uint8)
-    np.testing.assert_array_equal(paint(image, [], 0.5), image)
+    np.testing.assert_array_equal(draw_meshes(image, [], 0.5), image)

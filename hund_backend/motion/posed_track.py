@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
 
-from ..body.model import BodyModel
-from ..body.rotations import matrix_to_quaternion
-from ..body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
-from ..descent.fitting import FitResult
-from ..descent.state import State
-from ..perception.evidence import Evidence
-from .contacts import CONTACT_KEYPOINTS
+from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import matrix_to_quaternion
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
+from hund_backend.descent.result import DescentResult
+from hund_backend.descent.state import State
+from hund_backend.motion.contacts import CONTACT_KEYPOINTS
+from hund_backend.perception.evidence import Evidence
 
 FEET = [BLAZEPOSE_NAMES.index(name) for name in CONTACT_KEYPOINTS]
 STANDING_LEGS = 0.6  # share of the legs' length by which hips stand over ankles when standing
@@ -21,7 +21,7 @@ LEGS = ("ThighL", "AnkleL"), ("ThighR", "AnkleR")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Performance:
+class PosedTrack:
     """Camera frame, metres. Outside the person's track the nearest frame is held."""
 
     track_id: int
@@ -37,7 +37,7 @@ class Performance:
     stage_root_translation: Float32[np.ndarray, "frames stages 3"]
 
     @property
-    def upright(self) -> Float[np.ndarray, "frames 3"]:
+    def standing_directions(self) -> Float[np.ndarray, "frames 3"]:
         """Direction from hips to neck in frames where the person stands, zero elsewhere."""
         spine = self.joints[:, NECK] - self.joints[:, HIPS]
         spine = spine / np.linalg.norm(spine, axis=-1, keepdims=True)
@@ -49,9 +49,9 @@ class Performance:
         return spine.astype(np.float64) * stands[:, None]
 
 
-def perform(
-    evidence: Evidence, result: FitResult, body: BodyModel, num_frames: int
-) -> Performance:
+def pose_track(
+    evidence: Evidence, result: DescentResult, body: BodyModel, num_frames: int
+) -> PosedTrack:
     """The person of a track over the whole clip.
 
     Args:
@@ -79,7 +79,7 @@ def perform(
 
     keypoints = over_the_clip(evidence.keypoints)
     keypoints[~inside, :, 2] = 0
-    return Performance(
+    return PosedTrack(
         track_id=evidence.track_id,
         present=inside & evidence.observed[held],
         rotations=over_the_clip(quaternions),

@@ -37,7 +37,7 @@ class _Spans(NamedTuple):
     y: Int[np.ndarray, " covered"]
 
 
-def map_faces(
+def visible_faces(
     pixels: Float[np.ndarray, "vertices 2"],
     depths: Float[np.ndarray, " vertices"],
     faces: Int[np.ndarray, "faces 3"],
@@ -74,7 +74,7 @@ def map_faces(
     return FaceMap(face.reshape(height, width), nearest.reshape(height, width))
 
 
-def paint(
+def draw_meshes(
     image: UInt8[np.ndarray, "height width 3"], meshes: list[Mesh], opacity: float
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A copy of the picture with shaded surfaces over it; nearer ones hide farther ones."""
@@ -86,7 +86,7 @@ def paint(
     pixels = np.concatenate([mesh.pixels for mesh in meshes])
     depths = np.concatenate([mesh.vertices[:, 2] for mesh in meshes])
     height, width = image.shape[:2]
-    face, _ = map_faces(pixels, depths, faces, width, height)
+    face, _ = visible_faces(pixels, depths, faces, width, height)
     y, x = np.nonzero(face >= 0)
     shown = face[y, x]
     light = np.concatenate([_brightness(mesh.vertices, mesh.faces) for mesh in meshes])

@@ -19,9 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import PART_NAMES
-
-from .exact_parts import part_of_pixel
-from .zbuffer import VisibleSurface, visible_surface
+from hund_backend.rendering.exact_parts import part_of_pixel
+from hund_backend.rendering.zbuffer import VisibleSurface, visible_surface
 
 
 class _Borders(NamedTuple):
