@@ -1,4 +1,4 @@
-"""Command line, batch and panel offer the same options."""
+"""Options: command line, batch and panel offer the same."""
 
 import argparse
 import importlib
@@ -25,7 +25,7 @@ def command_line():
 
 
 def arguments_of(parser):
-    """Choices, value when given alone, and default of each option of a request."""
+    """Choices, value without argument, and default of each option of a request."""
     return {
         action.dest: (action.choices and tuple(action.choices), action.const, action.default)
         for action in parser._actions
@@ -34,10 +34,10 @@ def arguments_of(parser):
 
 
 def items_of(properties, name):
-    """Items of an enumeration as Blender shows them, and its default."""
-    found = properties.bl_rna.properties[name]
-    items = tuple((item.identifier, item.name, item.description) for item in found.enum_items)
-    return items, found.default
+    """Items of an enumeration in Blender, and its default."""
+    enum = properties.bl_rna.properties[name]
+    items = tuple((item.identifier, item.name, item.description) for item in enum.enum_items)
+    return items, enum.default
 
 
 def test_command_line_and_batch_have_equal_arguments():
@@ -71,16 +71,16 @@ def test_stored_qualities_keep_their_meaning(preferences):
     ]
 
 
-def test_the_panel_requests_options_that_the_backend_knows(preferences):
+def test_panel_requests_only_known_options(preferences):
     settings = bpy.context.scene.hund
     settings.people, settings.adapt, settings.use_range = 2, True, True
     operators = importlib.import_module(f"{MODULE}.operators.reconstruct")
-    (task,) = operators.tasks(bpy.context, ["walk.mp4"])
+    (task,) = operators.make_tasks(bpy.context, ["walk.mp4"])
     assert set(task.options) <= set(options.REQUEST_OPTIONS)
 
 
 @pytest.mark.parametrize("stage", options.ProgressStage)
-def test_every_stage_has_a_label(stage):
+def test_every_stage_has_label(stage):
     status = job.Status(
         clip="walk.mp4",
         position=1,
@@ -89,7 +89,7 @@ def test_every_stage_has_a_label(stage):
         person="",
         done=1,
         total=None,
-        share=0.0,
+        fraction=0.0,
         seconds_left=None,
         stopping=False,
         finishing=False,
