@@ -1,4 +1,4 @@
-"""Checkpoints: where a training stands, so that it can be cut off and go on as if it had not been."""
+"""Checkpoints: state of a training, from which it resumes as if it had not been interrupted."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def save_checkpoint(
     generator: torch.Generator,
     progress: dict[str, object],
 ) -> None:
-    """Write model, optimizer, random numbers and what JSON can hold; all or nothing."""
+    """Write model, optimizer, random number generator and progress (JSON) atomically."""
     tensors = {f"model.{name}": values for name, values in model.state_dict().items()}
     state = optimizer.state_dict()
     for index, entries in state["state"].items():
@@ -34,10 +34,10 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> dict[str, object]:
-    """Put everything back as `save_checkpoint` found it.
+    """Restore what `save_checkpoint` wrote.
 
     Returns:
-        the progress that was saved.
+        The progress.
     """
     entries: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Weights as they ship: tensors in safetensors, and beside them in JSON what they are."""
+"""Shipped weights: tensors in safetensors, and their description in JSON beside them."""
 
 import hashlib
 import json
@@ -22,13 +22,13 @@ def write_weights(
     Raises:
         BadInputError: the folder cannot be written to, or the disk is full.
     """
-    content = save({name: _plain(values, precision) for name, values in tensors.items()})
-    described = description | {"sha256": hashlib.sha256(content).hexdigest()}
+    content = save({name: _to_cpu(values, precision) for name, values in tensors.items()})
+    description_with_hash = description | {"sha256": hashlib.sha256(content).hexdigest()}
     with atomic_write(path, path.with_suffix(".json")) as [weights, text]:
         weights.write_bytes(content)
-        text.write_text(json.dumps(described, indent=2) + "\n")
+        text.write_text(json.dumps(description_with_hash, indent=2) + "\n")
 
 
-def _plain(values: Tensor, precision: torch.dtype) -> Tensor:
+def _to_cpu(values: Tensor, precision: torch.dtype) -> Tensor:
     values = values.detach().cpu().contiguous()
     return values.to(precision) if values.is_floating_point() else values

@@ -3,10 +3,11 @@
     L_b = 1 / (H W) Σ_p ‖B(p) − R(p)‖
 
 with the predicted map B, the rendered one R and the pixels p (Zanfir et al., "HUND", 2021;
-recalled, not read: that such a loss is used is certain, its norm, its renderer's softness and its weight
-are not). HUND renders with the soft rasteriser of Liu et al. (2019); ours is `rendering/part_renderer.py`,
-whose derivative is exact but reaches no farther than a border's own pixels. So the loss is also
-taken of pooled maps, where a border's surroundings are wider; that is ours.
+recalled, not read: that such a loss is used is certain; its norm, its renderer's softness and its
+weight are not). HUND renders with the soft rasterizer of Liu et al. (2019); ours is
+`rendering/part_renderer.py`, whose derivative is exact but reaches no farther than a border's own
+pixels. So the loss is also taken of pooled maps, where a border's surroundings are wider; that is
+ours.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """Recipe of HUND: `python -m hund_backend.training.hund.train_hund MOCAP DETECTIONS`.
 
 Three regimes: supervised (captured motion before random cameras and synthetic pictures, both with
-their truth), self-supervised (clips of real people, with keypoints and parts but no truth) and mixed
-(batches of either).
+their truth), self-supervised (clips of real people, with keypoints and parts but no truth) and
+mixed (batches of either).
 """
 
 import argparse

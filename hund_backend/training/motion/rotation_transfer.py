@@ -14,7 +14,7 @@ from hund_backend.prior.limits import KNEE_FLEXION, elbow_axis
 from .limb_roll import bent_backwards, hinged
 from .packs import Correspondence, Pack
 
-# Clavicles rise by about 30° while the arm rises by 180° (Ludewig et al., 2009); no pack records it.
+# Clavicles rise by about 30° while the arm rises by 180° (Ludewig et al., 2009).
 CLAVICLE_SHARE = 0.17
 PRONATION_SHARE = 0.5  # of the twist between upper arm and hand that the forearm joint takes
 

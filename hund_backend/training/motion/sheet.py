@@ -1,4 +1,4 @@
-"""Contact sheet of random frames of each pack: `python -m hund_backend.training.motion.sheet FOLDER`."""
+"""Contact sheet of each pack: `python -m hund_backend.training.motion.sheet FOLDER`."""
 
 import argparse
 from pathlib import Path
@@ -73,8 +73,8 @@ def _render_view(
     # The camera looks along its z with y down.
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     center = (vertices.amax(0) + vertices.amin(0)) / 2
-    in_camera = (vertices - center) @ (flip @ tilt @ turn).T + torch.tensor([0, 0, DISTANCE])
-    points = in_camera.numpy()
+    to_camera = (vertices - center) @ (flip @ tilt @ turn).T + torch.tensor([0, 0, DISTANCE])
+    points = to_camera.numpy()
     pixels = TILE * (FOCAL * points[:, :2] / points[:, 2:] + 0.5)
     canvas = np.full((TILE, TILE, 3), 235, np.uint8)
     return draw_meshes(

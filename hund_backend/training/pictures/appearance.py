@@ -1,11 +1,11 @@
-"""Heads: skin and its tone, eyes, brows, lips, beards, hair, hats, as paint and as thickness."""
+"""Appearance of skin and head: tone, eyes, brows, lips, beard, hair, hat, glasses."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from .body_template import HEAD, NECK, Mannequin
+from .body_template import HEAD, NECK, BodyTemplate
 from .fabrics import Fabric
 from .noise import Noise
 from .scenery import linear
@@ -34,8 +34,8 @@ HAIR_COLORS = linear(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looks:
-    """How a person's skin, face and hair look."""
+class Appearance:
+    """Appearance of a person's skin, face and hair."""
 
     skin: Float[np.ndarray, "3"]  # reflectance, linear
     hair: Float[np.ndarray, "3"]
@@ -43,101 +43,105 @@ class Looks:
     iris: Float[np.ndarray, "3"]
     noise: Noise
     hair_height: float  # of the hair over the skin, metres; 0 for the bald
-    hairline: float  # how far down the forehead, metres from the usual
-    nape: float  # how far down the back of the head, metres below the ears
+    hairline: float  # offset of the hairline down the forehead, metres
+    nape: float  # distance of the hairline below the ears at the back of the head, metres
     beard: float  # 0 none … 1 full
     hat: Fabric | None  # cloth over the hair
     glasses: float  # 0 none, 0.3 rims, 1 dark
 
-    def hair_at(
-        self, mannequin: Mannequin, places: Float[np.ndarray, "points 3"]
+    def depth_in_hair(
+        self, template: BodyTemplate, points: Float[np.ndarray, "points 3"]
     ) -> Float[np.ndarray, " points"]:
-        """How far inside the hair (or the hat) places on the head are, metres."""
-        ear = mannequin.landmarks["left_ear"]
-        _, y, z = places.T
+        """Distance of points on the head from the edge of hair or hat, positive inside, metres."""
+        ear = template.landmarks["left_ear"]
+        _, y, z = points.T
         front = (z - ear[2]) / 0.09  # 0 at the ears, 1 at the forehead, -1 at the back
         lower = np.interp(
             front,
             (-1.2, -0.3, 0.05, 0.35, 1.2),
             (-self.nape, -self.nape, 0.03, 0.05 + self.hairline, 0.066 + self.hairline),
         )
-        uneven = 0.008 * self.noise(places, 0.02) if self.hat is None else 0
+        uneven = 0.008 * self.noise(points, 0.02) if self.hat is None else 0
         return y - ear[1] - lower + uneven
 
-    def rise(
+    def thickness(
         self,
-        mannequin: Mannequin,
-        places: Float[np.ndarray, "points 3"],
+        template: BodyTemplate,
+        points: Float[np.ndarray, "points 3"],
         regions: Int[np.ndarray, " points"],
     ) -> Float[np.ndarray, " points"]:
-        """How far hair, hat and beard stand over the skin, metres."""
-        inside = np.where(
-            (regions == HEAD) | (regions == NECK), self.hair_at(mannequin, places), -1
+        """Height of hair, hat and beard over the skin, metres."""
+        depth = np.where(
+            (regions == HEAD) | (regions == NECK), self.depth_in_hair(template, points), -1
         )
-        rough = 0 if self.hat is not None else 0.5
-        height = self.hair_height * (1 + rough * self.noise(places, 0.035)).clip(0.2)
-        hair = (inside / 0.02).clip(0, 1) * height
-        beard = np.where(regions == HEAD, self._beard_at(mannequin, places), 0)
+        roughness = 0 if self.hat is not None else 0.5
+        height = self.hair_height * (1 + roughness * self.noise(points, 0.035)).clip(0.2)
+        hair = (depth / 0.02).clip(0, 1) * height
+        beard = np.where(regions == HEAD, self._beard_density(template, points), 0)
         return np.maximum(hair, beard * 0.012 * self.beard)
 
-    def paint(
+    def albedo(
         self,
-        mannequin: Mannequin,
-        places: Float[np.ndarray, "points 3"],
+        template: BodyTemplate,
+        points: Float[np.ndarray, "points 3"],
         regions: Int[np.ndarray, " points"],
     ) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, " points"]]:
-        """Reflectance of skin and head, and where it is skin (0…1)."""
-        mottled = 1 + 0.10 * self.noise.layered(places, 0.08) + 0.05 * self.noise(places, 0.006)
+        """Reflectance of skin and head, and the share of skin (0…1)."""
+        mottled = 1 + 0.10 * self.noise.layered(points, 0.08) + 0.05 * self.noise(points, 0.006)
         color = self.skin * mottled[:, None].clip(0.6, 1.4)
-        skin = np.ones(len(places), np.float32)
+        skin = np.ones(len(points), np.float32)
         head = np.flatnonzero((regions == HEAD) | (regions == NECK))
-        face = head[places[head, 2] > mannequin.landmarks["left_ear"][2]]
-        self._paint_face(mannequin, color, face, places[face])
-        beard = self.beard * self._beard_at(mannequin, places[head])
-        blend = (beard * (1 + 0.6 * self.noise(places[head], 0.005))).clip(0, 1)[:, None]
+        face = head[points[head, 2] > template.landmarks["left_ear"][2]]
+        self._add_face(template, color, face, points[face])
+        beard = self.beard * self._beard_density(template, points[head])
+        blend = (beard * (1 + 0.6 * self.noise(points[head], 0.005))).clip(0, 1)[:, None]
         color[head] = color[head] * (1 - blend) + self.hair * blend
-        hairy = head[self.hair_at(mannequin, places[head]) > 0]
+        hairy = head[self.depth_in_hair(template, points[head]) > 0]
         if self.hat is not None:
-            color[hairy] = self.hat.paint(places[hairy], places[hairy, 1])
+            color[hairy] = self.hat.albedo(points[hairy], points[hairy, 1])
             skin[hairy] = 0
         elif self.hair_height > 0:
-            strands = 1 + 0.5 * self.noise(places[hairy], (0.006, 0.05, 0.006))
+            strands = 1 + 0.5 * self.noise(points[hairy], (0.006, 0.05, 0.006))
             color[hairy] = self.hair * strands[:, None].clip(0.3, 2)
             skin[hairy] = 0
         return color, skin
 
-    def _paint_face(
-        self, mannequin: Mannequin, color: np.ndarray, face: np.ndarray, places: np.ndarray
+    def _add_face(
+        self,
+        template: BodyTemplate,
+        color: np.ndarray,
+        face: np.ndarray,
+        points: np.ndarray,
     ) -> None:
-        """Eyes, brows, lips, glasses on the points `face` of the colors."""
-        marks = mannequin.landmarks
+        """Write eyes, brows, lips and glasses into the colors of the points `face`."""
+        landmarks = template.landmarks
         for side in ("left", "right"):
-            away = places - marks[f"{side}_eye"]
-            flat = np.hypot(away[:, 0], 1.6 * away[:, 1])
+            offset = points - landmarks[f"{side}_eye"]
+            flat = np.hypot(offset[:, 0], 1.6 * offset[:, 1])
             color[face[flat < 0.011]] = 0.25 + 0.4 * self.skin
-            color[face[np.hypot(away[:, 0], away[:, 1]) < 0.0058]] = self.iris
-            arch = away[:, 1] - 0.02 + 6 * away[:, 0] ** 2
-            color[face[(np.abs(arch) < 0.0035) & (np.abs(away[:, 0]) < 0.021)]] = self.hair
+            color[face[np.hypot(offset[:, 0], offset[:, 1]) < 0.0058]] = self.iris
+            arch = offset[:, 1] - 0.02 + 6 * offset[:, 0] ** 2
+            color[face[(np.abs(arch) < 0.0035) & (np.abs(offset[:, 0]) < 0.021)]] = self.hair
             if self.glasses:
                 rim = (flat > 0.02) & (flat < 0.024)
                 lens = (flat <= 0.02) & (self.glasses > 0.5)
                 color[face[rim | lens]] = 0.01
-        mouth = (marks["mouth_left"] + marks["mouth_right"]) / 2
-        away = (places - mouth) / (0.028, 0.011, 0.05)
-        color[face[(away**2).sum(-1) < 1]] = self.lips
+        mouth = (landmarks["mouth_left"] + landmarks["mouth_right"]) / 2
+        offset = (points - mouth) / (0.028, 0.011, 0.05)
+        color[face[(offset**2).sum(-1) < 1]] = self.lips
 
-    def _beard_at(
-        self, mannequin: Mannequin, places: Float[np.ndarray, "points 3"]
+    def _beard_density(
+        self, template: BodyTemplate, points: Float[np.ndarray, "points 3"]
     ) -> Float[np.ndarray, " points"]:
-        """Where a beard grows, 0…1."""
-        nose, ear = mannequin.landmarks["nose"], mannequin.landmarks["left_ear"]
-        below = (nose[1] - 0.012 - places[:, 1]) / 0.01
-        front = (places[:, 2] - ear[2]) / 0.01
-        return np.minimum(below, front).clip(0, 1) * (places[:, 1] > nose[1] - 0.1)
+        """Density of the beard, 0…1."""
+        nose, ear = template.landmarks["nose"], template.landmarks["left_ear"]
+        below = (nose[1] - 0.012 - points[:, 1]) / 0.01
+        front = (points[:, 2] - ear[2]) / 0.01
+        return np.minimum(below, front).clip(0, 1) * (points[:, 1] > nose[1] - 0.1)
 
 
-def draw_looks(hat: Fabric | None, rng: np.random.Generator) -> Looks:
-    """Random looks; tones of skin are drawn evenly from light to dark."""
+def sample_appearance(hat: Fabric | None, rng: np.random.Generator) -> Appearance:
+    """Random appearance; skin tones are uniform from light to dark."""
     tone = rng.uniform(0, len(TONES) - 1)
     low = int(min(tone, len(TONES) - 2))
     skin = TONES[low] + (tone - low) * (TONES[low + 1] - TONES[low])
@@ -146,7 +150,7 @@ def draw_looks(hat: Fabric | None, rng: np.random.Generator) -> Looks:
     hair = HAIR_COLORS[rng.integers(3 if dark else len(HAIR_COLORS))] * rng.uniform(0.7, 1.3)
     height = rng.uniform(0.006, 0.03) if rng.random() < 0.8 else rng.uniform(0.03, 0.07)
     bald = rng.random() < 0.08
-    return Looks(
+    return Appearance(
         skin=skin,
         hair=hair,
         lips=skin * np.array([1.0, rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.8)]),

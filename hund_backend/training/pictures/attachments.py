@@ -1,4 +1,4 @@
-"""Drapes: what hangs from the body without being its skin: skirts, long hair, brims."""
+"""Attachments: surfaces that hang from the body without being its skin: skirt, hair, hat brim."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from scipy.special import expit
 
 from hund_backend.body.skeleton import JOINT_INDEX, PART_NAMES
 
-from .body_template import LEG, TORSO, Mannequin
-from .surfaces import Painter, Surface, sheet
+from .body_template import LEG, TORSO, BodyTemplate
+from .surfaces import MaterialFunction, Surface, cloth_sheet
 
 COLUMNS = 40
 HIP = -0.02  # height on the mean body where a skirt starts to follow the thighs
@@ -17,33 +17,36 @@ _TORSO, _HEAD = PART_NAMES.index("torso"), PART_NAMES.index("head")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bones:
-    """Where a build's joints are at rest and where the pose takes them (world)."""
+class PosedSkeleton:
+    """Joints of a body at rest and posed (world), and its vertices at rest."""
 
     rest_vertices: Float[np.ndarray, "vertices 3"]
     rest_joints: Float[np.ndarray, "63 3"]
     joints: Float[np.ndarray, "63 3"]
     orientations: Float[np.ndarray, "63 3 3"]
 
-    def moved(
+    def skin_points(
         self, points: Float[np.ndarray, "*shape 3"], weights: dict[str, np.ndarray]
     ) -> Float[np.ndarray, "*shape 3"]:
-        """Rest points of this build carried by joints, by their weights."""
+        """Linear blend skinning of rest points of this body."""
         result = np.zeros(points.shape)
         for name, weight in weights.items():
             joint = JOINT_INDEX[name]
-            turned = (points - self.rest_joints[joint]) @ self.orientations[joint].T
-            result += weight[..., None] * (turned + self.joints[joint])
+            rotated = (points - self.rest_joints[joint]) @ self.orientations[joint].T
+            result += weight[..., None] * (rotated + self.joints[joint])
         return result
 
 
 def skirt(
-    mannequin: Mannequin, bones: Bones, painter: Painter, rng: np.random.Generator
+    template: BodyTemplate,
+    skeleton: PosedSkeleton,
+    material: MaterialFunction,
+    rng: np.random.Generator,
 ) -> Surface:
-    """A skirt from the waist to a random hem, tight or wide, perhaps pleated."""
+    """Skirt from the waist to a random hem, tight or wide, perhaps pleated."""
     heights = np.linspace(rng.uniform(0.04, 0.12), rng.uniform(-0.75, -0.15), 12)[:, None]
     angles = np.linspace(0, 2 * np.pi, COLUMNS, endpoint=False)
-    radii = _reach(mannequin, bones, heights[:, 0], angles)
+    radii = _body_radii(template, skeleton, heights[:, 0], angles)
     depth = (0.02 - heights).clip(0)
     pleats = 1 + rng.uniform(0, 0.08) * depth * np.sin(angles * rng.integers(6, 14))
     radii = (radii + 0.012 + rng.uniform(0, 0.45) * depth) * pleats
@@ -63,12 +66,16 @@ def skirt(
         for height, part, row in zip(heights[:, 0], limb[:, 0], names, strict=True)
     ]
     # Turned round, so that the outside is counter-clockwise.
-    return sheet(bones.moved(points, weights), points, np.array(parts), painter, closed=True)
+    return cloth_sheet(
+        skeleton.skin_points(points, weights), points, np.array(parts), material, closed=True
+    )
 
 
-def long_hair(bones: Bones, painter: Painter, rng: np.random.Generator) -> Surface:
-    """A sheet of hair from the top of the head down the back and the sides."""
-    head = bones.rest_joints[JOINT_INDEX["Head01"]]
+def long_hair(
+    skeleton: PosedSkeleton, material: MaterialFunction, rng: np.random.Generator
+) -> Surface:
+    """Sheet of hair from the top of the head down the back and the sides."""
+    head = skeleton.rest_joints[JOINT_INDEX["Head01"]]
     heights = np.linspace(0.10, rng.uniform(-0.35, -0.08), 12)[:, None]
     half = np.deg2rad(rng.uniform(70, 125))
     angles = np.pi + np.linspace(-half, half, 24)
@@ -81,12 +88,16 @@ def long_hair(bones: Bones, painter: Painter, rng: np.random.Generator) -> Surfa
     body = (-(heights + 0.05) / 0.15).clip(0, 1) + 0 * angles
     weights = {"Head01": 1 - body, "Spine03": 0.6 * body, "Neck01": 0.4 * body}
     parts = np.full(points.shape[:2], _HEAD)
-    return sheet(bones.moved(points, weights), points - head, parts, painter, closed=False)
+    return cloth_sheet(
+        skeleton.skin_points(points, weights), points - head, parts, material, closed=False
+    )
 
 
-def brim(bones: Bones, painter: Painter, rng: np.random.Generator) -> Surface:
-    """The brim of a hat, all round or at the front only."""
-    head = bones.rest_joints[JOINT_INDEX["Head01"]]
+def hat_brim(
+    skeleton: PosedSkeleton, material: MaterialFunction, rng: np.random.Generator
+) -> Surface:
+    """Brim of a hat, all round or at the front only."""
+    head = skeleton.rest_joints[JOINT_INDEX["Head01"]]
     half = np.pi if rng.random() < 0.4 else np.deg2rad(rng.uniform(40, 70))
     angles = np.linspace(-half, half, 28)
     radii = np.linspace(0.07, rng.uniform(0.12, 0.19), 4)[:, None]
@@ -97,16 +108,18 @@ def brim(bones: Bones, painter: Painter, rng: np.random.Generator) -> Surface:
     points = points + head + (0, rng.uniform(0.085, 0.105), 0.03)
     weights = {"Head01": np.ones(points.shape[:2])}
     parts = np.full(points.shape[:2], _HEAD)
-    return sheet(bones.moved(points, weights), points - head, parts, painter, closed=False)
+    return cloth_sheet(
+        skeleton.skin_points(points, weights), points - head, parts, material, closed=False
+    )
 
 
-def _reach(
-    mannequin: Mannequin, bones: Bones, heights: np.ndarray, angles: np.ndarray
+def _body_radii(
+    template: BodyTemplate, skeleton: PosedSkeleton, heights: np.ndarray, angles: np.ndarray
 ) -> Float[np.ndarray, "heights angles"]:
-    """How far the body reaches at each height in each direction, metres from its axis."""
-    trunk = np.isin(mannequin.region_of_vertex, (TORSO, LEG))
-    vertices = bones.rest_vertices[trunk]
-    toward = np.stack((np.sin(angles), np.cos(angles)))
-    flat = (vertices[:, ::2] - (0, 0.015)) @ toward
+    """Extent of the body at each height in each direction, metres from its axis."""
+    trunk = np.isin(template.region_of_vertex, (TORSO, LEG))
+    vertices = skeleton.rest_vertices[trunk]
+    directions = np.stack((np.sin(angles), np.cos(angles)))
+    extent = (vertices[:, ::2] - (0, 0.015)) @ directions
     near = np.abs(vertices[:, 1] - heights[:, None]) < 0.04
-    return np.stack([np.max(flat[rows], axis=0, initial=0.0) for rows in near])
+    return np.stack([np.max(extent[rows], axis=0, initial=0.0) for rows in near])

@@ -1,8 +1,8 @@
-"""Generates pictures: `python -m hund_backend.training.pictures.generate MOCAP_FOLDER …`.
+"""Generates synthetic pictures: `python -m hund_backend.training.pictures.generate MOCAP_FOLDER …`.
 
-Held-out pictures come first, then those for validation, then those for training, so that whatever
-there is when it is stopped is of use. Started again it goes on where it was: a picture depends on
-the seed, its split and its number, and on nothing else.
+Held-out pictures come first, then those for validation, then those for training, so that an
+interrupted run leaves a usable set. Started again it resumes: a picture depends on the seed, its
+split and its number alone.
 """
 
 import argparse
@@ -20,22 +20,22 @@ import torch
 from hund_backend.errors import BadInputError
 
 from ..motion.motion_set import MotionSet, Split, motion_set
-from .body_template import Mannequin
-from .person_sampler import Casting
-from .scene import Picture, Studio, draw_picture
+from .body_template import BodyTemplate
+from .person_sampler import PersonSampler
+from .scene import Picture, PictureAssets, sample_picture
 from .scenery import load_scenery
-from .shards import about, read_about, shard_path, write_shard
+from .shards import read_header, shard_header, shard_path, write_shard
 
 logger = logging.getLogger(__name__)
 
-RECIPE = 1  # of pictures; another number when the same seed gives other pictures
-PER_SHARD = 250
-ORDER: tuple[Split, ...] = ("held_out", "validation", "train")
+RECIPE = 1  # version: increased when the same seed gives other pictures
+PER_SHARD = 250  # pictures
+SPLIT_ORDER: tuple[Split, ...] = ("held_out", "validation", "train")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """How many pictures of each split are wanted, and of which chance."""
+class GenerationConfig:
+    """Numbers of pictures of each split, and the seed."""
 
     train: int = 20_000
     validation: int = 500
@@ -43,71 +43,75 @@ class Order:
     seed: int = 0
 
     def shards(self) -> Iterator[tuple[Split, int, range]]:
-        """Split, number and pictures of each shard, in the order in which they are made."""
-        for split in ORDER:
+        """Yield split, number and pictures of each shard, in the order of their generation."""
+        for split in SPLIT_ORDER:
             count = getattr(self, split)
             for number, first in enumerate(range(0, count, PER_SHARD)):
                 yield split, number, range(first, min(first + PER_SHARD, count))
 
 
-def studio_of(split: Split, motions: MotionSet, scenery: Path, mannequin: Mannequin) -> Studio:
-    """What the pictures of a split are made of; `scenery` is the folder of all splits' scenery."""
-    of_split = load_scenery(scenery, split)
-    casting = Casting(motions, of_split, mannequin)
-    return Studio(mannequin=mannequin, casting=casting, scenery=of_split)
+def load_assets(
+    split: Split, motions: MotionSet, scenery: Path, template: BodyTemplate
+) -> PictureAssets:
+    """Load the assets of a split; `scenery` is the folder of all splits' scenery."""
+    scenery_of_split = load_scenery(scenery, split)
+    sampler = PersonSampler(motions, scenery_of_split, template)
+    return PictureAssets(template=template, sampler=sampler, scenery=scenery_of_split)
 
 
-def picture_of(studio: Studio, seed: int, index: int) -> Picture:
-    """The picture of that number of a split."""
-    split = get_args(Split).index(studio.scenery.split)
-    return draw_picture(studio, np.random.default_rng([seed, RECIPE, split, index]))
+def render_picture(assets: PictureAssets, seed: int, index: int) -> Picture:
+    """Render a picture of a split by its number."""
+    split = get_args(Split).index(assets.scenery.split)
+    return sample_picture(assets, np.random.default_rng([seed, RECIPE, split, index]))
 
 
-def generate(motions: MotionSet, scenery: Path, order: Order, folder: Path) -> None:
-    """Write the shards that are wanted and not there yet.
+def generate(motions: MotionSet, scenery: Path, config: GenerationConfig, folder: Path) -> None:
+    """Write the shards that are missing.
 
     Raises:
         BadInputError: the folder has pictures of another seed or recipe, or there is no scenery.
     """
-    mannequin = Mannequin()
-    studio = None
-    for split, number, indices in order.shards():
+    template = BodyTemplate()
+    assets = None
+    for split, number, indices in config.shards():
         path = shard_path(folder, split, number)
-        said = about(split, order.seed, RECIPE, indices)
+        header = shard_header(split, config.seed, RECIPE, indices)
         if path.exists():
-            if read_about(path) != said:
+            if read_header(path) != header:
                 raise BadInputError(f"{path} has other pictures: name another folder.")
             continue
-        if studio is None or studio.scenery.split != split:
-            studio = studio_of(split, motions, scenery, mannequin)
+        if assets is None or assets.scenery.split != split:
+            assets = load_assets(split, motions, scenery, template)
         started = time.perf_counter()
-        pictures = [picture_of(studio, order.seed, index) for index in indices]
-        write_shard(path, pictures, said)
-        each = (time.perf_counter() - started) / len(indices)
-        logger.info("%s: %d pictures, %.3f s each", path.name, len(indices), each)
+        pictures = [render_picture(assets, config.seed, index) for index in indices]
+        write_shard(path, pictures, header)
+        duration = (time.perf_counter() - started) / len(indices)
+        logger.info("%s: %d pictures, %.3f s each", path.name, len(indices), duration)
 
 
 def main() -> None:
-    """Generate pictures, or go on doing so."""
+    """Generate pictures, or resume."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mocap", type=Path, help="folder of motion packs")
     parser.add_argument("--scenery", type=Path, required=True, help="what fetch_scenery made")
     parser.add_argument("--output", type=Path, required=True, help="folder of the shards")
-    parser.add_argument("--count", type=int, default=Order.train, help="pictures for training")
-    parser.add_argument("--validation", type=int, default=Order.validation)
-    parser.add_argument("--held-out", type=int, default=Order.held_out)
-    parser.add_argument("--seed", type=int, default=Order.seed)
-    chosen = parser.parse_args()
+    parser.add_argument(
+        "--count", type=int, default=GenerationConfig.train, help="pictures for training"
+    )
+    parser.add_argument("--validation", type=int, default=GenerationConfig.validation)
+    parser.add_argument("--held-out", type=int, default=GenerationConfig.held_out)
+    parser.add_argument("--seed", type=int, default=GenerationConfig.seed)
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)  # one process a core does more than several threads in one
     cv2.setNumThreads(1)
-    order = Order(
-        train=chosen.count,
-        validation=chosen.validation,
-        held_out=chosen.held_out,
-        seed=chosen.seed,
+    config = GenerationConfig(
+        train=arguments.count,
+        validation=arguments.validation,
+        held_out=arguments.held_out,
+        seed=arguments.seed,
     )
-    generate(motion_set(chosen.mocap), chosen.scenery, order, chosen.output)
+    generate(motion_set(arguments.mocap), arguments.scenery, config, arguments.output)
 
 
 if __name__ == "__main__":

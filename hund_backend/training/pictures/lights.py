@@ -1,4 +1,4 @@
-"""Lights: what falls on a surface from all round, and one lamp that throws shadows."""
+"""Lights: ambient light from all directions, and one lamp that casts shadows."""
 
 from dataclasses import dataclass
 
@@ -7,77 +7,79 @@ from jaxtyping import Float
 
 from .scenery import Scenery
 
-LAMP_PERCENTILE = 99.5  # light of a panorama above this belongs to its lamp
+LAMP_PERCENTILE = 99.5  # light of a panorama above this belongs to the lamp
 
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """Light on a scene, in a world with y up; 1 is what makes a white wall white."""
+    """Light of a scene, in a world with y up; a white wall in it has the value 1."""
 
     harmonics: Float[np.ndarray, "9 3"]  # spherical harmonics of the irradiance over pi
-    toward_lamp: Float[np.ndarray, "3"]  # unit vector
-    lamp: Float[np.ndarray, "3"]  # irradiance over pi of a surface that faces it
-    panorama: Float[np.ndarray, "height width 3"] | None = None  # that it comes from
+    lamp_direction: Float[np.ndarray, "3"]  # unit vector
+    lamp: Float[np.ndarray, "3"]  # its irradiance over pi on a surface that faces it
+    panorama: Float[np.ndarray, "height width 3"] | None = None  # source of the light
 
     def ambient(self, normals: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
         """Light on surfaces without the lamp."""
         return (_basis(normals) @ self.harmonics).clip(0.02)
 
 
-def light_of(panorama: Float[np.ndarray, "height width 3"], rng: np.random.Generator) -> Light:
-    """The light of a panorama: its brightest spot as the lamp, the rest from all round."""
+def light_from_panorama(
+    panorama: Float[np.ndarray, "height width 3"], rng: np.random.Generator
+) -> Light:
+    """Light of a panorama: its brightest spot as the lamp, the rest as ambient light."""
     small = panorama[::4, ::4]
     directions, areas = _directions(*small.shape[:2])
     brightness = small.mean(-1)
     bright = brightness > np.percentile(brightness, LAMP_PERCENTILE)
     bright &= directions[..., 1] > 0
-    toward = (directions * (bright * brightness)[..., None]).sum((0, 1))
-    if np.linalg.norm(toward) < 1e-3:
-        toward = np.array([0.3, 1, 0.2])
+    direction = (directions * (bright * brightness)[..., None]).sum((0, 1))
+    if np.linalg.norm(direction) < 1e-3:
+        direction = np.array([0.3, 1, 0.2])
     limit = np.percentile(small, LAMP_PERCENTILE)
     harmonics = _harmonics(small.clip(max=limit), directions, areas)
     color = small[bright].mean(0) if bright.any() else np.ones(3)
     color = 0.5 + 0.5 * color / color.max()
     return Light(
         harmonics=harmonics,
-        toward_lamp=toward / np.linalg.norm(toward),
+        lamp_direction=direction / np.linalg.norm(direction),
         lamp=color * rng.uniform(0.0, 1.8) ** 1.3,
         panorama=panorama,
     )
 
 
 def random_light(rng: np.random.Generator) -> Light:
-    """Light of a made-up surrounding: a sky, a ground, and some windows and lamps."""
+    """Light of a random environment: a sky, a ground, and some windows and lamps."""
     directions, areas = _directions(16, 32)
-    sky, ground = _tint(rng, 0.25), _tint(rng, 0.3) * rng.uniform(0.15, 0.7)
+    sky, ground = _random_tint(rng, 0.25), _random_tint(rng, 0.3) * rng.uniform(0.15, 0.7)
     up = (directions[..., 1:2] + 0.3).clip(0, 1)
     around = sky * up + ground * (1 - up)
     for _ in range(rng.integers(0, 4)):
-        toward = _toward(rng, low=-0.3)
-        spot = np.exp((directions @ toward - 1) / rng.uniform(0.02, 0.4))
-        around = around + spot[..., None] * _tint(rng, 0.3) * rng.uniform(0.3, 3)
+        direction = _random_direction(rng, low=-0.3)
+        spot = np.exp((directions @ direction - 1) / rng.uniform(0.02, 0.4))
+        around = around + spot[..., None] * _random_tint(rng, 0.3) * rng.uniform(0.3, 3)
     around = around / around.mean() * rng.uniform(0.6, 1.1)
     return Light(
         harmonics=_harmonics(around, directions, areas),
-        toward_lamp=_toward(rng, low=0.05),
-        lamp=_tint(rng, 0.15) * rng.uniform(0, 1.6) ** 1.3,
+        lamp_direction=_random_direction(rng, low=0.05),
+        lamp=_random_tint(rng, 0.15) * rng.uniform(0, 1.6) ** 1.3,
     )
 
 
-def draw_light(scenery: Scenery, rng: np.random.Generator) -> Light:
-    """The light of a panorama, or a made-up one."""
+def sample_light(scenery: Scenery, rng: np.random.Generator) -> Light:
+    """Light of a panorama, or a random one."""
     if rng.random() < 0.6:
-        return light_of(scenery.panoramas[rng.integers(len(scenery.panoramas))], rng)
+        return light_from_panorama(scenery.panoramas[rng.integers(len(scenery.panoramas))], rng)
     return random_light(rng)
 
 
-def _tint(rng: np.random.Generator, strength: float) -> Float[np.ndarray, "3"]:
-    """A color near white: warm, cold, or any."""
+def _random_tint(rng: np.random.Generator, strength: float) -> Float[np.ndarray, "3"]:
+    """Color near white: warm, cold, or any."""
     warmth = rng.normal(0, strength)
     return np.exp(np.array([warmth, 0, -warmth]) + rng.normal(0, strength / 4, 3))
 
 
-def _toward(rng: np.random.Generator, low: float) -> Float[np.ndarray, "3"]:
+def _random_direction(rng: np.random.Generator, low: float) -> Float[np.ndarray, "3"]:
     height, angle = rng.uniform(low, 1), rng.uniform(0, 2 * np.pi)
     flat = np.sqrt(1 - height**2)
     return np.array([flat * np.cos(angle), height, flat * np.sin(angle)])
@@ -97,10 +99,10 @@ def _directions(
     return directions.astype(np.float32), areas.astype(np.float32)
 
 
-def panorama_place(
+def panorama_coords(
     directions: Float[np.ndarray, "*shape 3"],
 ) -> Float[np.ndarray, "*shape 2"]:
-    """Where a panorama shows some directions: shares 0…1 of its width and of its height."""
+    """Coordinates of directions in a panorama: shares 0…1 of its width and of its height."""
     x, y, z = np.moveaxis(directions / np.linalg.norm(directions, axis=-1, keepdims=True), -1, 0)
     across = np.arctan2(x, -z) / (2 * np.pi) % 1
     return np.stack((across, np.arccos(y.clip(-1, 1)) / np.pi), axis=-1)

@@ -1,4 +1,4 @@
-"""Noise: a smooth random function of space, for skin, cloth, folds and walls."""
+"""Noise: smooth random functions of space, for skin, cloth, folds and walls."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ CELLS = 24  # of the lattice along each axis, after which it repeats
 
 
 class Noise:
-    """Values at random lattice points, linear between them; mean 0, at most about 2."""
+    """Values at random lattice points with linear interpolation; mean 0, at most about 2."""
 
     def __init__(self, rng: np.random.Generator, channels: int = 1) -> None:
         lattice = rng.standard_normal((channels, CELLS, CELLS, CELLS), np.float32)
@@ -19,10 +19,10 @@ class Noise:
     def __call__(
         self, points: Float[np.ndarray, "points 3"], size: float | tuple[float, float, float]
     ) -> Float[np.ndarray, " points"]:
-        """The noise at some points: its first channel.
+        """Values of the first channel.
 
         Args:
-            points: anywhere.
+            points: positions.
             size: of a cell of the lattice, in the points' unit; may differ between the axes.
         """
         return self.vectors(points, size)[0]
@@ -30,7 +30,7 @@ class Noise:
     def vectors(
         self, points: Float[np.ndarray, "points 3"], size: float | tuple[float, float, float]
     ) -> Float[np.ndarray, "channels points"]:
-        """All channels of the noise at some points."""
+        """Values of all channels."""
         cells = (points / np.asarray(size)).astype(np.float32) % CELLS
         places = torch.from_numpy(cells * (2 / CELLS) - 1)[None, :, None, None]
         values = grid_sample(self._lattice, places, align_corners=True)
@@ -39,6 +39,6 @@ class Noise:
     def layered(
         self, points: Float[np.ndarray, "points 3"], size: float, octaves: int = 3
     ) -> Float[np.ndarray, " points"]:
-        """Noise of several sizes, each half of the one before and half as strong."""
+        """Sum of octaves, each half the size and half the strength of the one before."""
         layers = (self(points + 7.3 * k, size / 2**k) / 2**k for k in range(octaves))
         return np.sum(list(layers), axis=0)

@@ -1,4 +1,4 @@
-"""People: who is in a picture (build, looks, clothes), in a pose of the motion capture."""
+"""Random people for pictures: shape, appearance and clothes, in a captured pose."""
 
 from dataclasses import dataclass
 from typing import get_args
@@ -19,15 +19,15 @@ from hund_backend.body.skeleton import (
 from ..motion.motion_set import MotionSet, Split
 from ..motion.retargeting import mirror_rotations
 from ..priors.hand_poses import hand_poses
-from .appearance import Looks, draw_looks
-from .body_template import Mannequin
-from .fabrics import Fabric, draw_fabric
+from .appearance import Appearance, sample_appearance
+from .body_template import BodyTemplate
+from .fabrics import Fabric, sample_fabric
 from .scenery import Scenery
-from .wardrobe import Garment, draw_outfit
+from .wardrobe import Garment, sample_outfit
 
-BUILD_SPREAD = 0.9  # of the betas
-NUM_HANDS = 600  # poses of hands that a split has
-LOOSENED = tuple(
+BETAS_STD = 0.9
+NUM_HAND_POSES = 600  # of each split
+PERTURBED_JOINTS = tuple(
     JOINT_INDEX[name]
     for stem in ("Upperarm", "Lowerarm", "Hand", "Thigh", "Calf", "Clavicle")
     for name in (f"{stem}L", f"{stem}R")
@@ -36,69 +36,71 @@ LOOSENED = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody in a pose, in a world with y up and the floor at 0."""
+    """Person in a pose, in a world with y up and the floor at 0."""
 
     rotations: Float[Tensor, "63 3 3"]  # parent-relative; the pelvis in the world
-    height: float  # of the pelvis on the mean body, metres
-    grounded: bool  # stands on the floor
+    pelvis_height: float  # on the mean body, metres
+    on_floor: bool  # whether the person touches the floor
     betas: Float[Tensor, "16"]
     expression: Float[Tensor, "20"]
-    looks: Looks
+    appearance: Appearance
     garments: tuple[Garment, ...]  # from the innermost out
     skirt: Fabric | None
     long_hair: bool
-    brim: bool
+    has_brim: bool
     frame: int  # of the motion set
 
 
-class Casting:
-    """Draws people of a split: its motions, builds and clothes, never those of another."""
+class PersonSampler:
+    """Samples people of a split; splits share no motions, shapes or clothes."""
 
-    def __init__(self, motions: MotionSet, scenery: Scenery, mannequin: Mannequin) -> None:
-        self.motions, self.scenery, self.mannequin = motions, scenery, mannequin
+    def __init__(self, motions: MotionSet, scenery: Scenery, template: BodyTemplate) -> None:
+        self.motions, self.scenery, self.template = motions, scenery, template
         inside = motions.frames_of(scenery.split)
         weights = (motions.weights() * inside).double().numpy()
-        self._up_to = np.cumsum(weights / weights.sum())
+        self._cumulative = np.cumsum(weights / weights.sum())
         generator = torch.Generator().manual_seed(get_args(Split).index(scenery.split))
-        hands = hand_poses(mannequin.model.rest_template, NUM_HANDS, generator)
-        self._hands = torch.eye(3).repeat(NUM_HANDS, len(JOINT_NAMES), 1, 1)
+        hands = hand_poses(template.model.rest_template, NUM_HAND_POSES, generator)
+        self._hands = torch.eye(3).repeat(NUM_HAND_POSES, len(JOINT_NAMES), 1, 1)
         self._hands[:, 1:] = hands
 
-    def person(self, rng: np.random.Generator) -> Person:
-        """Somebody."""
-        frame = int(np.searchsorted(self._up_to, rng.random() * self._up_to[-1]))
+    def sample(self, rng: np.random.Generator) -> Person:
+        """Sample a person."""
+        frame = int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1]))
         rotations = self._pose(frame, rng)
-        hat = draw_fabric(self.scenery, rng) if rng.random() < 0.2 else None
-        garments, skirt = draw_outfit(self.scenery, rng)
-        looks = draw_looks(hat, rng)
+        hat = sample_fabric(self.scenery, rng) if rng.random() < 0.2 else None
+        garments, skirt = sample_outfit(self.scenery, rng)
+        appearance = sample_appearance(hat, rng)
         tilted = rng.random() < 0.06
         if tilted:  # lying, diving, upside down: motion capture has next to none of it
             tilt = rotvec_to_matrix(torch.from_numpy(rng.normal(0, 1.2, 3)).float())
             rotations[0] = tilt @ rotations[0]
         return Person(
             rotations=rotations,
-            height=float(self.motions.translation[frame, 1]),
-            grounded=tilted or bool(self.motions.contacts[frame].any()),
-            betas=torch.from_numpy(rng.normal(0, BUILD_SPREAD, 16)).float(),
+            pelvis_height=float(self.motions.translation[frame, 1]),
+            on_floor=tilted or bool(self.motions.contacts[frame].any()),
+            betas=torch.from_numpy(rng.normal(0, BETAS_STD, 16)).float(),
             expression=torch.from_numpy(rng.normal(0, 0.6, 20)).float(),
-            looks=looks,
+            appearance=appearance,
             garments=tuple(garments),
             skirt=skirt,
-            long_hair=looks.hair_height > 0 and rng.random() < 0.3,
-            brim=hat is not None and rng.random() < 0.5,
+            long_hair=appearance.hair_height > 0 and rng.random() < 0.3,
+            has_brim=hat is not None and rng.random() < 0.5,
             frame=frame,
         )
 
     def _pose(self, frame: int, rng: np.random.Generator) -> Float[Tensor, "63 3 3"]:
-        """A frame turned about, perhaps mirrored and loosened, with made-up hands."""
+        """Captured pose with random heading and hands, perhaps mirrored and perturbed."""
         rotations = self.motions.rotations[frame].clone()
         if rng.random() < 0.5:
             rotations = mirror_rotations(rotations)
         if rng.random() < 0.5:
-            spread = rng.uniform(0, 0.12)
-            change = torch.from_numpy(rng.normal(0, spread, (len(LOOSENED), 3))).float()
-            rotations[list(LOOSENED)] = rotations[list(LOOSENED)] @ rotvec_to_matrix(change)
-        left, right = self._hands[rng.integers(NUM_HANDS, size=2)]
+            std = rng.uniform(0, 0.12)
+            change = torch.from_numpy(rng.normal(0, std, (len(PERTURBED_JOINTS), 3))).float()
+            rotations[list(PERTURBED_JOINTS)] = rotations[
+                list(PERTURBED_JOINTS)
+            ] @ rotvec_to_matrix(change)
+        left, right = self._hands[rng.integers(NUM_HAND_POSES, size=2)]
         rotations[list(LEFT_HAND_JOINTS)] = left[list(LEFT_HAND_JOINTS)]
         rotations[list(RIGHT_HAND_JOINTS)] = mirror_rotations(right)[list(RIGHT_HAND_JOINTS)]
         turn = torch.tensor([0.0, rng.uniform(0, 2 * np.pi), 0.0])

@@ -1,4 +1,4 @@
-"""Scenery: panoramas and photographs that pictures are made with, apart for each split."""
+"""Scenery: panoramas and photographs for pictures, separate for each split."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ PHOTOGRAPHS: dict[str, Split] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scenery:
-    """What pictures of a split are made with; light is linear, 1 is a white wall in that light."""
+    """Panoramas and photographs of a split; light is linear, a white wall has the value 1."""
 
     split: Split
     panoramas: tuple[Float[np.ndarray, "height width 3"], ...]
@@ -34,11 +34,11 @@ class Scenery:
 
 
 def load_scenery(folder: Path, split: Split) -> Scenery:
-    """The scenery of a split.
+    """Load the scenery of a split.
 
     Args:
         folder: with `panoramas/<name>.npy` and `photographs/<name>.png`.
-        split: whose share is wanted.
+        split: to load.
 
     Raises:
         BadInputError: the folder has no scenery for this split.
@@ -76,5 +76,5 @@ def _photograph(path: Path) -> Float[np.ndarray, "height width 3"]:
 
 
 def linear(color: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
-    """Light of sRGB values 0…1 (gamma 2.2 is near enough)."""
+    """Linear light of sRGB values 0…1 (gamma 2.2 is close enough)."""
     return np.power(color, 2.2, dtype=np.float32)

@@ -1,8 +1,8 @@
 """Shards: pictures with their truth in files of a few hundred, read back one by one.
 
-A shard is a safetensors file: images as JPEG, labels and depths as PNG, in rows of bytes with
-their boundaries, and one array for each other field of a picture. Nothing of it is decoded before
-it is asked for, and the file is mapped, not read.
+A shard is a safetensors file: images as JPEG, labels and depths as PNG, in rows of bytes with their
+boundaries, and one array for each other field of a picture. Files are mapped, and pictures decoded
+on demand.
 """
 
 import json
@@ -25,31 +25,35 @@ from .scene import Picture
 
 SCHEMA = "hund-pictures/1"
 JPEG_QUALITY = 92
-CODED = ("image", "labels", "depth")  # fields that are stored as coded pictures
-STORED = tuple(field.name for field in fields(Picture) if field.name not in CODED)
-MIDDLE = 2**15  # millimetres: the pelvis' depth in a stored depth; 0 is nothing
+ENCODED = ("image", "labels", "depth")  # fields that are stored as encoded images
+ARRAYS = tuple(field.name for field in fields(Picture) if field.name not in ENCODED)
+PELVIS_DEPTH = 2**15  # value of the pelvis' depth in a stored depth, in millimetres; 0 is empty
 
 
-def write_shard(path: Path, pictures: Sequence[Picture], about: dict[str, str]) -> None:
-    """Write some pictures whole or not at all; `about` says what they are."""
-    tensors = {name: np.stack([getattr(p, name) for p in pictures]) for name in STORED}
-    for name in CODED:
-        rows = [_coded(name, picture) for picture in pictures]
+def write_shard(path: Path, pictures: Sequence[Picture], header: dict[str, str]) -> None:
+    """Write a shard of pictures with a header."""
+    tensors = {name: np.stack([getattr(p, name) for p in pictures]) for name in ARRAYS}
+    for name in ENCODED:
+        rows = [_encode(name, picture) for picture in pictures]
         tensors[f"{name}_bytes"] = np.concatenate(rows)
         tensors[f"{name}_starts"] = np.cumsum([0, *map(len, rows)])
-    write_file(path, save(tensors, about))
+    write_file(path, save(tensors, header))
 
 
 def shard_path(folder: Path, split: Split, number: int) -> Path:
-    """Where the shard of that number of a split lies."""
+    """Path of a shard."""
     return folder / f"{split}-{number:05d}.safetensors"
 
 
 class PictureSet:
-    """The pictures of a split, as many as there are already; a sequence."""
+    """Stored pictures of a split, as a sequence."""
 
     def __init__(self, folder: Path, split: Split) -> None:
-        """Open the shards of a folder; BadInputError if it has none, or of another kind."""
+        """Open the shards of a folder.
+
+        Raises:
+            BadInputError: it has none, or some of another schema.
+        """
         paths = sorted(folder.glob(f"{split}-*.safetensors"))
         if not paths:
             raise BadInputError(f"{folder} has no pictures of the split '{split}': generate some.")
@@ -67,71 +71,73 @@ class PictureSet:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Picture:
-        """A picture with its truth."""
-        stored = {name: self._row(name, index) for name in STORED}
-        depth = _metres(self._decoded("depth", index), float(stored["root_translation"][2]))
+        """Return a picture with its truth."""
+        stored = {name: self._row(name, index) for name in ARRAYS}
+        depth = _decode_depth(self._decode("depth", index), float(stored["root_translation"][2]))
         stored["motion_frame"] = int(stored["motion_frame"])
         return Picture(image=self.image(index), labels=self.labels(index), depth=depth, **stored)
 
     def image(self, index: int) -> UInt8[np.ndarray, "256 256 3"]:
-        """The picture alone, RGB."""
-        return np.ascontiguousarray(self._decoded("image", index)[..., ::-1])
+        """Return a picture alone, RGB."""
+        return np.ascontiguousarray(self._decode("image", index)[..., ::-1])
 
     def labels(self, index: int) -> UInt8[np.ndarray, "256 256"]:
-        """The labels alone."""
-        return self._decoded("labels", index)
+        """Return the labels alone."""
+        return self._decode("labels", index)
 
     def truth(self, name: str) -> np.ndarray:
-        """A field of all pictures, stacked; one that is not itself a picture."""
+        """Return a field of all pictures, stacked; no image field."""
         return np.concatenate([shard.get_tensor(name) for shard in self._shards])
 
-    def _place(self, index: int) -> tuple[int, int]:
-        """Shard of a picture, and its place in it."""
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Shard of a picture, and its row there."""
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} pictures, none has the index {index}.")
         shard = bisect_right(self._starts, index) - 1
         return shard, index - self._starts[shard]
 
     def _row(self, name: str, index: int) -> np.ndarray | np.generic:
-        shard, row = self._place(index)
+        shard, row = self._locate(index)
         return self._shards[shard].get_slice(name)[row : row + 1][0]
 
-    def _decoded(self, name: str, index: int) -> np.ndarray:
-        shard, row = self._place(index)
+    def _decode(self, name: str, index: int) -> np.ndarray:
+        shard, row = self._locate(index)
         start, end = self._shards[shard].get_slice(f"{name}_starts")[row : row + 2]
-        coded = self._shards[shard].get_slice(f"{name}_bytes")[int(start) : int(end)]
-        return cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+        encoded = self._shards[shard].get_slice(f"{name}_bytes")[int(start) : int(end)]
+        return cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
 
 
-def about(split: Split, seed: int, recipe: int, indices: range) -> dict[str, str]:
-    """What a shard says of itself: whose pictures it has, and which."""
-    said = {"split": split, "seed": seed, "recipe": recipe}
-    said |= {"first": indices.start, "past": indices.stop}
-    return {"schema": SCHEMA, "about": json.dumps(said, sort_keys=True)}
+def shard_header(split: Split, seed: int, recipe: int, indices: range) -> dict[str, str]:
+    """Header of a shard: the pictures that it holds."""
+    contents = {"split": split, "seed": seed, "recipe": recipe}
+    contents |= {"first": indices.start, "past": indices.stop}
+    return {"schema": SCHEMA, "about": json.dumps(contents, sort_keys=True)}
 
 
-def read_about(path: Path) -> dict[str, str]:
-    """What the shard of that path says of itself."""
+def read_header(path: Path) -> dict[str, str]:
+    """Read the header of a shard."""
     with safe_open(path, "np") as shard:
         return shard.metadata() or {}
 
 
-def _coded(name: str, picture: Picture) -> UInt8[np.ndarray, " bytes"]:
+def _encode(name: str, picture: Picture) -> UInt8[np.ndarray, " bytes"]:
     if name == "image":
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         return cv2.imencode(".jpg", picture.image[..., ::-1], quality)[1].ravel()
     if name == "labels":
         return cv2.imencode(".png", picture.labels)[1].ravel()
-    return cv2.imencode(".png", _millimetres(picture))[1].ravel()
+    return cv2.imencode(".png", _encode_depth(picture))[1].ravel()
 
 
-def _millimetres(picture: Picture) -> UInt16[np.ndarray, "256 256"]:
-    behind = (picture.depth - picture.root_translation[2]) * 1000
-    seen = np.isfinite(behind)
-    stored = np.where(seen, np.rint(np.where(seen, behind, 0)) + MIDDLE, 0)
+def _encode_depth(picture: Picture) -> UInt16[np.ndarray, "256 256"]:
+    depth_mm = (picture.depth - picture.root_translation[2]) * 1000
+    finite = np.isfinite(depth_mm)
+    stored = np.where(finite, np.rint(np.where(finite, depth_mm, 0)) + PELVIS_DEPTH, 0)
     return stored.clip(0, 2**16 - 1).astype(np.uint16)
 
 
-def _metres(stored: UInt16[np.ndarray, "256 256"], pelvis: float) -> Float[np.ndarray, "256 256"]:
-    metres = (stored.astype(np.float32) - MIDDLE) / 1000 + pelvis
+def _decode_depth(
+    stored: UInt16[np.ndarray, "256 256"], pelvis: float
+) -> Float[np.ndarray, "256 256"]:
+    metres = (stored.astype(np.float32) - PELVIS_DEPTH) / 1000 + pelvis
     return np.where(stored > 0, metres, np.inf).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The wardrobe: garments as covered regions of the body at rest, with ends and thickness."""
+"""Wardrobe: garments as covered regions of the body at rest, with ends and thickness."""
 
 from dataclasses import dataclass
 
@@ -12,73 +12,78 @@ from .body_template import (
     LEG,
     NECK,
     TORSO,
-    Mannequin,
+    BodyTemplate,
 )
-from .fabrics import Fabric, draw_fabric
+from .fabrics import Fabric, sample_fabric
 from .scenery import Scenery
 
 UPPER_ARM, UPPER_LEG = 0.26, 0.42  # metres: a unit of the coordinates along arm and leg
-EDGE = 0.012  # metres over which the thickness of a garment falls to nothing
-FAR = 9.0  # metres; where there is no end
+EDGE = 0.012  # metres over which the thickness of a garment falls to zero
+UNBOUNDED = 9.0  # metres; for ends that a garment does not have
 
 
 @dataclass(frozen=True, kw_only=True)
 class Garment:
-    """A piece of clothing; its ends in metres on the mean body, or in limbs' coordinates."""
+    """Piece of clothing.
+
+    Heights are in metres on the mean body, ends on limbs in the limbs' coordinates.
+    """
 
     regions: tuple[int, ...]
     fabric: Fabric
-    below: float = FAR  # covers what is lower than this
-    above: float = -FAR  # covers what is higher than this
-    sleeve: float = FAR  # covers the arm down to here
-    glove: float = -FAR  # covers the arm from here on
-    leg: float = FAR  # covers the leg down to here
-    boot: float = -FAR  # covers the leg from here on
-    neck: float = 0.0  # radius of the hole for the neck
-    vee: float = 0.0  # how much deeper the hole is at the front
+    max_height: float = UNBOUNDED  # upper end on the trunk
+    min_height: float = -UNBOUNDED  # lower end on the trunk
+    arm_end: float = UNBOUNDED  # covers the arm from the shoulder to this
+    arm_start: float = -UNBOUNDED  # covers the arm from this to the hand
+    leg_end: float = UNBOUNDED  # covers the leg from the hip to this
+    leg_start: float = -UNBOUNDED  # covers the leg from this to the foot
+    neck_radius: float = 0.0  # of the hole for the neck
+    neck_depth: float = 0.0  # additional depth of the hole at the front
     thickness: float = 0.004
-    smoothing: int = 2  # times that the surface is smoothed: how loose it hangs
-    flare: float = 0.0  # metres of thickness more at the end of a limb
+    smoothing: int = 2  # smoothing steps of the surface: more for looser cloth
+    flare: float = 0.0  # metres of additional thickness at the end of a limb
     folds: float = 0.3  # strength of the folds
 
-    def inside(
+    def depth_inside(
         self,
-        mannequin: Mannequin,
-        places: Float[np.ndarray, "points 3"],
+        template: BodyTemplate,
+        points: Float[np.ndarray, "points 3"],
         regions: Int[np.ndarray, " points"],
     ) -> Float[np.ndarray, " points"]:
-        """How far inside the garment places on the body are, metres; negative where it is not."""
-        height = places[:, 1]
-        within = np.minimum(self.below - height, height - self.above)
-        collar = (places - mannequin.joints["Neck01"]) * (1, 1, 0.7 - 0.3 * self.vee)
-        within = np.minimum(within, np.linalg.norm(collar, axis=-1) - self.neck)
-        arm, leg = mannequin.arm_coordinate(places), mannequin.leg_coordinate(places)
-        on_arm = np.minimum(self.sleeve - arm, arm - self.glove) * UPPER_ARM
-        on_leg = np.minimum(self.leg - leg, leg - self.boot) * UPPER_LEG
+        """Distance of points on the body from the garment's edge, positive inside, metres."""
+        height = points[:, 1]
+        depth = np.minimum(self.max_height - height, height - self.min_height)
+        collar = (points - template.joints["Neck01"]) * (1, 1, 0.7 - 0.3 * self.neck_depth)
+        depth = np.minimum(depth, np.linalg.norm(collar, axis=-1) - self.neck_radius)
+        arm, leg = template.arm_coordinate(points), template.leg_coordinate(points)
+        on_arm = np.minimum(self.arm_end - arm, arm - self.arm_start) * UPPER_ARM
+        on_leg = np.minimum(self.leg_end - leg, leg - self.leg_start) * UPPER_LEG
         limbs = (regions == ARM) | (regions == HAND)
-        within = np.where(limbs, np.minimum(on_arm, within), within)
+        depth = np.where(limbs, np.minimum(on_arm, depth), depth)
         legs = (regions == LEG) | (regions == FOOT)
-        within = np.where(legs, np.minimum(on_leg, within), within)
-        return np.where(np.isin(regions, self.regions), within, -FAR)
+        depth = np.where(legs, np.minimum(on_leg, depth), depth)
+        return np.where(np.isin(regions, self.regions), depth, -UNBOUNDED)
 
-    def rise(
+    def thickness_at(
         self,
-        mannequin: Mannequin,
-        within: Float[np.ndarray, " points"],
-        places: Float[np.ndarray, "points 3"],
+        template: BodyTemplate,
+        depth: Float[np.ndarray, " points"],
+        points: Float[np.ndarray, "points 3"],
     ) -> Float[np.ndarray, " points"]:
-        """How far over the skin the cloth lies, metres."""
-        near_end = np.exp(-within.clip(0) / 0.12)
-        covered = (within / EDGE).clip(0, 1)
-        waves = 0.35 * self.folds * self.fabric.noise(places, 0.09)
+        """Height of the cloth over the skin, metres."""
+        near_end = np.exp(-depth.clip(0) / 0.12)
+        covered = (depth / EDGE).clip(0, 1)
+        waves = 0.35 * self.folds * self.fabric.noise(points, 0.09)
         return covered * (self.thickness * (1 + waves) + self.flare * near_end).clip(0)
 
 
-def draw_outfit(scenery: Scenery, rng: np.random.Generator) -> tuple[list[Garment], Fabric | None]:
-    """Garments from the innermost out, and the fabric of a skirt if there is one."""
+def sample_outfit(
+    scenery: Scenery, rng: np.random.Generator
+) -> tuple[list[Garment], Fabric | None]:
+    """Random garments from the innermost out, and the fabric of a skirt if there is one."""
 
     def fabric(plain: float = 0.3) -> Fabric:
-        return draw_fabric(scenery, rng, plain)
+        return sample_fabric(scenery, rng, plain)
 
     bottom, skirt = _bottom(rng, fabric(0.5))
     garments = [bottom]
@@ -92,13 +97,13 @@ def draw_outfit(scenery: Scenery, rng: np.random.Generator) -> tuple[list[Garmen
     if rng.random() < 0.85:
         garments.append(_shoe(rng, fabric(0.8)))
     if rng.random() < 0.08:
-        glove = 2 + rng.uniform(-0.4, 0.1)
-        garments.append(Garment(regions=(HAND, ARM), fabric=fabric(), glove=glove))
+        arm_start = 2 + rng.uniform(-0.4, 0.1)
+        garments.append(Garment(regions=(HAND, ARM), fabric=fabric(), arm_start=arm_start))
     return garments, (fabric() if rng.random() < 0.5 else bottom.fabric) if skirt else None
 
 
 def _bottom(rng: np.random.Generator, fabric: Fabric) -> tuple[Garment, bool]:
-    """Trousers, shorts, tights or pants, and whether a skirt comes over them."""
+    """Trousers, shorts, tights or pants, and whether a skirt covers them."""
     waist = rng.uniform(0.02, 0.13)
     kind = rng.random()
     if kind < 0.5:
@@ -106,8 +111,8 @@ def _bottom(rng: np.random.Generator, fabric: Fabric) -> tuple[Garment, bool]:
         garment = Garment(
             regions=(TORSO, LEG),
             fabric=fabric,
-            below=waist,
-            leg=rng.uniform(1.7, 2.05),
+            max_height=waist,
+            leg_end=rng.uniform(1.7, 2.05),
             thickness=0.003 + 0.02 * loose,
             smoothing=int(2 + 12 * loose),
             flare=max(0.0, rng.normal(0, 0.02)) * loose,
@@ -118,33 +123,37 @@ def _bottom(rng: np.random.Generator, fabric: Fabric) -> tuple[Garment, bool]:
         garment = Garment(
             regions=(TORSO, LEG),
             fabric=fabric,
-            below=waist,
-            leg=rng.uniform(0.25, 1.15),
+            max_height=waist,
+            leg_end=rng.uniform(0.25, 1.15),
             thickness=0.003 + 0.02 * loose,
             smoothing=int(2 + 10 * loose),
             flare=0.02 * loose,
             folds=rng.uniform(0.2, 1),
         )
     else:
-        leg = rng.choice((0.12, 1.4, 2.0))
-        garment = Garment(regions=(TORSO, LEG), fabric=fabric, below=waist, leg=leg, folds=0.1)
+        leg_end = rng.choice((0.12, 1.4, 2.0))
+        garment = Garment(
+            regions=(TORSO, LEG), fabric=fabric, max_height=waist, leg_end=leg_end, folds=0.1
+        )
     return garment, rng.random() < 0.15
 
 
 def _top(rng: np.random.Generator, fabric: Fabric) -> Garment:
-    """A shirt, a pullover, a vest or a bra."""
+    """Shirt, pullover, vest or bra."""
     if rng.random() < 0.07:
-        above = rng.uniform(0.2, 0.3)
-        return Garment(regions=(TORSO,), fabric=fabric, above=above, neck=0.17, folds=0.1)
+        min_height = rng.uniform(0.2, 0.3)
+        return Garment(
+            regions=(TORSO,), fabric=fabric, min_height=min_height, neck_radius=0.17, folds=0.1
+        )
     loose = rng.random()
-    sleeve = rng.choice((-0.05, 0.45, 0.6, 1.0, 1.9)) + rng.normal(0, 0.08)
+    arm_end = rng.choice((-0.05, 0.45, 0.6, 1.0, 1.9)) + rng.normal(0, 0.08)
     return Garment(
         regions=(TORSO, ARM, LEG) if rng.random() < 0.9 else (TORSO, ARM, LEG, NECK),
         fabric=fabric,
-        above=rng.uniform(-0.12, 0.1) if rng.random() < 0.9 else rng.uniform(0.1, 0.22),
-        sleeve=sleeve,
-        neck=rng.uniform(0.07, 0.13),
-        vee=max(0.0, rng.normal(0, 0.6)),
+        min_height=rng.uniform(-0.12, 0.1) if rng.random() < 0.9 else rng.uniform(0.1, 0.22),
+        arm_end=arm_end,
+        neck_radius=rng.uniform(0.07, 0.13),
+        neck_depth=max(0.0, rng.normal(0, 0.6)),
         thickness=0.003 + 0.022 * loose,
         smoothing=int(2 + 14 * loose),
         flare=0.02 * loose * rng.random(),
@@ -156,10 +165,10 @@ def _jacket(rng: np.random.Generator, fabric: Fabric) -> Garment:
     return Garment(
         regions=(TORSO, ARM, LEG, NECK),
         fabric=fabric,
-        above=rng.uniform(-0.35, 0.0),
-        sleeve=rng.uniform(1.7, 2.05),
-        neck=rng.uniform(0.05, 0.09),
-        vee=rng.uniform(0, 2),
+        min_height=rng.uniform(-0.35, 0.0),
+        arm_end=rng.uniform(1.7, 2.05),
+        neck_radius=rng.uniform(0.05, 0.09),
+        neck_depth=rng.uniform(0, 2),
         thickness=rng.uniform(0.02, 0.04),
         smoothing=int(rng.integers(8, 20)),
         folds=rng.uniform(0.3, 1.2),
@@ -167,15 +176,17 @@ def _jacket(rng: np.random.Generator, fabric: Fabric) -> Garment:
 
 
 def _sock(rng: np.random.Generator, fabric: Fabric) -> Garment:
-    boot = rng.uniform(1.1, 1.95)
-    return Garment(regions=(FOOT, LEG), fabric=fabric, boot=boot, thickness=0.002, smoothing=3)
+    leg_start = rng.uniform(1.1, 1.95)
+    return Garment(
+        regions=(FOOT, LEG), fabric=fabric, leg_start=leg_start, thickness=0.002, smoothing=3
+    )
 
 
 def _shoe(rng: np.random.Generator, fabric: Fabric) -> Garment:
     return Garment(
         regions=(FOOT, LEG),
         fabric=fabric,
-        boot=rng.uniform(1.82, 2.02) if rng.random() < 0.8 else rng.uniform(1.2, 1.8),
+        leg_start=rng.uniform(1.82, 2.02) if rng.random() < 0.8 else rng.uniform(1.2, 1.8),
         thickness=rng.uniform(0.006, 0.014),
         smoothing=int(rng.integers(6, 14)),
         folds=0.05,

@@ -1,4 +1,4 @@
-"""Recipe of the Gaussian pose prior: `python -m hund_backend.training.priors.fit_gaussian MOCAP_FOLDER`."""
+"""Recipe of the Gaussian prior: `python -m hund_backend.training.priors.fit_gaussian MOCAP`."""
 
 import argparse
 import json

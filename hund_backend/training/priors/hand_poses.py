@@ -1,4 +1,4 @@
-"""Generated hand poses: no motion capture of hands may ship, so they follow anatomy and a few shapes.
+"""Generated hand poses after anatomy and a few shapes, since no motion capture of hands may ship.
 
 A hand is described by the angles of its joints about anatomical axes. Every pose lies between two
 of the shapes that hands take (a fist, a pointing finger, a pinch …), with deviations that
@@ -19,9 +19,9 @@ from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 FINGERS = ("Index", "Middle", "Ring", "Pinky")
 HAND_JOINTS = tuple(f"{finger}{bone:02d}L" for finger in (*FINGERS, "Thumb") for bone in (1, 2, 3))
 
-# Degrees. Four fingers: flexion of the knuckle (MCP) and of the middle joint (PIP), from index to pinky.
-# Spread: of the fingers, 1 is as far as they go. Thumb: opposition (out of the palm's plane),
-# flexion of its base, its knuckle and its tip.
+# Degrees. Four fingers: flexion of the knuckle (MCP) and of the middle joint (PIP), from index to
+# pinky. Spread: of the fingers, 1 is as far as they go. Thumb: opposition (out of the palm's
+# plane), flexion of its base, its knuckle and its tip.
 SHAPES = {
     "relaxed": ((20, 22, 25, 28), (30, 35, 38, 38), 0.1, (15, 5, 10, 15)),
     "flat": ((0, 0, 0, 0), (2, 2, 2, 2), 0.0, (0, 0, 0, 0)),
@@ -85,7 +85,10 @@ def hand_poses(
 def _sample_angles(
     count: int, generator: torch.Generator, config: HandPoseConfig
 ) -> Float[Tensor, "count 15 3"]:
-    """Angles in degrees: flexion, abduction, twist (the thumb's base: flexion, opposition, twist)."""
+    """Random angles of all joints, degrees.
+
+    Of a finger's joint: flexion, abduction, twist; of the thumb's base: flexion, opposition, twist.
+    """
     shapes = torch.stack([_angles(*shape) for shape in SHAPES.values()])
 
     def normal(*size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recipe of the pose flow: `python -m hund_backend.training.priors.train_pose_flow MOCAP_FOLDER`."""
+"""Recipe of the pose flow: `python -m hund_backend.training.priors.train_pose_flow MOCAP`."""
 
 import argparse
 import json
@@ -75,7 +75,7 @@ def report(prior: PoseFlow, poses: MotionSet, recipe: PoseRecipe) -> dict[str, f
 def _rarity(pose: Pose, max_ratio: float) -> Float[Tensor, " frames"]:
     """Sampling weight of each pose: its clamped squared distance from the Gaussian's mean."""
     prior = GaussianPrior.load()
-    distance = prior.latent(pose).distance().mean(-1)
+    distance = prior.latent(pose).square().mean(-1)
     return distance.clamp(max=max_ratio * float(distance.median()))
 
 

@@ -1,4 +1,4 @@
-"""Small motion packs of a stick figure, made up."""
+"""Small synthetic motion packs of a stick figure."""
 
 import numpy as np
 
@@ -32,14 +32,14 @@ def skeleton():
 
 
 def smooth(frames, channels, generator):
-    """Slow waves round 0, of about 1 in size."""
+    """Slow waves around 0, of about unit size."""
     times = np.arange(frames)[:, None, None] / 30
     speeds, phases = generator.uniform(1, 5, (2, 4, channels))
     return np.sin(times * speeds + 6 * phases).mean(1) * 1.4
 
 
 def figure_motion(frames, seed):
-    """Rotation vectors of a person who moves arms, legs and trunk about."""
+    """Rotation vectors of a person who moves arms, legs and trunk."""
     generator = np.random.default_rng(seed)
     names, _, _ = skeleton()
     rotvecs = np.zeros((frames, len(names), 3))
@@ -80,7 +80,7 @@ def pack(rotvecs, name="deepmimic", turn=None, scale=1.0):
 
 
 def write(folder, made):
-    """Write a pack as the file that it would come in."""
+    """Write a pack in the format of the packs' files."""
     np.savez(
         folder / f"{made.name}_30fps.npz",
         names=np.array(made.joint_names),

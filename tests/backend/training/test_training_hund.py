@@ -1,4 +1,4 @@
-"""Laws of how HUND is trained: samples, lent errors, learning losses, resuming, and what is gained."""
+"""HUND's training: samples, transferred errors, meta losses, resuming, and what it gains."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Laws of the motion set: its rules, take_of_clips, splits and contacts."""
+"""The motion set: artifact rules, takes, splits and contacts."""
 
 import numpy as np
 import pytest

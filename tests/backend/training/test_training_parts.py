@@ -1,4 +1,4 @@
-"""Laws of the part head's training: its loss, its scores, its features on disk, and resuming."""
+"""Training of the part head: loss, metrics, stored features, and resuming."""
 
 import math
 from typing import ClassVar
@@ -217,10 +217,10 @@ class Blank:
     }
 
     def __init__(self):
-        self.looks = 0
+        self.num_images = 0
 
     def __call__(self, pictures, outputs):
-        self.looks += len(pictures)
+        self.num_images += len(pictures)
         level = 255 * pictures.mean(axis=(1, 2, 3))
         return {
             name: np.multiply.outer(level, np.ones(self.shapes[name])).astype(np.float32)
@@ -233,11 +233,11 @@ def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
     blazepose = BlazePose(engine)
     extract(PictureSource(3), blazepose, tmp_path, "train")
     extract(PictureSource(2), blazepose, tmp_path, "validation")
-    assert engine.looks == 2 * 3 + 2
+    assert engine.num_images == 2 * 3 + 2
     extract(PictureSource(3), blazepose, tmp_path, "train")
-    assert engine.looks == 8
+    assert engine.num_images == 8
     extract(PictureSource(4), blazepose, tmp_path, "train")
-    assert engine.looks == 16
+    assert engine.num_images == 16
     features = FeatureSet(tmp_path, "train")
     assert len(features) == 8
     mirrored, plain = features.batch([1, 5]).parts  # the files are sorted by name

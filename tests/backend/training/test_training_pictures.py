@@ -1,4 +1,4 @@
-"""Synthetic pictures: what is said of a picture is true of it, and chance repeats itself."""
+"""Synthetic pictures: their truth is consistent, and they are reproducible."""
 
 from dataclasses import fields
 from functools import cache
@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from picture_studio import studio
+from picture_assets import assets
 
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
 from hund_backend.perception.crops import crop_from_image
 from hund_backend.rendering.exact_parts import part_labels
-from hund_backend.training.pictures.generate import picture_of
+from hund_backend.training.pictures.generate import render_picture
 
 COUNT = 8
 PARTS_AT = {
@@ -25,8 +25,8 @@ NEAR_PX = 5
 
 @cache
 def pictures():
-    here = studio()
-    return [picture_of(here, seed=1, index=index) for index in range(COUNT)]
+    assets_of_split = assets()
+    return [render_picture(assets_of_split, seed=1, index=index) for index in range(COUNT)]
 
 
 def crop_intrinsics(picture):
@@ -35,7 +35,7 @@ def crop_intrinsics(picture):
 
 def posed(picture):
     rotations = torch.from_numpy(picture.rotations)
-    return studio().mannequin.model(
+    return assets().template.model(
         rotations[1:],
         torch.from_numpy(picture.betas),
         global_orient=rotations[0],
@@ -50,21 +50,21 @@ def in_crop(picture):
 
 
 def test_the_same_chance_gives_the_same_picture():
-    again = picture_of(studio(), seed=1, index=3)
+    again = render_picture(assets(), seed=1, index=3)
     for field in fields(again):
         assert np.array_equal(getattr(again, field.name), getattr(pictures()[3], field.name))
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"index": 4}])
 def test_another_seed_or_number_gives_another_picture(change):
-    other = picture_of(studio(), **({"seed": 1, "index": 3} | change))
+    other = render_picture(assets(), **({"seed": 1, "index": 3} | change))
     assert (other.image != pictures()[3].image).mean() > 0.5
 
 
 def test_the_body_model_gives_the_joints_and_keypoints_from_the_truth():
     for picture in pictures():
         body = posed(picture)
-        keypoints = studio().mannequin.model.keypoints(body, "blazepose")
+        keypoints = assets().template.model.keypoints(body, "blazepose")
         assert np.allclose(body.joints.numpy(), picture.joints, atol=2e-4)
         assert np.allclose(keypoints.numpy(), picture.keypoints, atol=2e-4)
 
@@ -88,7 +88,7 @@ def test_where_body_and_clothes_are_both_seen_their_parts_agree():
     shares = []
     for picture in pictures():
         intrinsics = torch.from_numpy(crop_intrinsics(picture)).float()
-        model = studio().mannequin.model
+        model = assets().template.model
         bare = part_labels(model, posed(picture).vertices, intrinsics, picture.labels.shape)
         both = (bare.numpy() > 0) & (picture.labels > 0)
         shares.append((bare.numpy() == picture.labels)[both].mean())
@@ -116,12 +116,12 @@ def test_every_picture_shows_its_person():
 def test_splits_share_no_motion_build_or_pattern():
     frames, builds = {}, {}
     for split in ("train", "validation", "held_out"):
-        here = studio(split)
+        assets_of_split = assets(split)
         rng = np.random.default_rng(0)
-        people = [here.casting.person(rng) for _ in range(8)]
+        people = [assets_of_split.sampler.sample(rng) for _ in range(8)]
         frames[split] = {person.frame for person in people}
-        builds[split] = picture_of(here, seed=0, index=0).betas
-        inside = here.casting.motions.frames_of(split)
+        builds[split] = render_picture(assets_of_split, seed=0, index=0).betas
+        inside = assets_of_split.sampler.motions.frames_of(split)
         assert all(inside[frame] for frame in frames[split])
     assert not frames["train"] & frames["held_out"]
     assert not frames["train"] & frames["validation"]

@@ -1,17 +1,17 @@
-"""Light, shadow, noise and frames of synthetic pictures obey what they stand for."""
+"""Lights, shadows, noise and frames of synthetic pictures."""
 
 import numpy as np
 import pytest
-from picture_studio import made_up_scenery, mannequin
+from picture_assets import made_up_scenery, template
 
 from hund_backend.perception.crops import crop_from_image, transform_points
-from hund_backend.training.pictures.camera_effects import inside_frame
+from hund_backend.training.pictures.camera_effects import clamp_to_frame
 from hund_backend.training.pictures.fabrics import PATTERNS
-from hund_backend.training.pictures.lights import Light, light_of, panorama_place
+from hund_backend.training.pictures.lights import Light, light_from_panorama, panorama_coords
 from hund_backend.training.pictures.noise import CELLS, Noise
-from hund_backend.training.pictures.props import draw_thing
-from hund_backend.training.pictures.shading import shadow_of
-from hund_backend.training.pictures.views import draw_crop
+from hund_backend.training.pictures.props import sample_prop
+from hund_backend.training.pictures.shading import render_shadow_map
+from hund_backend.training.pictures.views import sample_crop
 
 
 @pytest.fixture
@@ -25,31 +25,31 @@ def unit_vectors(rng, count=50):
 
 
 def test_even_light_from_all_round_lights_all_sides_alike(rng):
-    light = light_of(np.ones((64, 128, 3), np.float32), rng)
+    light = light_from_panorama(np.ones((64, 128, 3), np.float32), rng)
     assert np.allclose(light.ambient(unit_vectors(rng)), 1, atol=0.03)
 
 
 def test_the_side_toward_the_light_is_brighter(rng):
     panorama = np.full((64, 128, 3), 0.1, np.float32)
     panorama[:20] = 1  # the sky
-    light = light_of(panorama, rng)
+    light = light_from_panorama(panorama, rng)
     up, down = light.ambient(np.array([[0.0, 1, 0], [0, -1, 0]]))
     assert (up > 2 * down).all()
 
 
 def test_a_panorama_shows_the_sky_above_and_the_ground_below():
-    places = panorama_place(np.array([[0.0, 1, 0], [0, -1, 0], [0, 0, -1]]))
+    places = panorama_coords(np.array([[0.0, 1, 0], [0, -1, 0], [0, 0, -1]]))
     assert np.allclose(places[:, 1], (0, 1, 0.5))
 
 
 def test_a_thing_throws_its_shadow_away_from_the_lamp(rng):
-    thing = draw_thing(np.array([0.0, 1, 0]), 0.4, made_up_scenery(), rng)
+    thing = sample_prop(np.array([0.0, 1, 0]), 0.4, made_up_scenery(), rng)
     toward = np.array([0.6, 0.8, 0])
-    light = Light(harmonics=np.zeros((9, 3)), toward_lamp=toward, lamp=np.ones(3))
-    shadow = shadow_of([thing], np.array([0.0, 1, 0]), light)
+    light = Light(harmonics=np.zeros((9, 3)), lamp_direction=toward, lamp=np.ones(3))
+    shadow = render_shadow_map([thing], np.array([0.0, 1, 0]), light)
     center = thing.vertices.mean(0)
     points = center + np.array([-0.9 * toward, 0.9 * toward, (0, 0, 1.3)])
-    assert np.array_equal(shadow.lit(points), (0, 1, 1))
+    assert np.array_equal(shadow.visibility(points), (0, 1, 1))
 
 
 def test_noise_repeats_without_a_seam(rng):
@@ -62,7 +62,7 @@ def test_noise_repeats_without_a_seam(rng):
 
 def test_a_crop_inside_the_frame_keeps_its_pixels():
     crop = np.array([500.0, 400, 300, 0.4])
-    places, inside = inside_frame(crop, (1000, 800), 64)
+    places, inside = clamp_to_frame(crop, (1000, 800), 64)
     assert inside.all()
     middle = np.arange(64) + 0.5
     assert np.allclose(places, np.stack(np.meshgrid(middle, middle), axis=-1), atol=1e-3)
@@ -70,17 +70,17 @@ def test_a_crop_inside_the_frame_keeps_its_pixels():
 
 def test_pixels_beyond_the_frame_take_those_of_its_edge():
     crop = np.array([0.0, 400, 300, 0.2])
-    places, inside = inside_frame(crop, (1000, 800), 64)
+    places, inside = clamp_to_frame(crop, (1000, 800), 64)
     assert 0.3 < inside.mean() < 0.7
     framed = transform_points(places.reshape(-1, 2), np.linalg.inv(crop_from_image(crop, 64)))
     assert framed[:, 0].min() > 0.4
 
 
 def test_crops_hold_the_person_more_or_less_upright(rng):
-    model = mannequin()
+    model = template()
     points = np.stack(list(model.landmarks.values()))[:, :2] * (300, -300) + 500
     for _ in range(50):
-        crop = draw_crop(points, rng)
+        crop = sample_crop(points, rng)
         placed = transform_points(points, crop_from_image(crop))
         assert ((placed > -40) & (placed < 296)).all()
 
@@ -91,7 +91,7 @@ def test_held_out_cloth_has_patterns_of_its_own():
 
 
 def test_mannequin_charts_count_along_the_limbs():
-    model = mannequin()
+    model = template()
     joints = np.stack([model.joints[name] for name in ("UpperarmR", "LowerarmR", "HandR")])
     assert np.allclose(model.arm_coordinate(joints), (0, 1, 2), atol=0.12)
     joints = np.stack([model.joints[name] for name in ("ThighL", "CalfL", "AnkleL")])

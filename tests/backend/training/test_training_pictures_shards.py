@@ -1,31 +1,31 @@
-"""Shards of pictures: what was written comes back; a second start ends what the first began."""
+"""Shards of pictures: round trip, and resuming."""
 
 from dataclasses import fields
 from functools import cache
 
 import numpy as np
 import pytest
-from picture_studio import motions, studio, write_scenery
+from picture_assets import assets, motions, write_scenery
 from safetensors import safe_open
 
 from hund_backend.errors import BadInputError
 from hund_backend.training.pictures import generate as generating
-from hund_backend.training.pictures.generate import Order, generate, picture_of
+from hund_backend.training.pictures.generate import GenerationConfig, generate, render_picture
 from hund_backend.training.pictures.scenery import load_scenery
 from hund_backend.training.pictures.shards import (
-    CODED,
+    ENCODED,
     PictureSet,
-    about,
+    shard_header,
     shard_path,
     write_shard,
 )
 
-ORDER = Order(train=2, validation=0, held_out=1, seed=7)
+SPLIT_ORDER = GenerationConfig(train=2, validation=0, held_out=1, seed=7)
 
 
 @cache
 def some_pictures():
-    return [picture_of(studio(), seed=3, index=index) for index in range(3)]
+    return [render_picture(assets(), seed=3, index=index) for index in range(3)]
 
 
 @pytest.fixture
@@ -36,7 +36,9 @@ def small_shards(monkeypatch):
 def written(folder):
     for number, part in enumerate((some_pictures()[:2], some_pictures()[2:])):
         indices = range(2 * number, 2 * number + len(part))
-        write_shard(shard_path(folder, "train", number), part, about("train", 3, 1, indices))
+        write_shard(
+            shard_path(folder, "train", number), part, shard_header("train", 3, 1, indices)
+        )
     return PictureSet(folder, "train")
 
 
@@ -56,7 +58,7 @@ def test_what_was_written_comes_back(tmp_path):
     assert len(stored) == 3
     for back, picture in zip(stored, some_pictures(), strict=True):
         for field in fields(picture):
-            if field.name not in CODED:
+            if field.name not in ENCODED:
                 assert np.array_equal(getattr(back, field.name), getattr(picture, field.name))
         assert np.array_equal(back.labels, picture.labels)
         assert np.array_equal(np.isfinite(back.depth), np.isfinite(picture.depth))
@@ -80,11 +82,11 @@ def test_a_picture_beyond_the_last_is_an_index_error(tmp_path):
 def test_an_interrupted_generation_ends_like_an_uninterrupted_one(tmp_path, small_shards):
     scenery = write_scenery(tmp_path / "scenery")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    generate(motions(), scenery, ORDER, whole)
-    first = Order(train=1, validation=0, held_out=1, seed=ORDER.seed)
+    generate(motions(), scenery, SPLIT_ORDER, whole)
+    first = GenerationConfig(train=1, validation=0, held_out=1, seed=SPLIT_ORDER.seed)
     generate(motions(), scenery, first, parts)
     shard_path(parts, "held_out", 0).unlink()
-    generate(motions(), scenery, ORDER, parts)
+    generate(motions(), scenery, SPLIT_ORDER, parts)
     assert len(contents(whole)) == 3
     assert contents(parts) == contents(whole)
 
@@ -92,9 +94,9 @@ def test_an_interrupted_generation_ends_like_an_uninterrupted_one(tmp_path, smal
 def test_a_folder_of_other_pictures_is_refused(tmp_path):
     scenery = write_scenery(tmp_path / "scenery")
     written(tmp_path / "pictures")
-    order = Order(train=2, validation=0, held_out=0, seed=0)
+    config = GenerationConfig(train=2, validation=0, held_out=0, seed=0)
     with pytest.raises(BadInputError):
-        generate(motions(), scenery, order, tmp_path / "pictures")
+        generate(motions(), scenery, config, tmp_path / "pictures")
 
 
 def test_a_folder_without_pictures_is_bad_input(tmp_path):

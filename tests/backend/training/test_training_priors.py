@@ -1,4 +1,4 @@
-"""Laws of how priors are trained: made-up hands, changed poses, resuming, and what training gains."""
+"""Training of the priors: hand poses, augmentation, resuming, and what it gains."""
 
 import math
 from dataclasses import replace

@@ -8,9 +8,9 @@ import torch
 
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.training.motion.motion_set import MotionSet
-from hund_backend.training.pictures.body_template import Mannequin
-from hund_backend.training.pictures.person_sampler import Casting
-from hund_backend.training.pictures.scene import Studio
+from hund_backend.training.pictures.body_template import BodyTemplate
+from hund_backend.training.pictures.person_sampler import PersonSampler
+from hund_backend.training.pictures.scene import PictureAssets
 from hund_backend.training.pictures.scenery import Scenery
 
 SPLITS = ("train", "validation", "held_out", "train")
@@ -18,8 +18,8 @@ FRAMES = 5  # a clip
 
 
 @cache
-def mannequin():
-    return Mannequin()
+def template():
+    return BodyTemplate()
 
 
 @cache
@@ -52,10 +52,10 @@ def made_up_scenery(split="train"):
     )
 
 
-def studio(split="train"):
+def assets(split="train"):
     scenery = made_up_scenery(split)
-    casting = Casting(motions(), scenery, mannequin())
-    return Studio(mannequin=mannequin(), casting=casting, scenery=scenery)
+    sampler = PersonSampler(motions(), scenery, template())
+    return PictureAssets(template=template(), sampler=sampler, scenery=scenery)
 
 
 def write_scenery(folder):

@@ -1,4 +1,4 @@
-"""Laws of retargeting: rotation transfer, rolls of limbs, inverse kinematics."""
+"""Retargeting: rotation transfer, rolls of limbs, inverse kinematics."""
 
 import math
 
