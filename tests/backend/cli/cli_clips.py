@@ -1,4 +1,4 @@
-"""Clips and pictures for the tests of the shell: made here, small, and broken on purpose."""
+"""Small synthetic clips for the command-line tests, some of them damaged."""
 
 import struct
 from pathlib import Path
@@ -10,7 +10,7 @@ FPS = 30.0
 
 
 def numbered_image(number, size=(64, 48)):
-    """RGB picture whose level tells its number, with a white mark in the top left corner."""
+    """RGB picture that encodes its number as its level, with a white mark in the top left corner."""
     image = np.full((size[1], size[0], 3), 20 + 9 * (number % 24), np.uint8)
     image[: size[1] // 4, : size[0] // 4] = 255
     return image
@@ -55,8 +55,8 @@ def _replace(data: bytes, kinds: tuple[bytes, ...], new: bytes) -> bytes:
     return bytes(out)
 
 
-def turn_right(path: Path) -> None:
-    """Set the header's rotation flag: shown turned by 90 degrees clockwise."""
+def rotate_right(path: Path) -> None:
+    """Set the header's rotation flag to 90 degrees clockwise."""
     data = path.read_bytes()
     kinds = (b"moov", b"trak", b"tkhd")
     start, end = _find(data, *kinds)[-1]
@@ -69,7 +69,7 @@ SAMPLE_TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
 def vary_frame_rate(path: Path, durations: list[int]) -> float:
-    """Give each frame its own duration, in ticks that add up as before. Returns ticks a second."""
+    """Set each frame's duration, in ticks with the same sum; return the ticks per second."""
     data = path.read_bytes()
     runs = b"".join(struct.pack(">II", 1, ticks) for ticks in durations)
     box = struct.pack(">I4sII", 16 + len(runs), b"stts", 0, len(durations)) + runs
@@ -78,16 +78,16 @@ def vary_frame_rate(path: Path, durations: list[int]) -> float:
     return struct.unpack(">I", data[start + 20 : start + 24])[0]
 
 
-def cut_off(path: Path, kept: float) -> None:
-    """Keep the first part of the picture data, with the header in front as in a broken download."""
+def truncate(path: Path, kept: float) -> None:
+    """Keep the first part of the picture data after the header, as in an incomplete download."""
     data = path.read_bytes()
     (start, end) = _find(data, b"moov")[0]
     header = bytearray(data[start:end])
     table, _ = _find(bytes(header), b"moov", b"trak", *SAMPLE_TABLE[2:], b"stco")[-1]
     for entry in range(struct.unpack(">I", header[table + 12 : table + 16])[0]):
-        at = table + 16 + 4 * entry
-        offset = struct.unpack(">I", header[at : at + 4])[0] + len(header)
-        header[at : at + 4] = struct.pack(">I", offset)
+        position = table + 16 + 4 * entry
+        offset = struct.unpack(">I", header[position : position + 4])[0] + len(header)
+        header[position : position + 4] = struct.pack(">I", offset)
     (first, *_) = _find(data, b"ftyp")
     media = data[first[1] : start]
     path.write_bytes(data[: first[1]] + header + media[: int(len(media) * kept)])

@@ -1,4 +1,4 @@
-"""Stand-ins for the tests of the shell: a small valid reconstruction, eyes and a fit without networks."""
+"""A small, valid, random Reconstruction for the command-line tests."""
 
 import numpy as np
 

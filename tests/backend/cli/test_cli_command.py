@@ -1,4 +1,4 @@
-"""The command line as a user meets it: answers, exit codes, and what is left on the disk."""
+"""Command line: output, exit codes, and files on the disk."""
 
 import contextlib
 import dataclasses
@@ -44,16 +44,16 @@ class FakePerception:
     part_weights: ClassVar = {"part_head.safetensors": "1"}
 
     def __init__(self, reduced_body, prior):
-        self._puppet, self._prior = reduced_body, prior
+        self._reduced_body, self._prior = reduced_body, prior
 
     def run(self, frames, intrinsics, *, fps, max_people, parts, report):
         count = 0
         for count, _ in enumerate(frames, start=1):
             report(count)
-        posture = walk(self._puppet, self._prior, count)
-        evidence = evidence_of(self._puppet, posture)
+        variables = walk(self._reduced_body, self._prior, count)
+        evidence = evidence_of(self._reduced_body, variables)
         if parts:
-            evidence = with_parts(evidence, self._puppet, posture)
+            evidence = with_parts(evidence, self._reduced_body, variables)
         return [evidence] * self.people
 
 
@@ -62,7 +62,7 @@ def fake_models(monkeypatch):
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
     perception = FakePerception(ReducedBody.from_body(body), GaussianPrior.load().double())
     torch.manual_seed(0)
-    untrained = HundConfig(stages=2, hidden=32, context=16, memory=24, glance=8)
+    untrained = HundConfig(stages=2, hidden=32, context=16, memory=24, part_code=8)
     models = pipeline.Models.__new__(pipeline.Models)
     for name, value in {
         "device": torch.device("cpu"),
@@ -120,10 +120,10 @@ def bad_clips(folder):
 @pytest.mark.parametrize("name", ["missing", "text", "empty", "no frames", "no pictures"])
 def test_a_bad_clip_is_one_sentence_and_leaves_nothing(name, tmp_path, capsys):
     clip, words = bad_clips(tmp_path)[name]
-    code, _, told = run(capsys, "reconstruct", clip, "--output", tmp_path / "out")
+    code, _, message = run(capsys, "reconstruct", clip, "--output", tmp_path / "out")
     assert code == BAD_INPUT
-    assert_one_sentence(told)
-    assert words in told
+    assert_one_sentence(message)
+    assert words in message
     assert nothing_left(tmp_path / "out")
 
 
@@ -140,37 +140,39 @@ def test_a_bad_clip_is_one_sentence_and_leaves_nothing(name, tmp_path, capsys):
     ],
 )
 def test_a_bad_option_is_one_sentence(arguments, words, video, tmp_path, capsys, fake_models):
-    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out", *arguments)
+    code, _, message = run(capsys, "reconstruct", video, "--output", tmp_path / "out", *arguments)
     assert code == BAD_INPUT
-    assert_one_sentence(told)
-    assert words in told
+    assert_one_sentence(message)
+    assert words in message
     assert nothing_left(tmp_path / "out")
 
 
-def test_a_folder_that_cannot_be_written_is_told(video, tmp_path, capsys):
+def test_an_unwritable_folder_is_one_sentence(video, tmp_path, capsys):
     (tmp_path / "out").write_text("a file stands where the folder should be")
-    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
+    code, _, message = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
     assert code == BAD_INPUT
-    assert_one_sentence(told)
+    assert_one_sentence(message)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(video, tmp_path, capsys, fake_models, monkeypatch):
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    video, tmp_path, capsys, fake_models, monkeypatch
+):
     def full(*arguments, **arrays):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("hund_backend.reconstruction.np.savez_compressed", full)
-    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
+    code, _, message = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
     assert code == BAD_INPUT
-    assert "No space left" in told
-    assert_one_sentence(told)
+    assert "No space left" in message
+    assert_one_sentence(message)
     assert nothing_left(tmp_path / "out")
 
 
-def test_nobody_in_view_is_told(video, tmp_path, capsys, fake_models):
+def test_nobody_in_view_is_one_sentence(video, tmp_path, capsys, fake_models):
     fake_models.perception.people = 0
-    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
+    code, _, message = run(capsys, "reconstruct", video, "--output", tmp_path / "out")
     assert code == NOBODY
-    assert_one_sentence(told)
+    assert_one_sentence(message)
     assert nothing_left(tmp_path / "out")
 
 
@@ -178,9 +180,9 @@ def test_nobody_in_view_is_told(video, tmp_path, capsys, fake_models):
 def test_a_clip_becomes_a_valid_file(method, video, tmp_path, capsys, fake_models):
     out = tmp_path / "out"
     how = ("--method", method, "--preview")
-    code, told, _ = run(capsys, "reconstruct", video, "--output", out, *how)
+    code, output, _ = run(capsys, "reconstruct", video, "--output", out, *how)
     assert code == 0
-    assert "1 person in 8 frames" in told
+    assert "1 person in 8 frames" in output
     result = Reconstruction.load(out / "clip.npz")
     assert result.present.all()
     assert result.provenance["source"]["name"] == "clip.mp4"
@@ -202,50 +204,50 @@ def test_a_batch_goes_on_past_a_bad_clip_and_skips_what_is_done(
     second = cli_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
     out = tmp_path / "out"
     clips = [video, tmp_path / "missing.mp4", second]
-    code, told, complaint = run(capsys, "reconstruct", *clips, "--output", out)
+    code, output, complaint = run(capsys, "reconstruct", *clips, "--output", out)
     assert code == BAD_INPUT
     assert "1 of 3 clips failed: missing.mp4" in complaint
     assert {path.name for path in out.iterdir()} == {"clip.npz", "second.npz"}
     before = (out / "clip.npz").stat().st_mtime_ns
-    code, told, _ = run(capsys, "reconstruct", video, "--output", out, "--json")
+    code, output, _ = run(capsys, "reconstruct", video, "--output", out, "--json")
     assert code == 0
-    assert json.loads(told)["skipped"] is True
+    assert json.loads(output)["skipped"] is True
     assert (out / "clip.npz").stat().st_mtime_ns == before
 
 
-def test_json_lines_tell_progress_and_the_end(video, tmp_path, capsys, fake_models):
-    code, told, _ = run(capsys, "reconstruct", video, "--output", tmp_path / "out", "--json")
+def test_json_lines_report_progress_and_the_end(video, tmp_path, capsys, fake_models):
+    code, output, _ = run(capsys, "reconstruct", video, "--output", tmp_path / "out", "--json")
     assert code == 0
-    events = [json.loads(line) for line in told.splitlines()]
+    events = [json.loads(line) for line in output.splitlines()]
     assert {"detect", "pose 1/1"} <= {event.get("stage") for event in events}
     assert events[-1]["event"] == "done"
     assert Path(events[-1]["output"]).exists()
 
 
-def test_what_was_finished_is_kept_when_cancelled(video, tmp_path, capsys, fake_models):
+def test_finished_clips_are_kept_when_cancelled(video, tmp_path, capsys, fake_models):
     second = cli_clips.write_video(tmp_path / "second.mp4", num_frames=4, size=(320, 240))
-    run = fake_models.perception.run
+    perceive = fake_models.perception.run
 
     def cancelled_at_the_second(frames, intrinsics, **options):
         if (tmp_path / "out" / "clip.npz").exists():
             raise CancelledError("Cancelled: finished clips are kept.")
-        return run(frames, intrinsics, **options)
+        return perceive(frames, intrinsics, **options)
 
     fake_models.perception.run = cancelled_at_the_second
-    code, _, told = run(capsys, "reconstruct", video, second, "--output", tmp_path / "out")
+    code, _, message = run(capsys, "reconstruct", video, second, "--output", tmp_path / "out")
     assert code == CANCELLED
-    assert_one_sentence(told)
+    assert_one_sentence(message)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip.npz"}
 
 
-def test_who_has_seen_enough_gets_the_frames_seen_so_far(video, fake_models):
+def test_stopping_early_keeps_the_frames_processed_so_far(video, fake_models):
     asked = iter([False, False, False, True])
     result = pipeline.reconstruct(video, Options(), fake_models, stop_early=lambda: next(asked))
     assert list(result.frame_numbers) == [0, 1, 2]
     assert "frame 2" in result.provenance["truncated"]
 
 
-def test_a_draft_looks_at_every_second_frame(video, tmp_path, capsys, fake_models):
+def test_a_draft_processes_every_second_frame(video, tmp_path, capsys, fake_models):
     code, *_ = run(
         capsys, "reconstruct", video, "--output", tmp_path, "--start", 1, "--quality", "draft"
     )
@@ -255,7 +257,7 @@ def test_a_draft_looks_at_every_second_frame(video, tmp_path, capsys, fake_model
     assert (np.abs(result.times * result.fps - result.frame_numbers) < 0.1).all()
 
 
-def test_high_quality_lets_the_outline_tell_the_build(video, fake_models):
+def test_high_quality_fits_the_body_shape_to_the_silhouette(video, fake_models):
     lens = tuple(map(tuple, CAMERA.tolist()))
     plain, high = (
         pipeline.reconstruct(
@@ -263,19 +265,19 @@ def test_high_quality_lets_the_outline_tell_the_build(video, fake_models):
         )
         for parts in (False, True)
     )
-    outline = plain.provenance["terms"].index("silhouette")
-    assert (plain.stage_losses[..., outline] == 0).all()
-    assert (high.stage_losses[..., outline] > 0).all()
+    silhouette = plain.provenance["terms"].index("silhouette")
+    assert (plain.stage_losses[..., silhouette] == 0).all()
+    assert (high.stage_losses[..., silhouette] > 0).all()
     assert np.abs(high.betas - plain.betas).max() > 1e-3
 
 
-def test_a_polish_ends_nearer_to_what_was_seen(video, fake_models):
+def test_polish_reduces_keypoint_errors(video, fake_models):
     """The network is untrained: only gradients bring the body to the keypoints."""
-    missed = []
+    doubts = []
     for polish in (False, True):
         found = pipeline.reconstruct(video, Options(polish=polish), fake_models)
-        missed.append(1 - found.joint_confidence.mean())
-    assert missed[1] < 0.7 * missed[0]
+        doubts.append(1 - found.joint_confidence.mean())
+    assert doubts[1] < 0.7 * doubts[0]
 
 
 def test_a_file_keeps_the_stages_that_the_polish_began_with(video, fake_models):
@@ -287,23 +289,27 @@ def test_a_file_keeps_the_stages_that_the_polish_began_with(video, fake_models):
     np.testing.assert_array_equal(found.stage_rotations, alone.stage_rotations)
 
 
-def test_learning_from_the_clip_is_told(video, tmp_path, capsys, fake_models, monkeypatch):
-    told = []
-    real = pipeline.adapted
+def test_adaptation_is_limited_and_reported(video, tmp_path, capsys, fake_models, monkeypatch):
+    calls = []
+    real = pipeline.adapt
 
-    def adapted(hund, prior, seen, config, report):
-        told.append((len(seen), config.seconds))
+    def adapt(hund, prior, inputs, config, report):
+        calls.append((len(inputs), config.seconds))
         return real(
-            hund, prior, seen, dataclasses.replace(config, fewest=4, block=1, steps=2), report
+            hund,
+            prior,
+            inputs,
+            dataclasses.replace(config, min_frames=4, block=1, max_steps=2),
+            report,
         )
 
-    monkeypatch.setattr(pipeline, "adapted", adapted)
-    monkeypatch.setattr(pipeline.AdaptConfig, "fewest", 4)
+    monkeypatch.setattr(pipeline, "adapt", adapt)
+    monkeypatch.setattr(pipeline.AdaptConfig, "min_frames", 4)
     code, *_ = run(capsys, "reconstruct", video, "--output", tmp_path, "--adapt", "7")
     assert code == 0
-    assert told == [(8, 7.0)]
-    lesson = Reconstruction.load(tmp_path / "clip.npz").provenance["adapted"][0]
-    assert set(lesson) == {"kept", "steps", "before", "after"}
+    assert calls == [(8, 7.0)]
+    report = Reconstruction.load(tmp_path / "clip.npz").provenance["adapted"][0]
+    assert set(report) == {"kept", "steps", "before", "after"}
 
 
 @pytest.mark.parametrize(
@@ -314,25 +320,25 @@ def test_learning_from_the_clip_is_told(video, tmp_path, capsys, fake_models, mo
         (("--adapt", "--method", "fit"), "leave one of them out"),
     ],
 )
-def test_learning_that_makes_no_sense_is_refused(arguments, reason, video, tmp_path, capsys):
-    code, _, told = run(capsys, "reconstruct", video, "--output", tmp_path / "out", *arguments)
+def test_bad_adaptation_options_are_refused(arguments, reason, video, tmp_path, capsys):
+    code, _, message = run(capsys, "reconstruct", video, "--output", tmp_path / "out", *arguments)
     assert code == BAD_INPUT
-    assert reason in told
-    assert_one_sentence(told)
+    assert reason in message
+    assert_one_sentence(message)
 
 
-def test_distortion_is_taken_out_before_the_fit(video, tmp_path, capsys, fake_models):
-    plain, bent = tmp_path / "plain", tmp_path / "bent"
+def test_distortion_is_removed_before_the_fit(video, tmp_path, capsys, fake_models):
+    plain, distorted = tmp_path / "plain", tmp_path / "distorted"
     run(capsys, "reconstruct", video, "--output", plain)
     lens = ["--distortion", "-0.2", "0.05", "0", "0"]
-    assert run(capsys, "reconstruct", video, "--output", bent, *lens)[0] == 0
-    first, second = (Reconstruction.load(folder / "clip.npz") for folder in (plain, bent))
+    assert run(capsys, "reconstruct", video, "--output", distorted, *lens)[0] == 0
+    first, second = (Reconstruction.load(folder / "clip.npz") for folder in (plain, distorted))
     assert np.abs(first.joints - second.joints).max() > 1e-3
     np.testing.assert_allclose(first.keypoints, second.keypoints)
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
-def test_bad_networks_are_told(damage, tmp_path):
+def test_bad_networks_are_one_sentence(damage, tmp_path):
     from hund_backend.errors import BadInputError
 
     (tmp_path / "manifest.json").write_bytes((PERCEPTION / "manifest.json").read_bytes())
@@ -375,17 +381,19 @@ def test_the_server_survives_bad_requests(tmp_path):
 
 @pytest.mark.weights
 @needs_networks
-def test_an_empty_picture_holds_nobody(tmp_path, capsys):
+def test_nobody_is_found_in_an_empty_picture(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((120, 160), 128, np.uint8))
-    code, _, told = run(capsys, "reconstruct", tmp_path / "grey.png", "--output", tmp_path / "out")
+    code, _, message = run(
+        capsys, "reconstruct", tmp_path / "grey.png", "--output", tmp_path / "out"
+    )
     assert code == NOBODY
-    assert_one_sentence(told)
+    assert_one_sentence(message)
     assert nothing_left(tmp_path / "out")
 
 
 @pytest.mark.weights
 @needs_networks
-def test_one_pixel_holds_nobody(tmp_path, capsys):
+def test_nobody_is_found_in_one_pixel(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "pixel.png"), np.zeros((1, 1, 3), np.uint8))
     code = run(capsys, "reconstruct", tmp_path / "pixel.png", "--output", tmp_path / "out")[0]
     assert code == NOBODY
@@ -393,7 +401,7 @@ def test_one_pixel_holds_nobody(tmp_path, capsys):
 
 @pytest.mark.weights
 @needs_networks
-def test_two_people_are_found_and_stand_where_they_are_seen(tmp_path, capsys):
+def test_two_people_are_found_and_reproject_onto_their_keypoints(tmp_path, capsys):
     out = tmp_path / "out"
     code = run(capsys, "reconstruct", WALKER, "--output", out, "--start", 4, "--end", 9)[0]
     assert code == 0
@@ -423,7 +431,7 @@ def test_an_interrupt_ends_the_work_and_leaves_nothing(tmp_path):
         child.stdout.readline()  # the work has begun
         time.sleep(0.2)
         child.send_signal(signal.SIGINT)
-        _, told = child.communicate(timeout=60)
+        _, message = child.communicate(timeout=60)
     assert child.returncode == CANCELLED
-    assert_one_sentence(told)
+    assert_one_sentence(message)
     assert nothing_left(tmp_path / "out")
