@@ -1,1 +1,1 @@
-"""What needs time: contacts, ground, world."""
+"""Motion over a whole clip: posed tracks, contacts, ground, world."""

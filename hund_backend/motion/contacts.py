@@ -1,30 +1,27 @@
-"""Contacts: which heels and toes rest on something."""
+"""Contacts of heels and toes with the ground."""
 
 import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
 CONTACT_KEYPOINTS = ("left_heel", "left_foot_index", "right_heel", "right_foot_index")
-REST_SPEED = 0.35  # m/s at which a point is as likely at rest as not
+REST_SPEED = 0.35  # m/s, at confidence ½
 SPEED_SOFTNESS = 0.08  # m/s
-REST_HEIGHT = 0.09  # metres above the person's ground at which it is as likely in contact as not
+REST_HEIGHT = 0.09  # metres above the person's ground, at confidence ½
 HEIGHT_SOFTNESS = 0.02  # metres
-ALONG_RAY = (
-    0.3  # share of motion along the line of sight that is believed: depth is the noisy part
-)
-SMOOTHING = 0.04  # seconds; contacts last longer
+ALONG_RAY = 0.3  # weight of velocity along the line of sight, where depth is noisy
+SMOOTHING = 0.04  # seconds, standard deviation; contacts last longer
 
 
 def rest_confidence(
     feet: Float[np.ndarray, "frames 4 3"], times: Float[np.ndarray, " frames"]
 ) -> Float[np.ndarray, "frames 4"]:
-    """How sure each point is at rest, 0…1, by its speed alone.
+    """Return the confidence that each point is at rest, 0…1, from its speed.
 
-    A single frame shows no speed: everything may rest.
+    It is one for clips of fewer than three frames, which show no speed.
 
     Args:
-        feet: left heel, left toe, right heel, right toe in the frame of a camera that stands
-            still, metres.
+        feet: left heel, left toe, right heel, right toe in the frame of a static camera, metres.
         times: of the frames, seconds.
     """
     if len(feet) < 3:
@@ -43,7 +40,7 @@ def foot_contacts(
     up: Float[np.ndarray, "3"],
     height: float,
 ) -> Float[np.ndarray, "frames 4"]:
-    """How sure each point touches the ground, 0…1: at rest, and low.
+    """Return the confidence that each point touches the ground, 0…1: at rest, and low.
 
     Args:
         feet: left heel, left toe, right heel, right toe in the camera frame, metres.

@@ -1,4 +1,4 @@
-"""The world: where the camera stands in a frame with z up and the ground at zero."""
+"""World frame: z up, ground at z = 0, and the camera's transform to it."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,13 +7,13 @@ from .ground import Ground
 
 
 def world_from_camera(ground: Ground, origin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
-    """Transform of a camera that stands still.
+    """Return the world transform of a static camera.
 
     The world's y axis points away from the camera along the ground, x to the camera's right.
 
     Args:
-        ground: which way is up, and how high the ground lies, camera frame.
-        origin: a point whose projection to the ground becomes the world's origin, camera frame.
+        ground: up direction and height of the ground, camera frame.
+        origin: point whose projection to the ground becomes the world's origin, camera frame.
     """
     up = ground.up
     ahead = np.array([0.0, 0, 1]) - up[2] * up
@@ -23,6 +23,6 @@ def world_from_camera(ground: Ground, origin: Float[np.ndarray, "3"]) -> Float[n
     rotation = np.stack([np.cross(ahead, up), ahead, up])
     transform = np.eye(4)
     transform[:3, :3] = rotation
-    place = rotation @ origin
-    transform[:3, 3] = [-place[0], -place[1], -ground.level]
+    rotated_origin = rotation @ origin
+    transform[:3, 3] = [-rotated_origin[0], -rotated_origin[1], -ground.level]
     return transform

@@ -1,1 +1,1 @@
-"""From posed bodies to pictures: what a camera sees of a mesh."""
+"""Renderers: images of posed bodies as a camera sees them."""

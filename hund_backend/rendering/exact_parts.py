@@ -1,13 +1,12 @@
-"""Exact maps of body parts: which part a camera sees at each pixel, without derivatives."""
+"""Exact part maps: the body part visible at each pixel, without derivatives."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import PART_NAMES
-
+from ..body.model import BodyModel
+from ..body.skeleton import PART_NAMES
 from .zbuffer import VisibleSurface, visible_surface
 
 
@@ -17,20 +16,20 @@ def part_labels(
     intrinsics: Float[Tensor, "*batch 3 3"],
     size: tuple[int, int],
 ) -> Int[Tensor, "*batch height width"]:
-    """The part at each pixel's centre, as an index into PART_NAMES; 0 is the background.
+    """Return the part at each pixel's center, as an index into PART_NAMES; 0 is the background.
 
     Args:
-        body: whose faces the vertices have; "low" or "full".
+        body: model that has posed the vertices, at resolution "low" or "full".
         vertices: of the posed body, camera frame, metres.
-        intrinsics: of the picture, pixels.
-        size: height and width of the picture, pixels.
+        intrinsics: of the image, pixels.
+        size: height and width of the image, pixels.
     """
     return part_of_pixel(body, visible_surface(vertices, body.faces, intrinsics, size))
 
 
 def part_of_pixel(body: BodyModel, surface: VisibleSurface) -> Int[Tensor, "*batch height width"]:
-    """The parts of what is visible; 0 where there is nothing."""
-    # A face of -1 takes the last place.
+    """Return the parts of a visible surface; 0 where there is no face."""
+    # Face -1 selects the last entry.
     table = torch.cat((body.part_of_face, body.part_of_face.new_zeros(1)))
     return table[surface.face]
 
@@ -41,9 +40,9 @@ def exact_parts(
     intrinsics: Float[Tensor, "*batch 3 3"],
     size: tuple[int, int],
 ) -> Float[Tensor, "*batch parts height width"]:
-    """One where a part is seen at a pixel's centre, else zero; channels are PART_NAMES.
+    """Return one-hot part maps: one where a part is visible at a pixel's center, else zero.
 
-    Arguments are those of `part_labels`.
+    The channels are PART_NAMES; the arguments are those of `part_labels`.
     """
     labels = part_labels(body, vertices, intrinsics, size)
     return one_hot(labels, len(PART_NAMES)).movedim(-1, -3).to(vertices.dtype)

@@ -1,4 +1,4 @@
-"""Laws of the ground, the contacts and the world, on a walker seen from a tilted camera."""
+"""Ground, contacts and world frame, on a synthetic walker seen by a tilted camera."""
 
 import numpy as np
 import pytest
@@ -15,33 +15,33 @@ STRIDE, LIFT, STEP_TIME = 0.7, 0.12, 0.5  # metres, metres, seconds
 
 
 def walker(seconds=6.0, turn=0.3):
-    """Heel and toe points of somebody who walks in a curve; z up, the ground at zero, metres."""
+    """Heel and toe points of a person who walks in a curve; z up, ground at zero, metres."""
     times = np.arange(0, seconds, 1 / FPS)
     feet, truth = [], []
     for offset, side in ((0.0, 0.1), (0.5, -0.1)):
         phase = times / STEP_TIME / 2 + offset
-        swing = np.clip(2 * (phase % 1) - 1, 0, 1)  # rests in the first half of a cycle
+        swing = np.clip(2 * (phase % 1) - 1, 0, 1)  # at rest in the first half of a cycle
         forward = STRIDE * (np.floor(phase) + swing * swing * (3 - 2 * swing))
         height = LIFT * np.sin(np.pi * swing) ** 2
-        for ahead in (0.0, 0.2):
+        for toe in (0.0, 0.2):
             angle = turn * forward
             x = np.cos(angle) * side + np.cumsum(np.gradient(forward) * np.sin(angle))
-            y = np.cumsum(np.gradient(forward) * np.cos(angle)) + ahead
+            y = np.cumsum(np.gradient(forward) * np.cos(angle)) + toe
             feet.append(np.stack([x, y, height], axis=-1))
             truth.append(swing == 0)
     return np.stack(feet, axis=1), times, np.stack(truth, axis=1)
 
 
 def camera_from_world(pitch=0.0, roll=0.0, height=1.5, distance=5.0):
-    """Rotation and shift of a camera that stands behind the start and looks along y."""
+    """Rotation and translation of a camera behind the walker's start that looks along y."""
     level = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     tilted = Rotation.from_euler("xz", [pitch, roll]).as_matrix() @ level
     return tilted, tilted @ np.array([0, distance, -height])
 
 
-def from_keypoints(points, camera):
-    rotation, shift = camera
-    return points @ rotation.T + shift
+def camera_points(points, camera):
+    rotation, translation = camera
+    return points @ rotation.T + translation
 
 
 def angle_deg(a, b):
@@ -49,45 +49,49 @@ def angle_deg(a, b):
 
 
 @pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (0.15, 0), (-0.1, 0.05), (0.25, -0.05)])
-def test_the_tilt_of_the_camera_is_found(pitch, roll):
+def test_camera_tilt_is_recovered(pitch, roll):
     feet, times, _ = walker()
     camera = camera_from_world(pitch, roll)
-    seen = from_keypoints(feet, camera)
+    in_camera = camera_points(feet, camera)
     up = camera[0] @ np.array([0, 0, 1.0])
     standing_directions = np.tile(up, (len(times), 1))
-    ground = estimate_ground([seen], [rest_confidence(seen, times)], [standing_directions])
+    ground = estimate_ground(
+        [in_camera], [rest_confidence(in_camera, times)], [standing_directions]
+    )
     assert angle_deg(ground.up, up) < 2
-    assert abs(ground.level - (seen[:, :, :][feet[..., 2] == 0] @ ground.up).mean()) < 0.03
+    assert abs(ground.level - (in_camera[:, :, :][feet[..., 2] == 0] @ ground.up).mean()) < 0.03
 
 
-def test_feet_that_walk_about_correct_the_first_guess():
+def test_moving_feet_correct_the_initial_up_direction():
     feet, times, _ = walker()
     camera = camera_from_world(pitch=0.1)
-    seen = from_keypoints(feet, camera)
+    in_camera = camera_points(feet, camera)
     up = camera[0] @ np.array([0, 0, 1.0])
-    nothing = [np.zeros((len(times), 3))]
-    without_feet = estimate_ground([seen], [0 * rest_confidence(seen, times)], nothing)
-    with_feet = estimate_ground([seen], [rest_confidence(seen, times)], nothing)
+    no_directions = [np.zeros((len(times), 3))]
+    without_feet = estimate_ground(
+        [in_camera], [0 * rest_confidence(in_camera, times)], no_directions
+    )
+    with_feet = estimate_ground([in_camera], [rest_confidence(in_camera, times)], no_directions)
     assert angle_deg(with_feet.up, up) < 0.5 * angle_deg(without_feet.up, up)
 
 
-def test_somebody_on_a_roof_does_not_tilt_the_ground():
+def test_person_on_a_roof_does_not_tilt_the_ground():
     feet, times, _ = walker()
     camera = camera_from_world()
-    here = from_keypoints(feet, camera)
-    above = from_keypoints(feet + np.array([2.0, 3.0, 3.5]), camera)
-    rest = rest_confidence(here, times)
-    nothing = np.zeros((len(times), 3))
-    ground = estimate_ground([here, above], [rest, rest], [nothing, nothing])
+    below = camera_points(feet, camera)
+    above = camera_points(feet + np.array([2.0, 3.0, 3.5]), camera)
+    rest = rest_confidence(below, times)
+    no_directions = np.zeros((len(times), 3))
+    ground = estimate_ground([below, above], [rest, rest], [no_directions, no_directions])
     assert angle_deg(ground.up, np.array([0, -1.0, 0])) < 1
     assert ground.level == pytest.approx(ground.heights[0])
     assert ground.heights[1] - ground.heights[0] == pytest.approx(3.5, abs=0.1)
 
 
-def test_contacts_are_where_feet_rest():
+def test_contacts_match_resting_feet():
     feet, times, truth = walker()
-    seen = from_keypoints(feet, camera_from_world())
-    found = foot_contacts(seen, times, np.array([0, -1.0, 0]), -1.5)
+    in_camera = camera_points(feet, camera_from_world())
+    found = foot_contacts(in_camera, times, np.array([0, -1.0, 0]), -1.5)
     inside = np.s_[5:-5]
     assert found[inside][truth[inside]].mean() > 0.85
     assert found[inside][~truth[inside]].mean() < 0.25
@@ -95,15 +99,15 @@ def test_contacts_are_where_feet_rest():
     assert found.max() <= 1
 
 
-def test_contacts_do_not_depend_on_the_frame_rate():
+def test_contacts_are_independent_of_the_frame_rate():
     feet, times, _ = walker()
-    seen = from_keypoints(feet, camera_from_world())
+    in_camera = camera_points(feet, camera_from_world())
     up, height = np.array([0, -1.0, 0]), -1.5
-    half = foot_contacts(seen[::2], times[::2], up, height)
-    assert np.abs(half - foot_contacts(seen, times, up, height)[::2]).mean() < 0.1
+    half = foot_contacts(in_camera[::2], times[::2], up, height)
+    assert np.abs(half - foot_contacts(in_camera, times, up, height)[::2]).mean() < 0.1
 
 
-def test_a_single_frame_may_rest():
+def test_single_frame_is_at_rest():
     feet, times, _ = walker()
     assert (rest_confidence(feet[:1], times[:1]) == 1).all()
 
@@ -113,11 +117,11 @@ def test_a_single_frame_may_rest():
     roll=st.floats(-0.5, 0.5),
     height=st.floats(0.1, 5.0),
 )
-def test_the_world_is_a_rigid_frame_with_the_ground_at_zero(pitch, roll, height):
-    rotation, shift = camera_from_world(pitch, roll, height)
+def test_world_is_a_rigid_frame_with_the_ground_at_zero(pitch, roll, height):
+    rotation, translation = camera_from_world(pitch, roll, height)
     up = rotation @ np.array([0, 0, 1.0])
-    points = from_keypoints(
-        np.array([[0.0, 0, 0], [1, 2, 0], [-3, 1, 0], [0, 0, 1]]), (rotation, shift)
+    points = camera_points(
+        np.array([[0.0, 0, 0], [1, 2, 0], [-3, 1, 0], [0, 0, 1]]), (rotation, translation)
     )
     ground = estimate_ground([points[None, :3]], [np.ones((1, 3))], [1000 * np.tile(up, (1, 1))])
     ground = type(ground)(up=up, heights=ground.heights, level=float(points[0] @ up))

@@ -1,4 +1,4 @@
-"""Laws of the painter: it agrees with casting a ray through every pixel, and near hides far."""
+"""Mesh overlay: it equals ray casting, and nearer meshes occlude farther ones."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from hund_backend.rendering.mesh_overlay import NEAR, Mesh, draw_meshes, visible
 WIDTH, HEIGHT, FOCAL = 24, 20, 24.0
 
 
-def seen(vertices):
+def project(vertices):
     return vertices[:, :2] / vertices[:, 2:] * FOCAL + (WIDTH / 2, HEIGHT / 2)
 
 
 def cube(center, rng):
-    """Closed mesh of 12 faces, turned at random; normals point outwards."""
+    """Closed mesh of 12 faces in a random orientation; normals point outwards."""
     corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
     faces = []
     for axis in range(3):
@@ -33,7 +33,7 @@ def cube(center, rng):
 
 
 def cast_rays(vertices, faces):
-    """Naive twin: Moller-Trumbore for every pixel and face, front sides only."""
+    """Reference: ray and plane of every front face, for every pixel."""
     face_map = np.full((HEIGHT, WIDTH), -1)
     depth_map = np.zeros((HEIGHT, WIDTH))
     for y in range(HEIGHT):
@@ -56,56 +56,56 @@ def cast_rays(vertices, faces):
 
 @settings(max_examples=4, deadline=None)
 @given(st.integers(0, 10_000))
-def test_it_agrees_with_casting_a_ray_through_every_pixel(seed):
+def test_visible_faces_equal_ray_casting(seed):
     rng = np.random.default_rng(seed)
     bodies = [cube(rng.uniform((-1, -1, 2.5), (1, 1, 5)), rng) for _ in range(2)]
     vertices = np.concatenate([body[0] for body in bodies])
     faces = np.concatenate([bodies[0][1], bodies[1][1] + 8])
-    drawn = visible_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+    found = visible_faces(project(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
     face, inverse_depth = cast_rays(vertices, faces)
-    assert (drawn.face == face).mean() > 0.999  # a centre on an edge may go either way
-    agree = (drawn.face >= 0) == (face >= 0)
-    np.testing.assert_allclose(drawn.inverse_depth[agree], inverse_depth[agree], atol=1e-4)
+    assert (found.face == face).mean() > 0.999  # a center on an edge may belong to either face
+    agree = (found.face >= 0) == (face >= 0)
+    np.testing.assert_allclose(found.inverse_depth[agree], inverse_depth[agree], atol=1e-4)
 
 
-def test_a_closed_mesh_has_no_cracks():
+def test_closed_mesh_has_no_cracks():
     rng = np.random.default_rng(0)
     vertices, faces = cube(np.array([0, 0, 1.4]), rng)
-    drawn = visible_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
-    for row in drawn.face >= 0:
-        assert np.abs(np.diff(row.astype(int))).sum() <= 2  # convex: one run a row
+    found = visible_faces(project(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+    for row in found.face >= 0:
+        assert np.abs(np.diff(row.astype(int))).sum() <= 2  # convex: one run per row
 
 
-def test_what_is_out_of_the_picture_or_behind_is_left_out():
+def test_meshes_outside_the_view_are_not_drawn():
     rng = np.random.default_rng(1)
     for center in ([50, 0, 3], [0, -50, 3], [0, 0, -3], [0, 0, NEAR]):
         vertices, faces = cube(np.array(center, float), rng)
-        drawn = visible_faces(seen(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
-        assert (drawn.face[:, 0] >= -1).all()
+        found = visible_faces(project(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
+        assert (found.face[:, 0] >= -1).all()
         if center[2] != NEAR:
-            assert (drawn.face == -1).all()
+            assert (found.face == -1).all()
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.6, 1.0])
-def test_near_hides_far_and_the_rest_of_the_picture_stays(opacity):
+def test_near_mesh_occludes_far_one_and_background_is_unchanged(opacity):
     rng = np.random.default_rng(2)
     image = rng.integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     meshes = []
     for depth, color in ((5.0, (0, 1, 0)), (3.0, (1, 0, 0))):
         vertices, faces = cube(np.array([0, 0, depth]), rng)
         colors = np.tile(np.array(color, float), (len(faces), 1))
-        mesh = Mesh(vertices=vertices, pixels=seen(vertices), faces=faces, colors=colors)
+        mesh = Mesh(vertices=vertices, pixels=project(vertices), faces=faces, colors=colors)
         meshes.append(mesh)
-    painted = draw_meshes(image, meshes, opacity)
-    assert (painted[0, 0] == image[0, 0]).all()
+    result = draw_meshes(image, meshes, opacity)
+    assert (result[0, 0] == image[0, 0]).all()
     if opacity == 1:
-        red, green, blue = painted[HEIGHT // 2, WIDTH // 2]
+        red, green, blue = result[HEIGHT // 2, WIDTH // 2]
         assert red > 50
         assert green == blue == 0
     if opacity == 0:
-        np.testing.assert_array_equal(painted, image)
+        np.testing.assert_array_equal(result, image)
 
 
-def test_nothing_to_paint_leaves_the_picture():
+def test_without_meshes_the_image_is_unchanged():
     image = np.full((4, 4, 3), 7, np.uint8)
     np.testing.assert_array_equal(draw_meshes(image, [], 0.5), image)

@@ -1,14 +1,14 @@
-"""Laws of part maps: exact, derivatives like finite differences, hidden parts without weight."""
+"""Part maps: values equal the exact map, derivatives equal finite differences."""
 
 import pytest
 import torch
 from rendering_people import (
-    crop_round,
-    enlarged,
+    fit_crop_intrinsics,
     foreground_iou,
     part_iou,
     random_people,
-    sampled_poses,
+    sample_poses,
+    scale_intrinsics,
 )
 
 from benchmarks.part_splats import PartSplats, spread_samples
@@ -21,7 +21,7 @@ from hund_backend.rendering.part_renderer import render_parts
 
 SIZE = (64, 64)
 PEOPLE = 6
-FINER = 6  # samples along a pixel for finite differences
+FINE = 6  # samples along a pixel for finite differences
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def body():
 
 @pytest.fixture(scope="module")
 def crowd(body):
-    """Vertices of people and intrinsics of their crops."""
-    vertices = body(**random_people(body, sampled_poses(PEOPLE))).vertices
-    return vertices, crop_round(vertices, SIZE[0])
+    """Vertices of people, and intrinsics of their crops."""
+    vertices = body(**random_people(body, sample_poses(PEOPLE))).vertices
+    return vertices, fit_crop_intrinsics(vertices, SIZE[0])
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +71,13 @@ def test_parts_shift_with_the_principal_point(render, crowd):
     assert different.float().mean() < 1e-4
 
 
-def test_parts_of_a_batch_are_those_of_each_picture(render, crowd):
+def test_batch_equals_single_images(render, crowd):
     together = render(*crowd, SIZE)
     alone = torch.cat([render(v[None], k[None], SIZE) for v, k in zip(*crowd, strict=True)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
-def test_hidden_parts_have_no_weight_and_feel_nothing(render, body, crowd):
+def test_hidden_parts_have_no_coverage_and_no_gradient(render, body, crowd):
     vertices = crowd[0].clone().requires_grad_()
     maps, exact = render(vertices, crowd[1], SIZE), exact_parts(body, *crowd, SIZE)
     hidden = exact.sum((2, 3)) == 0
@@ -89,12 +89,11 @@ def test_hidden_parts_have_no_weight_and_feel_nothing(render, body, crowd):
     mixed = (body.part_of_vertex[body.faces] != body.part_of_face[:, None]).any(1)
     inner[body.faces[mixed]] = 0
     of_hidden = hidden[:, body.part_of_vertex] & inner.bool()
-    felt = vertices.grad.norm(dim=-1)
-    assert felt[of_hidden].mean() < 0.05 * felt.mean()
+    gradient = vertices.grad.norm(dim=-1)
+    assert gradient[of_hidden].mean() < 0.05 * gradient.mean()
 
 
-def test_left_and_right_change_places_in_a_mirror(body, crowd):
-    # A mirror picture of the person, by the camera's x, has the same area in the other channels.
+def test_mirrored_camera_gives_the_mirrored_map(body, crowd):
     vertices, intrinsics = crowd
     labels = part_labels(body, vertices, intrinsics, SIZE)
     mirrored = vertices * torch.tensor([-1.0, 1, 1])
@@ -105,7 +104,7 @@ def test_left_and_right_change_places_in_a_mirror(body, crowd):
     assert torch.equal(part_labels(inside_out, mirrored, view, SIZE).flip(-1), labels)
 
 
-def test_zooming_by_a_share_grows_each_part_by_twice_it(body, crowd):
+def test_part_areas_grow_with_the_square_of_the_zoom(body, crowd):
     vertices, intrinsics = crowd
     share = torch.ones(PEOPLE, 1, 1, requires_grad=True)
     middle = torch.tensor([[[0.0, 0, 32], [0, 0, 32], [0, 0, 0]]])
@@ -118,7 +117,7 @@ def test_zooming_by_a_share_grows_each_part_by_twice_it(body, crowd):
     assert (grown / expected - 1).abs().amax() < 0.03
 
 
-def test_moving_the_camera_moves_each_part(body, crowd):
+def test_part_centers_move_with_the_principal_point(body, crowd):
     vertices, intrinsics = crowd
     moved = intrinsics.clone().requires_grad_()
     maps = render_parts(body, vertices, moved, SIZE)[:, 1:]
@@ -128,14 +127,14 @@ def test_moving_the_camera_moves_each_part(body, crowd):
 
 
 def directions(people):
-    """Small changes of state, as functions of a step, by name."""
+    """Small changes of people, as functions of a step, by name."""
     count = len(people["betas"])
 
-    def turned(step, key, index, axis):
-        turn = step * torch.eye(3, dtype=torch.float64)[axis]
+    def rotated(step, key, index, axis):
+        rotvec = step * torch.eye(3, dtype=torch.float64)[axis]
         matrices = people[key].clone()
         part = matrices if index is None else matrices[:, index]
-        return people | {key: _placed(matrices, index, part @ rotvec_to_matrix(turn))}
+        return people | {key: _replace(matrices, index, part @ rotvec_to_matrix(rotvec))}
 
     def moved(step, axis):
         shift = step * torch.eye(3, dtype=torch.float64)[axis].expand(count, 3)
@@ -148,14 +147,14 @@ def directions(people):
     return {
         "translation x": lambda step: moved(step, 0),
         "translation z": lambda step: moved(5 * step, 2),
-        "orientation": lambda step: turned(step, "global_orient", None, 1),
-        "upper arm": lambda step: turned(step, "pose", 13, 2),
-        "spine": lambda step: turned(step, "pose", 1, 0),
+        "orientation": lambda step: rotated(step, "global_orient", None, 1),
+        "upper arm": lambda step: rotated(step, "pose", 13, 2),
+        "spine": lambda step: rotated(step, "pose", 1, 0),
         "betas": grown,
     }
 
 
-def _placed(matrices, index, values):
+def _replace(matrices, index, values):
     if index is None:
         return values
     return torch.cat((matrices[:, :index], values[:, None], matrices[:, index + 1 :]), dim=1)
@@ -163,66 +162,68 @@ def _placed(matrices, index, values):
 
 @pytest.fixture(scope="module")
 def precise():
-    """The body, two people, the view of them and random weights of the map, double precision."""
+    """Body, two people, intrinsics and random weights of the map, in double precision."""
     body = BodyModel.load("low").double()
-    people = random_people(body, sampled_poses(2, seed=3).double(), seed=4)
-    view = crop_round(body(**people).vertices, SIZE[0])
+    people = random_people(body, sample_poses(2, seed=3).double(), seed=4)
+    view = fit_crop_intrinsics(body(**people).vertices, SIZE[0])
     noise = torch.randn(2, 15, 8, 8, generator=torch.Generator().manual_seed(5)).double()
     weights = torch.nn.functional.interpolate(noise, SIZE, mode="bicubic")
     return body, people, view, weights
 
 
-def slope_of(loss, change):
-    """Derivative of a loss by a step of a change."""
+def derivative(loss, change):
+    """Derivative of a loss by the step of a change, by autograd."""
     step = torch.zeros((), dtype=torch.float64, requires_grad=True)
     return float(torch.autograd.grad(loss(change(step)), step)[0])
 
 
-def difference_of(loss, change, step):
-    """The same by central differences."""
+def finite_difference(loss, change, step):
+    """Derivative of a loss by the step of a change, by central differences."""
     with torch.no_grad():
         return float((loss(change(step)) - loss(change(-step))) / (2 * step))
 
 
-def test_borders_have_the_derivatives_of_finite_differences(precise):
+def test_border_derivatives_equal_finite_differences(precise):
     body, people, view, weights = precise
 
-    def drawn(state):
+    def rendered_loss(state):
         maps = render_parts(body, body(**state).vertices, view, SIZE, oversampling=4)
         return (maps * weights).sum()
 
-    def truth(state):
-        samples = (SIZE[0] * FINER, SIZE[1] * FINER)
-        exact = exact_parts(body, body(**state).vertices, enlarged(view, FINER), samples)
-        return (torch.nn.functional.avg_pool2d(exact, FINER) * weights).sum()
+    def exact_loss(state):
+        samples = (SIZE[0] * FINE, SIZE[1] * FINE)
+        exact = exact_parts(body, body(**state).vertices, scale_intrinsics(view, FINE), samples)
+        return (torch.nn.functional.avg_pool2d(exact, FINE) * weights).sum()
 
-    ours, theirs = [], []
+    computed, expected = [], []
     for change in directions(people).values():
-        ours.append(slope_of(drawn, change))
-        theirs.append(difference_of(truth, change, torch.tensor(4e-3).double()))
-    ours, theirs = torch.tensor(ours), torch.tensor(theirs)
-    assert (ours - theirs).abs().amax() < 0.05 * theirs.abs().amax()
-    assert torch.cosine_similarity(ours, theirs, dim=0) > 0.995
+        computed.append(derivative(rendered_loss, change))
+        expected.append(finite_difference(exact_loss, change, torch.tensor(4e-3).double()))
+    computed, expected = torch.tensor(computed), torch.tensor(expected)
+    assert (computed - expected).abs().amax() < 0.05 * expected.abs().amax()
+    assert torch.cosine_similarity(computed, expected, dim=0) > 0.995
 
 
-def test_splats_have_the_derivatives_of_finite_differences(precise, monkeypatch):
+def test_splat_derivatives_equal_finite_differences(precise, monkeypatch):
     body, people, view, weights = precise
     splats = PartSplats(body, 500).double()
     vertices = body(**people).vertices
-    # What is seen is judged, not differentiated: hold it.
+    # Visibility is not differentiated, so it is held fixed.
     around = (splats.barycentrics[..., None] * vertices[:, splats.corners]).sum(2)
     visible = splats._visibility(vertices, view, SIZE, project(around, view), around[..., 2])
     monkeypatch.setattr(splats, "_visibility", lambda *_: visible)
 
-    def drawn(state):
+    def rendered_loss(state):
         return (splats(body(**state).vertices, view, SIZE) * weights).sum()
 
     for name, change in directions(people).items():
-        theirs = difference_of(drawn, change, torch.tensor(1e-6).double())
-        assert slope_of(drawn, change) == pytest.approx(theirs, rel=1e-4, abs=1e-3), name
+        expected = finite_difference(rendered_loss, change, torch.tensor(1e-6).double())
+        assert derivative(rendered_loss, change) == pytest.approx(expected, rel=1e-4, abs=1e-3), (
+            name
+        )
 
 
-def test_descending_on_the_maps_brings_a_moved_person_back(render, crowd):
+def test_gradient_descent_on_maps_recovers_a_translation(render, crowd):
     vertices, intrinsics = crowd
     target = render(vertices, intrinsics, SIZE)
     shift = torch.tensor([0.1, -0.08, 0.3]).repeat(PEOPLE, 1).requires_grad_()
@@ -235,17 +236,17 @@ def test_descending_on_the_maps_brings_a_moved_person_back(render, crowd):
     assert shift.detach()[:, :2].norm(dim=-1).amax() < 0.05
 
 
-def test_without_derivatives_the_map_is_the_same(body, crowd):
+def test_map_is_the_same_with_and_without_gradients(body, crowd):
     vertices, intrinsics = crowd
     plain = render_parts(body, vertices, intrinsics, SIZE)
-    drawn = render_parts(body, vertices.clone().requires_grad_(), intrinsics, SIZE)
-    assert not plain.requires_grad and drawn.requires_grad
-    torch.testing.assert_close(plain, drawn, rtol=0, atol=0)
+    differentiable = render_parts(body, vertices.clone().requires_grad_(), intrinsics, SIZE)
+    assert not plain.requires_grad and differentiable.requires_grad
+    torch.testing.assert_close(plain, differentiable, rtol=0, atol=0)
     once = render_parts(body, vertices, intrinsics, SIZE, oversampling=1)
     assert torch.equal(once, exact_parts(body, vertices, intrinsics, SIZE))
 
 
-def test_samples_are_even_and_always_the_same(body):
+def test_samples_are_evenly_spread_and_reproducible(body):
     faces, barycentrics, areas = spread_samples(body, 300)
     again = spread_samples(body, 300)
     assert torch.equal(faces, again[0]) and torch.equal(barycentrics, again[1])

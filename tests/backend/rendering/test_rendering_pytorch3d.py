@@ -4,7 +4,13 @@ import importlib.util
 
 import pytest
 import torch
-from rendering_people import crop_round, foreground_iou, part_iou, random_people, sampled_poses
+from rendering_people import (
+    fit_crop_intrinsics,
+    foreground_iou,
+    part_iou,
+    random_people,
+    sample_poses,
+)
 
 from benchmarks.pytorch3d_parts import pytorch3d_labels, pytorch3d_parts
 from hund_backend.body.model import BodyModel
@@ -20,14 +26,14 @@ needs_pytorch3d = pytest.mark.skipif(MISSING, reason="pytorch3d is not installed
 @pytest.fixture(scope="module")
 def scene():
     body = BodyModel.load("low")
-    vertices = body(**random_people(body, sampled_poses(3))).vertices
-    intrinsics = crop_round(vertices, 48)
-    intrinsics[:, 0, 1] = 3  # a turned crop is skewed
+    vertices = body(**random_people(body, sample_poses(3))).vertices
+    intrinsics = fit_crop_intrinsics(vertices, 48)
+    intrinsics[:, 0, 1] = 3  # a rotated crop is skewed
     return body, vertices, intrinsics
 
 
 @needs_pytorch3d
-def test_pytorch3d_sees_the_same_parts(scene):
+def test_pytorch3d_labels_equal_ours(scene):
     same = pytorch3d_labels(*scene, SIZE) == part_labels(*scene, SIZE)
     assert same.float().mean() > 0.999
 
@@ -41,15 +47,15 @@ def test_pytorch3d_soft_maps_agree_with_the_exact_map(scene):
 
 
 @needs_pytorch3d
-def test_pytorch3d_slopes_point_the_way_of_ours(scene):
+def test_pytorch3d_gradients_are_parallel_to_ours(scene):
     body, vertices, intrinsics = scene
     target = render_parts(body, vertices + torch.tensor([0.03, 0.02, 0.1]), intrinsics, SIZE)
-    slopes = []
-    for draw in (render_parts, pytorch3d_parts):
+    gradients = []
+    for render in (render_parts, pytorch3d_parts):
         shift = torch.zeros(3, 1, 3, requires_grad=True)
-        maps = draw(body, vertices + shift, intrinsics, SIZE)
-        slopes.append(torch.autograd.grad((maps - target).square().sum(), shift)[0].flatten(1))
-    assert torch.cosine_similarity(*slopes).amin() > 0.9
+        maps = render(body, vertices + shift, intrinsics, SIZE)
+        gradients.append(torch.autograd.grad((maps - target).square().sum(), shift)[0].flatten(1))
+    assert torch.cosine_similarity(*gradients).amin() > 0.9
 
 
 @pytest.mark.skipif(not MISSING, reason="pytorch3d is installed")
