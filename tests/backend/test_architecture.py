@@ -164,3 +164,46 @@ def test_what_blender_reads_loads_neither_torch_nor_cv2(module):
     command = [sys.executable, "-c", script]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
+
+
+# Which subpackages of a part each of them may import; "" stands for the files in the part's own
+# folder. The learned descent and the fit do not know each other.
+SUBPACKAGES = {
+    "descent": {
+        "": {""},
+        "learned": {"", "learned"},
+        "fit": {"", "fit"},
+    },
+    "training": {
+        "": {""},
+        "motion": {"", "motion"},
+        "priors": {"", "motion", "priors"},
+        "pictures": {"", "motion", "pictures"},
+        "parts": {"", "motion", "pictures", "parts"},
+        "hund": {"", "motion", "priors", "pictures", "parts", "hund"},
+    },
+}
+COMBINING = {"tiny.py"}  # files that may import all subpackages of their part
+
+
+def subpackage_of(part: str, module: str) -> str:
+    """Subpackage of a module such as "descent.fit.energy"; "" in the part's own folder."""
+    names = module.split(".")
+    return names[1] if len(names) > 1 and names[1] in SUBPACKAGES[part] else ""
+
+
+@pytest.mark.parametrize("part", SUBPACKAGES)
+def test_subpackages_depend_one_way(part):
+    for source in (BACKEND / part).glob("**/*.py"):
+        folders = source.relative_to(BACKEND / part).parts[:-1]
+        own = folders[0] if folders else ""
+        modules = [name for name in backend_modules(source) if name.split(".")[0] == part]
+        used = {subpackage_of(part, name) for name in modules}
+        assert used <= SUBPACKAGES[part][own] or source.name in COMBINING, source
+
+
+def test_imports_inside_the_backend_are_relative():
+    for source in BACKEND.glob("**/*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                assert not node.module.startswith("hund_backend"), (source, node.lineno)
