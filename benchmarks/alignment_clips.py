@@ -25,7 +25,7 @@ from hund_backend.evaluation.metrics import jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.dynamics import Dynamics
-from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
+from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.exact_parts import part_labels
 from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.training.parts.features import coverage
@@ -58,7 +58,7 @@ def main() -> None:
         full=BodyModel.load("full"),
         prior=PoseFlow.load(),
     )
-    dynamics, poses = Dynamics.load(WEIGHTS_FILE), motion_set(args.mocap)
+    dynamics, poses = Dynamics.load(tools.prior), motion_set(args.mocap)
     slices = segments(poses, args.clips, args.frames)
     rows = []
     for keypoints, parts in itertools.product(args.keypoints, args.parts):

@@ -111,7 +111,7 @@ def main() -> None:
     measuring.limit_cores(args.cores)
     load, prior_file = PRIORS[args.prior]
     prior, poses = load(), motion_set(args.mocap)
-    learned = Dynamics.load(prior_file, args.weights)
+    learned = Dynamics.load(prior, args.weights)
     text = ""
     for section in sections(learned, prior, poses, args.clips, args.plot):
         print(section, flush=True)

@@ -76,10 +76,9 @@ def main() -> None:
     contenders = [Contender(name="Gaussian", prior=GaussianPrior.load())]
     contenders += [Contender(name=path.stem, prior=PoseFlow.load(path)) for path in args.flows]
     if args.dynamics:
-        dynamics = Dynamics.load(WEIGHTS_FILE)
-        contenders.append(
-            Contender(name="pose_flow and dynamics", prior=PoseFlow.load(), dynamics=dynamics)
-        )
+        prior = PoseFlow.load()
+        dynamics = Dynamics.load(prior)
+        contenders.append(Contender(name="pose_flow and dynamics", prior=prior, dynamics=dynamics))
     slices = segments(poses, args.clips, args.frames)
     rows = []
     for condition, contender in itertools.product(args.conditions, contenders):

@@ -24,7 +24,6 @@ from hund_backend.descent.learned.inputs import NetworkInputs
 from hund_backend.descent.learned.track import TrackConfig, descend
 from hund_backend.descent.state import State
 from hund_backend.prior.dynamics import Dynamics
-from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.motion.motion_set import motion_set
 
@@ -71,7 +70,7 @@ def main() -> None:
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
     hund = Hund.load(body, prior, args.weights)
     poses = motion_set(args.mocap)
-    dynamics = Dynamics.load(FLOW_FILE)
+    dynamics = Dynamics.load(prior)
     methods = (
         Method(name="stages alone", config=RAW, dynamics=None),
         Method(name="smoothed", config=TrackConfig(), dynamics=None),

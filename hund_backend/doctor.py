@@ -101,9 +101,9 @@ def _prior() -> object:
 
 def _dynamics() -> object:
     from .prior.dynamics import Dynamics
-    from .prior.pose_flow import WEIGHTS_FILE
+    from .prior.pose_flow import PoseFlow
 
-    return Dynamics.load(WEIGHTS_FILE)
+    return Dynamics.load(PoseFlow.load())
 
 
 def _hund() -> object:

@@ -95,7 +95,7 @@ def _reporting(predict: Predict, kits: list[Kit], report: Report) -> Predict:
     return predict_and_report
 
 
-def _provenance(kits: list[Kit], models: Models, options: Options) -> dict[str, Any]:
+def _provenance(kits: list[Kit], models: pipeline.Models, options: Options) -> dict[str, Any]:
     """Return versions, weights, options and machine of a run."""
     return {
         "command": f"python -m hund_backend evaluate {' '.join(kit.folder.name for kit in kits)}",

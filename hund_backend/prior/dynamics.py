@@ -1,6 +1,5 @@
 """Dynamics of poses: a second-order transition density in the latents of a pose prior."""
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import BadInputError
 from ..weights_file import WEIGHTS, load_weights
+from .prior_hash import prior_hash
 from .root_motion import NUM_ROOT_FEATURES, ROOT_GROUPS, UNKNOWN, known_groups
 
 WEIGHTS_FILE = WEIGHTS / "dynamics.safetensors"
@@ -82,11 +82,11 @@ class Dynamics(nn.Module):
         self.register_buffer("time_step_exponent", torch.tensor(4.0))
 
     @classmethod
-    def load(cls, prior: Path, path: Path = WEIGHTS_FILE) -> "Dynamics":
+    def load(cls, prior: nn.Module, path: Path = WEIGHTS_FILE) -> "Dynamics":
         """Load dynamics that `training/priors/train_dynamics.py` has written.
 
         Args:
-            prior: weights file of the pose prior whose latents will be used.
+            prior: the pose prior whose latents will be used.
             path: weights file of the dynamics.
 
         Raises:
@@ -94,12 +94,12 @@ class Dynamics(nn.Module):
         """
         with load_weights("The dynamics", path):
             description = json.loads(path.with_suffix(".json").read_text())
-            belongs = description["prior"] == hashlib.sha256(prior.read_bytes()).hexdigest()
+            belongs = description["prior"] == prior_hash(prior)
             dynamics = cls(DynamicsConfig(**description["config"]))
             dynamics.load_state_dict(load_file(path))
         if not belongs:
             raise BadInputError(
-                f"The dynamics {path} belong to another pose prior than {prior}; "
+                f"The dynamics {path} belong to another pose prior; "
                 "train them on its latents or restore both files from the project."
             )
         return dynamics.eval().requires_grad_(False)

@@ -1,7 +1,6 @@
 """Recipe of the dynamics: `python -m hund_backend.training.priors.train_dynamics MOCAP`."""
 
 import argparse
-import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from hund_backend.prior import dynamics as model
 from hund_backend.prior import gaussian, pose_flow
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
 from hund_backend.prior.pose_prior import PosePrior
+from hund_backend.prior.prior_hash import prior_hash
 from hund_backend.prior.root_motion import ROOT_GROUPS, mask_groups, root_motion
 
 from ..motion.motion_set import MotionSet, Split, motion_set
@@ -345,7 +345,7 @@ def main() -> None:
     figures = report(dynamics, poses, prior, recipe)
     description = {
         "kind": "dynamics of poses",
-        "prior": hashlib.sha256(prior_file.read_bytes()).hexdigest(),
+        "prior": prior_hash(prior),
         "prior_file": prior_file.name,
         "config": asdict(dynamics.config),
         "recipe": asdict(recipe),

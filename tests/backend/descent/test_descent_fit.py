@@ -25,7 +25,7 @@ from hund_backend.descent.targets import Targets
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.limits import JointLimits
-from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
+from hund_backend.prior.pose_flow import PoseFlow
 
 FPS = 30.0
 QUICK = FitConfig(
@@ -238,7 +238,8 @@ def test_gap_is_bridged_without_jumps(body, prior):
 
 
 def test_dynamics_lower_their_residuals_in_a_gap(body):
-    flow, dynamics = PoseFlow.load().double(), Dynamics.load(WEIGHTS_FILE).double()
+    flow = PoseFlow.load().double()
+    dynamics = Dynamics.load(flow).double()
     reduced_body = ReducedBody.from_body(body)
     evidence = evidence_of(reduced_body, walk(reduced_body, GaussianPrior.load().double(), 12))
     observed, keypoints = np.ones(12, bool), evidence.keypoints.copy()

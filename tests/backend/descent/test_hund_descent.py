@@ -21,7 +21,7 @@ from hund_backend.errors import BadInputError
 from hund_backend.perception.blazepose import NUM_FEATURES
 from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.dynamics import Dynamics
-from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
+from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.weights import write_weights
 
@@ -354,7 +354,7 @@ def test_track_has_one_shape_and_finite_states(hund, body, prior, reduced_body, 
     observed = evidence.observed.copy()
     observed[4:6] = False
     evidence = dataclasses.replace(evidence, observed=observed)
-    dynamics = Dynamics.load(WEIGHTS_FILE)
+    dynamics = Dynamics.load(prior)
     result = descend(evidence, FPS, hund, body, prior, dynamics=dynamics)
     state = result.state
     assert state.pose.shape == (frames, 62, 3, 3)

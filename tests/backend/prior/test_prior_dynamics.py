@@ -10,8 +10,8 @@ from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from hund_backend.errors import BadInputError
 from hund_backend.prior.banded import Bands, solve_block_banded
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
-from hund_backend.prior.pose_flow import WEIGHTS_FILE as FLOW_FILE
 from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.prior.prior_hash import prior_hash
 from hund_backend.prior.root_motion import UNKNOWN, known_groups, mask_groups, root_motion
 from hund_backend.prior.smoothing import fill_gaps, smooth_latents, smooth_poses
 from hund_backend.training.priors.train_dynamics import (
@@ -325,7 +325,8 @@ def test_smoothing_lowers_the_error_of_noisy_latents(dynamics):
 
 def test_smoothing_lowers_the_error_of_noisy_poses():
     """Shipped prior and dynamics, on a geodesic between two sampled poses."""
-    prior, shipped = PoseFlow.load(), Dynamics.load(FLOW_FILE)
+    prior = PoseFlow.load()
+    shipped = Dynamics.load(prior)
     generator = torch.Generator().manual_seed(3)
     ends = prior.sample(2, generator=generator)
     phase = torch.linspace(0, 1, 40)[:, None, None]
@@ -441,12 +442,9 @@ def _interrupted_at(step, trained, path):
 
 @pytest.fixture
 def files(tmp_path, dynamics):
-    prior, path = tmp_path / "prior.safetensors", tmp_path / "dynamics.safetensors"
-    write_weights(prior, {"some": torch.ones(3)}, {})
-    prior_sha256 = json.loads(prior.with_suffix(".json").read_text())["sha256"]
-    write_weights(
-        path, dynamics.state_dict(), {"config": vars(dynamics.config), "prior": prior_sha256}
-    )
+    prior, path = torch.nn.Linear(2, 3), tmp_path / "dynamics.safetensors"
+    description = {"config": vars(dynamics.config), "prior": prior_hash(prior)}
+    write_weights(path, dynamics.state_dict(), description)
     return prior, path
 
 
@@ -468,11 +466,12 @@ def test_damaged_dynamics_file_is_named(damage, files):
         path.unlink()
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[:-40])
-    elif damage == "no prior":
-        prior.unlink()
     else:
         description = json.loads(path.with_suffix(".json").read_text())
-        description["config"]["latent"] += 1
+        if damage == "no prior":
+            del description["prior"]
+        else:
+            description["config"]["latent"] += 1
         path.with_suffix(".json").write_text(json.dumps(description))
     with pytest.raises(BadInputError, match="restore the file"):
         Dynamics.load(prior, path)
@@ -480,6 +479,7 @@ def test_damaged_dynamics_file_is_named(damage, files):
 
 def test_dynamics_of_another_prior_are_refused(files):
     prior, path = files
-    write_weights(prior, {"some": torch.zeros(3)}, {})
+    with torch.no_grad():
+        prior.bias += 1
     with pytest.raises(BadInputError, match="another pose prior"):
         Dynamics.load(prior, path)
