@@ -1,1 +1,1 @@
-"""The body: skeleton tables, rotations, camera and the skinned model."""
+"""Body: skeleton tables, rotations, camera and the skinned model."""

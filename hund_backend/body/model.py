@@ -1,4 +1,4 @@
-"""The body model: from build, pose and place to joints, vertices and keypoints."""
+"""Body model: from betas, pose and translation to joints, vertices and keypoints."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,7 +19,7 @@ Table = Literal["blazepose", "coco", "h36m"]
 
 
 class PosedBody(NamedTuple):
-    """A posed body, in the camera frame if it was given a place there, metres."""
+    """Posed body in the frame of `global_orient` and `root_translation`, metres."""
 
     joints: Float[Tensor, "*batch 63 3"]
     vertices: Float[Tensor, "*batch vertices 3"]
@@ -27,10 +27,10 @@ class PosedBody(NamedTuple):
 
 
 class BodyModel(nn.Module):
-    """A GHUM-like body: linear shape and expression, 63 joints, linear blend skinning.
+    """GHUM-like body: linear shape and expression bases, 63 joints, linear blend skinning.
 
-    Everything is a constant: the model has no parameters, and follows inputs of its own dtype and
-    device; `.to(...)` moves it.
+    After Xu et al., "GHUM & GHUML: Generative 3D Human Shape and Articulated Pose Models", CVPR
+    2020. The model has no parameters, only buffers; inputs must have its dtype and device.
 
     Attributes:
         template: rest vertices at zero betas, (vertices, 3).
@@ -39,7 +39,7 @@ class BodyModel(nn.Module):
         joint_basis: joints per unit of the betas, (16, 63, 3).
         skinning_weights: (vertices, 63).
         faces: triangles, (faces, 3), counter-clockwise from outside; none for "keypoints".
-        quads: the faces that the triangles halve, (quads, 4); only for "full".
+        quads: faces that are split into the triangles, (quads, 4); only for "full".
         uvs: texture coordinates 0…1, v up, (uvs, 2).
         face_uvs: indices of the texture coordinates of the faces' corners, (faces, 3).
         part_of_vertex, part_of_face: indices into PART_NAMES.
@@ -48,9 +48,9 @@ class BodyModel(nn.Module):
     def __init__(self, body: BodyFile, resolution: Resolution) -> None:
         super().__init__()
         matrices = {table: body.keypoint_matrix(table) for table in KEYPOINT_NAMES}
-        kept, faces, face_uvs = _kept(body, resolution, matrices)
-        place = np.full(len(body.template), -1)
-        place[kept] = np.arange(len(kept))
+        kept, faces, face_uvs = _select_mesh(body, resolution, matrices)
+        index_of_vertex = np.full(len(body.template), -1)
+        index_of_vertex[kept] = np.arange(len(kept))
         self._add("template", body.template[kept])
         self._add("rest_template", body.joints)
         self._add("shape_basis", body.shape_basis[:, kept])
@@ -63,33 +63,33 @@ class BodyModel(nn.Module):
         parts = np.array(PART_OF_FINE_PART)[body.fine_part_of_vertex[kept]]
         self._add("part_of_vertex", parts)
         self._add("part_of_face", np.median(parts[faces], axis=1).astype(np.int64))
-        moved = place[body.face_vertices] >= 0
-        self._add("_face_places", place[body.face_vertices[moved]])
+        moved = index_of_vertex[body.face_vertices] >= 0
+        self._add("_face_indices", index_of_vertex[body.face_vertices[moved]])
         self._add("_expression_basis", body.expression_basis[:, moved])
         self._add("_arkit_basis", body.arkit_basis[:, moved])
         columns = np.concatenate([kept, len(body.template) + np.arange(len(PARENTS))])
         for table, matrix in matrices.items():
             dropped = np.delete(matrix, columns, axis=1)
-            if not dropped.any():  # the low mesh need not have every keypoint's vertex
+            if not dropped.any():  # the low mesh lacks the vertices of some keypoints
                 self._add(f"_{table}_matrix", matrix[:, columns])
 
     def _add(self, name: str, values: np.ndarray) -> None:
-        # An asset, not a weight: it is not saved with what is learned.
+        # Part of the body file, so not saved with trained weights.
         self.register_buffer(
             name, torch.from_numpy(np.ascontiguousarray(values)), persistent=False
         )
 
     @classmethod
     def load(cls, resolution: Resolution = "full", path: Path = BODY_FILE) -> "BodyModel":
-        """The body of a file, in float32 on the CPU.
+        """Load a body in float32 on the CPU.
 
         Args:
             resolution: "full" mesh, "low" mesh (about 3,200 vertices), or only the vertices that
-                "keypoints" need, which is fast enough to be fitted.
+                "keypoints" need, which is the fastest.
             path: the body file.
 
         Raises:
-            BadInputError: the file is missing or is no body.
+            BadInputError: the file is missing, or not a body file.
         """
         body = cls(load_body_file(path), resolution)
         note_loaded(path)
@@ -101,13 +101,16 @@ class BodyModel(nn.Module):
         expression: Float[Tensor, "*batch 20"] | None = None,
         arkit: Float[Tensor, "*batch 52"] | None = None,
     ) -> tuple[Float[Tensor, "*batch vertices 3"], Float[Tensor, "*batch 63 3"]]:
-        """Rest vertices and rest joints of a build, body frame, metres."""
+        """Return rest vertices and rest joints; arguments are those of `forward`.
+
+        Body frame, metres: x̄ = template + Σ_b β_b S_b + Σ_e ψ_e E_e.
+        """
         vertices = self.template + torch.einsum("...b,bvx->...vx", betas, self.shape_basis)
         joints = self.rest_template + torch.einsum("...b,bjx->...jx", betas, self.joint_basis)
         for values, basis in ((expression, self._expression_basis), (arkit, self._arkit_basis)):
             if values is not None:
                 moved = torch.einsum("...b,bvx->...vx", values, basis)
-                vertices = vertices.index_add(-2, self._face_places, moved)
+                vertices = vertices.index_add(-2, self._face_indices, moved)
         return vertices, joints
 
     def forward(
@@ -124,11 +127,11 @@ class BodyModel(nn.Module):
 
         Args:
             pose: rotation of each joint but the root in its parent's frame, relative to rest.
-            betas: build, standard normal.
-            global_orient: rotation of the root, body frame → camera frame; none leaves it at rest.
-            root_translation: place of the pelvis, metres; none leaves it at the origin.
-            expression: coefficients of the expression space, standard normal.
-            arkit: activations 0…1 of the ARKit-named keys.
+            betas: shape coefficients β, standard normal over people.
+            global_orient: rotation of the root, body frame → camera frame; None is the identity.
+            root_translation: position of the pelvis, metres; None is its rest position.
+            expression: expression coefficients ψ, standard normal.
+            arkit: activations 0…1 of the ARKit blend shapes.
         """
         rest_vertices, rest_joints = self.rest(betas, expression, arkit)
         root = torch.eye(3, dtype=pose.dtype, device=pose.device).expand(*pose.shape[:-3], 3, 3)
@@ -143,26 +146,26 @@ class BodyModel(nn.Module):
         return PosedBody(joints, vertices, orientations)
 
     def keypoints(self, posed: PosedBody, table: Table) -> Float[Tensor, "*batch keypoints 3"]:
-        """The points of a keypoint table on a posed body.
+        """Return the keypoints of a table on a posed body.
 
         Raises:
-            ValueError: this resolution does not have the vertices that the table needs.
+            ValueError: this resolution lacks vertices of the table.
         """
         matrix = getattr(self, f"_{table}_matrix", None)
         if matrix is None:
-            raise ValueError(f"'{table}' needs vertices that this resolution does not have.")
+            raise ValueError(f"'{table}' needs vertices that this resolution lacks.")
         return matrix @ torch.cat((posed.vertices, posed.joints), dim=-2)
 
 
-def _kept(
+def _select_mesh(
     body: BodyFile, resolution: Resolution, matrices: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices of a resolution, as indices into the full mesh; triangles; their texture corners."""
+    """Return a resolution's vertices as indices into the full mesh, its triangles and their uvs."""
     if resolution == "full":
         return (
             np.arange(len(body.template)),
-            _halved(body.quads),
-            _halved(body.quad_texture_coordinates),
+            _split_quads(body.quads),
+            _split_quads(body.quad_texture_coordinates),
         )
     if resolution == "low":
         return body.low_vertices, body.low_faces, body.low_texture_coordinates
@@ -171,5 +174,6 @@ def _kept(
     return np.nonzero(used)[0], none, none
 
 
-def _halved(quads: np.ndarray) -> np.ndarray:
+def _split_quads(quads: np.ndarray) -> np.ndarray:
+    """Split each quad into two triangles."""
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])

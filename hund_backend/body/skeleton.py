@@ -1,7 +1,7 @@
-"""The skeleton's tables: names, parents and mirror images of joints, body parts and keypoints.
+"""Skeleton tables: names, parents and mirror images of joints, body parts and keypoints.
 
 The joints are GHUM's, in its order (Xu et al., "GHUM & GHUML", CVPR 2020). L and left mean the
-person's own left. A mirror table holds, at each place, the index of the thing on the other side.
+person's own left. A mirror table holds, for each entry, the index of its mirror image.
 """
 
 from itertools import pairwise
@@ -10,7 +10,7 @@ _FINGERS = ("Index", "Middle", "Ring", "Pinky", "Thumb")
 
 
 def _arm(side: str) -> list[tuple[str, str]]:
-    """Joints of an arm with their parents."""
+    """Return the joints of an arm with their parents."""
     chain = [
         "Spine03",
         *(f"{name}{side}" for name in ("Clavicle", "Upperarm", "Lowerarm", "Hand")),
@@ -23,7 +23,7 @@ def _arm(side: str) -> list[tuple[str, str]]:
 
 
 def _leg(side: str) -> list[tuple[str, str]]:
-    """Joints of a leg with their parents."""
+    """Return the joints of a leg with their parents."""
     names = ("Thigh", "Calf", "Ankle", "Foot", "Ball", "Toes01")
     chain = ["Pelvis", *(f"{name}{side}" for name in names)]
     return [(joint, parent) for parent, joint in pairwise(chain)]
@@ -79,10 +79,11 @@ _PART_OF_FINE = {
     "left_toes": "left_foot",
     "right_toes": "right_foot",
 }
-# For each fine part the index of the part that contains it.
+# Index of the part that contains each fine part.
 PART_OF_FINE_PART = tuple(PART_NAMES.index(_PART_OF_FINE.get(n, n)) for n in FINE_PART_NAMES)
 
-# BlazePose's 33 points (Bazarevsky et al., 2020), in the order of its landmark network.
+# BlazePose's 33 keypoints (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking",
+# 2020), in the order of its landmark network.
 BLAZEPOSE_NAMES = (
     "nose",
     *(f"{side}_eye{where}" for side in ("left", "right") for where in ("_inner", "", "_outer")),
@@ -97,7 +98,7 @@ BLAZEPOSE_NAMES = (
     ),
     *(f"{side}_{name}" for name in ("ankle", "heel", "foot_index") for side in ("left", "right")),
 )
-# The 17 points of COCO's person keypoints, in its order.
+# The 17 person keypoints of COCO, in its order.
 COCO_NAMES = (
     "nose",
     *(
@@ -106,7 +107,7 @@ COCO_NAMES = (
         for side in ("left", "right")
     ),
 )
-# The 17 joints that 3D pose papers score on Human3.6M, in their customary order.
+# The 17 joints scored on Human3.6M, in the customary order.
 H36M_NAMES = (
     "pelvis",
     *(f"{side}_{name}" for side in ("right", "left") for name in ("hip", "knee", "ankle")),
@@ -123,7 +124,7 @@ _OTHER_SIDE = {"left": "right", "right": "left", "L": "R", "R": "L"}
 
 
 def _mirror(names: tuple[str, ...]) -> tuple[int, ...]:
-    """Indices of the names with left and right (in joints' names a last L and R) exchanged."""
+    """Return the index of each name's mirror image: left and right, or a final L and R, exchanged."""
     indices = []
     for name in names:
         end = _OTHER_SIDE.get(name[-1], name[-1])

@@ -70,7 +70,8 @@ def solve_block_banded(
         factors, _ = _eliminate(rows, carry, frames - start)
         for factor in reversed(factors):
             rhs = factor.rhs
-            for solved, block in zip(solution[-2:][::-1], (factor.first, factor.second)):  # noqa: B905
+            below = (factor.first, factor.second)
+            for solved, block in zip(solution[-2:][::-1], below):  # noqa: B905
                 rhs = rhs - block.mT @ solved
             solution.append(torch.linalg.solve_triangular(factor.triangle.mT, rhs, upper=True))
     return torch.stack(solution[::-1], dim=-3)[..., 0]

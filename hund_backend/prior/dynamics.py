@@ -45,9 +45,9 @@ class Transition(NamedTuple):
 class Dynamics(nn.Module):
     """Second-order transition z_{t+1} ~ t_n(g(z_t, z_{t−1}, root_t), Σ_t) with heavy tails.
 
-    t_n is Student's t with n degrees of freedom, mean g and covariance Σ_t. g = z_t + v + a with the
-    velocity v = z_t − z_{t−1} and the acceleration a, which is a linear map of (squashed z_t, v,
-    root_t) plus a network with one hidden layer of tanh. Σ_t = C⁻¹ diag(σ_t²) C⁻ᵀ with a constant
+    t_n is Student's t with n degrees of freedom, mean g and covariance Σ_t. g = z_t + v + a with
+    the velocity v = z_t − z_{t−1} and the acceleration a, which is a linear map of (squashed z_t,
+    v, root_t) plus a network with one hidden layer of tanh. Σ_t = C⁻¹ diag(σ_t²) C⁻ᵀ with a constant
     lower triangular C. An untrained model is constant velocity.
 
     Zanfir et al., "Weakly Supervised 3D Human Pose and Shape Reconstruction with Normalizing Flows"
@@ -121,8 +121,8 @@ class Dynamics(nn.Module):
     def robust_weights(self, residuals: Steps) -> Float[Tensor, "*batch inner"]:
         """Return the weight of each step's squared residual r in reweighted least squares.
 
-        It is that of Student's t, (n + D) / (n − 2 + ‖r‖²) in D dimensions, but at most 1: a smoothed
-        sequence has small residuals, and weights above 1 would smooth it ever more.
+        It is that of Student's t, (n + D) / (n − 2 + ‖r‖²) in D dimensions, but at most 1: a
+        smoothed sequence has small residuals, and weights above 1 would smooth it ever more.
         """
         size, degrees_of_freedom = residuals.shape[-1], self.degrees_of_freedom
         square = residuals.square().sum(-1)

@@ -1,9 +1,9 @@
 """Light flow: invertible linear layers with a smooth PReLU-like activation between them.
 
-It follows the lighter flow that the paper on flow priors (Zanfir et al., "Weakly Supervised 3D Human
-Pose and Shape Reconstruction with Normalizing Flows", ECCV 2020) is said to have chosen for its
-speed: fully connected invertible layers and activations like PReLU. Its Jacobian is a product of
-matrices, which suits Gauss-Newton.
+It follows the lighter flow that the paper on flow priors (Zanfir et al., "Weakly Supervised 3D
+Human Pose and Shape Reconstruction with Normalizing Flows", ECCV 2020) is said to have chosen for
+its speed: fully connected invertible layers and activations like PReLU. Its Jacobian is a product
+of matrices, which suits Gauss-Newton.
 """
 
 import torch

@@ -123,8 +123,8 @@ class PoseFlow(nn.Module):
     def jacobian(self, pose: Float[Tensor, "*batch joints 3 3"]) -> PriorJacobian:
         """Return the derivatives of latent and log-determinant by steps δ in R exp(δ).
 
-        The tangents are in single precision, whatever that of the pose: a fit spends most of its time
-        here, and the seventh digit of a derivative changes no step.
+        The tangents are in single precision, whatever that of the pose: a fit spends most of its
+        time here, and the seventh digit of a derivative changes no step.
         """
         rotations = pose[..., self.joints, :, :]
         sixd = rotations_to_sixd(rotations)

@@ -31,8 +31,8 @@ def smooth_latents(
     iteration linearizes g at the current sequence and solves the system of all frames at once (the
     forward and backward pass of a Kalman smoother, written as one block Cholesky). The first
     iteration takes the typical variance for all steps, because velocities of noisy latents say
-    nothing about it; later ones take that of the smoothed sequence, and w_t, the weights of Student's
-    t, lower the influence of outliers.
+    nothing about it; later ones take that of the smoothed sequence, and w_t, the weights of
+    Student's t, lower the influence of outliers.
 
     Args:
         dynamics: of the latents' prior.

@@ -103,7 +103,7 @@ def _border_positions(
     surface: VisibleSurface,
     borders: _Borders,
 ) -> Float[Tensor, " borders"]:
-    """Return each border's position along its axis, in samples; it moves with the nearer surface."""
+    """Return each border's position along its axis, samples: that of the nearer surface."""
     depth = surface.depth.flatten()
     is_first = depth[borders.first] <= depth[borders.second]
     sample = torch.where(is_first, borders.first, borders.second)

@@ -1,4 +1,4 @@
-"""The body against the model it was built from, where the `anny` package is installed."""
+"""Body model against the model it was built from, where the `anny` package is installed."""
 
 import pytest
 import roma
@@ -9,7 +9,7 @@ from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from hund_backend.body.skinning import linear_blend_skinning
 
 pytestmark = pytest.mark.anny
-# Toes and the extra foot joint stand for several bones, or none: they stay at rest here.
+# Toes and the extra foot joint correspond to several bones, or none: they stay at rest here.
 UNPOSED = ("Foot", "Ball", "Toes01")
 
 
@@ -26,8 +26,8 @@ def source(body_source):
     return body_source.load_source()
 
 
-def posed_by_anny(source, body_source, turns, coefficients):
-    """Vertices of anny's model with the joints' orientations, and its rest points, body frame."""
+def pose_anny(source, body_source, orientations, coefficients):
+    """Output of anny's model posed with these orientations of our joints."""
     model, names = source.model, source.bone_names
     table = body_source.bones_of_joints(source)
     dtype = model.template_vertices.dtype
@@ -35,8 +35,8 @@ def posed_by_anny(source, body_source, turns, coefficients):
     frame = torch.tensor(body_source.to_body_frame(torch.eye(3).numpy()).T, dtype=dtype)
     for joint, name in enumerate(JOINT_NAMES):
         if joint and not name.startswith(UNPOSED):
-            parent = turns[PARENTS[joint]]
-            local = frame.T @ (parent.T @ turns[joint]).to(dtype) @ frame
+            parent = orientations[PARENTS[joint]]
+            local = frame.T @ (parent.T @ orientations[joint]).to(dtype) @ frame
             pose[0, names.index(table[name].moves[0]), :3, :3] = local
     with torch.no_grad():
         out = model(pose_parameters=pose, **coefficients)
@@ -44,7 +44,7 @@ def posed_by_anny(source, body_source, turns, coefficients):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_merged_joints_move_the_mesh_as_the_rig_does(seed, source, body_source):
+def test_merged_joints_deform_the_mesh_like_the_rig(seed, source, body_source):
     generator = torch.Generator().manual_seed(seed)
     heads, weights = body_source.joint_operators(source)
     local = roma.rotvec_to_rotmat(0.4 * torch.randn(63, 3, generator=generator)).double()
@@ -54,18 +54,18 @@ def test_merged_joints_move_the_mesh_as_the_rig_does(seed, source, body_source):
             local[joint] = torch.eye(3)
     shares = torch.rand(len(source.model.phenotype_labels), 1, generator=generator)
     phenotypes = dict(zip(source.model.phenotype_labels, shares.double(), strict=True))
-    turns = forward_kinematics(local, torch.zeros(63, 3).double(), PARENTS)[0]
-    out = posed_by_anny(source, body_source, turns, {"phenotype_kwargs": phenotypes})
+    orientations = forward_kinematics(local, torch.zeros(63, 3).double(), PARENTS)[0]
+    out = pose_anny(source, body_source, orientations, {"phenotype_kwargs": phenotypes})
 
-    def ours(points):
+    def body_frame(points):
         return torch.from_numpy(body_source.to_body_frame(points.double().numpy()))
 
-    rest = ours(out["rest_vertices"][0])
-    rest_joints = torch.from_numpy(heads) @ ours(out["rest_bone_heads"][0])
+    rest = body_frame(out["rest_vertices"][0])
+    rest_joints = torch.from_numpy(heads) @ body_frame(out["rest_bone_heads"][0])
     orientations, joints = forward_kinematics(local, rest_joints, PARENTS)
     mesh = linear_blend_skinning(rest, rest_joints, orientations, joints, torch.tensor(weights))
-    theirs = ours(out["vertices"][0])
-    theirs = theirs - theirs.mean(0) + mesh.mean(0)  # anny puts its root elsewhere
-    gap_mm = 1e3 * (mesh - theirs).norm(dim=-1).max()
+    expected = body_frame(out["vertices"][0])
+    expected = expected - expected.mean(0) + mesh.mean(0)  # anny has another root
+    gap_mm = 1e3 * (mesh - expected).norm(dim=-1).max()
     print(f"largest gap {gap_mm:.5f} mm")
     assert gap_mm < 0.1

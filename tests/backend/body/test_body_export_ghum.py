@@ -1,4 +1,4 @@
-"""The exporter for owners of GHUM, against a stand-in with GHUM's interface."""
+"""Export of GHUM, tested with a fake of GHUM's package."""
 
 from types import SimpleNamespace
 
@@ -11,8 +11,8 @@ from hund_backend.body.skeleton import JOINT_NAMES
 from tools.export_ghum import InstalledGhum, export
 
 
-class StandIn:
-    """Our own low-resolution body behind the interface of the licensed package."""
+class FakeGhum:
+    """Our low-resolution body behind the interface of the licensed package."""
 
     def __init__(self):
         self.body = BodyModel.load("low").double()
@@ -21,17 +21,17 @@ class StandIn:
     def create_ghum_from_parameters(self, parameters):
         return self
 
-    def pose(self, given):
-        assert given.pose.shape == (1, 3 + 63 * 6)
-        betas, expression = torch.tensor(given.shape), torch.tensor(given.expression)
+    def pose(self, parameters):
+        assert parameters.pose.shape == (1, 3 + 63 * 6)
+        betas, expression = torch.tensor(parameters.shape), torch.tensor(parameters.expression)
         vertices, joints = self.body.rest(betas, expression)
-        away = torch.tensor([0.0, 0.9, 0.1])  # GHUM's origin is not the pelvis
-        return SimpleNamespace(vertices=vertices + away, joints=joints + away)
+        origin = torch.tensor([0.0, 0.9, 0.1])  # GHUM's origin is not the pelvis
+        return SimpleNamespace(vertices=vertices + origin, joints=joints + origin)
 
 
 @pytest.fixture(scope="module")
-def stand_in():
-    package = StandIn()
+def fake_ghum():
+    package = FakeGhum()
     parameters = SimpleNamespace(
         joint_names=JOINT_NAMES,
         triangles=package.body.faces.numpy(),
@@ -40,18 +40,18 @@ def stand_in():
     return package.body, InstalledGhum(package, parameters)
 
 
-def test_the_exported_body_is_the_body_that_was_exported(stand_in, tmp_path):
-    body, installed = stand_in
+def test_exported_body_equals_the_original(fake_ghum, tmp_path):
+    body, installed = fake_ghum
     path = tmp_path / "ghum.npz"
     np.savez_compressed(path, **export(installed))
     exported = BodyModel.load(path=path).double()
     betas = torch.randn(16, generator=torch.Generator().manual_seed(0)).double()
     expression = torch.randn(20, generator=torch.Generator().manual_seed(1)).double()
     pose = torch.eye(3).double().expand(62, 3, 3)
-    ours = body(pose, betas, expression=expression)
-    theirs = exported(pose, betas, expression=expression)
-    torch.testing.assert_close(theirs.vertices, ours.vertices, atol=1e-4, rtol=0)
-    torch.testing.assert_close(theirs.joints, ours.joints, atol=1e-5, rtol=0)
+    expected = body(pose, betas, expression=expression)
+    found = exported(pose, betas, expression=expression)
+    torch.testing.assert_close(found.vertices, expected.vertices, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.joints, expected.joints, atol=1e-5, rtol=0)
     same_parts = (exported.part_of_vertex == body.part_of_vertex).double().mean()
     assert same_parts > 0.99
     full = BodyModel.load("full").double()
@@ -61,8 +61,8 @@ def test_the_exported_body_is_the_body_that_was_exported(stand_in, tmp_path):
         assert (found - expected).norm(dim=-1).max() < 0.02  # the nearest vertex of a coarser mesh
 
 
-def test_other_joints_are_refused(stand_in):
-    installed = stand_in[1]
+def test_other_joint_names_are_refused(fake_ghum):
+    installed = fake_ghum[1]
     parameters = SimpleNamespace(**{**vars(installed.parameters), "joint_names": ("Hips",)})
     with pytest.raises(ValueError, match="63"):
         export(InstalledGhum(installed.package, parameters))

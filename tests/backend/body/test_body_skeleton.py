@@ -1,4 +1,4 @@
-"""Laws of the skeleton's tables."""
+"""Skeleton tables."""
 
 import pytest
 
@@ -12,7 +12,7 @@ MIRRORS = {
 }
 
 
-def test_tables_have_the_lengths_their_readers_expect():
+def test_tables_have_their_lengths():
     assert len(skeleton.JOINT_NAMES) == len(set(skeleton.JOINT_NAMES)) == 63
     assert len(skeleton.PART_NAMES) == 15
     assert [len(names) for names in skeleton.KEYPOINT_NAMES.values()] == [33, 17, 17]
@@ -24,18 +24,18 @@ def test_parents_come_first():
 
 
 @pytest.mark.parametrize("table", MIRRORS)
-def test_a_mirror_of_a_mirror_is_the_thing_itself(table):
+def test_mirroring_twice_is_the_identity(table):
     names, mirror = MIRRORS[table]
     assert [mirror[mirror[index]] for index in range(len(names))] == list(range(len(names)))
     assert any(mirror[index] != index for index in range(len(names)))
 
 
-def test_the_mirror_of_a_parent_is_the_parent_of_the_mirror():
+def test_mirroring_commutes_with_parents():
     for joint, parent in enumerate(skeleton.PARENTS[1:], start=1):
         assert skeleton.PARENTS[skeleton.MIRROR[joint]] == skeleton.MIRROR[parent]
 
 
-def test_joint_groups_share_out_the_joints():
+def test_joint_groups_partition_the_joints():
     groups = (
         skeleton.BODY_JOINTS,
         skeleton.FACE_JOINTS,
@@ -46,7 +46,7 @@ def test_joint_groups_share_out_the_joints():
     assert [len(group) for group in groups] == [26, 7, 15, 15]
 
 
-def test_a_fine_part_lies_on_the_same_side_as_its_part():
+def test_fine_parts_lie_on_the_side_of_their_parts():
     for fine, part in enumerate(skeleton.PART_OF_FINE_PART):
         mirrored = skeleton.PART_OF_FINE_PART[skeleton.FINE_PART_MIRROR[fine]]
         assert mirrored == skeleton.PART_MIRROR[part]
