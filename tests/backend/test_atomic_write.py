@@ -14,7 +14,6 @@ from full_disk import contents, full_disk, limits
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from training import picture_studio
 
 from hund_backend.atomic_write import LONGEST_STEM, atomic_write, check_writable, write_file
 from hund_backend.errors import BadInputError
@@ -52,6 +51,20 @@ def write_shard(path):
     shards.write_shard(path, [picture, picture], {"seed": "0"})
 
 
+def write_motions(path):
+    motions = motion_set.MotionSet(
+        rotations=torch.eye(3).repeat(20, 63, 1, 1),
+        translation=torch.zeros(20, 3),
+        contacts=torch.ones(20, 4, dtype=torch.bool),
+        starts=torch.tensor([0, 20]),
+        names=("pack/clip",),
+        splits=("train",),
+        usable=torch.ones(20, dtype=torch.bool),
+        fps=30.0,
+    )
+    motion_set._write(motions, path)
+
+
 WRITERS = {
     "bytes": lambda path: write_file(path, bytes(range(256)) * 50),
     "few bytes": lambda path: write_file(path, b"ten bytes."),
@@ -59,7 +72,7 @@ WRITERS = {
     "weights": lambda path: weights.write_weights(path, {"a": torch.ones(3000)}, {"b": "c" * 99}),
     "checkpoint": write_checkpoint,
     "shard": write_shard,
-    "motion set": lambda path: motion_set._write(picture_studio.motions(), path),
+    "motion set": write_motions,
     "evaluation": lambda path: report.write({"provenance": {"a": "b" * 900}, "kits": []}, path),
 }
 
