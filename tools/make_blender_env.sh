@@ -13,7 +13,8 @@ LIBRARIES=(libx11-6 libxext6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 
 if ! "$VENV/bin/python" -c "import bpy" 2>/dev/null; then
   if [ -n "${CI:-}" ] && [ "$(id -u)" = 0 ]; then
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${LIBRARIES[@]}" >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      "${LIBRARIES[@]}" >/dev/null
   fi
   "$VENV/bin/python" -c "import bpy" || {
     echo "Blender $VERSION cannot be loaded: install ${LIBRARIES[*]}, then run this again." >&2
