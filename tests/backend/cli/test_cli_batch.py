@@ -1,4 +1,4 @@
-"""Laws of a batch: one clip's trouble is that clip's alone, and nothing is made before it is due."""
+"""Batches: an error costs its clip only, and no file is made before it is needed."""
 
 import contextlib
 import json
@@ -21,12 +21,12 @@ FAILED, BAD_INPUT = 1, 2
 
 
 @pytest.fixture
-def stage(tmp_path, monkeypatch):
-    """Clips by name; the pipeline is a stand-in that breaks down on clips called `trouble`."""
+def make_clip(tmp_path, monkeypatch):
+    """Write clips by name; the pipeline is a fake that fails on clips called `trouble`."""
 
     def reconstruct(clip, options, models, report):
         if clip.stem == "trouble":
-            raise ZeroDivisionError("unforeseen")
+            raise ZeroDivisionError("unexpected")
         result = cli_fakes.build_reconstruction()
         result.provenance["truncated"] = None
         result.provenance["options"] = {"distortion": options.distortion}
@@ -51,56 +51,56 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-def test_an_unforeseen_error_costs_one_clip(stage, tmp_path, capsys):
-    clips = [stage("first.mp4"), stage("trouble.mp4"), stage("last.mp4")]
-    code, _, complaint = run(capsys, "reconstruct", *clips, "--output", tmp_path / "out")
+def test_an_unexpected_error_costs_one_clip(make_clip, tmp_path, capsys):
+    clips = [make_clip("first.mp4"), make_clip("trouble.mp4"), make_clip("last.mp4")]
+    code, _, errors = run(capsys, "reconstruct", *clips, "--output", tmp_path / "out")
     assert code == FAILED
-    assert "unexpected error occurred (ZeroDivisionError" in complaint
-    assert "1 of 3 clips failed: trouble.mp4" in complaint
+    assert "unexpected error occurred (ZeroDivisionError" in errors
+    assert "1 of 3 clips failed: trouble.mp4" in errors
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"first.npz", "last.npz"}
 
 
-def test_two_clips_of_one_name_do_not_share_a_result(stage, tmp_path, capsys):
-    first, second = stage("a/walk.mp4"), stage("b/walk.mp4")
+def test_two_clips_of_one_name_do_not_share_a_result(make_clip, tmp_path, capsys):
+    first, second = make_clip("a/walk.mp4"), make_clip("b/walk.mp4")
     out = tmp_path / "out"
     for options in ([], ["--overwrite"]):
-        code, _, complaint = run(capsys, "reconstruct", first, second, "--output", out, *options)
+        code, _, errors = run(capsys, "reconstruct", first, second, "--output", out, *options)
         assert code == BAD_INPUT
-        assert "rename one of them" in complaint
-    code, _, complaint = run(
+        assert "rename one of them" in errors
+    code, _, errors = run(
         capsys, "reconstruct", tmp_path / "none/walk.mp4", first, "--output", tmp_path / "new"
     )
     assert code == BAD_INPUT
-    assert "rename" not in complaint  # the first was not done: its name is free
+    assert "rename" not in errors  # the first was not done: its name is free
 
 
-def test_the_same_clip_twice_is_done_once(stage, tmp_path, capsys):
-    clip = stage("walk.mp4")
-    code, told, _ = run(capsys, "reconstruct", clip, clip, "--output", tmp_path / "out", "--json")
+def test_the_same_clip_twice_is_done_once(make_clip, tmp_path, capsys):
+    clip = make_clip("walk.mp4")
+    code, output, _ = run(
+        capsys, "reconstruct", clip, clip, "--output", tmp_path / "out", "--json"
+    )
     assert code == 0
-    events = [json.loads(line) for line in told.splitlines()]
+    events = [json.loads(line) for line in output.splitlines()]
     assert [event["skipped"] for event in events if event["event"] == "done"] == [False, True]
 
 
-def test_a_bad_clip_makes_no_folder(stage, tmp_path, capsys):
+def test_a_bad_clip_makes_no_folder(make_clip, tmp_path, capsys):
     code, *_ = run(capsys, "reconstruct", tmp_path / "none.mp4", "--output", tmp_path / "a/b")
     assert code == BAD_INPUT
     assert not (tmp_path / "a").exists()
 
 
-def test_errors_are_events_in_json(stage, tmp_path, capsys):
+def test_errors_are_events_in_json(make_clip, tmp_path, capsys):
     clip = tmp_path / "none.mp4"
-    code, told, complaint = run(
-        capsys, "reconstruct", clip, "--output", tmp_path / "out", "--json"
-    )
-    event = json.loads(told)
+    code, output, errors = run(capsys, "reconstruct", clip, "--output", tmp_path / "out", "--json")
+    event = json.loads(output)
     assert (event["event"], event["exit_code"], code) == ("error", BAD_INPUT, BAD_INPUT)
     assert "does not exist" in event["message"]
-    assert complaint == ""
+    assert errors == ""
 
 
-def test_numbers_may_be_negative_and_have_exponents(stage, tmp_path, capsys):
-    clip, lens = stage("walk.mp4"), ["-1.5e-1", "2E-3", "-4e-05", "1e0"]
+def test_numbers_may_be_negative_and_have_exponents(make_clip, tmp_path, capsys):
+    clip, lens = make_clip("walk.mp4"), ["-1.5e-1", "2E-3", "-4e-05", "1e0"]
     out = tmp_path / "out"
     arguments = ["reconstruct", clip, "--distortion", *lens, "--output", out]
     assert run(capsys, *arguments)[0] == 0
@@ -111,13 +111,13 @@ def test_numbers_may_be_negative_and_have_exponents(stage, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("lens", [["nan", "0", "0", "0"], ["1", "2"], ["inf"] * 5])
-def test_a_lens_that_makes_no_sense_is_refused(stage, tmp_path, capsys, lens):
-    clip = stage("walk.mp4")
-    code, _, complaint = run(
+def test_bad_distortion_is_refused(make_clip, tmp_path, capsys, lens):
+    clip = make_clip("walk.mp4")
+    code, _, errors = run(
         capsys, "reconstruct", clip, "--output", tmp_path / "out", "--distortion", *lens
     )
     assert code == BAD_INPUT
-    assert "k1 k2 p1 p2" in complaint
+    assert "k1 k2 p1 p2" in errors
 
 
 def test_help_and_wrong_arguments_need_no_heavy_package():

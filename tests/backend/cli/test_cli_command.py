@@ -360,7 +360,7 @@ def serve(*requests):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert answer.returncode == 0, answer.stderr
     return [json.loads(line) for line in answer.stdout.splitlines()]
@@ -431,7 +431,7 @@ def test_an_interrupt_ends_the_work_and_leaves_nothing(tmp_path):
         child.stdout.readline()  # the work has begun
         time.sleep(0.2)
         child.send_signal(signal.SIGINT)
-        _, message = child.communicate(timeout=60)
+        _, message = child.communicate(timeout=600)
     assert child.returncode == CANCELLED
     assert_one_sentence(message)
     assert nothing_left(tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Laws of doctor: everything is looked at, and what is missing is named, whatever is missing."""
+"""Doctor: everything is checked, and whatever is missing is named."""
 
 import builtins
 import contextlib
@@ -22,18 +22,18 @@ def run(capsys):
 
 
 @pytest.fixture
-def whole(monkeypatch):
-    """As if every network were there."""
+def intact(monkeypatch):
+    """Pretend that every network is intact."""
     monkeypatch.setattr(doctor, "is_intact", lambda path, entry: True)
 
 
-def test_a_whole_installation_is_ready(whole, capsys):
+def test_a_complete_installation_is_ready(intact, capsys):
     code, lines = run(capsys)
     assert code == READY
     assert lines[-1] == "Ready."
     assert all(line.startswith("ok ") for line in lines[:-1])
-    for what in (*doctor.PACKAGES, *doctor.LOADERS, "device", "blazepose_heavy.safetensors"):
-        assert any(what in line for line in lines)
+    for name in (*doctor.PACKAGES, *doctor.LOADERS, "device", "blazepose_heavy.safetensors"):
+        assert any(name in line for line in lines)
 
 
 def test_a_missing_network_is_named(monkeypatch, capsys):
@@ -45,13 +45,13 @@ def test_a_missing_network_is_named(monkeypatch, capsys):
     assert "movenet" not in lines[-1]
 
 
-def test_it_runs_where_packages_do_not_load(whole, monkeypatch, capsys):
-    normally = builtins.__import__
+def test_it_runs_without_torch(intact, monkeypatch, capsys):
+    real_import = builtins.__import__
 
     def without_torch(name, *rest):
         if name.split(".")[0] == "torch":
             raise ImportError("No module named 'torch'")
-        return normally(name, *rest)
+        return real_import(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
     for name in [name for name in sys.modules if name.startswith("hund_backend.prior")]:
@@ -62,7 +62,7 @@ def test_it_runs_where_packages_do_not_load(whole, monkeypatch, capsys):
     assert "pose_flow.safetensors" in lines[-1]
 
 
-def test_what_is_damaged_is_named(whole, tmp_path, monkeypatch, capsys):
+def test_a_damaged_manifest_is_named(intact, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "PERCEPTION", tmp_path)
     code, lines = run(capsys)
     assert code == NOT_READY

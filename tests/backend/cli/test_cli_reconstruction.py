@@ -1,4 +1,4 @@
-"""Laws of the Reconstruction file: what is saved is what is loaded, and nothing else loads."""
+"""Reconstruction file: save and load round trip; wrong and damaged files are refused."""
 
 import dataclasses
 import errno
@@ -31,7 +31,7 @@ SIZES = st.fixed_dictionaries(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(SIZES)
-def test_what_is_saved_is_what_is_loaded(tmp_path, sizes):
+def test_save_and_load_round_trip(tmp_path, sizes):
     written = cli_fakes.build_reconstruction(**sizes)
     written.save(tmp_path / "a.npz")
     read = Reconstruction.load(tmp_path / "a.npz")
@@ -43,7 +43,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, sizes):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
-def test_files_without_stages_are_as_good(tmp_path):
+def test_stages_are_optional(tmp_path):
     whole = cli_fakes.build_reconstruction()
     plain = dataclasses.replace(whole, stage_rotations=None, stage_root_translation=None)
     plain.save(tmp_path / "a.npz")
@@ -164,7 +164,7 @@ def test_an_unwritable_folder_is_bad_input(tmp_path):
         cli_fakes.build_reconstruction().save(pathlib.Path("/proc/none/a.npz"))
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
     cli_fakes.build_reconstruction().save(path)
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Laws of the server: each request has its answer, a cancel overtakes, a bad request costs one answer."""
+"""Server: each request is answered, a cancel overtakes, an error costs its request only."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from hund_backend.progress import Progress
 
 
 class Input:
-    """Standard input that hands out a line when the test says so."""
+    """Standard input that returns lines as the test provides them."""
 
     def __init__(self):
         self._lines, self._ready = [], threading.Condition()
@@ -38,7 +38,7 @@ class Input:
 
     def __next__(self):
         with self._ready:
-            self._ready.wait_for(lambda: self._lines, timeout=10)
+            self._ready.wait_for(lambda: self._lines, timeout=600)
             line = self._lines.pop(0)
         if line is None:
             raise StopIteration
@@ -46,17 +46,17 @@ class Input:
 
 
 @pytest.fixture
-def talk(monkeypatch, capsys):
-    """Standard input and what was answered so far; the server's work is a stand-in."""
-    given, told = Input(), []
+def server(monkeypatch, capsys):
+    """Standard input and the answers so far; the models are fakes."""
+    requests, received = Input(), []
 
     def answers():
-        told.extend(json.loads(line) for line in capsys.readouterr().out.splitlines())
-        return told
+        received.extend(json.loads(line) for line in capsys.readouterr().out.splitlines())
+        return received
 
-    monkeypatch.setattr("sys.stdin", given)
+    monkeypatch.setattr("sys.stdin", requests)
     monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device: object()))
-    return given, answers
+    return requests, answers
 
 
 def work_with(monkeypatch, work, *, takes_stop_early=False):
@@ -81,27 +81,29 @@ def request(number, clip):
 
 
 def ends(answers):
-    """Request → how it ended."""
+    """Return the last answer to each request."""
     return {a["id"]: a for a in answers if a["event"] in {"done", "error", "doctor"}}
 
 
-def test_each_request_is_answered_and_a_bad_one_costs_nothing_else(talk, clips, monkeypatch):
+def test_each_request_is_answered_and_an_error_costs_its_request_only(server, clips, monkeypatch):
     def work(clip, report):
         if clip.stem == "a":
             raise NobodyFoundError("Nobody was found in a.mp4.")
         if clip.stem == "b":
-            raise ZeroDivisionError("something\nunforeseen")
-        given.say({"command": "quit"})
+            raise ZeroDivisionError("something\nunexpected")
+        requests.say({"command": "quit"})
 
-    given, answers = talk
+    requests, answers = server
     work_with(monkeypatch, work)
     missing = clips[0].with_name("missing.mp4")
-    given.say("no JSON", "[]", '{"id": 9}', request(1, clips[0]), request(2, clips[1]))
-    given.say(
+    requests.say("no JSON", "[]", '{"id": 9}', request(1, clips[0]), request(2, clips[1]))
+    requests.say(
         request(3, missing), {"id": 4, "command": "dance"}, request(5, clips[2]) | {"fov": "x"}
     )
-    given.say({"id": 6, "command": "reconstruct"}, request(7, clips[2]) | {"distortion": [1, "x"]})
-    given.say(request(8, clips[2]))
+    requests.say(
+        {"id": 6, "command": "reconstruct"}, request(7, clips[2]) | {"distortion": [1, "x"]}
+    )
+    requests.say(request(8, clips[2]))
     assert serve.run(argparse.Namespace()) == 0
     found = ends(answers())
     assert answers()[0] == {"event": "ready"}
@@ -113,19 +115,21 @@ def test_each_request_is_answered_and_a_bad_one_costs_nothing_else(talk, clips, 
 
 
 def test_a_finished_request_names_its_file_and_is_skipped_the_second_time(
-    talk, clips, monkeypatch
+    server, clips, monkeypatch
 ):
-    given, answers = talk
+    requests, answers = server
     done = []
 
     def work(clip, report):
         done.append(clip.stem)
         if clip.stem == "b":
-            given.end()
+            requests.end()
 
     work_with(monkeypatch, work)
     first = request(1, clips[0])
-    given.say(first, first | {"id": 2}, first | {"id": 3, "overwrite": True}, request(4, clips[1]))
+    requests.say(
+        first, first | {"id": 2}, first | {"id": 3, "overwrite": True}, request(4, clips[1])
+    )
     serve.run(argparse.Namespace())
     found = ends(answers())
     assert [found[number]["skipped"] for number in (1, 2, 3)] == [False, True, False]
@@ -137,21 +141,19 @@ def test_a_finished_request_names_its_file_and_is_skipped_the_second_time(
     assert 2 not in {answer["id"] for answer in progress}
 
 
-def test_a_cancel_reaches_what_runs_and_what_waits_but_not_what_comes_later(
-    talk, clips, monkeypatch
-):
-    given, answers = talk
+def test_a_cancel_ends_earlier_requests_and_no_later_one(server, clips, monkeypatch):
+    requests, answers = server
 
     def work(clip, report):
         if clip.stem == "a":
-            given.say({"command": "cancel"}, request(3, clips[2]))
+            requests.say({"command": "cancel"}, request(3, clips[2]))
             while True:  # a long job, until the cancel was heard
                 report(Progress(stage="detect", done=0, total=None))
         else:
-            given.say({"command": "quit"})
+            requests.say({"command": "quit"})
 
     work_with(monkeypatch, work)
-    given.say(request(1, clips[0]), request(2, clips[1]))
+    requests.say(request(1, clips[0]), request(2, clips[1]))
     serve.run(argparse.Namespace())
     found = ends(answers())
     assert found[1]["exit_code"] == found[2]["exit_code"] == 130
@@ -159,37 +161,37 @@ def test_a_cancel_reaches_what_runs_and_what_waits_but_not_what_comes_later(
     assert 3 in found
 
 
-def test_a_finish_reaches_what_runs_and_lets_it_end_well(talk, clips, monkeypatch):
-    given, answers = talk
+def test_a_finish_stops_earlier_requests_early_and_no_later_one(server, clips, monkeypatch):
+    requests, answers = server
 
     def work(clip, report, stop_early):
         if clip.stem == "a":
             assert not stop_early()
-            given.say({"command": "finish"}, request(2, clips[1]))
+            requests.say({"command": "finish"}, request(2, clips[1]))
             while not stop_early():
                 report(Progress(stage="detect", done=0, total=None))
         else:
             assert not stop_early()
-            given.say({"command": "quit"})
+            requests.say({"command": "quit"})
 
     work_with(monkeypatch, work, takes_stop_early=True)
-    given.say(request(1, clips[0]))
+    requests.say(request(1, clips[0]))
     serve.run(argparse.Namespace())
     assert ends(answers())[1]["event"] == "done"
     assert (clips[0].parent / "out" / "a.npz").exists()
 
 
 @pytest.mark.parametrize("last", ["quit", "end"])
-def test_the_end_of_the_input_ends_the_work(talk, clips, monkeypatch, last):
-    given, answers = talk
+def test_the_end_of_the_input_ends_the_work(server, clips, monkeypatch, last):
+    requests, answers = server
 
     def work(clip, report):
-        given.end() if last == "end" else given.say({"command": "quit"})
+        requests.end() if last == "end" else requests.say({"command": "quit"})
         while True:
             report(Progress(stage="detect", done=0, total=None))
 
     work_with(monkeypatch, work)
-    given.say(request(1, clips[0]), request(2, clips[1]))
+    requests.say(request(1, clips[0]), request(2, clips[1]))
     assert serve.run(argparse.Namespace()) == 0
     assert {number: answer["exit_code"] for number, answer in ends(answers()).items()} == {
         1: 130,
@@ -198,14 +200,14 @@ def test_the_end_of_the_input_ends_the_work(talk, clips, monkeypatch, last):
     assert not [*(clips[0].parent / "out").glob("*")]
 
 
-def test_a_signal_ends_a_busy_server(talk, clips, monkeypatch):
-    given, _ = talk
+def test_a_signal_ends_a_busy_server(server, clips, monkeypatch):
+    requests, _ = server
 
     def work(clip, report):
         raise CancelledError("Cancelled: finished clips are kept.")  # as the handler does
 
     work_with(monkeypatch, work)
-    given.say(request(1, clips[0]))
+    requests.say(request(1, clips[0]))
     with pytest.raises(CancelledError):
         serve.run(argparse.Namespace())
-    given.end()
+    requests.end()
