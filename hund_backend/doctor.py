@@ -107,9 +107,8 @@ def _dynamics() -> object:
 
 
 def _hund() -> object:
-    from hund_backend.descent.learned.hund import Hund
-
     from .body.model import BodyModel
+    from .descent.learned.hund import Hund
     from .prior.pose_flow import PoseFlow
 
     return Hund.load(BodyModel.load("keypoints"), PoseFlow.load())

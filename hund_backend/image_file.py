@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from hund_backend.errors import BadInputError
+from .errors import BadInputError
 
 # Transparent pixels are blended with mid-gray: against black or white a person in dark or light
 # clothes would lose the outline. The color of fully transparent pixels is undefined.

@@ -11,31 +11,30 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from hund_backend.descent.fit.energy import EnergyConfig
-from hund_backend.descent.fit.fit import FitConfig, fit
-from hund_backend.descent.learned.adaptation import (
+from .body import camera
+from .body.model import BodyModel
+from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
+from .descent.fit.energy import EnergyConfig
+from .descent.fit.fit import FitConfig, fit
+from .descent.learned.adaptation import (
     NOT_ADAPTED,
     AdaptationReport,
     AdaptConfig,
     adapt,
 )
-from hund_backend.descent.learned.hund import Hund
-from hund_backend.descent.learned.inputs import NetworkInputs
-from hund_backend.descent.learned.track import descend
-from hund_backend.descent.result import DescentResult
-from hund_backend.motion.posed_track import PosedTrack, pose_track
-from hund_backend.perception.run import Perception
-
-from .body import camera
-from .body.model import BodyModel
-from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
+from .descent.learned.hund import Hund
+from .descent.learned.inputs import NetworkInputs
+from .descent.learned.track import descend
+from .descent.result import DescentResult
 from .device import choose_device
 from .errors import NobodyFoundError
 from .motion.contacts import foot_contacts, rest_confidence
 from .motion.ground import estimate_ground
+from .motion.posed_track import PosedTrack, pose_track
 from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
 from .perception.evidence import Evidence
+from .perception.run import Perception
 from .prior.dynamics import Dynamics
 from .prior.pose_flow import PoseFlow
 from .progress import Progress, Report, silent

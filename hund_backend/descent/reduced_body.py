@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hund_backend.descent.state import State
-
 from ..body.model import BodyModel, PosedBody
 from ..body.rotations import rotvec_to_matrix
 from ..body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
+from .state import State
 
 # Joints that keypoints determine, parents first, the root leading. Fingers and face keep their rest
 # pose; "Foot" is a segment between ankle and ball that people cannot bend.

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hund_backend.evaluation.temporal_metrics import TEMPORAL_METRICS, score_track
-
 from ..atomic_write import atomic_write
 from ..body.model import BodyModel
 from .estimates import DETECTOR, RECONSTRUCTION, KitEstimates, Predict, estimate
 from .kits import Kit
 from .scoring import METRICS, Estimates, Score, score, scored_joints
+from .temporal_metrics import TEMPORAL_METRICS, score_track
 
 SCHEMA = "hund-evaluation/1"
 TITLES = {

@@ -3,18 +3,18 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES
-from hund_backend.evaluation.body_points import body_points
-from hund_backend.evaluation.estimates import DETECTOR, RECONSTRUCTION, ClipTrack, detector_points
-from hund_backend.evaluation.metrics import (
+from ..body.model import BodyModel
+from ..body.skeleton import BLAZEPOSE_NAMES
+from .body_points import body_points
+from .estimates import DETECTOR, RECONSTRUCTION, ClipTrack, detector_points
+from .metrics import (
     acceleration,
     bone_length_std_mm,
     foot_sliding_mm,
     jitter,
     root_aligned,
 )
-from hund_backend.evaluation.scoring import HIPS
+from .scoring import HIPS
 
 LIMBS = tuple(
     f"{side}_{joint}"

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from scipy.special import expit
 
-from hund_backend.perception.engine import Engine, open_engine
+from .engine import Engine, open_engine
 
 OUTPUTS = ("center", "box_scale", "box_offset", "keypoints")
 STRIDE_PX = 4  # side of a cell of the outputs, in pixels of the network's input

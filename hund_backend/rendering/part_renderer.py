@@ -19,11 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hund_backend.rendering.exact_parts import part_of_pixel
-from hund_backend.rendering.zbuffer import VisibleSurface, visible_surface
-
 from ..body.model import BodyModel
 from ..body.skeleton import PART_NAMES
+from .exact_parts import part_of_pixel
+from .zbuffer import VisibleSurface, visible_surface
 
 
 class _Borders(NamedTuple):
