@@ -10,7 +10,7 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean
+.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors tiny bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ priors: setup  ## train the priors anew: make priors MOCAP=folder
 	$(RUN) -m hund_backend.training.priors.train_pose_flow $(MOCAP)
 	$(RUN) -m hund_backend.training.priors.train_hand_flow
 	$(RUN) -m hund_backend.training.priors.train_dynamics $(MOCAP)
+
+tiny: $(VENV)/.complete  ## train priors and HUND at a small size, in two minutes: out/tiny/summary.md, curve.png
+	$(RUN) -m hund_backend.training.tiny $(MOCAP) --output out/tiny
 
 bench-priors: setup  ## compare priors, dynamics, and the fit under them: make bench-priors MOCAP=folder
 	$(RUN) -m benchmarks.priors $(MOCAP) --save

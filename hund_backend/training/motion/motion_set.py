@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -109,12 +110,18 @@ def motion_set(folder: Path, cache: Path | None = None) -> MotionSet:
     cache = cache or Path(os.environ.get("HUND_CACHE") or user / "hund")
     path = cache / "motion" / f"{_cache_key(folder)}.safetensors"
     if not path.exists():
-        _write(_build(folder), path)
+        _write(build_motion_set(folder), path)
     return _read(path)
 
 
-def _build(folder: Path) -> MotionSet:
-    clips = _clips(folder)
+def build_motion_set(folder: Path, clips_per_pack: int | None = None) -> MotionSet:
+    """Retarget, check and split the motions of a folder of packs.
+
+    Args:
+        folder: of the packs.
+        clips_per_pack: number of clips to take of each pack; all by default.
+    """
+    clips = _clips(folder, clips_per_pack)
     features = [_take_features(clip.rotations) for clip in clips]
     take = take_of_clips(features, [clip.pack for clip in clips])
     held_out = {take[i] for i, clip in enumerate(clips) if clip.name.startswith(HELD_OUT)}
@@ -150,15 +157,15 @@ class _Clip:
     fps: float
 
 
-def _clips(folder: Path) -> list[_Clip]:
-    """All clips of all packs on our mean body, with repaired feet and the floor at 0."""
+def _clips(folder: Path, clips_per_pack: int | None) -> list[_Clip]:
+    """Clips of all packs on our mean body, with repaired feet and the floor at 0."""
     rest = BodyModel.load("keypoints").rest_template
     soles, foot_repair, depenetration = Soles(), FootRepair(), Depenetration()
     leg = _leg_length(rest)
     clips = []
     for path in _packs(folder):
         pack = read_pack(path)
-        for motion in retarget_pack(pack, rest):
+        for motion in islice(retarget_pack(pack, rest), clips_per_pack):
             assert motion.fps == FPS
             translation = motion.translation * leg
             rotations = foot_repair.repair_ankles(motion.rotations, motion.fps)

@@ -1,4 +1,4 @@
-"""A studio for synthetic pictures that needs no downloads: made-up motions and scenery."""
+"""Assets of synthetic pictures that need no downloads: synthetic motions and scenery."""
 
 from functools import cache
 
@@ -24,7 +24,7 @@ def template():
 
 @cache
 def motions():
-    """Four clips of people who stand about and move a little."""
+    """Four clips of standing people who move slightly."""
     generator = torch.Generator().manual_seed(0)
     count = FRAMES * len(SPLITS)
     rotations = torch.eye(3).repeat(count, 63, 1, 1)
@@ -43,7 +43,7 @@ def motions():
     )
 
 
-def made_up_scenery(split="train"):
+def synthetic_scenery(split="train"):
     rng = np.random.default_rng(5)
     return Scenery(
         split=split,
@@ -53,13 +53,13 @@ def made_up_scenery(split="train"):
 
 
 def assets(split="train"):
-    scenery = made_up_scenery(split)
+    scenery = synthetic_scenery(split)
     sampler = PersonSampler(motions(), scenery, template())
     return PictureAssets(template=template(), sampler=sampler, scenery=scenery)
 
 
 def write_scenery(folder):
-    """A folder of scenery in which every split finds something; names say whose it is."""
+    """Write a folder of scenery with something for every split."""
     rng = np.random.default_rng(6)
     for name in ("lab", "dawn", "elsewhere"):
         path = folder / "panoramas" / f"{name}.npy"

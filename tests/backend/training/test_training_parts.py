@@ -42,24 +42,24 @@ PARTS = len(PART_NAMES)
 RECIPE = PartRecipe(widths=(4, 4, 4, 4), kernel=3, steps=6, batch=2, every=2)
 
 
-class MadeUp:
-    """Pictures whose decoder's first channels are their parts, a person of stripes."""
+class SyntheticFeatures:
+    """Features whose first decoder channels are the parts, a person of stripes."""
 
-    def __init__(self, count=6, most=math.inf, seed=0):
+    def __init__(self, count=6, max_batches=math.inf, seed=0):
         rng = torch.Generator().manual_seed(seed)
         first = torch.randint(0, PARTS, (count,), generator=rng)
         column = torch.arange(64) // 9
         labels = (first[:, None] + column).remainder(PARTS)[:, None].expand(-1, 64, -1)
         self.parts = torch.nn.functional.one_hot(labels, PARTS).movedim(-1, 1).float()
-        self.left = most
+        self.batches_left = max_batches
 
     def __len__(self):
         return len(self.parts)
 
     def batch(self, indices):
-        if self.left <= 0:
+        if self.batches_left <= 0:
             raise KeyboardInterrupt
-        self.left -= 1
+        self.batches_left -= 1
         parts, count = self.parts[indices], len(indices)
         decoder = torch.zeros(count, 48, 64, 64)
         decoder[:, :PARTS] = parts
@@ -78,15 +78,15 @@ def logits_of(parts, scale=30.0):
     return scale * (parts - 0.5)
 
 
-def test_the_truth_has_the_least_loss():
-    parts = MadeUp().parts
+def test_loss_has_its_minimum_at_the_truth():
+    parts = SyntheticFeatures().parts
     best = part_loss(logits_of(parts), parts, 0.5, 0.5)
     assert 0 <= best < 1e-3
     for other in (parts.roll(1, 1), parts.roll(3, 3), parts[:, list(PART_MIRROR)]):
         assert part_loss(logits_of(other), parts, 0.5, 0.5) > best + 0.5
 
 
-def test_shares_of_a_cell_are_best_told_as_they_are():
+def test_loss_is_calibrated_for_shares():
     truth = torch.rand(1, PARTS, 4, 4, generator=torch.Generator().manual_seed(0))
     truth /= truth.sum(1, keepdim=True)
     logits = truth.log().requires_grad_()
@@ -94,14 +94,14 @@ def test_shares_of_a_cell_are_best_told_as_they_are():
     assert slopes.abs().max() < 1e-6
 
 
-def test_a_mean_cell_counts_once():
-    parts = MadeUp().parts
+def test_class_weights_have_mean_one():
+    parts = SyntheticFeatures().parts
     blind = part_loss(torch.zeros_like(parts), parts, 0.5, 0.0)
     assert float(blind) == pytest.approx(math.log(PARTS), rel=1e-4)
 
 
 @given(st.integers(0, 99))
-def test_scores_are_those_of_a_naive_count(seed):
+def test_metrics_equal_a_naive_count(seed):
     rng = np.random.default_rng(seed)
     true, predicted = rng.integers(0, PARTS, (2, 300))
     counts = confusion(true, predicted)
@@ -115,7 +115,7 @@ def test_scores_are_those_of_a_naive_count(seed):
     assert foreground_iou(counts) == pytest.approx(both / either)
 
 
-def test_mirrored_sides_are_all_wrong_and_their_person_is_right():
+def test_side_confusion_of_mirrored_labels_is_one():
     true = np.arange(PARTS).repeat(3)
     counts = confusion(true, np.array(PART_MIRROR)[true])
     assert side_confusion(counts) == 1
@@ -123,7 +123,7 @@ def test_mirrored_sides_are_all_wrong_and_their_person_is_right():
     assert mean_part_iou(counts) == pytest.approx(2 / 14)  # head and torso
 
 
-def test_parts_that_are_nowhere_do_not_count():
+def test_absent_parts_do_not_count():
     true = np.array([0, 1, 2, 2])
     assert mean_part_iou(confusion(true, true)) == 1
 
@@ -137,14 +137,14 @@ def test_coverage_is_the_share_of_each_cell():
 
 
 @given(st.floats(0, MAX_DECODER))
-def test_a_stored_decoder_is_nearly_the_decoder(value):
+def test_quantization_round_trip(value):
     stored = quantize(np.array([value], np.float32))
-    again = float(dequantize(torch.from_numpy(stored)))
-    assert abs(again - value) <= 2 * math.sqrt(value * MAX_DECODER) / 255 + MAX_DECODER / 255**2
+    restored = float(dequantize(torch.from_numpy(stored)))
+    assert abs(restored - value) <= 2 * math.sqrt(value * MAX_DECODER) / 255 + MAX_DECODER / 255**2
 
 
-def test_the_same_chance_disturbs_alike_and_the_mask_never():
-    inputs = MadeUp().batch([0, 1, 2]).inputs
+def test_augmentation_is_reproducible_and_keeps_the_mask():
+    inputs = SyntheticFeatures().batch([0, 1, 2]).inputs
     first, second = (
         augment_inputs(inputs, RECIPE, torch.Generator().manual_seed(3)) for _ in range(2)
     )
@@ -154,38 +154,46 @@ def test_the_same_chance_disturbs_alike_and_the_mask_never():
     assert not torch.equal(first.points, inputs.points)
 
 
-def test_a_training_goes_on_as_if_it_had_not_been_cut_off(tmp_path):
+def test_resumed_training_equals_uninterrupted(tmp_path):
     path = tmp_path / "parts.checkpoint"
-    whole, curve = train_part_head(MadeUp(), MadeUp(2, seed=1), RECIPE)
+    uninterrupted, curve = train_part_head(
+        SyntheticFeatures(), SyntheticFeatures(2, seed=1), RECIPE
+    )
     with pytest.raises(KeyboardInterrupt):
-        train_part_head(MadeUp(most=3), MadeUp(2, seed=1), RECIPE, path)
-    again, continued = train_part_head(MadeUp(), MadeUp(2, seed=1), RECIPE, path)
+        train_part_head(
+            SyntheticFeatures(max_batches=3), SyntheticFeatures(2, seed=1), RECIPE, path
+        )
+    resumed, continued = train_part_head(
+        SyntheticFeatures(), SyntheticFeatures(2, seed=1), RECIPE, path
+    )
     assert continued == curve
-    for name, values in whole.state_dict().items():
-        torch.testing.assert_close(values, again.state_dict()[name], msg=name)
+    for name, values in uninterrupted.state_dict().items():
+        torch.testing.assert_close(values, resumed.state_dict()[name], msg=name)
 
 
-def test_a_short_recipe_learns_what_the_features_say():
+def test_short_training_learns_from_the_features():
     recipe = PartRecipe(
         widths=(16, 4, 4, 4), kernel=3, steps=30, batch=3, every=15, rate=1e-2, channel_dropout=0.0
     )
-    head, curve = train_part_head(MadeUp(12), MadeUp(4, seed=1), recipe)
+    head, curve = train_part_head(SyntheticFeatures(12), SyntheticFeatures(4, seed=1), recipe)
     assert curve[-1]["loss"] < curve[0]["loss"]
-    assert mean_part_iou(evaluate(head, MadeUp(4, seed=1))) > 0.4  # of nothing: 0.03
+    assert mean_part_iou(evaluate(head, SyntheticFeatures(4, seed=1))) > 0.4  # chance: 0.03
 
 
-def test_training_leaves_the_best_weights_and_stops_when_nothing_gets_better():
+def test_training_stops_early_with_the_best_weights():
     torch.manual_seed(0)
     head = PartHead(PartHeadConfig(widths=RECIPE.widths, kernel=RECIPE.kernel))
-    still = PartRecipe(widths=RECIPE.widths, rate=0.0, steps=400, batch=1, every=1, patience=3)
-    curve = train(head, MadeUp(2), MadeUp(1, seed=1), still)
+    frozen = PartRecipe(widths=RECIPE.widths, rate=0.0, steps=400, batch=1, every=1, patience=3)
+    curve = train(head, SyntheticFeatures(2), SyntheticFeatures(1, seed=1), frozen)
     assert len(curve) < 40
     head.eval()
-    assert mean_part_iou(evaluate(head, MadeUp(1, seed=1))) == max(p["part_iou"] for p in curve)
+    assert mean_part_iou(evaluate(head, SyntheticFeatures(1, seed=1))) == max(
+        p["part_iou"] for p in curve
+    )
 
 
 class PictureSource:
-    """Pictures as PictureSet has them."""
+    """Pictures like those of PictureSet."""
 
     def __init__(self, count):
         self.count = count
@@ -202,8 +210,8 @@ class PictureSource:
         return labels
 
 
-class Blank:
-    """An engine that makes everything as bright as the picture."""
+class ConstantEngine:
+    """Engine whose outputs are constant at the picture's brightness."""
 
     shapes: ClassVar = {
         "landmarks": (195,),
@@ -229,7 +237,7 @@ class Blank:
 
 
 def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
-    engine = Blank()
+    engine = ConstantEngine()
     blazepose = BlazePose(engine)
     extract(PictureSource(3), blazepose, tmp_path, "train")
     extract(PictureSource(2), blazepose, tmp_path, "validation")
@@ -244,11 +252,11 @@ def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
     assert plain[4, :, :16].min() == 1
     assert mirrored[PART_MIRROR[4], :, 48:].min() == 1
     torch.testing.assert_close(mirrored[list(PART_MIRROR)].flip(-1), plain)
-    bright = features.batch([1]).inputs
-    assert float(bright.decoder.mean()) == pytest.approx(1, abs=0.05)
-    assert bright.picture.shape == (1, 3, 128, 128)
+    stored = features.batch([1]).inputs
+    assert float(stored.decoder.mean()) == pytest.approx(1, abs=0.05)
+    assert stored.picture.shape == (1, 3, 128, 128)
 
 
-def test_a_folder_without_features_is_named(tmp_path):
+def test_missing_features_are_an_error(tmp_path):
     with pytest.raises(BadInputError, match="extract some"):
         FeatureSet(tmp_path, "train")

@@ -49,19 +49,19 @@ def in_crop(picture):
     return rays[:, :2] / rays[:, 2:]
 
 
-def test_the_same_chance_gives_the_same_picture():
+def test_pictures_are_reproducible():
     again = render_picture(assets(), seed=1, index=3)
     for field in fields(again):
         assert np.array_equal(getattr(again, field.name), getattr(pictures()[3], field.name))
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"index": 4}])
-def test_another_seed_or_number_gives_another_picture(change):
+def test_seed_and_number_change_the_picture(change):
     other = render_picture(assets(), **({"seed": 1, "index": 3} | change))
     assert (other.image != pictures()[3].image).mean() > 0.5
 
 
-def test_the_body_model_gives_the_joints_and_keypoints_from_the_truth():
+def test_truth_reproduces_joints_and_keypoints():
     for picture in pictures():
         body = posed(picture)
         keypoints = assets().template.model.keypoints(body, "blazepose")
@@ -69,8 +69,8 @@ def test_the_body_model_gives_the_joints_and_keypoints_from_the_truth():
         assert np.allclose(keypoints.numpy(), picture.keypoints, atol=2e-4)
 
 
-def test_visible_keypoints_lie_on_the_labels_of_their_own_limbs():
-    near = []
+def test_visible_keypoints_lie_on_the_labels_of_their_limbs():
+    hits = []
     for picture in pictures():
         points = in_crop(picture)
         rows, columns = np.indices(picture.labels.shape) + 0.5
@@ -78,13 +78,13 @@ def test_visible_keypoints_lie_on_the_labels_of_their_own_limbs():
             side, _, joint = name.partition("_")
             if joint in PARTS_AT and picture.visible[index]:
                 own = [PART_NAMES.index(f"{side}_{part}") for part in PARTS_AT[joint]]
-                away = np.hypot(columns - points[index, 0], rows - points[index, 1])
-                near.append(np.isin(picture.labels, own)[away < NEAR_PX].any())
-    assert len(near) > 4 * COUNT
-    assert np.mean(near) > 0.95
+                distance = np.hypot(columns - points[index, 0], rows - points[index, 1])
+                hits.append(np.isin(picture.labels, own)[distance < NEAR_PX].any())
+    assert len(hits) > 4 * COUNT
+    assert np.mean(hits) > 0.95
 
 
-def test_where_body_and_clothes_are_both_seen_their_parts_agree():
+def test_labels_of_dressed_and_bare_bodies_agree():
     shares = []
     for picture in pictures():
         intrinsics = torch.from_numpy(crop_intrinsics(picture)).float()
@@ -100,7 +100,7 @@ def test_labels_and_depth_cover_the_same_pixels():
         assert np.array_equal(picture.labels > 0, np.isfinite(picture.depth))
 
 
-def test_clothes_lie_over_the_skin():
+def test_depth_is_near_the_bodys_depth():
     # Behind the skin by no more than smoothing takes from round limbs.
     for picture in pictures():
         seen = picture.depth[np.isfinite(picture.depth)]
@@ -113,16 +113,16 @@ def test_every_picture_shows_its_person():
     assert np.mean([(picture.labels > 0).mean() for picture in pictures()]) > 0.05
 
 
-def test_splits_share_no_motion_build_or_pattern():
-    frames, builds = {}, {}
+def test_splits_share_no_motion_shape_or_pattern():
+    frames, betas = {}, {}
     for split in ("train", "validation", "held_out"):
         assets_of_split = assets(split)
         rng = np.random.default_rng(0)
         people = [assets_of_split.sampler.sample(rng) for _ in range(8)]
         frames[split] = {person.frame for person in people}
-        builds[split] = render_picture(assets_of_split, seed=0, index=0).betas
+        betas[split] = render_picture(assets_of_split, seed=0, index=0).betas
         inside = assets_of_split.sampler.motions.frames_of(split)
         assert all(inside[frame] for frame in frames[split])
     assert not frames["train"] & frames["held_out"]
     assert not frames["train"] & frames["validation"]
-    assert not np.allclose(builds["train"], builds["held_out"])
+    assert not np.allclose(betas["train"], betas["held_out"])

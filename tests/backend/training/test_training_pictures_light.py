@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from picture_assets import made_up_scenery, template
+from picture_assets import synthetic_scenery, template
 
 from hund_backend.perception.crops import crop_from_image, transform_points
 from hund_backend.training.pictures.camera_effects import clamp_to_frame
@@ -24,12 +24,12 @@ def unit_vectors(rng, count=50):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def test_even_light_from_all_round_lights_all_sides_alike(rng):
+def test_uniform_light_is_isotropic(rng):
     light = light_from_panorama(np.ones((64, 128, 3), np.float32), rng)
     assert np.allclose(light.ambient(unit_vectors(rng)), 1, atol=0.03)
 
 
-def test_the_side_toward_the_light_is_brighter(rng):
+def test_the_side_towards_the_light_is_brighter(rng):
     panorama = np.full((64, 128, 3), 0.1, np.float32)
     panorama[:20] = 1  # the sky
     light = light_from_panorama(panorama, rng)
@@ -37,18 +37,18 @@ def test_the_side_toward_the_light_is_brighter(rng):
     assert (up > 2 * down).all()
 
 
-def test_a_panorama_shows_the_sky_above_and_the_ground_below():
+def test_panorama_coordinates_of_up_down_and_front():
     places = panorama_coords(np.array([[0.0, 1, 0], [0, -1, 0], [0, 0, -1]]))
     assert np.allclose(places[:, 1], (0, 1, 0.5))
 
 
-def test_a_thing_throws_its_shadow_away_from_the_lamp(rng):
-    thing = sample_prop(np.array([0.0, 1, 0]), 0.4, made_up_scenery(), rng)
-    toward = np.array([0.6, 0.8, 0])
-    light = Light(harmonics=np.zeros((9, 3)), lamp_direction=toward, lamp=np.ones(3))
-    shadow = render_shadow_map([thing], np.array([0.0, 1, 0]), light)
-    center = thing.vertices.mean(0)
-    points = center + np.array([-0.9 * toward, 0.9 * toward, (0, 0, 1.3)])
+def test_shadow_falls_away_from_the_lamp(rng):
+    prop = sample_prop(np.array([0.0, 1, 0]), 0.4, synthetic_scenery(), rng)
+    direction = np.array([0.6, 0.8, 0])
+    light = Light(harmonics=np.zeros((9, 3)), lamp_direction=direction, lamp=np.ones(3))
+    shadow = render_shadow_map([prop], np.array([0.0, 1, 0]), light)
+    center = prop.vertices.mean(0)
+    points = center + np.array([-0.9 * direction, 0.9 * direction, (0, 0, 1.3)])
     assert np.array_equal(shadow.visibility(points), (0, 1, 1))
 
 
@@ -60,7 +60,7 @@ def test_noise_repeats_without_a_seam(rng):
     assert np.abs(near - noise(points, 0.5)).max() < 0.01
 
 
-def test_a_crop_inside_the_frame_keeps_its_pixels():
+def test_clamping_keeps_crops_inside_the_frame():
     crop = np.array([500.0, 400, 300, 0.4])
     places, inside = clamp_to_frame(crop, (1000, 800), 64)
     assert inside.all()
@@ -68,7 +68,7 @@ def test_a_crop_inside_the_frame_keeps_its_pixels():
     assert np.allclose(places, np.stack(np.meshgrid(middle, middle), axis=-1), atol=1e-3)
 
 
-def test_pixels_beyond_the_frame_take_those_of_its_edge():
+def test_pixels_beyond_the_frame_are_clamped_to_its_edge():
     crop = np.array([0.0, 400, 300, 0.2])
     places, inside = clamp_to_frame(crop, (1000, 800), 64)
     assert 0.3 < inside.mean() < 0.7
@@ -76,7 +76,7 @@ def test_pixels_beyond_the_frame_take_those_of_its_edge():
     assert framed[:, 0].min() > 0.4
 
 
-def test_crops_hold_the_person_more_or_less_upright(rng):
+def test_crops_contain_the_person(rng):
     model = template()
     points = np.stack(list(model.landmarks.values()))[:, :2] * (300, -300) + 500
     for _ in range(50):
@@ -90,7 +90,7 @@ def test_held_out_cloth_has_patterns_of_its_own():
     assert set(PATTERNS["train"]) & set(PATTERNS["held_out"]) == common
 
 
-def test_mannequin_charts_count_along_the_limbs():
+def test_limb_coordinates_are_integers_at_the_joints():
     model = template()
     joints = np.stack([model.joints[name] for name in ("UpperarmR", "LowerarmR", "HandR")])
     assert np.allclose(model.arm_coordinate(joints), (0, 1, 2), atol=0.12)

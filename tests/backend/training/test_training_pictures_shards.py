@@ -53,18 +53,18 @@ def contents(folder):
     return read
 
 
-def test_what_was_written_comes_back(tmp_path):
+def test_shards_round_trip(tmp_path):
     stored = written(tmp_path)
     assert len(stored) == 3
-    for back, picture in zip(stored, some_pictures(), strict=True):
+    for read, picture in zip(stored, some_pictures(), strict=True):
         for field in fields(picture):
             if field.name not in ENCODED:
-                assert np.array_equal(getattr(back, field.name), getattr(picture, field.name))
-        assert np.array_equal(back.labels, picture.labels)
-        assert np.array_equal(np.isfinite(back.depth), np.isfinite(picture.depth))
-        seen = np.isfinite(back.depth)
-        assert np.abs(back.depth[seen] - picture.depth[seen]).max() < 6e-4
-        assert np.abs(back.image.astype(float) - picture.image).mean() < 6
+                assert np.array_equal(getattr(read, field.name), getattr(picture, field.name))
+        assert np.array_equal(read.labels, picture.labels)
+        assert np.array_equal(np.isfinite(read.depth), np.isfinite(picture.depth))
+        seen = np.isfinite(read.depth)
+        assert np.abs(read.depth[seen] - picture.depth[seen]).max() < 6e-4
+        assert np.abs(read.image.astype(float) - picture.image).mean() < 6
 
 
 def test_truth_stacks_a_field_of_all_pictures(tmp_path):
@@ -74,12 +74,12 @@ def test_truth_stacks_a_field_of_all_pictures(tmp_path):
     assert np.array_equal(stored.image(2), stored[2].image)
 
 
-def test_a_picture_beyond_the_last_is_an_index_error(tmp_path):
+def test_index_beyond_the_last_picture_is_an_error(tmp_path):
     with pytest.raises(IndexError):
         written(tmp_path)[3]
 
 
-def test_an_interrupted_generation_ends_like_an_uninterrupted_one(tmp_path, small_shards):
+def test_resumed_generation_equals_uninterrupted(tmp_path, small_shards):
     scenery = write_scenery(tmp_path / "scenery")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     generate(motions(), scenery, SPLIT_ORDER, whole)
@@ -91,7 +91,7 @@ def test_an_interrupted_generation_ends_like_an_uninterrupted_one(tmp_path, smal
     assert contents(parts) == contents(whole)
 
 
-def test_a_folder_of_other_pictures_is_refused(tmp_path):
+def test_folders_of_other_pictures_are_refused(tmp_path):
     scenery = write_scenery(tmp_path / "scenery")
     written(tmp_path / "pictures")
     config = GenerationConfig(train=2, validation=0, held_out=0, seed=0)
@@ -99,7 +99,7 @@ def test_a_folder_of_other_pictures_is_refused(tmp_path):
         generate(motions(), scenery, config, tmp_path / "pictures")
 
 
-def test_a_folder_without_pictures_is_bad_input(tmp_path):
+def test_missing_pictures_are_an_error(tmp_path):
     with pytest.raises(BadInputError):
         PictureSet(tmp_path, "train")
 
@@ -114,6 +114,6 @@ def test_splits_share_no_scenery(tmp_path):
         assert not np.allclose(pictures[0][0], pictures[2][0])
 
 
-def test_a_folder_without_scenery_is_bad_input(tmp_path):
+def test_missing_scenery_is_an_error(tmp_path):
     with pytest.raises(BadInputError):
         load_scenery(tmp_path, "train")

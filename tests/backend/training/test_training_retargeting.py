@@ -37,18 +37,18 @@ def our_joints(rotations, rest):
     return forward_kinematics(rotations, rest.expand(len(rotations), -1, -1), PARENTS)[1]
 
 
-def source_joints(made, turn):
-    turned, places = [], []
-    local = rotvec_to_matrix(torch.from_numpy(made.rotvecs))
-    offsets = torch.from_numpy(made.offsets[0])
-    for joint, parent in enumerate(made.parents):
+def source_joints(source_pack, turn):
+    orientations, positions = [], []
+    local = rotvec_to_matrix(torch.from_numpy(source_pack.rotvecs))
+    offsets = torch.from_numpy(source_pack.offsets[0])
+    for joint, parent in enumerate(source_pack.parents):
         if parent < 0:
-            turned.append(local[:, joint])
-            places.append(torch.zeros(len(local), 3, dtype=torch.float64))
+            orientations.append(local[:, joint])
+            positions.append(torch.zeros(len(local), 3, dtype=torch.float64))
         else:
-            turned.append(turned[parent] @ local[:, joint])
-            places.append(places[parent] + turned[parent] @ offsets[joint])
-    return torch.stack(places, 1) @ torch.from_numpy(turn)
+            orientations.append(orientations[parent] @ local[:, joint])
+            positions.append(positions[parent] + orientations[parent] @ offsets[joint])
+    return torch.stack(positions, 1) @ torch.from_numpy(turn)
 
 
 def directions(start, end):
@@ -56,17 +56,19 @@ def directions(start, end):
 
 
 @pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
-def test_our_bones_point_where_the_sources_do(turn, rest):
-    made = pack([figure_motion(60, seed=0)], turn=turn)
-    motion = next(retarget_pack(made, rest))
-    ours, theirs = our_joints(motion.rotations, rest), source_joints(made, turn)
+def test_limb_bones_keep_the_sources_directions(turn, rest):
+    source_pack = pack([figure_motion(60, seed=0)], turn=turn)
+    motion = next(retarget_pack(source_pack, rest))
+    retargeted, source = our_joints(motion.rotations, rest), source_joints(source_pack, turn)
     for side in "LR":
         for first, second in BONES:
-            places = [made.joint_names.index(NAMES.side_joint(side, j)) for j in (first, second)]
-            there = directions(*theirs[:, places].unbind(1))
-            mine = [JOINT_INDEX[OURS[j] + side] for j in (first, second)]
-            here = directions(*ours[:, mine].unbind(1))
-            torch.testing.assert_close(here, there, atol=1e-6, rtol=0)
+            source_indices = [
+                source_pack.joint_names.index(NAMES.side_joint(side, j)) for j in (first, second)
+            ]
+            source_direction = directions(*source[:, source_indices].unbind(1))
+            target_joints = [JOINT_INDEX[OURS[j] + side] for j in (first, second)]
+            target_direction = directions(*retargeted[:, target_joints].unbind(1))
+            torch.testing.assert_close(target_direction, source_direction, atol=1e-6, rtol=0)
 
 
 def test_hinges_only_flex(rest):
@@ -79,26 +81,28 @@ def test_hinges_only_flex(rest):
         assert abduction.abs().max() < 0.1
 
 
-def test_the_bend_tells_the_roll_whatever_the_source_rolls(rest):
+def test_roll_follows_from_the_bend(rest):
     generator = torch.Generator().manual_seed(0)
     bone, axis = torch.tensor([0.0, -1, 0]).double(), torch.tensor([-1.0, 0, 0]).double()
-    turned = rotvec_to_matrix(torch.randn(1, 3, generator=generator).double()).expand(20, 3, 3)
+    orientation = rotvec_to_matrix(torch.randn(1, 3, generator=generator).double()).expand(
+        20, 3, 3
+    )
     bend = rotvec_to_matrix(torch.linspace(0.6, 1.5, 20).double()[:, None] * axis)
-    lower = turned @ bend @ bone
+    second = orientation @ bend @ bone
     for roll in (0.0, 1.0, -2.5):
-        rolled = turned @ rotvec_to_matrix(roll * bone)
-        found = hinged(rolled, lower, bone, axis)
-        torch.testing.assert_close(found, turned, atol=2e-2, rtol=0)
+        rolled = orientation @ rotvec_to_matrix(roll * bone)
+        found = hinged(rolled, second, bone, axis)
+        torch.testing.assert_close(found, orientation, atol=2e-2, rtol=0)
 
 
-def test_an_arm_changes_its_bend_only_as_a_whole():
+def test_bent_backwards_is_decided_by_run():
     bend = torch.tensor([0.0, 0.5, 0.6, 0.5, 0.0, 0.5, 0.5, 0.1])
     roll = torch.tensor([3.0, 2.9, 1.9, 3.0, 0.0, 0.5, 2.5, 3.0])
     expected = [False, True, True, True, False, False, False, False]
     assert bent_backwards(bend, roll).tolist() == expected
 
 
-def test_forearms_bent_backwards_are_turned_back(rest):
+def test_backward_forearms_are_turned_back(rest):
     rotvecs = figure_motion(60, seed=2)
     right = next(retarget_pack(pack([rotvecs]), rest))
     clips = [rotvecs, rotvecs.copy()]
@@ -110,7 +114,7 @@ def test_forearms_bent_backwards_are_turned_back(rest):
     torch.testing.assert_close(hands[1], hands[0], atol=1e-6, rtol=0)
 
 
-def test_the_mirror_of_the_mirror_is_the_pose(rest):
+def test_mirroring_twice_is_the_identity(rest):
     motion = next(retarget_pack(pack([figure_motion(10, seed=3)]), rest))
     torch.testing.assert_close(
         mirror_rotations(mirror_rotations(motion.rotations)), motion.rotations
@@ -118,7 +122,7 @@ def test_the_mirror_of_the_mirror_is_the_pose(rest):
     assert not torch.allclose(mirror_rotations(motion.rotations), motion.rotations)
 
 
-def test_inverse_kinematics_finds_the_joints_of_our_own_poses(rest):
+def test_inverse_kinematics_reaches_targets(rest):
     motion = next(retarget_pack(pack([figure_motion(20, seed=4)]), rest))
     moved = tuple(j for j in BODY_JOINTS if not JOINT_NAMES[j].startswith(("Foot", "Ball", "Toe")))
     kinematics = InverseKinematics(rest, moved)
@@ -137,7 +141,7 @@ def test_inverse_kinematics_finds_the_joints_of_our_own_poses(rest):
     assert after.norm(dim=-1).max() < 0.005
 
 
-def test_inverse_kinematics_leaves_a_pose_that_fits(rest):
+def test_inverse_kinematics_keeps_a_solution(rest):
     motion = next(retarget_pack(pack([figure_motion(5, seed=5)]), rest))
     moved = tuple(JOINT_INDEX[name] for name in ("UpperarmL", "LowerarmL"))
     kinematics = InverseKinematics(rest, moved)
