@@ -1,0 +1,65 @@
+"""Options: the arguments of every command come from one list, and each value reaches the pipeline."""
+
+import argparse
+
+import pytest
+
+from hund_backend import options
+from hund_backend.commands import evaluate, reconstruct
+from hund_backend.commands.arguments import pipeline_options
+from hund_backend.errors import BadInputError
+from hund_backend.options import Options
+
+
+def choices_of(command):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return {action.dest: action.choices and tuple(action.choices) for action in parser._actions}
+
+
+@pytest.mark.parametrize("command", [reconstruct, evaluate])
+def test_commands_offer_the_listed_values(command):
+    choices = choices_of(command)
+    assert choices["quality"] == tuple(options.QUALITIES)
+    assert choices["method"] == options.METHODS
+    assert choices["device"] == tuple(options.DEVICES)
+
+
+def test_a_request_knows_every_option_of_the_command_line():
+    own = {"help", "clips", "output", "preview", "json"}
+    assert set(choices_of(reconstruct)) - own == set(options.REQUEST_OPTIONS)
+
+
+def test_defaults_are_listed_values():
+    assert options.DEFAULT_QUALITY in options.QUALITIES
+    assert options.DEFAULT_DEVICE in options.DEVICES
+    assert options.DEFAULT_METHOD in options.METHODS
+    assert pipeline_options({}) == Options()
+
+
+@pytest.mark.parametrize("name", options.QUALITIES)
+def test_a_quality_sets_the_options_of_the_pipeline(name):
+    quality, found = options.QUALITIES[name], pipeline_options({"quality": name})
+    assert (found.stride, found.polish, found.parts) == (
+        quality.stride,
+        quality.polish,
+        quality.parts,
+    )
+
+
+@pytest.mark.parametrize("option", ["quality", "method"])
+def test_an_unlisted_value_is_bad_input(option):
+    with pytest.raises(BadInputError, match=f"--{option} is 'other': choose"):
+        pipeline_options({option: "other"})
+
+
+def test_panel_items_describe_every_value():
+    for choices in (options.QUALITIES, options.DEVICES):
+        items = options.enum_items(choices)
+        assert [name for name, _, _ in items] == list(choices)
+        assert all(text[0].isupper() and text[-1] != "." for item in items for text in item[1:])
+
+
+def test_a_stage_of_a_person_begins_with_the_name_of_the_stage():
+    for stage in options.ProgressStage:
+        assert f"{stage} 1/2".partition(" ")[0] == stage == stage.value
