@@ -173,11 +173,12 @@ def test_resumed_training_equals_uninterrupted(tmp_path):
 
 def test_short_training_learns_from_the_features():
     recipe = PartRecipe(
-        widths=(16, 4, 4, 4), kernel=3, steps=30, batch=3, every=15, rate=1e-2, channel_dropout=0.0
+        widths=(16, 4, 4, 4), kernel=3, steps=60, batch=3, every=30, rate=1e-2, channel_dropout=0.0
     )
     head, curve = train_part_head(SyntheticFeatures(12), SyntheticFeatures(4, seed=1), recipe)
     assert curve[-1]["loss"] < curve[0]["loss"]
-    assert mean_part_iou(evaluate(head, SyntheticFeatures(4, seed=1))) > 0.4  # chance: 0.03
+    # Over five seeds 0.91-1.00 (after half the steps 0.39-0.83); without training up to 0.04.
+    assert mean_part_iou(evaluate(head, SyntheticFeatures(4, seed=1))) > 0.5
 
 
 def test_training_stops_early_with_the_best_weights():
