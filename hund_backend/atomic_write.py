@@ -9,15 +9,15 @@ from pathlib import Path
 
 from .errors import BadInputError
 
-LONGEST_STEM = 40  # characters of the target's name in the part's, so that any name has room
+MAX_STEM = 40  # characters of the target's name in the part's, so that any name has room
 
 
 @contextlib.contextmanager
 def atomic_write(*targets: Path) -> Iterator[list[Path]]:
-    """Replace files by new ones, all of them or none.
+    """Replace files by new ones once all of them are written.
 
-    Folders that are missing are made. Whatever happens within, the targets are whole: as they were,
-    or new. Nothing else is left behind.
+    Folders that are missing are made. Whatever happens within, the targets are as they were, and
+    nothing else is left behind.
 
     Args:
         targets: the files to write.
@@ -32,6 +32,8 @@ def atomic_write(*targets: Path) -> Iterator[list[Path]]:
     try:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise OSError(f"{target.name} is a folder")
         yield parts
         for part in parts:
             _sync(part)
@@ -78,7 +80,7 @@ def check_writable(folder: Path) -> None:
 
 def _part(target: Path) -> Path:
     """Return an unused path: several processes may write one target at the same time."""
-    name = f".{target.stem[:LONGEST_STEM]}-{secrets.token_hex(4)}.part{target.suffix}"
+    name = f".{target.stem[:MAX_STEM]}-{secrets.token_hex(4)}.part{target.suffix}"
     return target.with_name(name)
 
 

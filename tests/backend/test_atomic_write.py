@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from hund_backend.atomic_write import LONGEST_STEM, atomic_write, check_writable, write_file
+from hund_backend.atomic_write import MAX_STEM, atomic_write, check_writable, write_file
 from hund_backend.errors import BadInputError
 from hund_backend.evaluation import report
 from hund_backend.training import checkpoint, weights
@@ -159,11 +159,23 @@ def test_a_file_that_was_not_made_leaves_its_neighbour_as_it_was(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_in_the_place_of_a_file_leaves_its_neighbour_as_it_was(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").write_bytes(b"old")
+    with (
+        pytest.raises(BadInputError, match="is a folder"),
+        atomic_write(tmp_path / "a", tmp_path / "b") as parts,
+    ):
+        for part in parts:
+            part.write_bytes(b"new")
+    assert contents(tmp_path) == {"a": b"old"}
+
+
 @pytest.mark.parametrize("name", ["n" * 251 + ".npz", "歩" * 80 + ".npz", ".hidden"])
 def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, name):
     write_file(tmp_path / name, b"whole")
     assert contents(tmp_path) == {name: b"whole"}
-    assert len("歩".encode()) * LONGEST_STEM < 200
+    assert len("歩".encode()) * MAX_STEM < 200
 
 
 def test_others_may_read_what_the_umask_lets_them_read(tmp_path):
