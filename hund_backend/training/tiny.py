@@ -16,15 +16,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hund_backend.atomic_write import atomic_write
-from hund_backend.body.model import BodyModel
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_NAMES
-from hund_backend.descent.learned.hund import Hund, HundConfig
-from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
-from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.prior.prior_hash import prior_hash
-
+from ..atomic_write import atomic_write
+from ..body.model import BodyModel
+from ..body.rotations import rotvec_to_matrix
+from ..body.skeleton import JOINT_NAMES
+from ..descent.learned.hund import Hund, HundConfig
+from ..prior.dynamics import Dynamics, DynamicsConfig
+from ..prior.pose_flow import PoseFlow
+from ..prior.prior_hash import prior_hash
 from .hund import train_hund
 from .hund.detector_errors import DetectorErrors, DetectorOutput
 from .hund.metrics import procrustes_align

@@ -15,15 +15,14 @@ from jaxtyping import Float16, Float32, UInt8
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from hund_backend.errors import BadInputError
-from hund_backend.perception.blazepose import BlazePoseOutput
-from hund_backend.perception.confidence import keypoint_confidence
-from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, LandmarkNetwork
-from hund_backend.perception.crops import image_from_crop, transform_points
-from hund_backend.perception.part_head import BlazePoseWithParts
-from hund_backend.weights_file import WEIGHTS
-
 from ...atomic_write import write_file
+from ...errors import BadInputError
+from ...perception.blazepose import BlazePoseOutput
+from ...perception.confidence import keypoint_confidence
+from ...perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, LandmarkNetwork
+from ...perception.crops import image_from_crop, transform_points
+from ...perception.part_head import BlazePoseWithParts
+from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split
 from ..pictures.scene import Picture
 from ..pictures.shards import PictureSet

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
+from ...body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
 
 _ENDS = {"arm": ("elbow", "wrist", "pinky", "index", "thumb"), "leg": ("knee", "ankle", "heel")}
 LIMBS = tuple(

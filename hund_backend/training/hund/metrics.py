@@ -6,9 +6,8 @@ import roma
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.descent.learned.hund import Step
-from hund_backend.descent.learned.state_decoder import PosedState
-
+from ...descent.learned.hund import Step
+from ...descent.learned.state_decoder import PosedState
 from .samples import Truth
 
 

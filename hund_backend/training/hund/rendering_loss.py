@@ -67,8 +67,8 @@ def silhouette_loss(
         person: probability of the person.
         known: as for `rendering_loss`.
     """
-    shown = 1 - rendered.select(-3, 0)
+    coverage = 1 - rendered.select(-3, 0)
     weights = torch.ones_like(person) if known is None else known
-    common = (weights * torch.minimum(shown, person)).sum((-2, -1))
-    either = (weights * torch.maximum(shown, person)).sum((-2, -1))
+    common = (weights * torch.minimum(coverage, person)).sum((-2, -1))
+    either = (weights * torch.maximum(coverage, person)).sum((-2, -1))
     return 1 - common / either.clamp_min(EMPTY)

@@ -13,14 +13,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
-from hund_backend.descent.keypoints import bone_length, hip_centered
-from hund_backend.descent.learned.inputs import NetworkInputs, concatenate
-from hund_backend.descent.learned.state_decoder import PosedState, StateDecoder
-from hund_backend.perception import packed_part_maps
-from hund_backend.perception.crops import BODY_RADIUS_RATIO, CROP_MARGIN, crop_around_axis
-
+from ...body.rotations import rotvec_to_matrix
+from ...body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_MIRROR
+from ...descent.keypoints import bone_length, hip_centered
+from ...descent.learned.inputs import NetworkInputs, concatenate
+from ...descent.learned.state_decoder import PosedState, StateDecoder
+from ...perception import packed_part_maps
+from ...perception.crops import BODY_RADIUS_RATIO, CROP_MARGIN, crop_around_axis
 from ..motion.motion_set import MotionSet, Split
 from ..motion.retargeting import mirror_rotations
 from ..priors.augmentation import Augmentation, AugmentationConfig

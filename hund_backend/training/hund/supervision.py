@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.hund import Step
-from hund_backend.descent.learned.inputs import MAP_SIZE, NetworkInputs
-from hund_backend.descent.learned.state_decoder import StateDecoder, StateVector
-from hund_backend.rendering.part_renderer import render_parts
-
+from ...body.model import BodyModel
+from ...descent.learned.hund import Step
+from ...descent.learned.inputs import MAP_SIZE, NetworkInputs
+from ...descent.learned.state_decoder import StateDecoder, StateVector
+from ...rendering.part_renderer import render_parts
 from .rendering_loss import rendering_loss
 from .samples import MIN_DEPTH, Sample
 

@@ -16,16 +16,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.camera import default_intrinsics
-from hund_backend.body.model import BodyModel
-from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, HundConfig
-from hund_backend.descent.learned.inputs import NetworkInputs, concatenate
-from hund_backend.descent.learned.meta_loss import FORMS, Form, meta_loss
-from hund_backend.errors import BadInputError
-from hund_backend.perception.run import Perception
-from hund_backend.prior.pose_flow import PoseFlow
-from hund_backend.video import open_clip
-
+from ...body.camera import default_intrinsics
+from ...body.model import BodyModel
+from ...descent.learned.hund import WEIGHTS_FILE, Hund, HundConfig
+from ...descent.learned.inputs import NetworkInputs, concatenate
+from ...descent.learned.meta_loss import FORMS, Form, meta_loss
+from ...errors import BadInputError
+from ...perception.run import Perception
+from ...prior.pose_flow import PoseFlow
+from ...video import open_clip
 from ..motion.motion_set import MotionSet, motion_set
 from ..optimization import Curve, optimize
 from ..priors.augmentation import AugmentationConfig

@@ -4,12 +4,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.kinematics import forward_kinematics
-from hund_backend.body.model import BodyModel
-from hund_backend.body.rotations import matrix_to_rotvec
-from hund_backend.body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
-from hund_backend.prior.limits import JointLimits
-
+from ...body.kinematics import forward_kinematics
+from ...body.model import BodyModel
+from ...body.rotations import matrix_to_rotvec
+from ...body.skeleton import BODY_JOINTS, JOINT_INDEX, PARENTS
+from ...prior.limits import JointLimits
 from .capsules import CapsuleBody
 
 LIMIT_TOLERANCE = 0.26  # radians beyond a joint limit

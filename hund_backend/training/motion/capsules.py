@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import JOINT_INDEX
+from ...body.model import BodyModel
+from ...body.skeleton import JOINT_INDEX
 
 
 class Capsule(NamedTuple):

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.kinematics import forward_kinematics
-from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import JOINT_INDEX, KEYPOINT_NAMES, PARENTS
+from ...body.kinematics import forward_kinematics
+from ...body.model import BodyModel
+from ...body.skeleton import JOINT_INDEX, KEYPOINT_NAMES, PARENTS
 
 SOLES = ("left heel", "left toe", "right heel", "right toe")
 CONTACT_HEIGHT = 0.05  # metres above the floor below which a sole may be in contact

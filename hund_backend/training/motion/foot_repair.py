@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.kinematics import forward_kinematics
-from hund_backend.body.model import BodyModel
-from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
-from hund_backend.prior.limits import JointLimits
+from ...body.kinematics import forward_kinematics
+from ...body.model import BodyModel
+from ...body.rotations import matrix_to_rotvec, rotvec_to_matrix
+from ...body.skeleton import JOINT_INDEX, PARENTS
+from ...prior.limits import JointLimits
 
 LIMIT_TOLERANCE = 0.26  # radians beyond its limits from which an ankle's rotation is invalid
 MAX_GAP = 0.5  # seconds over which an ankle's rotation is interpolated

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.kinematics import forward_kinematics
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import PARENTS
-from hund_backend.prior.coordinates import cross_matrix, inverse_right_jacobian, log_map
-from hund_backend.prior.limits import JointLimits
+from ...body.kinematics import forward_kinematics
+from ...body.rotations import rotvec_to_matrix
+from ...body.skeleton import PARENTS
+from ...prior.coordinates import cross_matrix, inverse_right_jacobian, log_map
+from ...prior.limits import JointLimits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from hund_backend.body.rotations import rotvec_to_matrix
+from ...body.rotations import rotvec_to_matrix
 
 STRAIGHT_SINE = 0.2  # sine of the bend below which a limb has no bending plane
 # Roll of an upper arm, radians, beyond which the elbow is bent backwards. In the packs runs of

@@ -16,13 +16,12 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hund_backend.body.file import BODY_FILE
-from hund_backend.body.kinematics import forward_kinematics
-from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
-from hund_backend.errors import BadInputError
-
 from ...atomic_write import write_file
+from ...body.file import BODY_FILE
+from ...body.kinematics import forward_kinematics
+from ...body.model import BodyModel
+from ...body.skeleton import JOINT_INDEX, PARENTS
+from ...errors import BadInputError
 from .artifacts import ArtifactRules
 from .contacts import Soles, floor_height, sole_contacts
 from .depenetration import Depenetration

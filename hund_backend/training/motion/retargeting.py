@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_INDEX, MIRROR
-
+from ...body.rotations import matrix_to_rotvec, rotvec_to_matrix
+from ...body.skeleton import JOINT_INDEX, MIRROR
 from .packs import CORRESPONDENCES, Pack
 from .rotation_transfer import SourceClip, transfer_rotations
 

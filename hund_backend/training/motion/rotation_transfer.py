@@ -6,11 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.kinematics import forward_kinematics
-from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
-from hund_backend.prior.limits import KNEE_FLEXION, elbow_axis
-
+from ...body.kinematics import forward_kinematics
+from ...body.rotations import matrix_to_rotvec, rotvec_to_matrix
+from ...body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
+from ...prior.limits import KNEE_FLEXION, elbow_axis
 from .limb_roll import bent_backwards, hinged
 from .packs import Correspondence, Pack
 

@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from hund_backend.body.model import BodyModel
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import PART_NAMES
-from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
-
 from ...atomic_write import write_file
+from ...body.model import BodyModel
+from ...body.rotations import rotvec_to_matrix
+from ...body.skeleton import PART_NAMES
+from ...rendering.mesh_overlay import Mesh, draw_meshes
 from .motion_set import MotionSet, motion_set
 from .retargeting import heading
 

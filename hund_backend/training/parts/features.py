@@ -19,14 +19,13 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
-from hund_backend.errors import BadInputError
-from hund_backend.perception.blazepose import BlazePose
-from hund_backend.perception.packed_part_maps import pack_part_maps, unpack_part_maps
-from hund_backend.perception.part_head import SIZE, PartHeadInputs, part_head_inputs
-from hund_backend.weights_file import WEIGHTS
-
 from ...atomic_write import write_file
+from ...body.skeleton import PART_MIRROR, PART_NAMES
+from ...errors import BadInputError
+from ...perception.blazepose import BlazePose
+from ...perception.packed_part_maps import pack_part_maps, unpack_part_maps
+from ...perception.part_head import SIZE, PartHeadInputs, part_head_inputs
+from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split
 from ..pictures.shards import PictureSet
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from hund_backend.body.skeleton import PART_MIRROR, PART_NAMES
+from ...body.skeleton import PART_MIRROR, PART_NAMES
 
 Confusion = Int[np.ndarray, "parts parts"]  # cells by true part, then by predicted part
 PARTS = len(PART_NAMES)

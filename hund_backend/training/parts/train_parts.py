@@ -18,14 +18,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hund_backend.body.skeleton import PART_NAMES
-from hund_backend.perception.part_head import (
+from ...body.skeleton import PART_NAMES
+from ...perception.part_head import (
     WEIGHTS_FILE,
     PartHead,
     PartHeadConfig,
     PartHeadInputs,
 )
-
 from ..optimization import Curve, optimize
 from ..weights import write_weights
 from .features import Batch, FeatureSet

@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
-from hund_backend.body.skeleton import JOINT_INDEX, PART_NAMES
-
+from ...body.skeleton import JOINT_INDEX, PART_NAMES
 from .body_template import LEG, TORSO, BodyTemplate
 from .surfaces import MaterialFunction, Surface, cloth_sheet
 

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import map_coordinates
 
-from hund_backend.perception.blazepose import CROP_SIZE_PX
-
+from ...perception.blazepose import CROP_SIZE_PX
 from .fabrics import LETTERS, sample_color, sample_fabric
 from .lights import Light, panorama_coords
 from .scenery import Scenery

@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import coo_array, csr_array
 
-from hund_backend.body.file import load_body_file
-from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import FINE_PART_NAMES, JOINT_INDEX, KEYPOINT_NAMES
+from ...body.file import load_body_file
+from ...body.model import BodyModel
+from ...body.skeleton import FINE_PART_NAMES, JOINT_INDEX, KEYPOINT_NAMES
 
 HEAD, NECK, TORSO, ARM, HAND, LEG, FOOT = range(7)
 _REGIONS = {

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from hund_backend.perception.crops import crop_from_image, image_from_crop, transform_points
-
+from ...perception.crops import crop_from_image, image_from_crop, transform_points
 from .views import View
 
 

@@ -17,8 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from hund_backend.errors import BadInputError
-
+from ...errors import BadInputError
 from ..motion.motion_set import MotionSet, Split, motion_set
 from .body_template import BodyTemplate
 from .person_sampler import PersonSampler

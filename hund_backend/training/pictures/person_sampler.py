@@ -8,14 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import (
+from ...body.rotations import rotvec_to_matrix
+from ...body.skeleton import (
     JOINT_INDEX,
     JOINT_NAMES,
     LEFT_HAND_JOINTS,
     RIGHT_HAND_JOINTS,
 )
-
 from ..motion.motion_set import MotionSet, Split
 from ..motion.retargeting import mirror_rotations
 from ..priors.hand_poses import hand_poses

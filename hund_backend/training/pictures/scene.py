@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES
-from hund_backend.perception.blazepose import CROP_SIZE_PX
-
+from ...body.skeleton import BLAZEPOSE_NAMES
+from ...perception.blazepose import CROP_SIZE_PX
 from .backgrounds import render_background
 from .body_template import BodyTemplate
 from .camera_effects import apply_camera_effects, clamp_to_frame

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from hund_backend.errors import BadInputError
-
+from ...errors import BadInputError
 from ..motion.motion_set import Split
 
 # What is not named here is for training. `tools/fetch_scenery.py` has where each one comes from.

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from hund_backend.perception.blazepose import CROP_SIZE_PX
-from hund_backend.rendering.zbuffer import visible_surface
-
+from ...perception.blazepose import CROP_SIZE_PX
+from ...rendering.zbuffer import visible_surface
 from .lights import Light
 from .noise import Noise
 from .surfaces import Material, Surface

@@ -17,9 +17,8 @@ from jaxtyping import Float, UInt8, UInt16
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from hund_backend.errors import BadInputError
-
 from ...atomic_write import write_file
+from ...errors import BadInputError
 from ..motion.motion_set import Split
 from .scene import Picture
 

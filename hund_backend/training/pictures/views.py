@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES
-from hund_backend.perception.crops import (
+from ...body.skeleton import BLAZEPOSE_NAMES
+from ...perception.crops import (
     BODY_RADIUS_RATIO,
     CROP_MARGIN,
     crop_around_axis,

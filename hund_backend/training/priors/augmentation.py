@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_NAMES
-from hund_backend.prior.limits import JointLimits
-
+from ...body.rotations import rotvec_to_matrix
+from ...body.skeleton import JOINT_NAMES
+from ...prior.limits import JointLimits
 from ..motion.retargeting import mirror_rotations
 
 ARM = ("Clavicle", "Upperarm", "Lowerarm", "Hand")

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hund_backend.prior.augmented_sixd import NUM_MIXING, rotations_to_sixd
-from hund_backend.prior.pose_flow import FlowConfig, PoseFlow
-
+from ...prior.augmented_sixd import NUM_MIXING, rotations_to_sixd
+from ...prior.pose_flow import FlowConfig, PoseFlow
 from ..optimization import Curve, optimize
 
 logger = logging.getLogger(__name__)

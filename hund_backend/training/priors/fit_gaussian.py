@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.rotations import matrix_to_rotvec, rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
-from hund_backend.prior.coordinates import log_map
-from hund_backend.prior.gaussian import WEIGHTS_FILE, GaussianPrior
-from hund_backend.prior.limits import LIMITS
-
+from ...body.rotations import matrix_to_rotvec, rotvec_to_matrix
+from ...body.skeleton import JOINT_INDEX, JOINT_NAMES
+from ...prior.coordinates import log_map
+from ...prior.gaussian import WEIGHTS_FILE, GaussianPrior
+from ...prior.limits import LIMITS
 from ..motion.motion_set import MotionSet, Split, motion_set
 from ..motion.retargeting import mirror_rotations
 from ..weights import write_weights

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
+from ...body.rotations import rotvec_to_matrix
+from ...body.skeleton import JOINT_INDEX, JOINT_NAMES
 
 FINGERS = ("Index", "Middle", "Ring", "Pinky")
 HAND_JOINTS = tuple(f"{finger}{bone:02d}L" for finger in (*FINGERS, "Thumb") for bone in (1, 2, 3))

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hund_backend.body.rotations import sixd_to_matrix
-from hund_backend.body.skeleton import JOINT_NAMES
-from hund_backend.prior.augmented_sixd import NUM_MIXING, log_importance_weight, rotations_to_sixd
+from ...body.rotations import sixd_to_matrix
+from ...body.skeleton import JOINT_NAMES
+from ...prior.augmented_sixd import NUM_MIXING, log_importance_weight, rotations_to_sixd
 
 NUM_SAMPLES = 64  # of the latent, for the importance-weighted bound of a likelihood
 

@@ -11,15 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hund_backend.body.rotations import rotvec_to_matrix
-from hund_backend.body.skeleton import JOINT_NAMES
-from hund_backend.prior import dynamics as model
-from hund_backend.prior import gaussian, pose_flow
-from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
-from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.prior.prior_hash import prior_hash
-from hund_backend.prior.root_motion import ROOT_GROUPS, mask_groups, root_motion
-
+from ...body.rotations import rotvec_to_matrix
+from ...body.skeleton import JOINT_NAMES
+from ...prior import dynamics as model
+from ...prior import gaussian, pose_flow
+from ...prior.dynamics import Dynamics, DynamicsConfig
+from ...prior.pose_prior import PosePrior
+from ...prior.prior_hash import prior_hash
+from ...prior.root_motion import ROOT_GROUPS, mask_groups, root_motion
 from ..motion.motion_set import MotionSet, Split, motion_set
 from ..optimization import Curve, optimize
 from ..weights import write_weights

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 
-from hund_backend.body.model import BodyModel
-from hund_backend.prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
-
+from ...body.model import BodyModel
+from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 from ..optimization import Curve
 from ..weights import write_weights
 from .density import FlowRecipe, Pose, train_flow

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hund_backend.prior.gaussian import GaussianPrior
-from hund_backend.prior.pose_flow import WEIGHTS_FILE, PoseFlow
-
+from ...prior.gaussian import GaussianPrior
+from ...prior.pose_flow import WEIGHTS_FILE, PoseFlow
 from ..motion.motion_set import MotionSet, motion_set
 from ..optimization import Curve
 from ..weights import write_weights
