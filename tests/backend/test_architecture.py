@@ -178,8 +178,8 @@ SUBPACKAGES = {
         "": {""},
         "motion": {"", "motion"},
         "priors": {"", "motion", "priors"},
-        "pictures": {"", "motion", "pictures"},
-        "parts": {"", "motion", "pictures", "parts"},
+        "pictures": {"", "motion", "priors", "pictures"},
+        "parts": {"", "motion", "priors", "pictures", "parts"},
         "hund": {"", "motion", "priors", "pictures", "parts", "hund"},
     },
 }
