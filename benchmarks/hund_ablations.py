@@ -81,8 +81,8 @@ class TrainingData:
         torch.manual_seed(recipe.seed)
         hund = Hund(recipe.network, self.body, self.prior)
         poses = motion_set(self.mocap)
-        told = Detections.read(self.detections, "train")
-        pictures = PictureDataset(told, hund.decoder)
+        detections = Detections.read(self.detections, "train")
+        pictures = PictureDataset(detections, hund.decoder)
         motion = MotionDataset(
             poses,
             "train",

@@ -1,9 +1,9 @@
 """Soft part maps: labelled samples of the body's surface, splatted as Gaussians.
 
-Smooth in everything it is given, with derivatives of every order, unlike the borders of
-`part_renderer.py`, but blurred and slower. Each sample counts with the area that its piece of the
-surface shows to the camera, so that a part's map is its coverage seen through the Gaussian, and is
-one product of matrices, (height × samples) (samples × width), because the Gaussians are separable.
+Smooth in all inputs, with derivatives of every order, unlike the borders of `part_renderer.py`, but
+blurred and slower. Each sample is weighted by the projected area of its piece of the surface, so
+that a part's map is its coverage convolved with the Gaussian. The map is one product of matrices,
+(height × samples) (samples × width), because the Gaussians are separable.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.rendering.zbuffer import visible_surface
 
-CROWD = 16  # random points of the surface from which each sample is chosen
-FARTHEST = 5.5  # where a splat ends, in √2 standard deviations: 1e-13 of its middle
-HIDDEN = 1e-6  # smallest coverage that is shared out between parts
+CANDIDATES = 16  # random points of the surface per sample
+CUTOFF = 5.5  # radius of a splat, in √2 standard deviations: 1e-13 of its peak
+MIN_COVERAGE = 1e-6  # smallest coverage that is divided among parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,21 +26,21 @@ class SplatConfig:
     """Width, opacity and visibility of splats."""
 
     width: float = 0.4  # standard deviation, in distances between samples
-    blur_px: float = 0.4  # standard deviation that every splat has besides
+    blur_px: float = 0.4  # additional standard deviation of every splat
     gain: float = 1.2  # opacity of full coverage before it is capped at one: closes small gaps
-    tolerance: float = 0.03  # metres a sample may lie behind what is seen
+    tolerance: float = 0.03  # metres: depth by which a sample may lie behind the visible surface
     sharpness: float = 120.0  # of that test, per metre
 
 
 class PartSplats(nn.Module):
-    """Samples of a body's surface, spread as blue noise, and their soft part maps.
+    """Blue-noise samples of a body's surface, and their soft part maps.
 
     Attributes:
-        corners: vertices round each sample, (samples, 3); samples are sorted by part.
+        corners: vertices of each sample's face, (samples, 3); samples are sorted by part.
         barycentrics: of the samples, (samples, 3).
         areas: of the surface nearest to each sample, at rest, m².
-        shares: the same as a share of the face that holds the sample.
-        counts: samples of each part, without the background.
+        shares: the same, relative to the area of the sample's face.
+        counts: number of samples of each part, without the background.
     """
 
     def __init__(
@@ -69,31 +69,31 @@ class PartSplats(nn.Module):
         intrinsics: Float[Tensor, "batch 3 3"],
         size: tuple[int, int],
     ) -> Float[Tensor, "batch parts height width"]:
-        """Soft maps of parts; the channels are PART_NAMES and sum to one.
+        """Render soft part maps; the channels are PART_NAMES and sum to one.
 
         Args:
             vertices: of the posed body, camera frame, metres.
             intrinsics: of the picture, pixels.
             size: height and width of the picture, pixels.
         """
-        around = vertices.index_select(1, self.corners.T.flatten())
-        a, b, c = around.reshape(len(vertices), 3, -1, 3).unbind(1)
+        corners = vertices.index_select(1, self.corners.T.flatten())
+        a, b, c = corners.reshape(len(vertices), 3, -1, 3).unbind(1)
         first, second, third = self.barycentrics.to(vertices.dtype).T[..., None]
         points = first * a + second * b + third * c
         homogeneous = points @ intrinsics.transpose(-1, -2)
         depth = homogeneous[..., 2]
         pixels = homogeneous[..., :2] / depth[..., None]
         zoom = torch.linalg.det(intrinsics[:, :2, :2])[:, None]
-        # Twice the face's area times the cosine of its slant times the distance; backs show none.
+        # Twice the face's area times the cosine of its slant times the distance; 0 for back faces.
         facing = -(torch.linalg.cross(b - a, c - a) * points).sum(-1).clamp_max(0)
-        shown = self.shares * facing / 2 * zoom / depth**3
-        shown = shown * self._visibility(vertices, intrinsics, size, pixels, depth)
+        projected = self.shares * facing / 2 * zoom / depth**3
+        projected = projected * self._visibility(vertices, intrinsics, size, pixels, depth)
         spacing = (self.areas * zoom).sqrt() / depth
         spread = ((self.config.width * spacing) ** 2 + self.config.blur_px**2).sqrt()
-        coverage = self._coverage(pixels, spread, shown, size)
+        coverage = self._coverage(pixels, spread, projected, size)
         total = coverage.sum(1, keepdim=True)
         opacity = (self.config.gain * total).clamp_max(1)
-        return torch.cat((1 - opacity, coverage / total.clamp_min(HIDDEN) * opacity), dim=1)
+        return torch.cat((1 - opacity, coverage / total.clamp_min(MIN_COVERAGE) * opacity), dim=1)
 
     @torch.no_grad()
     def _visibility(
@@ -104,30 +104,30 @@ class PartSplats(nn.Module):
         pixels: Float[Tensor, "batch samples 2"],
         depth: Float[Tensor, "batch samples"],
     ) -> Float[Tensor, "batch samples"]:
-        """How surely each sample is seen, 0…1: a soft comparison with the depth of what is.
+        """Return the visibility of each sample, 0…1: a soft comparison with the depth map.
 
-        Without derivatives: the depth map has none, and half of a difference misleads.
+        Without derivatives: the depth map has none, and those of the sample alone would mislead.
         """
-        seen = visible_surface(vertices, self._faces, intrinsics, size).depth
+        visible = visible_surface(vertices, self._faces, intrinsics, size).depth
         column = pixels[..., 0].floor().long().clamp(0, size[1] - 1)
         row = pixels[..., 1].floor().long().clamp(0, size[0] - 1)
-        behind = depth - seen.flatten(1).gather(1, row * size[1] + column)
+        behind = depth - visible.flatten(1).gather(1, row * size[1] + column)
         return torch.sigmoid((self.config.tolerance - behind) * self.config.sharpness)
 
     def _coverage(
         self,
         pixels: Float[Tensor, "batch samples 2"],
         spread: Float[Tensor, "batch samples"],
-        shown: Float[Tensor, "batch samples"],
+        projected: Float[Tensor, "batch samples"],
         size: tuple[int, int],
     ) -> Float[Tensor, "batch parts height width"]:
-        """Share of each pixel that each part covers, seen through the Gaussians."""
+        """Return the share of each pixel that each part covers, convolved with the Gaussians."""
         height, width = size
         reach = (2**0.5 * spread)[..., None]
-        at = torch.arange(max(size), dtype=pixels.dtype, device=pixels.device) + 0.5
-        columns = _bell((at[:width] - pixels[..., :1]) / reach)
-        rows = _bell((at[:height] - pixels[..., 1:]) / reach)
-        rows = rows * (shown / (2 * torch.pi * spread**2))[..., None]
+        centers = torch.arange(max(size), dtype=pixels.dtype, device=pixels.device) + 0.5
+        columns = _gaussian((centers[:width] - pixels[..., :1]) / reach)
+        rows = _gaussian((centers[:height] - pixels[..., 1:]) / reach)
+        rows = rows * (projected / (2 * torch.pi * spread**2))[..., None]
         pairs = zip(rows.split(self.counts, dim=1), columns.split(self.counts, dim=1), strict=True)
         return torch.stack([above.transpose(1, 2) @ across for above, across in pairs], dim=1)
 
@@ -135,42 +135,42 @@ class PartSplats(nn.Module):
 def spread_samples(
     body: BodyModel, count: int
 ) -> tuple[Int[Tensor, " samples"], Float[Tensor, "samples 3"], Float[Tensor, " samples"]]:
-    """Samples of the rest surface, each as far as can be from those before it; always the same.
+    """Sample the rest surface by farthest points of random candidates, deterministically.
 
-    Farthest points of a random crowd are blue noise: even, with no holes and no pattern.
+    The samples are blue noise: even, without holes and patterns.
 
     Args:
         body: "low" or "full".
-        count: of the samples.
+        count: number of samples.
 
     Returns:
-        The face of each sample, its barycentrics, and the area that is nearest to it, m².
+        Face and barycentrics of each sample, and the area of the surface nearest to it, m².
     """
     generator = torch.Generator().manual_seed(0)
     areas = _areas(body)
-    faces = torch.multinomial(areas, CROWD * count, replacement=True, generator=generator)
-    root, along = torch.rand(2, CROWD * count, generator=generator)
+    faces = torch.multinomial(areas, CANDIDATES * count, replacement=True, generator=generator)
+    root, along = torch.rand(2, CANDIDATES * count, generator=generator)
     root = root.sqrt()
     barycentrics = torch.stack((1 - root, root * (1 - along), root * along), dim=-1)
     points = (barycentrics[..., None] * body.template[body.faces[faces]]).sum(1)
-    chosen = torch.zeros(count, dtype=torch.long)
+    selected = torch.zeros(count, dtype=torch.long)
     nearest = torch.full((len(points),), torch.inf)
     owner = torch.zeros(len(points), dtype=torch.long)
     for sample in range(count):
-        chosen[sample] = nearest.argmax() if sample else 0
-        square = (points - points[chosen[sample]]).square().sum(-1)
+        selected[sample] = nearest.argmax() if sample else 0
+        square = (points - points[selected[sample]]).square().sum(-1)
         owner[square < nearest] = sample
         nearest = torch.minimum(nearest, square)
     owned = torch.bincount(owner, minlength=count) * areas.sum() / len(points)
-    return faces[chosen], barycentrics[chosen], owned
+    return faces[selected], barycentrics[selected], owned
 
 
-def _bell(distance: Tensor) -> Tensor:
-    """exp(−x²), cut off where it is nothing: numbers near underflow take three times as long."""
-    return torch.exp(-(distance.clamp(-FARTHEST, FARTHEST) ** 2))
+def _gaussian(distance: Tensor) -> Tensor:
+    """Return exp(−x²), cut off: numbers near underflow take three times as long."""
+    return torch.exp(-(distance.clamp(-CUTOFF, CUTOFF) ** 2))
 
 
 def _areas(body: BodyModel) -> Float[Tensor, " faces"]:
-    """Areas of the faces at rest, m²."""
+    """Return the areas of the faces at rest, m²."""
     a, b, c = body.template[body.faces].unbind(1)
     return torch.linalg.cross(b - a, c - a).norm(dim=-1) / 2

@@ -222,14 +222,14 @@ def time_table(crops: UInt8[np.ndarray, "crops 256 256 3"], rounds: int = 8) -> 
 
 
 def sides(
-    perception: Perception, kit: Path, most: int, shown: int, tiles: list[np.ndarray]
+    perception: Perception, kit: Path, most: int, max_tiles: int, tiles: list[np.ndarray]
 ) -> str:
     """Return the row of a kit, and append tiles of its first people."""
     names, counts = read_kit(kit).joint_names, Counter()
     people = 0
     for frame, image, person in people_of_kit(perception, kit, most):
         counts += classify_limbs(frame, names, person)
-        if people < shown:
+        if people < max_tiles:
             tiles.append(tile(image, person, 0))
         people += 1
     cells = sum(counts[kind] for kind in ("right", "wrong side", "another part", "nothing"))
@@ -243,13 +243,13 @@ def sides(
     )
 
 
-def clip_tiles(perception: Perception, clip: Path, shown: int) -> list[np.ndarray]:
+def clip_tiles(perception: Perception, clip: Path, count: int) -> list[np.ndarray]:
     """Return tiles of the people in a clip, evenly over time."""
     with open_clip(clip) as opened:
         images = [frame.image for frame in opened]
     tiles = []
     for person in perceive(perception, images):
-        for index in np.linspace(0, len(person.frames) - 1, shown).astype(int):
+        for index in np.linspace(0, len(person.frames) - 1, count).astype(int):
             tiles.append(tile(images[person.frames[index]], person, index))
     return tiles
 
@@ -268,13 +268,13 @@ def main() -> None:
     parser.add_argument("--kits", type=Path, nargs="*", default=[])
     parser.add_argument("--clip", type=Path)
     parser.add_argument("--sheet", type=Path, help="PNG of the parts of real people")
-    parser.add_argument("--shown", type=int, default=32, help="people of each kit on the sheet")
+    parser.add_argument("--tiles", type=int, default=32, help="people of each kit on the sheet")
     parser.add_argument("--save", action="store_true", help="write into benchmarks/results")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     perception, tiles = Perception.open("cpu"), []
-    rows = [sides(perception, kit, args.most, args.shown, tiles) for kit in args.kits]
+    rows = [sides(perception, kit, args.most, args.tiles, tiles) for kit in args.kits]
     if args.clip:
         tiles += clip_tiles(perception, args.clip, 8)
     if args.sheet and tiles:

@@ -1,8 +1,8 @@
-"""Part maps by pytorch3d's rasteriser, where it is installed: a second opinion on our own.
+"""Part maps by pytorch3d's rasterizer, where it is installed, for comparison.
 
 The soft maps are those of Liu et al. ("Soft Rasterizer", ICCV 2019), which HUND's loss uses: a face
 covers a pixel by the sigmoid of its distance, nearer faces count more, and the background shows
-through all of them. `docs/decisions/0006-part-renderer.md` says how pytorch3d can be had.
+through all of them. `docs/decisions/0006-part-renderer.md` says how to install pytorch3d.
 """
 
 import math
@@ -16,7 +16,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import PART_NAMES
 from hund_backend.errors import BadInputError
 
-FAINTEST = 1e-4  # coverage below which a face is left out
+MIN_COVERAGE = 1e-4  # of faces that count
 
 
 def pytorch3d_labels(
@@ -25,7 +25,7 @@ def pytorch3d_labels(
     intrinsics: Float[Tensor, "batch 3 3"],
     size: tuple[int, int],
 ) -> Int[Tensor, "batch height width"]:
-    """The part at each pixel's centre, as `part_labels` has it.
+    """Return the part at each pixel's centre, as `part_labels` does.
 
     Raises:
         BadInputError: pytorch3d is not installed, or is built for another torch.
@@ -45,31 +45,31 @@ def pytorch3d_parts(
     depth_scale: float = 0.02,
     layers: int = 24,
 ) -> Float[Tensor, "batch parts height width"]:
-    """Soft maps of parts; the channels are PART_NAMES and sum to one.
+    """Render soft part maps; the channels are PART_NAMES and sum to one.
 
     Args:
-        body: whose faces the vertices have.
+        body: body model with the faces of the vertices.
         vertices: of the posed body, camera frame, metres.
         intrinsics: of the picture, pixels.
         size: height and width of the picture, pixels.
-        softness_px: √σ of Liu et al.: how far a face's border is blurred.
-        depth_scale: metres; what lies so much deeper counts 1/e (gamma of Liu et al.).
-        layers: faces that count at a pixel.
+        softness_px: √σ of Liu et al., the blur of a face's border.
+        depth_scale: gamma of Liu et al.: metres behind the nearest face that reduce a weight to 1/e.
+        layers: most faces that count at a pixel.
 
     Raises:
         BadInputError: pytorch3d is not installed, or is built for another torch.
     """
     sigma = (2 * softness_px / min(size)) ** 2
-    blur = math.log(1 / FAINTEST - 1) * sigma
+    blur = math.log(1 / MIN_COVERAGE - 1) * sigma
     face, depth, distance = _fragments(body, vertices, intrinsics, size, blur, layers)
-    there = face >= 0
-    cover = torch.sigmoid(-distance / sigma) * there
+    has_face = face >= 0
+    cover = torch.sigmoid(-distance / sigma) * has_face
     opacity = 1 - (1 - cover).prod(-1)
-    deep = depth.masked_fill(~there, torch.inf)
+    deep = depth.masked_fill(~has_face, torch.inf)
     nearest = deep.amin(-1, keepdim=True)
     nearest = nearest.masked_fill(nearest.isinf(), 0)
-    # A depth of -1 stands for no face: mask before the exponential, or slopes become NaN.
-    behind = torch.where(there, depth - nearest, torch.zeros_like(depth))
+    # A depth of -1 stands for no face: mask before the exponential, or gradients become NaN.
+    behind = torch.where(has_face, depth - nearest, torch.zeros_like(depth))
     weight = cover * torch.exp(-behind / depth_scale)
     part = one_hot(body.part_of_face[face % len(body.faces)], len(PART_NAMES)).to(weight.dtype)
     shares = (weight[..., None] * part).sum(-2)
@@ -86,7 +86,7 @@ def _fragments(
     blur: float,
     layers: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Faces near each pixel, their depths and squared distances, "batch height width layers".
+    """Return faces near each pixel, depths and squared distances, "batch height width layers".
 
     Distances are in pytorch3d's units, half the picture's shorter side.
     """
@@ -100,9 +100,9 @@ def _fragments(
     height, width = size
     homogeneous = vertices @ intrinsics.transpose(-1, -2)
     x, y = (homogeneous[..., :2] / homogeneous[..., 2:]).unbind(-1)
-    # pytorch3d looks at the picture from the other side: x to the left, y up.
-    places = torch.stack((width - 2 * x, height - 2 * y), dim=-1) / min(size)
-    points = torch.cat((places, homogeneous[..., 2:]), dim=-1)
+    # Axes of pytorch3d: x to the left, y up.
+    centered = torch.stack((width - 2 * x, height - 2 * y), dim=-1) / min(size)
+    points = torch.cat((centered, homogeneous[..., 2:]), dim=-1)
     face, depth, _, distance = rasterize_meshes(
         Meshes(points, body.faces.expand(len(points), -1, -1)),
         image_size=size,

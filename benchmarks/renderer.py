@@ -32,7 +32,13 @@ from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.motion.motion_set import motion_set
 
 sys.path.insert(0, str(measuring.ROOT / "tests" / "backend" / "rendering"))
-from rendering_people import fit_crop_intrinsics, scale_intrinsics, foreground_iou, part_iou, random_people
+from rendering_people import (
+    fit_crop_intrinsics,
+    foreground_iou,
+    part_iou,
+    random_people,
+    scale_intrinsics,
+)
 
 PACKAGES = ("torch", "numpy")
 STEP = 0.15  # of finite differences, in typical changes
@@ -265,7 +271,9 @@ def changed(crowd: Crowd, change: Float[Tensor, "people changes"]) -> Tensor:
 def supersampled(vertices: Tensor, crowd: Crowd) -> Tensor:
     """Return coverage by the exact map with many samples per pixel."""
     samples = (crowd.size[0] * FINER, crowd.size[1] * FINER)
-    pictures = zip(vertices.split(1), scale_intrinsics(crowd.intrinsics, FINER).split(1), strict=True)
+    pictures = zip(
+        vertices.split(1), scale_intrinsics(crowd.intrinsics, FINER).split(1), strict=True
+    )
     return torch.cat([avg_pool2d(exact_parts(crowd.body, *p, samples), FINER) for p in pictures])
 
 

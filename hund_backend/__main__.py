@@ -1,4 +1,4 @@
-"""The command line, `python -m hund_backend COMMAND`; imports torch only when a command needs it."""
+"""Command line: `python -m hund_backend COMMAND`. Commands import torch only when they need it."""
 
 import argparse
 import logging

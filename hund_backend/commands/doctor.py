@@ -1,4 +1,4 @@
-"""Print what is installed, which device is used, which weights exist, and whether all of it works."""
+"""Print what is installed, the device, the weights, and whether all of it works."""
 
 import argparse
 

@@ -84,7 +84,7 @@ class NoProgress:
 
 
 def progress_output(name: str, *, as_json: bool) -> JsonLines | ProgressBar | NoProgress:
-    """Return JSON lines where asked for, a bar on a terminal, else nothing.
+    """Return JSON lines for a program, a bar for a terminal, else no output.
 
     Args:
         name: of the clip.

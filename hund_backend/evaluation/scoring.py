@@ -74,7 +74,7 @@ def score(kit: Kit, estimates: Estimates, joints: tuple[str, ...]) -> dict[str, 
 
 
 def frame_groups(frames: tuple[KitFrame, ...]) -> Int[np.ndarray, " frames"]:
-    """Return the group of each frame to resample together: a picture alone, a clip by the second."""
+    """Return each frame's group for resampling: pictures one by one, clips by the second."""
     keys = [(str(frame.path), (frame.number or 0) // BLOCK_FRAMES) for frame in frames]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys])

@@ -43,7 +43,7 @@ TEMPORAL_METRICS = {  # key → unit, description
 
 
 def score_track(track: ClipTrack, body: BodyModel) -> dict[str, dict[str, float]]:
-    """Return `TEMPORAL_METRICS` by method, over the longest run of frames with the person present."""
+    """Return `TEMPORAL_METRICS` by method, over the longest run of frames with the person."""
     reconstruction = track.result.reconstruction
     run = longest_run(reconstruction.present[track.person])
     points = body_points(reconstruction, body, (*LIMBS, *FEET))

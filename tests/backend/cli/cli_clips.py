@@ -10,7 +10,7 @@ FPS = 30.0
 
 
 def numbered_image(number, size=(64, 48)):
-    """RGB picture that encodes its number as its level, with a white mark in the top left corner."""
+    """RGB picture whose level is its number, with a white mark in the top left corner."""
     image = np.full((size[1], size[0], 3), 20 + 9 * (number % 24), np.uint8)
     image[: size[1] // 4, : size[0] // 4] = 255
     return image

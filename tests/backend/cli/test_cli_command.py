@@ -241,8 +241,8 @@ def test_finished_clips_are_kept_when_cancelled(video, tmp_path, capsys, fake_mo
 
 
 def test_stopping_early_keeps_the_frames_processed_so_far(video, fake_models):
-    asked = iter([False, False, False, True])
-    result = pipeline.reconstruct(video, Options(), fake_models, stop_early=lambda: next(asked))
+    answers = iter([False, False, False, True])
+    result = pipeline.reconstruct(video, Options(), fake_models, stop_early=lambda: next(answers))
     assert list(result.frame_numbers) == [0, 1, 2]
     assert "frame 2" in result.provenance["truncated"]
 
@@ -411,9 +411,9 @@ def test_two_people_are_found_and_reproject_onto_their_keypoints(tmp_path, capsy
     for person in range(2):
         joints = result.joints[person][result.present[person]]
         pixels = (joints[..., :2] / joints[..., 2:]) @ camera[:2, :2].T + camera[:2, 2]
-        seen = result.keypoints[person][result.present[person]]
+        keypoints = result.keypoints[person][result.present[person]]
         for name, keypoint in (("CalfL", 25), ("CalfR", 26), ("UpperarmL", 11), ("AnkleR", 28)):
-            gaps = pixels[:, result.joint_names.index(name)] - seen[:, keypoint, :2]
+            gaps = pixels[:, result.joint_names.index(name)] - keypoints[:, keypoint, :2]
             assert np.median(np.linalg.norm(gaps, axis=-1)) < 8  # of some 150 px height
 
 

@@ -1,4 +1,4 @@
-"""Options: the arguments of every command come from one list, and each value reaches the pipeline."""
+"""Options: all commands read one list, and each value reaches the pipeline."""
 
 import argparse
 
