@@ -59,11 +59,11 @@ def pack(rotvecs, name="deepmimic", turn=None, scale=1.0):
     """A pack of clips; `turn` is the rotation from our axes to those of the pack."""
     names, parents, offsets = skeleton()
     turn = np.eye(3) if turn is None else turn
-    wanted = CORRESPONDENCES[name]
-    renamed = {NAMES.pelvis: wanted.pelvis, NAMES.chest: wanted.chest, NAMES.head: wanted.head}
+    target = CORRESPONDENCES[name]
+    renamed = {NAMES.pelvis: target.pelvis, NAMES.chest: target.chest, NAMES.head: target.head}
     for side in "LR":
         for joint in ("thigh", "calf", "foot", "upperarm", "lowerarm", "hand"):
-            renamed[NAMES.side_joint(side, joint)] = wanted.side_joint(side, joint)
+            renamed[NAMES.side_joint(side, joint)] = target.side_joint(side, joint)
     starts = np.cumsum([0, *map(len, rotvecs)])
     return Pack(
         name=name,

@@ -436,7 +436,7 @@ def test_every_ablation_has_finite_gradients(body, prior, motion, pictures, gene
     loss = batch_loss(hund, prior, sample, RECIPE, 2)
     loss.backward()
     assert loss.isfinite()
-    assert hund.context.first.weight.grad.abs().max() > 0
+    assert hund.context.input.weight.grad.abs().max() > 0
 
 
 def test_inputs_convert_between_precisions(motion, generator):

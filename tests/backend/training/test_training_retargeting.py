@@ -108,7 +108,7 @@ def test_backward_forearms_are_turned_back(rest):
     clips = [rotvecs, rotvecs.copy()]
     elbow = pack(clips).joint_names.index(NAMES.side_joint("L", "lowerarm"))
     clips[1][:, elbow] *= -1
-    # The hinge of the pack is told by its mean, so the wrong clip must not be half of it.
+    # The pack's hinge axis is a mean, so the wrong clip must be less than half of the pack.
     wrong = list(retarget_pack(pack([rotvecs, rotvecs, clips[1]]), rest))[-1]
     hands = [our_joints(m.rotations, rest)[:, JOINT_INDEX["HandL"]] for m in (right, wrong)]
     torch.testing.assert_close(hands[1], hands[0], atol=1e-6, rtol=0)
