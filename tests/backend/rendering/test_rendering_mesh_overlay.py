@@ -63,8 +63,9 @@ def test_visible_faces_equal_ray_casting(seed):
     faces = np.concatenate([bodies[0][1], bodies[1][1] + 8])
     found = visible_faces(project(vertices), vertices[:, 2], faces, WIDTH, HEIGHT)
     face, inverse_depth = cast_rays(vertices, faces)
-    assert (found.face == face).mean() > 0.999  # a center on an edge may belong to either face
-    agree = (found.face >= 0) == (face >= 0)
+    # A center on an edge may belong to either face: of all 10,001 seeds two have one such pixel.
+    agree = found.face == face
+    assert (~agree).sum() <= 3
     np.testing.assert_allclose(found.inverse_depth[agree], inverse_depth[agree], atol=1e-4)
 
 
