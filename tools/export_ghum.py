@@ -1,11 +1,11 @@
-"""Writes Google's licensed GHUM in our schema, for those who own it: `python -m tools.export_ghum`.
+"""Exports Google's licensed GHUM to a body file: `python -m tools.export_ghum MODEL OUTPUT`.
 
-GHUM is no part of this project and may not be passed on. Run this inside your own installation
-(Python with TensorFlow and the `ghum` package of google-research), keep what it writes to yourself,
-and name it with `BodyModel.load(path=...)`. It uses the package's public interface only: the
-parameters that `create_ghum_parameters` makes, posed by `pose`; bases are read off by posing unit
-coefficients. It needs Python 3.11, so a TensorFlow newer than the one GHUM was released with.
-Tested against a stand-in with that interface; untested against the release.
+GHUM is not part of this project, and its licence forbids redistribution. Run this in your own
+installation (Python with TensorFlow and the `ghum` package of google-research), do not pass on the
+file it writes, and load it with `BodyModel.load(path=...)`. Only the package's public interface is
+used: the parameters of `create_ghum_parameters`, posed by `pose`; bases are measured by posing unit
+coefficients. It needs Python 3.11, so a newer TensorFlow than the one GHUM was released with.
+Tested with a fake of that interface; untested with the release.
 """
 
 import argparse
@@ -27,30 +27,30 @@ from hund_backend.body.file import (
 from hund_backend.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES, PARENTS
 
 NUM_INFLUENCES = 6
-FACE_THRESHOLD = 1e-5  # metres; vertices that no expression moves further are not stored
+FACE_THRESHOLD = 1e-5  # metres; vertices that no expression moves farther are not stored
 
 
 class Ghum(Protocol):
-    """What is asked of GHUM: the arrays of one rest body for given coefficients, metres."""
+    """Interface to GHUM: its tables, and rest bodies for given coefficients, metres."""
 
     joint_names: tuple[str, ...]
     triangles: np.ndarray  # (F, 3)
     skinning_weights: np.ndarray  # (V, 63)
 
     def rest(self, betas: np.ndarray, expression: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vertices (V, 3) and joints (63, 3) in the rest pose."""
+        """Return vertices (V, 3) and joints (63, 3) in the rest pose."""
 
 
 @dataclass(frozen=True)
 class InstalledGhum:
-    """GHUM as its package gives it."""
+    """GHUM of the installed package."""
 
     package: object  # the imported module `ghum`
-    parameters: object  # what `create_ghum_parameters` returned
+    parameters: object  # result of `create_ghum_parameters`
 
     @property
     def joint_names(self) -> tuple[str, ...]:
-        """Names in GHUM's order."""
+        """Joint names in GHUM's order."""
         return tuple(str(name) for name in self.parameters.joint_names)
 
     @property
@@ -60,11 +60,11 @@ class InstalledGhum:
 
     @property
     def skinning_weights(self) -> np.ndarray:
-        """Weights of the joints in each vertex."""
+        """Weights of the joints for each vertex."""
         return np.asarray(self.parameters.skinning_weights)
 
     def rest(self, betas: np.ndarray, expression: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The body of the coefficients in the rest pose."""
+        """Return vertices (V, 3) and joints (63, 3) in the rest pose."""
         identity = np.tile([1.0, 0, 0, 1, 0, 0], len(JOINT_NAMES))  # 6D, row-major 3 × 2
         pose = np.concatenate([np.zeros(3), identity])[None]
         body = self.package.create_ghum_from_parameters(self.parameters)
@@ -77,11 +77,11 @@ class InstalledGhum:
 
 
 def export(ghum: Ghum) -> dict[str, np.ndarray]:
-    """Arrays of a body file from GHUM.
+    """Return the arrays of a body file for GHUM.
 
-    The rest pose stays GHUM's own. What GHUM does not have comes from our body by the nearest
-    vertex after laying mesh on mesh: parts and keypoints; the ARKit-named keys stay zero, and
-    triangles stand in for quads, with their last corner twice.
+    The rest pose is GHUM's own. Parts and keypoints, which GHUM lacks, are transferred from our
+    body by nearest vertices after aligning the meshes. The ARKit shapes are zero, and triangles
+    are stored as quads with their last corner repeated.
 
     Raises:
         ValueError: the joints are not GHUM's 63.
@@ -94,7 +94,7 @@ def export(ghum: Ghum) -> dict[str, np.ndarray]:
 
     def difference(betas: np.ndarray, expression: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         moved, moved_joints = ghum.rest(betas, expression)
-        # The pelvis is the origin of every build.
+        # The pelvis is the origin for all betas.
         return moved - moved_joints[0] - vertices + origin, (
             moved_joints - moved_joints[0] - joints + origin
         )
@@ -125,29 +125,29 @@ def export(ghum: Ghum) -> dict[str, np.ndarray]:
         "low_faces": triangles.astype(np.uint16),
         "low_texture_coordinates": np.zeros_like(triangles, np.uint16),
     }
-    return arrays | _borrowed(arrays["template"], arrays["joints"])
+    return arrays | _transfer_from_own_body(arrays["template"], arrays["joints"])
 
 
-def _borrowed(vertices: np.ndarray, joints: np.ndarray) -> dict[str, np.ndarray]:
-    """Parts, keypoints and mirror images, found through the nearest vertices of our body."""
-    ours = load_body_file()
-    scale = np.linalg.norm(joints, axis=1).mean() / np.linalg.norm(ours.joints, axis=1).mean()
-    place = scale * ours.template
-    nearest_of_ours = cKDTree(vertices).query(place)[1]
+def _transfer_from_own_body(vertices: np.ndarray, joints: np.ndarray) -> dict[str, np.ndarray]:
+    """Return parts, keypoints and mirror images by the nearest vertices of our body."""
+    own = load_body_file()
+    scale = np.linalg.norm(joints, axis=1).mean() / np.linalg.norm(own.joints, axis=1).mean()
+    own_vertices = scale * own.template
+    nearest_vertex = cKDTree(vertices).query(own_vertices)[1]
     arrays = {
-        "arkit_names": np.array(ours.arkit_names),
-        "fine_part_of_vertex": ours.fine_part_of_vertex[cKDTree(place).query(vertices)[1]].astype(
-            np.uint8
-        ),
+        "arkit_names": np.array(own.arkit_names),
+        "fine_part_of_vertex": own.fine_part_of_vertex[
+            cKDTree(own_vertices).query(vertices)[1]
+        ].astype(np.uint8),
         "mirror_vertices": cKDTree(vertices)
         .query(vertices * np.array([-1.0, 1.0, 1.0]))[1]
         .astype(np.uint16),
     }
     for table in KEYPOINT_NAMES:
-        rows, columns, values = ours.keypoint_tables[table]
-        is_joint = columns >= len(ours.template)
-        vertex = nearest_of_ours[np.where(is_joint, 0, columns)]
-        joint = columns - len(ours.template) + len(vertices)
+        rows, columns, values = own.keypoint_tables[table]
+        is_joint = columns >= len(own.template)
+        vertex = nearest_vertex[np.where(is_joint, 0, columns)]
+        joint = columns - len(own.template) + len(vertices)
         arrays[f"{table}_rows"] = rows.astype(np.uint8)
         arrays[f"{table}_columns"] = np.where(is_joint, joint, vertex).astype(np.uint16)
         arrays[f"{table}_values"] = values
@@ -166,7 +166,7 @@ def main() -> None:
     arrays = export(InstalledGhum(ghum, parameters))
     with atomic_write(options.output) as [part]:
         np.savez_compressed(part, **arrays)
-    print(f"{options.output}: written; GHUM's licence forbids passing it on")
+    print(f"{options.output}: written; GHUM's licence forbids redistribution")
 
 
 if __name__ == "__main__":
