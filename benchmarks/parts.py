@@ -1,7 +1,7 @@
 """The part head: IoU on synthetic pictures, left and right on real ones, and time.
 
 Run as `python -m benchmarks.parts FEATURES PICTURES --kits KIT … --clip CLIP --sheet FILE.png`.
-FEATURES is the folder that part_features.py fills; kits are for choosing only, nothing is trained
+FEATURES is the folder that features.py fills; kits are for choosing only, nothing is trained
 on them.
 """
 
