@@ -197,7 +197,7 @@ def synthetic_motion(recipe: TinyRecipe) -> MotionSet:
     )
 
 
-# --- Pose flow -------------------------------------------------------------------------------------
+# --- Pose flow -----------------------------------------------------------------------------------
 
 
 class _OneBatch:
@@ -243,7 +243,7 @@ def _train_flow(
     return flow, changes, curve
 
 
-# --- Dynamics --------------------------------------------------------------------------------------
+# --- Dynamics ------------------------------------------------------------------------------------
 
 
 def _train_dynamics(
@@ -295,7 +295,7 @@ def _first_frames(motions: LatentMotions, recipe: TinyRecipe) -> LatentMotions:
     )
 
 
-# --- HUND ------------------------------------------------------------------------------------------
+# --- HUND ----------------------------------------------------------------------------------------
 
 
 class _OneSample:
@@ -387,7 +387,7 @@ def _loss_change(before: list[dict[str, float]], after: list[dict[str, float]]) 
     return Change(metric=HUND_LOSS, before=before[-1]["loss"], after=after[-1]["loss"])
 
 
-# --- Report ----------------------------------------------------------------------------------------
+# --- Report --------------------------------------------------------------------------------------
 
 
 def summary(result: TinyResult) -> str:
