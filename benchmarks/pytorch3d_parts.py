@@ -53,7 +53,7 @@ def pytorch3d_parts(
         intrinsics: of the picture, pixels.
         size: height and width of the picture, pixels.
         softness_px: √σ of Liu et al., the blur of a face's border.
-        depth_scale: gamma of Liu et al.: metres behind the nearest face that reduce a weight to 1/e.
+        depth_scale: gamma of Liu et al.: metres behind the nearest face for a weight of 1/e.
         layers: most faces that count at a pixel.
 
     Raises:
