@@ -170,14 +170,14 @@ def test_unknown_root_features_are_ignored(dynamics):
 
 def test_root_features_are_invariant_to_heading_and_position():
     generator = torch.Generator().manual_seed(0)
-    turns = rotvec_to_matrix(torch.randn(9, 3, generator=generator, dtype=DOUBLE))
-    places = torch.randn(9, 3, generator=generator, dtype=DOUBLE)
+    rotations = rotvec_to_matrix(torch.randn(9, 3, generator=generator, dtype=DOUBLE))
+    positions = torch.randn(9, 3, generator=generator, dtype=DOUBLE)
     facing = rotvec_to_matrix(torch.tensor([0.0, 1.1, 0.0], dtype=DOUBLE))
-    moved = places @ facing.T + torch.tensor([3.0, 0.0, -2.0], dtype=DOUBLE)
+    moved = positions @ facing.T + torch.tensor([3.0, 0.0, -2.0], dtype=DOUBLE)
     contacts = torch.rand(9, 4, generator=generator) < 0.5
     torch.testing.assert_close(
-        root_motion(facing @ turns, moved, contacts, 25.0),
-        root_motion(turns, places, contacts, 25.0),
+        root_motion(facing @ rotations, moved, contacts, 25.0),
+        root_motion(rotations, positions, contacts, 25.0),
     )
 
 
@@ -189,9 +189,9 @@ def test_residual_jacobians_equal_finite_differences(dynamics, fps):
     full = torch.autograd.functional.jacobian(
         lambda z: dynamics.residuals(z, log_variance, roots, fps), latents
     )
-    for place, jacobian in enumerate(jacobians):
+    for offset, jacobian in enumerate(jacobians):
         for inner in range(2):
-            torch.testing.assert_close(jacobian[inner], full[inner, :, inner + place])
+            torch.testing.assert_close(jacobian[inner], full[inner, :, inner + offset])
     step = torch.zeros_like(latents)
     step[1, 2] = 1e-5
     ends = [
@@ -242,9 +242,9 @@ def test_banded_solution_equals_the_dense_one(frames, segment):
 
     def bands(start, stop):
         blocks = [dense.new_full((2, stop - start, 3, 3), UNKNOWN) for _ in range(3)]
-        for apart, block in enumerate(blocks):
-            for frame in range(start, min(stop, frames - apart)):
-                block[:, frame - start] = dense[:, frame + apart, :, frame]
+        for distance, block in enumerate(blocks):
+            for frame in range(start, min(stop, frames - distance)):
+                block[:, frame - start] = dense[:, frame + distance, :, frame]
         return Bands(*blocks, right[:, start:stop])
 
     expected = torch.linalg.solve(dense.flatten(3).flatten(1, 2), right.flatten(1))

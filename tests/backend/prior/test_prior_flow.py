@@ -143,8 +143,8 @@ def test_importance_weight_is_volume_over_mixing_density():
     mixing = torch.tensor([[0.2, -0.3, 0.1]], dtype=torch.float64)
 
     def sixd(coordinates):
-        turned = rotation @ rotvec_to_matrix(coordinates[None, :3])
-        return rotations_to_sixd(turned, coordinates[None, 3:])
+        rotated = rotation @ rotvec_to_matrix(coordinates[None, :3])
+        return rotations_to_sixd(rotated, coordinates[None, 3:])
 
     start = torch.cat((torch.zeros(3, dtype=torch.float64), mixing[0]))
     volume = torch.linalg.det(torch.autograd.functional.jacobian(sixd, start)).abs().log()

@@ -251,7 +251,7 @@ def test_samples_are_evenly_spread_and_reproducible(body):
     again = spread_samples(body, 300)
     assert torch.equal(faces, again[0]) and torch.equal(barycentrics, again[1])
     points = (barycentrics[..., None] * body.template[body.faces[faces]]).sum(1)
-    apart = torch.cdist(points, points) + 10 * torch.eye(len(points))
+    distances = torch.cdist(points, points) + 10 * torch.eye(len(points))
     spacing = (areas.sum() / len(points)).sqrt()
-    assert apart.amin() > 0.6 * spacing  # random samples come as near as 0.05
+    assert distances.amin() > 0.6 * spacing  # random samples come as near as 0.05
     assert areas.std() / areas.mean() < 0.4
