@@ -94,4 +94,5 @@ def test_both_engines_agree_with_the_original_runtime():
     engines = (TorchEngine(load_network(HEAVY), "cpu"), open_engine(FOLDER, HEAVY.stem, "cpu"))
     for engine in engines:
         landmarks = engine(planes, ("landmarks",))["landmarks"].reshape(39, 5)
-        assert np.abs(landmarks[:, :2] - expected[:, :2]).max() < 1e-3
+        # Pixels of 256: 0.0006 here with each instruction set; other sums may round otherwise.
+        assert np.abs(landmarks[:, :2] - expected[:, :2]).max() < 1e-2

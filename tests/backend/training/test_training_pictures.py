@@ -81,7 +81,7 @@ def test_visible_keypoints_lie_on_the_labels_of_their_limbs():
                 distance = np.hypot(columns - points[index, 0], rows - points[index, 1])
                 hits.append(np.isin(picture.labels, own)[distance < NEAR_PX].any())
     assert len(hits) > 4 * COUNT
-    assert np.mean(hits) > 0.95
+    assert np.mean(hits) > 0.9  # 58 of 59; with sides swapped 2, with labels 10 px aside 41
 
 
 def test_labels_of_dressed_and_bare_bodies_agree():
