@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hund_backend.atomic_write import write_file
 from tools.cache import cache_folder
-from tools.fetch_models import POSE, fetched
+from tools.fetch_models import POSE, fetch_archive
 
 REQUIREMENTS = ("mediapipe==0.10.21", "numpy==1.26.4", "jax==0.7.1", "jaxlib==0.7.1")
 HEAVY = "pose_landmark_heavy.tflite"
@@ -35,6 +35,6 @@ def command(clip: Path, frames: int, complexity: int) -> list[str]:
 def _install_heavy_network(environment: Path) -> None:
     """Put the network of complexity 2 where mediapipe looks before it downloads."""
     (package,) = environment.glob("lib/python*/site-packages/mediapipe/modules/pose_landmark")
-    with tarfile.open(fetched(POSE, cache_folder())) as archive:
+    with tarfile.open(fetch_archive(POSE, cache_folder())) as archive:
         content = archive.extractfile(f"package/{HEAVY}").read()
     write_file(package / HEAVY, content)

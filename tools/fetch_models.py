@@ -1,6 +1,6 @@
-"""Fetches the pinned networks and writes them in our own form: `python -m tools.fetch_models`.
+"""Fetch the pinned networks and convert them: `python -m tools.fetch_models`.
 
-Every package is verified by its SHA-256 and kept in the cache; every file that is made is verified
+Every package is verified by its SHA-256 and kept in the cache; every written file is verified
 against `hund_backend/weights/perception/manifest.json`. A second run has nothing to do.
 """
 
@@ -45,7 +45,7 @@ POSE_TENSORS = {  # output or inner feature → tensor of the file
     "trunk": 694,
 }
 MOVENET_INPUT = "StatefulPartitionedCall/sub_1"  # pixels from -1 to 1
-MOVENET_OUTPUTS = {  # the heads before their decoding, which is ours
+MOVENET_OUTPUTS = {  # the heads; person_detector.py decodes them
     "center": "StatefulPartitionedCall/center_0/conv2d_4/BiasAdd",
     "box_scale": "StatefulPartitionedCall/box_scale_0/conv2d_5/BiasAdd",
     "box_offset": "StatefulPartitionedCall/box_offset_0/conv2d_6/BiasAdd",
@@ -74,21 +74,21 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is made from a package."""
+    """Conversion of a package into a network."""
 
     name: str
     package: Package
     members: tuple[str, ...]  # paths inside the package
-    convert: Callable[..., bytes]  # contents of the members → our safetensors file
+    convert: Callable[..., bytes]  # contents of the members → safetensors file
 
 
 def convert_blazepose(tflite: bytes) -> bytes:
-    """BlazePose's landmark network, every output and the inner features."""
+    """Convert BlazePose's landmark network, with every output and the inner features."""
     return pack_network(*read_tflite(tflite, POSE_TENSORS))
 
 
 def convert_movenet(model: bytes, binary: bytes) -> bytes:
-    """MoveNet MultiPose's heads for people's centres, boxes and rough keypoints."""
+    """Convert MoveNet MultiPose's heads for people's centres, boxes and rough keypoints."""
     network = read_tfjs(model, binary, input_node=MOVENET_INPUT, outputs=MOVENET_OUTPUTS)
     return pack_network(*network)
 
@@ -121,8 +121,12 @@ RECIPES = (
 )
 
 
-def fetched(package: Package, cache: Path) -> Path:
-    """The package's archive in the cache, downloaded if it is not there whole."""
+def fetch_archive(package: Package, cache: Path) -> Path:
+    """Return the package's archive in the cache, downloaded if it is missing or damaged.
+
+    Raises:
+        FetchError: the package cannot be downloaded, or has another SHA-256.
+    """
     path = cache / package.archive
     if path.is_file() and sha256_of(path) == package.sha256:
         return path
@@ -131,7 +135,7 @@ def fetched(package: Package, cache: Path) -> Path:
         raise FetchError("npm is missing: install Node.js with npm, then run 'make setup' again.")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        wanted = f"{package.name}@{package.version}"
+        spec = f"{package.name}@{package.version}"
         command = [
             npm,
             "pack",
@@ -139,22 +143,22 @@ def fetched(package: Package, cache: Path) -> Path:
             "--ignore-scripts",
             "--pack-destination",
             folder,
-            wanted,
+            spec,
         ]
         if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode:
-            raise FetchError(
-                f"npm could not fetch {wanted}: connect to the network and try again."
-            )
+            raise FetchError(f"npm could not fetch {spec}: connect to the network and try again.")
         downloaded = Path(folder) / package.archive
         if not downloaded.is_file() or sha256_of(downloaded) != package.sha256:
-            raise FetchError(f"The registry's {wanted} is not the pinned one: do not use it.")
+            raise FetchError(
+                f"The registry's {spec} has another SHA-256 than the pinned package: do not use it."
+            )
         write_file(path, downloaded.read_bytes())
     return path
 
 
-def made(recipe: Recipe, cache: Path) -> dict[str, bytes]:
-    """The network's files by their names: weights with their graph, and the graph for ONNX."""
-    with tarfile.open(fetched(recipe.package, cache)) as archive:
+def convert_package(recipe: Recipe, cache: Path) -> dict[str, bytes]:
+    """Return the network's files by name: weights with their graph, and the graph for ONNX."""
+    with tarfile.open(fetch_archive(recipe.package, cache)) as archive:
         contents = [archive.extractfile(member).read() for member in recipe.members]
     weights = f"{recipe.name}.safetensors"
     packed = recipe.convert(*contents)
@@ -162,25 +166,31 @@ def made(recipe: Recipe, cache: Path) -> dict[str, bytes]:
 
 
 def fetch(folder: Path, cache: Path) -> None:
-    """Make every network of the list that is not there whole."""
-    listed = read_manifest(folder)
+    """Write every network of the manifest that is missing or damaged.
+
+    Raises:
+        FetchError: a package cannot be fetched, or a file has another SHA-256 than the manifest.
+    """
+    manifest = read_manifest(folder)
     for recipe in RECIPES:
-        wanted = [entry for entry in listed.values() if Path(entry.file).stem == recipe.name]
-        if all(is_intact(folder / entry.file, entry) for entry in wanted):
+        entries = [entry for entry in manifest.values() if Path(entry.file).stem == recipe.name]
+        if all(is_intact(folder / entry.file, entry) for entry in entries):
             continue
-        contents = made(recipe, cache)
-        for entry in wanted:
+        contents = convert_package(recipe, cache)
+        for entry in entries:
             if hashlib.sha256(contents[entry.file]).hexdigest() != entry.sha256:
-                raise FetchError(f"{entry.file} came out with other bytes than the list says.")
+                raise FetchError(
+                    f"{entry.file} has another SHA-256 than the manifest: it is not written."
+                )
             write_file(folder / entry.file, contents[entry.file])
-            print(f"made {entry.file}", flush=True)
+            print(f"wrote {entry.file}", flush=True)
 
 
 def rewrite_manifest(folder: Path, cache: Path) -> None:
-    """Make every network and list what was made (for those who change a recipe)."""
+    """Write every network and a manifest of them (after a change of a recipe)."""
     rows = []
     for recipe in RECIPES:
-        for file, contents in made(recipe, cache).items():
+        for file, contents in convert_package(recipe, cache).items():
             write_file(folder / file, contents)
             entry = ManifestEntry(
                 file=file,
@@ -197,16 +207,18 @@ def rewrite_manifest(folder: Path, cache: Path) -> None:
 
 
 def main() -> int:
-    """Run the command; answers its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the networks go")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the networks")
     parser.add_argument(
-        "--rewrite-manifest", action="store_true", help="list what is made instead of checking it"
+        "--rewrite-manifest",
+        action="store_true",
+        help="write the manifest, do not check against it",
     )
     arguments = parser.parse_args()
-    work = rewrite_manifest if arguments.rewrite_manifest else fetch
+    command = rewrite_manifest if arguments.rewrite_manifest else fetch
     try:
-        work(arguments.folder, cache_folder())
+        command(arguments.folder, cache_folder())
     except HundError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -1,7 +1,8 @@
-"""Fills wheels/ from requirements/runtime.lock: the packages that the extension carries.
+"""Fill wheels/ from requirements/runtime.lock: the packages that the extension contains.
 
-Compiled ones are for CPython 3.11 on 64-bit Linux, the Python of Blender 4.2 to 5.0: there is no
-CPU build of torch for CPython 3.13 (Blender 5.1 and later), where a backend interpreter is named.
+Compiled wheels are for CPython 3.11 on 64-bit Linux, the Python of Blender 4.2 to 5.0: there is no
+CPU build of torch for CPython 3.13 (Blender 5.1 and later), where the user sets a backend
+interpreter.
 """
 
 import shutil
@@ -20,10 +21,11 @@ PLATFORMS += ["manylinux2014_x86_64", "manylinux1_x86_64", "linux_x86_64"]
 
 
 def fetch() -> list[Path]:
-    """Make wheels/ hold what the lock names, and nothing else.
+    """Fill wheels/ with the packages of the lock, remove all others, and return the wheels.
 
     Raises:
-        subprocess.CalledProcessError: pip, which has said why, did not find something.
+        subprocess.CalledProcessError: pip failed; it has printed why.
+        RuntimeError: a wheel is missing.
     """
     cache = cache_folder() / "wheels"  # a second run fetches nothing
     cache.mkdir(parents=True, exist_ok=True)
@@ -33,21 +35,23 @@ def fetch() -> list[Path]:
     command += ["--abi", "cp311", "--abi", "abi3", "--abi", "none", *platforms]
     command += ["--find-links", str(cache), "--dest", str(cache), "--requirement", str(LOCK)]
     subprocess.run(command, check=True)
-    wanted = locked_versions()
-    for stale in WHEELS.glob("*.whl"):
-        stale.unlink()
+    versions = locked_versions()
+    for old_wheel in WHEELS.glob("*.whl"):
+        old_wheel.unlink()
     for wheel in sorted(cache.glob("*.whl")):
         name, version = wheel.name.split("-")[:2]
-        if wanted.get(name.lower()) == version.split("+")[0]:
+        if versions.get(name.lower()) == version.split("+")[0]:
             shutil.copy2(wheel, WHEELS)
-    fetched = sorted(WHEELS.glob("*.whl"))
-    if len(fetched) != len(wanted):
-        raise RuntimeError(f"{len(wanted)} wheels are wanted, {len(fetched)} are there.")
-    return fetched
+    wheels = sorted(WHEELS.glob("*.whl"))
+    if len(wheels) != len(versions):
+        raise RuntimeError(
+            f"The lock has {len(versions)} packages, {WHEELS} has {len(wheels)} wheels."
+        )
+    return wheels
 
 
 def locked_versions() -> dict[str, str]:
-    """Versions of the lock, by the name that a wheel's file has."""
+    """Return the locked versions by package name, spelled as in a wheel's file name."""
     pins = (line.split()[0] for line in LOCK.read_text().splitlines() if "==" in line)
     return {
         name.lower().replace("-", "_"): version
@@ -56,11 +60,11 @@ def locked_versions() -> dict[str, str]:
 
 
 def unpack(wheel: Path, folder: Path) -> None:
-    """Lay a wheel's files into a folder."""
+    """Extract a wheel into a folder."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
 
 
 if __name__ == "__main__":
-    for fetched_wheel in fetch():
-        print(f"{fetched_wheel.stat().st_size / 1e6:7.1f} MB  {fetched_wheel.name}")
+    for path in fetch():
+        print(f"{path.stat().st_size / 1e6:7.1f} MB  {path.name}")

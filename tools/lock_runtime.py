@@ -1,4 +1,4 @@
-"""Cuts requirements/runtime.lock out of dev.lock: what the backend needs to run, with its hashes."""
+"""Extract requirements/runtime.lock, the backend's dependencies with hashes, from dev.lock."""
 
 import importlib.metadata
 import re
@@ -10,30 +10,30 @@ from packaging.utils import canonicalize_name
 from hund_backend.atomic_write import write_file
 
 FOLDER = Path(__file__).parents[1] / "requirements"
-# torch asks for it to compile C++, which we never do; Blender's Python should keep its own.
-LEFT_OUT = {"setuptools"}
+# torch requires it to compile C++, which we never do; Blender's Python should keep its own.
+EXCLUDED = {"setuptools"}
 HEADER = "# Cut out of dev.lock by tools/lock_runtime.py: do not edit.\n"
 
 
 def closure(names: list[str]) -> set[str]:
-    """Packages that these need, themselves included, as installed here."""
+    """Return packages and all their dependencies, as installed in this environment."""
     found: set[str] = set()
-    waiting = [Requirement(name) for name in names]
-    while waiting:
-        wanted = waiting.pop()
-        name = canonicalize_name(wanted.name)
-        if name in found | LEFT_OUT or (wanted.marker and not wanted.marker.evaluate()):
+    pending = [Requirement(name) for name in names]
+    while pending:
+        requirement = pending.pop()
+        name = canonicalize_name(requirement.name)
+        if name in found | EXCLUDED or (requirement.marker and not requirement.marker.evaluate()):
             continue
         found.add(name)
-        waiting += map(Requirement, importlib.metadata.requires(name) or ())
+        pending += map(Requirement, importlib.metadata.requires(name) or ())
     return found
 
 
-def cut(lock: str, names: set[str]) -> str:
-    """The entries of these packages, without the comments.
+def extract_entries(lock: str, names: set[str]) -> str:
+    """Return the lock entries of packages, without comments.
 
     Raises:
-        KeyError: one of them is not in the lock.
+        KeyError: a package is not in the lock.
     """
     entries = {}
     for entry in re.findall(r"^[\w.-]+==.*(?:\n    .*)*", lock, re.MULTILINE):
@@ -46,7 +46,7 @@ def cut(lock: str, names: set[str]) -> str:
 def main() -> None:
     """Write runtime.lock."""
     names = (FOLDER / "runtime.in").read_text().split()
-    lock = cut((FOLDER / "dev.lock").read_text(), closure(names))
+    lock = extract_entries((FOLDER / "dev.lock").read_text(), closure(names))
     write_file(FOLDER / "runtime.lock", lock.encode())
     print(f"runtime.lock: {lock.count('==')} packages")
 

