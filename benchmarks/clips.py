@@ -32,7 +32,7 @@ def walker(num_frames: int, size: tuple[int, int] = FULL_HD) -> Path:
 
 
 def _forwards_and_backwards(clip: Path) -> Iterator[np.ndarray]:
-    """Yield RGB images of a clip forwards, backwards, … without end, so that nobody jumps."""
+    """Yield RGB images of a clip forwards, backwards, … without end; motion has no jumps."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
     with open_clip(clip) as frames:  # kept compressed: 230 frames would be a gigabyte
         compressed = [cv2.imencode(".jpg", frame.image, quality)[1] for frame in frames]

@@ -29,28 +29,28 @@ from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.training.priors.augmentation import AugmentationConfig
 
 PACKAGES = ("torch", "numpy")
-NET, NONE = HundConfig(), (0, 0)
+NETWORK, NO_STAGES = HundConfig(), (0, 0)
 VARIANTS: dict[str, HundRecipe] = {
     "ours": HundRecipe(),
-    "no recurrence (s_0 only)": HundRecipe(stages=NONE, network=replace(NET, stages=0)),
-    "loss values only (the paper)": HundRecipe(network=replace(NET, uses_residuals=False)),
+    "no recurrence (s_0 only)": HundRecipe(stages=NO_STAGES, network=replace(NETWORK, stages=0)),
+    "loss values only (the paper)": HundRecipe(network=replace(NETWORK, uses_residuals=False)),
     "no loss values or residuals": HundRecipe(
-        network=replace(NET, uses_losses=False, uses_residuals=False)
+        network=replace(NETWORK, uses_losses=False, uses_residuals=False)
     ),
-    "no memory": HundRecipe(network=replace(NET, uses_memory=False)),
-    "M = 1": HundRecipe(stages=(1, 1), network=replace(NET, stages=1)),
-    "M = 3": HundRecipe(stages=(3, 3), network=replace(NET, stages=3)),
-    "M = 5": HundRecipe(stages=(5, 5), network=replace(NET, stages=5)),
-    "M = 8": HundRecipe(stages=(8, 8), network=replace(NET, stages=8)),
-    "learning loss: last": HundRecipe(form="last"),
-    "learning loss: min": HundRecipe(form="min"),
-    "learning loss: improvement": HundRecipe(form="improvement"),
+    "no memory": HundRecipe(network=replace(NETWORK, uses_memory=False)),
+    "M = 1": HundRecipe(stages=(1, 1), network=replace(NETWORK, stages=1)),
+    "M = 3": HundRecipe(stages=(3, 3), network=replace(NETWORK, stages=3)),
+    "M = 5": HundRecipe(stages=(5, 5), network=replace(NETWORK, stages=5)),
+    "M = 8": HundRecipe(stages=(8, 8), network=replace(NETWORK, stages=8)),
+    "meta-loss: last": HundRecipe(form="last"),
+    "meta-loss: min": HundRecipe(form="min"),
+    "meta-loss: improvement": HundRecipe(form="improvement"),
     "without progress": HundRecipe(progress=0.0),
-    "6D instead of the flow": HundRecipe(network=replace(NET, uses_flow=False)),
-    "without parts": HundRecipe(network=replace(NET, uses_parts=False)),
-    "without features": HundRecipe(network=replace(NET, uses_features=False)),
+    "6D instead of the flow": HundRecipe(network=replace(NETWORK, uses_flow=False)),
+    "without parts": HundRecipe(network=replace(NETWORK, uses_parts=False)),
+    "without features": HundRecipe(network=replace(NETWORK, uses_features=False)),
     "without landmarks": HundRecipe(
-        network=replace(NET, uses_landmarks=False, loss=LossConfig(landmarks=0.0))
+        network=replace(NETWORK, uses_landmarks=False, loss=LossConfig(landmarks=0.0))
     ),
     "without synthetic pictures": HundRecipe(picture_share=0.0),
 }
@@ -90,11 +90,11 @@ class TrainingData:
             pictures.errors(),
             augmentation=AugmentationConfig(),
         )
-        people = MixedDataset(motion, pictures, recipe.picture_share)
-        train(hund, self.prior, people, None, {}, recipe)
+        dataset = MixedDataset(motion, pictures, recipe.picture_share)
+        train(hund, self.prior, dataset, None, {}, recipe)
         validation = validation_samples(poses, self.detections, hund)
         cells = [cell for sample in validation.values() for cell in score_cells(hund, sample)]
-        return f"| {name} | {' | '.join([*cells, f'{_lower(hund, validation):.0f}'])} |"
+        return f"| {name} | {' | '.join([*cells, f'{_lower_share(hund, validation):.0f}'])} |"
 
 
 @torch.no_grad()
@@ -102,15 +102,15 @@ def score_cells(hund: Hund, sample: Sample) -> list[str]:
     """Return PA-MPJPE of s_0; PA-MPJPE and MPJPE of s_M; L of s_M."""
     stages = [scores.means() for scores in stage_metrics(hund(sample.inputs), sample.truth)]
     first, last = stages[0], stages[-1]
-    found = f"{last['pa_mpjpe_mm']:.1f} ({last['mpjpe_mm']:.0f})"
-    return [f"{first['pa_mpjpe_mm']:.1f}", found, f"{last['loss']:.2f}"]
+    s_m = f"{last['pa_mpjpe_mm']:.1f} ({last['mpjpe_mm']:.0f})"
+    return [f"{first['pa_mpjpe_mm']:.1f}", s_m, f"{last['loss']:.2f}"]
 
 
 @torch.no_grad()
-def _lower(hund: Hund, validation: dict[str, Sample]) -> float:
+def _lower_share(hund: Hund, validation: dict[str, Sample]) -> float:
     """Return the share of people whose L at s_M is below that at s_0, per cent."""
     steps = [hund(sample.inputs) for sample in validation.values()]
-    lower = [each[-1].losses.total < each[0].losses.total for each in steps]
+    lower = [states[-1].losses.total < states[0].losses.total for states in steps]
     return 100 * float(torch.cat(lower).float().mean())
 
 
@@ -125,16 +125,16 @@ def main() -> None:
         mocap=args.mocap,
         detections=args.detections,
     )
-    known = args.lines.read_text().splitlines() if args.lines.exists() else []
+    rows = args.lines.read_text().splitlines() if args.lines.exists() else []
     for name in args.variants or VARIANTS:
-        if any(line.startswith(f"| {name} |") for line in known):
+        if any(line.startswith(f"| {name} |") for line in rows):
             continue
         recipe = replace(VARIANTS[name], steps=args.steps, batch=args.batch)
-        known.append(data.row(name, replace(recipe, every=args.steps)))
-        print(known[-1], flush=True)
-        write_file(args.lines, ("\n".join(known) + "\n").encode())
+        rows.append(data.row(name, replace(recipe, every=args.steps)))
+        print(rows[-1], flush=True)
+        write_file(args.lines, ("\n".join(rows) + "\n").encode())
     environment = measuring.environment(PACKAGES, args.cores)
-    text = HEAD.format(environment=environment, args=args) + "\n".join(known) + "\n"
+    text = HEAD.format(environment=environment, args=args) + "\n".join(rows) + "\n"
     if args.save:
         print(measuring.save("hund-ablations", text))
 

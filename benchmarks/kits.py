@@ -61,17 +61,17 @@ class CachedPerception:
 
     def predict(self, request: Request) -> ClipResult | None:
         """Reconstruct the people in a picture; None where nobody is found."""
-        camera = request.intrinsics
+        intrinsics = request.intrinsics
         frames = Options(
             start=request.start,
             end=request.end,
-            intrinsics=None if camera is None else tuple(map(tuple, camera.tolist())),
+            intrinsics=None if intrinsics is None else tuple(map(tuple, intrinsics.tolist())),
         )
         tracked = self._perceive(request, replace(frames, parts=True))
         if tracked is None:
             return None
-        chosen = self.method
-        options = replace(frames, method=chosen.method, polish=chosen.polish, parts=chosen.parts)
+        method = self.method
+        options = replace(frames, method=method.method, polish=method.polish, parts=method.parts)
         result = pipeline.estimate(tracked, options, self.models, silent, Stopwatch())
         for person, evidence in enumerate(tracked.people):
             self.overlaps += overlaps(result, person, evidence, self.low)
@@ -96,18 +96,18 @@ def overlaps(
     """Return the IoU of a person's body with the detector's mask in each observed frame."""
     frames = evidence.frames[evidence.observed]
     ious = []
-    for frame, crop, mask in zip(
+    for frame, crop_intrinsics, mask in zip(
         frames,
         evidence.crop_intrinsics[evidence.observed],
         evidence.masks[evidence.observed],
         strict=True,
     ):
-        camera = np.diag([MASK_SIZE / 256, MASK_SIZE / 256, 1]) @ crop
+        intrinsics = np.diag([MASK_SIZE / 256, MASK_SIZE / 256, 1]) @ crop_intrinsics
         vertices = posed_vertices(result, low, slice(frame, frame + 1))[person]
         labels = part_labels(
             low,
             torch.from_numpy(vertices),
-            torch.from_numpy(camera).float()[None],
+            torch.from_numpy(intrinsics).float()[None],
             (MASK_SIZE, MASK_SIZE),
         )
         body, detected = labels[0].numpy() > 0, mask > 127
@@ -143,11 +143,11 @@ def table(kit: Kit, perception: CachedPerception, body: BodyModel) -> str:
             (scored,) = evaluate([kit], perception.predict, body)["kits"]
         shared = [row for row in scored["rows"] if row["joints"] == scored["rows"][-1]["joints"]]
         if not rows:
-            names = [TITLES[name] for name in shared[0]["figures"]]
+            titles = [TITLES[figure] for figure in shared[0]["figures"]]
             rows += [
                 f"## {kit.name}, {len(kit.frames)} pictures\n",
-                f"| | {' | '.join(names)} | IoU | s a picture |",
-                f"|{' --- |' * (len(names) + 3)}",
+                f"| | {' | '.join(titles)} | IoU | s a picture |",
+                f"|{' --- |' * (len(titles) + 3)}",
                 f"| detector | {_scores(shared[-1])} | | |",
             ]
         # The time of the first method includes perception.

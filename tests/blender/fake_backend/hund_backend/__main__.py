@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 STEP_SECONDS = 0.02
-TOTAL = 1000
+TOTAL_STEPS = 1000
 GARBAGE = 'not JSON at all\n[1, 2]\n"text"\n{"no": "event"}\n{"event": "progress"}'
 
 cancelled, finishing, orphaned = threading.Event(), threading.Event(), threading.Event()
@@ -57,8 +57,8 @@ def reconstruct(clip, output, request):
         os.kill(os.getpid(), 9)
     stop = orphaned if clip.stem == "stubborn" else cancelled
     for step in itertools.count(1):
-        done = min(step, TOTAL - 1)
-        send(event="progress", id=request["id"], stage="detect", done=done, total=TOTAL)
+        done = min(step, TOTAL_STEPS - 1)
+        send(event="progress", id=request["id"], stage="detect", done=done, total=TOTAL_STEPS)
         if stop.wait(STEP_SECONDS):
             send(event="error", id=request["id"], message="Cancelled.", exit_code=130)
             return
@@ -69,14 +69,14 @@ def reconstruct(clip, output, request):
     send(event="done", id=request["id"], output=str(target), skipped=False)
 
 
-def work(requests):
+def process_requests(requests):
     while request := requests.get():
         cancelled.clear()
         finishing.clear()
         reconstruct(Path(request["clip"]), request["output"], request)
 
 
-def listen(requests):
+def read_messages(requests):
     for line in sys.stdin:
         message = json.loads(line)
         if message["command"] == "cancel":
@@ -96,5 +96,5 @@ if __name__ == "__main__":
     print("output before the first reply", flush=True)
     send(event="ready")
     pending = queue.SimpleQueue()
-    threading.Thread(target=listen, args=(pending,), daemon=True).start()
-    work(pending)
+    threading.Thread(target=read_messages, args=(pending,), daemon=True).start()
+    process_requests(pending)
