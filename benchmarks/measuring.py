@@ -152,7 +152,7 @@ def parse(doc: str, add: Callable[[argparse.ArgumentParser], None]) -> argparse.
 
 
 def _said(command: Sequence[str]) -> str:
-    """What a command prints; nothing where it is missing or fails."""
+    """Return what a command prints; nothing if it is missing or fails."""
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -298,7 +298,7 @@ def _intrinsics(options: Options, info: ClipInfo) -> Float[np.ndarray, "3 3"]:
 def _undistort(
     evidence: Evidence, intrinsics: Float[np.ndarray, "3 3"], distortion: tuple[float, ...]
 ) -> Evidence:
-    """Move keypoints and crops to where a lens without distortion would have shown them."""
+    """Remove the lens distortion from keypoints and crops."""
     if not distortion:
         return evidence
     keypoints = evidence.keypoints.copy()

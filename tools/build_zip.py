@@ -43,7 +43,7 @@ REPOSITORY_ONLY = (
 )
 IN_BLENDER = {"jaxtyping", "wadler_lindig"}  # what reading a Reconstruction needs
 # Beside the wheels that Blender installs for all extensions: an older numpy is part of Blender's
-# own Python and of other add-ons there, so ours is seen by the backend alone (bridge/backend.py).
+# own Python and of other add-ons there, so only the backend imports ours (bridge/backend.py).
 UNPACKED = {"numpy"}
 FULL = 'blender_version_max = "5.1.0"\nplatforms = ["linux-x64"]'
 WHEELS_LINE = re.compile(r"^wheels = \[\]$", re.MULTILINE)

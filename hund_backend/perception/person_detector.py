@@ -90,7 +90,7 @@ class PersonDetector:
     def _detect_batch(self, images: list[np.ndarray]) -> list[PersonBoxes]:
         at_sizes: list[list[PersonBoxes]] = [[] for _ in images]
         for size_px in self.config.sizes_px:
-            # Upsampling shows nobody new, so images are upsampled to the first size only.
+            # Upsampling finds no further people, so images are upsampled to the first size only.
             first = size_px == self.config.sizes_px[0]
             selected = [
                 n for n, image in enumerate(images) if first or max(image.shape[:2]) >= size_px

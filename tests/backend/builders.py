@@ -143,7 +143,7 @@ def walk(reduced_body, prior, frames, fps=30.0, yaw=0.7):
 
 
 def evidence_of(reduced_body, variables, noise=0.0, seed=0):
-    """Evidence of a person seen by `CAMERA`; noise as a fraction of the crop's side."""
+    """Evidence of a person before `CAMERA`; noise as a fraction of the crop's side."""
     points = reduced_body.forward(variables).points[:, : len(BLAZEPOSE_NAMES)]
     pixels = project(points, torch.tensor(CAMERA)).numpy()
     side = 1.25 * np.ptp(pixels, axis=1).max(axis=-1)

@@ -21,13 +21,15 @@ def choose_keyframes(
         spacing: frames between keyframes.
         max_keyframes: upper limit of their number.
     """
-    seen = observed.nonzero()[:, 0]
-    if len(seen) == 0:
+    indices = observed.nonzero()[:, 0]
+    if len(indices) == 0:
         return torch.zeros(1, dtype=torch.int64)
     count = min(
-        max_keyframes, len(seen), 1 + int(torch.ceil((seen[-1] - seen[0]) / max(spacing, 1.0)))
+        max_keyframes,
+        len(indices),
+        1 + int(torch.ceil((indices[-1] - indices[0]) / max(spacing, 1.0))),
     )
-    return seen[torch.linspace(0, len(seen) - 1, count).round().long()]
+    return indices[torch.linspace(0, len(indices) - 1, count).round().long()]
 
 
 def best_path(

@@ -92,7 +92,9 @@ def main() -> None:
     """Generate pictures, or resume."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mocap", type=Path, help="folder of motion packs")
-    parser.add_argument("--scenery", type=Path, required=True, help="what fetch_scenery made")
+    parser.add_argument(
+        "--scenery", type=Path, required=True, help="folder that fetch_scenery fills"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder of the shards")
     parser.add_argument(
         "--count", type=int, default=GenerationConfig.train, help="pictures for training"

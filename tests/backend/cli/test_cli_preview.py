@@ -93,9 +93,9 @@ def test_lens_distortion_is_applied_to_the_body(clip):
 
 def test_absent_people_are_not_drawn(clip):
     result = standing()
-    seen = np.arange(FRAMES)[None] != 3
-    masks = overlay_masks(dataclasses.replace(result, present=seen), clip)
-    assert [mask.any() for mask in masks] == seen[0].tolist()
+    present = np.arange(FRAMES)[None] != 3
+    masks = overlay_masks(dataclasses.replace(result, present=present), clip)
+    assert [mask.any() for mask in masks] == present[0].tolist()
 
 
 def test_the_overlay_has_all_frames_and_the_sheet_its_tiles(clip, tmp_path):
@@ -173,9 +173,9 @@ def test_the_part_sheet_shows_predicted_and_rendered_parts(clip, tmp_path):
     result.keypoints[..., 0, 1] = 10
     path = write_part_sheet(result, clip, tmp_path, _LeftHandEverywhere())
     sheet = cv2.imread(str(path))[..., ::-1].astype(int)
-    footage, seen, found = np.split(sheet[:TILE, : 3 * TILE], 3, axis=1)
-    assert (np.abs(seen - footage).sum(-1) > 30).mean() > 0.9
-    changed = np.abs(found - footage).sum(-1) > 30
+    footage, predicted, rendered = np.split(sheet[:TILE, : 3 * TILE], 3, axis=1)
+    assert (np.abs(predicted - footage).sum(-1) > 30).mean() > 0.9
+    changed = np.abs(rendered - footage).sum(-1) > 30
     assert 0.02 < changed.mean() < 0.6
     assert sorted(tmp_path.glob("*_parts.png")) == [path]
 

@@ -27,7 +27,7 @@ for folder in (weights, weights / "perception"):
     if libc.inotify_add_watch(watch, os.fsencode(folder), 0x20) < 0:  # IN_OPEN
         sys.exit(77)
 
-def seen():
+def opened_weights():
     while True:
         try:
             events = os.read(watch, 1 << 16)
@@ -46,14 +46,14 @@ for name, options in {
     "parts": Options(end=2, parts=True), "default again": Options(end=2),
 }.items():
     listed = reconstruct(Path(sys.argv[1]), options, models).provenance["weights"]
-    print(json.dumps([name, listed, seen()]))
+    print(json.dumps([name, listed, opened_weights()]))
 """
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """For each way to reconstruct what its provenance lists, and what was opened until then."""
-    folder = tmp_path_factory.mktemp("copy")  # whose weights nobody else opens
+    """For each set of options, the weights listed in the provenance and the files opened so far."""
+    folder = tmp_path_factory.mktemp("copy")  # weights that no other process opens
     shutil.copytree(ROOT / "hund_backend", folder / "hund_backend")
     command = [sys.executable, "-c", WATCHED, WALKER]
     answer = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
@@ -92,7 +92,7 @@ def test_every_open_recording_hears_of_a_file(tmp_path):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     first.write_bytes(b"1")
     second.write_bytes(b"2")
-    note_loaded(first)  # nobody records
+    note_loaded(first)  # no recording is open
     with record_loaded() as outer:
         with load_weights("The first", first):
             pass

@@ -146,13 +146,13 @@ def test_surface_equals_body_model(low, surface, reduced_body, truth):
 
 @pytest.mark.parametrize("changes", [{}, {"solves_betas": True}])
 def test_gradient_equals_autograd(energy, truth, changes):
-    here = perturbed(truth)
-    energy = dataclasses.replace(energy.refresh_visibility(here), **changes)
-    here = perturbed(here, by=0.01, seed=1)  # not where visibility was refreshed
+    variables = perturbed(truth)
+    energy = dataclasses.replace(energy.refresh_visibility(variables), **changes)
+    variables = perturbed(variables, by=0.01, seed=1)  # not where visibility was refreshed
     step = torch.zeros(FRAMES, 69, dtype=torch.float64, requires_grad=True)
-    betas = torch.zeros_like(here.betas).requires_grad_()
-    energy.energies(here.apply_step(step, betas))[:, -2:].sum().backward()
-    equations = energy.normal_equations(here)
+    betas = torch.zeros_like(variables.betas).requires_grad_()
+    energy.energies(variables.apply_step(step, betas))[:, -2:].sum().backward()
+    equations = energy.normal_equations(variables)
     assert step.grad.abs().max() > 1
     assert (equations.gradient - step.grad).abs().max() < 1e-4 * step.grad.abs().max()
     if energy.solves_betas:
@@ -161,25 +161,26 @@ def test_gradient_equals_autograd(energy, truth, changes):
 
 
 def test_gradient_equals_finite_differences(energy, truth):
-    here = perturbed(truth)
-    energy = energy.refresh_visibility(here)
+    variables = perturbed(truth)
+    energy = energy.refresh_visibility(variables)
     # Points lie at the centers of cells there, where distances have kinks: move on.
-    here = perturbed(here, by=0.01, seed=1)
-    gradient = energy.normal_equations(here).gradient
+    variables = perturbed(variables, by=0.01, seed=1)
+    gradient = energy.normal_equations(variables).gradient
     generator = torch.Generator().manual_seed(5)
-    still = torch.zeros_like(here.betas)
+    still = torch.zeros_like(variables.betas)
     for _ in range(4):
         way = torch.randn(FRAMES, 69, generator=generator).double()
         ahead, behind = (
-            energy.energies(here.apply_step(sign * 1e-6 * way, still)).sum() for sign in (1, -1)
+            energy.energies(variables.apply_step(sign * 1e-6 * way, still)).sum()
+            for sign in (1, -1)
         )
         slope = (gradient * way).sum()
         torch.testing.assert_close((ahead - behind) / 2e-6, slope, rtol=1e-3, atol=1e-2)
 
 
 def test_hessian_is_positive_semidefinite(energy, truth):
-    here = perturbed(truth)
-    hessian = energy.refresh_visibility(here).normal_equations(here).hessian
+    variables = perturbed(truth)
+    hessian = energy.refresh_visibility(variables).normal_equations(variables).hessian
     assert torch.linalg.eigvalsh(hessian).min() > -1e-6 * hessian.abs().max()
 
 
@@ -208,20 +209,20 @@ def test_distances_vanish_at_the_truth(energy, truth):
 
 
 def test_parts_alone_recover_the_pose(energy, truth):
-    here = perturbed(truth, by=0.08)
+    variables = perturbed(truth, by=0.08)
     groups = torch.arange(FRAMES)
-    before = mean_distances(energy, here)[:2].sum()
+    before = mean_distances(energy, variables)[:2].sum()
     for _ in range(5):
-        refreshed = energy.refresh_visibility(here)
-        here = minimize(
+        refreshed = energy.refresh_visibility(variables)
+        variables = minimize(
             refreshed.energies,
             refreshed.normal_equations,
-            here,
+            variables,
             groups,
             SolverConfig(iterations=5),
             lambda: None,
         ).variables
-    assert mean_distances(energy, here)[:2].sum() < 0.2 * before
+    assert mean_distances(energy, variables)[:2].sum() < 0.2 * before
 
 
 def fitted(low, evidence, energy, skin=True):
@@ -263,8 +264,10 @@ def test_alignment_is_invariant_to_shift_and_scale_of_the_picture(
     camera = np.diag([size, size, 1.0]) @ camera_of(shift)
     evidence = dataclasses.replace(evidence, crops=crops, intrinsics=camera)
     moved = alignment_energy(evidence, reduced_body, surface)
-    here = perturbed(truth)
-    energies = [each.refresh_visibility(here).energies(here)[:, -2:] for each in (energy, moved)]
+    variables = perturbed(truth)
+    energies = [
+        each.refresh_visibility(variables).energies(variables)[:, -2:] for each in (energy, moved)
+    ]
     # Where pixels are equally near, rounding decides.
     torch.testing.assert_close(*energies, rtol=0.03, atol=0)
 
@@ -296,14 +299,14 @@ def test_parts_outweigh_swapped_keypoints(low, surface, reduced_body, truth):
 def test_undetected_parts_have_no_weight(energy, truth):
     """Something may hide them: the body's surface of these parts is not pushed away."""
     term = alignment_term(energy.refresh_visibility(perturbed(truth)))
-    seen = term.observed
+    observed = term.observed
     part = PART_NAMES.index("left_forearm") - 1
-    weight, confidence = seen.part_weight.clone(), seen.confidence.clone()
+    weight, confidence = observed.part_weight.clone(), observed.confidence.clone()
     weight[:, part], confidence[:, part] = 0, 0
-    hidden = dataclasses.replace(seen, part_weight=weight, confidence=confidence)
+    hidden = dataclasses.replace(observed, part_weight=weight, confidence=confidence)
     positions = positions_of(term, energy.reduced_body, perturbed(truth))
     distances = [
-        alignment.part_distances(positions, term.visible, each) for each in (seen, hidden)
+        alignment.part_distances(positions, term.visible, each) for each in (observed, hidden)
     ]
     for with_it, without in zip(*distances, strict=True):
         assert (with_it.weights[:, part] > 0).any()
@@ -313,31 +316,31 @@ def test_undetected_parts_have_no_weight(energy, truth):
 
 def test_empty_evidence_has_no_gradient(truth, low, surface, reduced_body):
     evidence = evidence_with_parts(reduced_body, truth)
-    nobody = np.zeros((FRAMES, 15, 64, 64), np.float32)
-    nobody[:, 0] = 1
+    background = np.zeros((FRAMES, 15, 64, 64), np.float32)
+    background[:, 0] = 1
     blind = dataclasses.replace(
         evidence,
-        parts=pack_part_maps(nobody),
+        parts=pack_part_maps(background),
         masks=np.zeros_like(evidence.masks),
     )
-    here = perturbed(truth)
-    energy = alignment_energy(blind, reduced_body, surface).refresh_visibility(here)
-    assert (energy.normal_equations(here).gradient == 0).all()
-    assert (energy.energies(here)[:, -2:] == 0).all()
+    variables = perturbed(truth)
+    energy = alignment_energy(blind, reduced_body, surface).refresh_visibility(variables)
+    assert (energy.normal_equations(variables).gradient == 0).all()
+    assert (energy.energies(variables)[:, -2:] == 0).all()
 
 
 def test_cells_beyond_the_picture_do_not_count(low, surface, reduced_body, truth):
     evidence = evidence_with_parts(reduced_body, truth)
     narrow = camera_of()
     narrow[:, 0, 2] = 200  # of a picture 400 px wide: half of the person is beyond it
-    seen = ObservedParts.from_evidence(dataclasses.replace(evidence, intrinsics=narrow))
-    assert not seen.in_image.all()
-    places = seen.centers[seen.confidence > 0]
+    observed = ObservedParts.from_evidence(dataclasses.replace(evidence, intrinsics=narrow))
+    assert not observed.in_image.all()
+    places = observed.centers[observed.confidence > 0]
     assert len(places) > 0
     frame_x = 2 * narrow[0, 0, 2]
     crops = torch.from_numpy(evidence.crops)
-    pixels = crops[:, None, None, :2] + (seen.centers - 0.5) * crops[:, None, None, 2:3]
-    assert (pixels[..., 0][seen.confidence > 0] < frame_x).all()
+    pixels = crops[:, None, None, :2] + (observed.centers - 0.5) * crops[:, None, None, 2:3]
+    assert (pixels[..., 0][observed.confidence > 0] < frame_x).all()
 
 
 def test_discs_cover_their_parts():

@@ -154,10 +154,10 @@ def test_no_crops_give_no_parts(head):
 
 def test_the_mask_gates_the_parts(head):
     output = random_output(1)
-    somebody, nobody = (replace(output, masks=np.full_like(output.masks, p)) for p in (1.0, 0.0))
+    full, empty = (replace(output, masks=np.full_like(output.masks, p)) for p in (1.0, 0.0))
     images = random_images(1)
-    seen, missed = (head.predict(images, one)[:, 0].mean() for one in (somebody, nobody))
-    assert seen < missed
+    with_person, without = (head.predict(images, o)[:, 0].mean() for o in (full, empty))
+    assert with_person < without
 
 
 @pytest.mark.parametrize(

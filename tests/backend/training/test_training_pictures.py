@@ -103,9 +103,9 @@ def test_labels_and_depth_cover_the_same_pixels():
 def test_depth_is_near_the_bodys_depth():
     # Behind the skin by no more than smoothing takes from round limbs.
     for picture in pictures():
-        seen = picture.depth[np.isfinite(picture.depth)]
+        rendered = picture.depth[np.isfinite(picture.depth)]
         depths = posed(picture).vertices[:, 2].numpy()
-        assert seen.min() > depths.min() - 0.6 and seen.max() < depths.max() + 0.6
+        assert rendered.min() > depths.min() - 0.6 and rendered.max() < depths.max() + 0.6
 
 
 def test_every_picture_shows_its_person():

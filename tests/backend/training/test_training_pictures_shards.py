@@ -62,8 +62,8 @@ def test_shards_round_trip(tmp_path):
                 assert np.array_equal(getattr(read, field.name), getattr(picture, field.name))
         assert np.array_equal(read.labels, picture.labels)
         assert np.array_equal(np.isfinite(read.depth), np.isfinite(picture.depth))
-        seen = np.isfinite(read.depth)
-        assert np.abs(read.depth[seen] - picture.depth[seen]).max() < 6e-4
+        rendered = np.isfinite(read.depth)
+        assert np.abs(read.depth[rendered] - picture.depth[rendered]).max() < 6e-4
         assert np.abs(read.image.astype(float) - picture.image).mean() < 6
 
 
@@ -106,9 +106,9 @@ def test_missing_pictures_are_an_error(tmp_path):
 
 def test_splits_share_no_scenery(tmp_path):
     folder = write_scenery(tmp_path)
-    seen = [load_scenery(folder, split) for split in ("train", "validation", "held_out")]
+    sceneries = [load_scenery(folder, split) for split in ("train", "validation", "held_out")]
     for kind in ("panoramas", "photographs"):
-        pictures = [getattr(scenery, kind) for scenery in seen]
+        pictures = [getattr(scenery, kind) for scenery in sceneries]
         assert [len(some) for some in pictures] == [1, 1, 1]
         assert not np.allclose(pictures[0][0], pictures[1][0])
         assert not np.allclose(pictures[0][0], pictures[2][0])

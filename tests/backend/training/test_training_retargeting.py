@@ -126,17 +126,19 @@ def test_inverse_kinematics_reaches_targets(rest):
     motion = next(retarget_pack(pack([figure_motion(20, seed=4)]), rest))
     moved = tuple(j for j in BODY_JOINTS if not JOINT_NAMES[j].startswith(("Foot", "Ball", "Toe")))
     kinematics = InverseKinematics(rest, moved)
-    seen = [JOINT_INDEX[name + side] for name in OURS.values() for side in "LR"]
-    seen += [JOINT_INDEX["Neck01"], JOINT_INDEX["Head01"]]
+    targeted = [JOINT_INDEX[name + side] for name in OURS.values() for side in "LR"]
+    targeted += [JOINT_INDEX["Neck01"], JOINT_INDEX["Head01"]]
     weights = torch.zeros(20, 63, dtype=torch.float64)
-    weights[:, seen] = 1
+    weights[:, targeted] = 1
     generator = torch.Generator().manual_seed(0)
     start = motion.rotations.clone()
     shaken = 0.15 * torch.randn(20, len(moved), 3, generator=generator).double()
     start[:, moved] = start[:, moved] @ rotvec_to_matrix(shaken)
     targets = kinematics.positions(motion.rotations)
-    before = (kinematics.positions(start) - targets)[:, seen].norm(dim=-1)
-    after = (kinematics.positions(kinematics.solve(start, targets, weights)) - targets)[:, seen]
+    before = (kinematics.positions(start) - targets)[:, targeted].norm(dim=-1)
+    after = (kinematics.positions(kinematics.solve(start, targets, weights)) - targets)[
+        :, targeted
+    ]
     assert before.mean() > 0.08
     assert after.norm(dim=-1).max() < 0.005
 
