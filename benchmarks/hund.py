@@ -18,11 +18,12 @@ from torch import Tensor
 
 from benchmarks import measuring
 from hund_backend.body.model import BodyModel
+from hund_backend.body.procrustes import similarity_aligned
 from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, Step
 from hund_backend.descent.learned.state_decoder import PosedState
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.hund.detections import Detections
-from hund_backend.training.hund.metrics import pose_metrics, procrustes_align
+from hund_backend.training.hund.metrics import pose_metrics
 from hund_backend.training.hund.samples import MotionDataset, PictureDataset, Sample
 from hund_backend.training.motion.motion_set import motion_set
 
@@ -170,7 +171,7 @@ def table(hund: Hund, sample: Sample, few: int) -> str:
 def landmark_row(sample: Sample) -> str:
     """Return the row of the detector's own 3D keypoints."""
     points = sample.truth.posed.points
-    distance = (procrustes_align(sample.inputs.landmarks, points) - points).norm(dim=-1).mean()
+    distance = (similarity_aligned(sample.inputs.landmarks, points) - points).norm(dim=-1).mean()
     return f"| detector's landmarks (its 33 points) | | {1000 * distance:.0f} | | | | | |"
 
 

@@ -34,7 +34,6 @@ PERCEPTION = f"{WEIGHTS}/perception"
 REPOSITORY_ONLY = (
     "hund_backend/evaluation/*",
     "hund_backend/training/*",
-    "hund_backend/body/procrustes.py",
     "hund_backend/prior/coupling_flow.py",
     "hund_backend/prior/gaussian.py",
     "hund_backend/rendering/part_renderer.py",

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from ..atomic_write import atomic_write
 from ..body.model import BodyModel
+from ..body.procrustes import similarity_aligned
 from ..body.rotations import rotvec_to_matrix
 from ..body.skeleton import JOINT_NAMES
 from ..descent.learned.hund import Hund, HundConfig
@@ -26,7 +27,6 @@ from ..prior.pose_flow import PoseFlow
 from ..prior.prior_hash import prior_hash
 from .hund import train_hund
 from .hund.detector_errors import DetectorErrors, DetectorOutput
-from .hund.metrics import procrustes_align
 from .hund.samples import MotionDataset, Sample
 from .hund.train_hund import HundRecipe, condense, evaluate_stages
 from .motion.contacts import Soles, floor_height, sole_contacts
@@ -379,7 +379,7 @@ def mean_pose_metrics(training: Sample, validation: Sample) -> dict[str, float]:
 
     return {
         "mpjpe_mm": mean_distance_mm(mean),
-        "pa_mpjpe_mm": mean_distance_mm(procrustes_align(mean, true)),
+        "pa_mpjpe_mm": mean_distance_mm(similarity_aligned(mean, true)),
     }
 
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...body.procrustes import aligning_rotation
 from ...body.rotations import rotvec_to_matrix
 from ...body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
 from ...prior.pose_prior import PosePrior
@@ -75,7 +76,11 @@ def _rotations(
     if initial.mirrored:
         landmarks = landmarks * landmarks.new_tensor([1.0, 1.0, -1.0])
     yaw = rotvec_to_matrix(pose.new_tensor([0.0, initial.yaw, 0.0]))
-    rotations[:, 0] = _align(torso, landmarks, targets.confidence[:, _TORSO]) @ yaw
+    # A small multiple of the facing orientation decides where the landmarks say nothing.
+    facing = 1e-6 * torch.diag(torso.new_tensor(_FACING))
+    weights = targets.confidence[:, _TORSO] + 1e-3
+    orient = aligning_rotation(torso - torso.mean(0), landmarks, weights, prior=facing)
+    rotations[:, 0] = orient @ yaw
     return rotations
 
 
@@ -89,21 +94,3 @@ def _crouched(
             joint = reduced_body.joint_indices.index(JOINT_INDEX[name])
             pose[joint] = rotvec_to_matrix(pose.new_tensor([angle, 0.0, 0.0]))
     return pose
-
-
-def _align(
-    points: Float[Tensor, "points 3"],
-    targets: Float[Tensor, "frames points 3"],
-    confidence: Float[Tensor, "frames points"],
-) -> Float[Tensor, "frames 3 3"]:
-    """Rotation that best maps points onto targets (Kabsch, 1976); facing the camera without any."""
-    weights = (confidence + 1e-3)[..., None]
-    points = points - points.mean(0)
-    targets = targets - (weights * targets).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
-    covariance = (weights * targets).mT @ points
-    # A small multiple of the facing orientation decides where the landmarks say nothing.
-    covariance = covariance + 1e-6 * torch.diag(points.new_tensor(_FACING))
-    left, _, right = torch.linalg.svd(covariance)
-    sign = torch.ones_like(left[..., 0])
-    sign[:, 2] = torch.det(left @ right)
-    return (left * sign[:, None]) @ right

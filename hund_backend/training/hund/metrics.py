@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, fields
 
-import roma
 from jaxtyping import Float
 from torch import Tensor
 
+from ...body.procrustes import similarity_aligned
 from ...descent.learned.hund import Step
 from ...descent.learned.state_decoder import PosedState
 from .samples import Truth
@@ -42,7 +42,7 @@ def pose_metrics(posed: PosedState, loss: Float[Tensor, " batch"], truth: Truth)
     offset = posed.translation - true.translation
     return StageMetrics(
         mpjpe_mm=distance_mm(joints, true_joints),
-        pa_mpjpe_mm=distance_mm(procrustes_align(joints, true_joints), true_joints),
+        pa_mpjpe_mm=distance_mm(similarity_aligned(joints, true_joints), true_joints),
         points_mm=distance_mm(points, true_points),
         translation_mm=1000 * offset.norm(dim=-1),
         depth_percent=100 * offset[:, 2].abs() / true.translation[:, 2],
@@ -53,15 +53,3 @@ def pose_metrics(posed: PosedState, loss: Float[Tensor, " batch"], truth: Truth)
 def stage_metrics(steps: list[Step], truth: Truth) -> list[StageMetrics]:
     """Metrics of s_0 … s_M."""
     return [pose_metrics(step.posed, step.losses.total, truth) for step in steps]
-
-
-def procrustes_align(
-    points: Float[Tensor, "batch joints 3"], target: Float[Tensor, "batch joints 3"]
-) -> Float[Tensor, "batch joints 3"]:
-    """Points under the similarity transform that brings them nearest the target."""
-    double = points.double()
-    rotation, translation, scale = roma.rigid_points_registration(
-        double, target.double(), compute_scaling=True
-    )
-    aligned = scale[:, None, None] * double @ rotation.mT + translation[:, None]
-    return aligned.to(points)

@@ -8,6 +8,7 @@ import torch
 from safetensors.numpy import save_file
 
 from hund_backend.body.model import BodyModel
+from hund_backend.body.procrustes import similarity_aligned
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_NAMES, KEYPOINT_MIRROR
 from hund_backend.descent.learned.hund import TERMS, Hund, HundConfig
@@ -20,7 +21,7 @@ from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.part_renderer import render_parts
 from hund_backend.training.hund.detections import Detections
 from hund_backend.training.hund.detector_errors import LIMBS, DetectorOutput, ErrorConfig
-from hund_backend.training.hund.metrics import procrustes_align, stage_metrics
+from hund_backend.training.hund.metrics import stage_metrics
 from hund_backend.training.hund.samples import MotionDataset, PictureDataset
 from hund_backend.training.hund.supervision import (
     SupervisionConfig,
@@ -277,7 +278,7 @@ def test_procrustes_inverts_similarity_transforms(generator):
     points = torch.randn(4, 22, 3, generator=generator)
     rotation = rotvec_to_matrix(torch.randn(4, 3, generator=generator))
     target = 1.7 * points @ rotation.mT + torch.randn(4, 1, 3, generator=generator)
-    torch.testing.assert_close(procrustes_align(points, target), target, atol=1e-4, rtol=0)
+    torch.testing.assert_close(similarity_aligned(points, target), target, atol=1e-4, rtol=0)
 
 
 def test_metrics_are_zero_at_the_truth(body, prior, motion, generator):
