@@ -1,6 +1,5 @@
 """Procrustes alignment: rotation, scale and translation that bring points nearest to others."""
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,8 +27,11 @@ def aligning_rotation(
     covariance = (weights[..., None] * _centered(target, weights)).mT @ source
     if prior is not None:
         covariance = covariance + prior
-    # By SVD: Horn's closed form does not resolve singular values closer than 1e-7 of their size.
-    return roma.special_procrustes(covariance, method="svd")
+    # By SVD: closed forms do not resolve singular values closer than 1e-7 of their size.
+    left, _, right = torch.linalg.svd(covariance)
+    sign = torch.ones_like(left[..., 0])
+    sign[..., 2] = torch.det(left @ right)
+    return (left * sign[..., None, :]) @ right
 
 
 def similarity_aligned(
