@@ -48,6 +48,14 @@ class Motion:
         return self._action.layers[0].strips[0].channelbag(slot, ensure=True)
 
 
+def fcurves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
+    """Return the F-curves of an action, of all its slots."""
+    if not HAS_SLOTS:
+        return list(action.fcurves)
+    strips = [strip for layer in action.layers for strip in layer.strips]
+    return [curve for strip in strips for bag in strip.channelbags for curve in bag.fcurves]
+
+
 def write_channel(
     channels: Channels,
     data_path: str,
