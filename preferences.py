@@ -4,7 +4,7 @@ from pathlib import Path
 
 import bpy
 
-from .bridge import backend
+from .bridge import backend, paths
 from .hund_backend import options
 
 
@@ -24,12 +24,14 @@ class HUND_AP_preferences(bpy.types.AddonPreferences):
         description="Choose the Python that runs the backend; it needs PyTorch and the backend's "
         "other packages. If empty, Blender's Python and the extension's own packages are used",
         subtype="FILE_PATH",
+        options=paths.BLEND_RELATIVE,
     )
     cache_folder: bpy.props.StringProperty(
         name="Cache Folder",
         description="Choose the folder for reconstructions. "
-        "If empty, they are stored in the extension's own folder",
+        "If empty, they are stored in the extension's own folder, where a relative path starts",
         subtype="DIR_PATH",
+        options=paths.BLEND_RELATIVE,
     )
     threads: bpy.props.IntProperty(
         name="Threads",
@@ -46,7 +48,7 @@ class HUND_AP_preferences(bpy.types.AddonPreferences):
         layout.use_property_decorate = False
         for name in ("device", "interpreter", "cache_folder", "threads"):
             layout.prop(self, name)
-        if reason := backend.unavailable_reason(settings(context)):
+        if reason := unavailable_reason(context):
             layout.label(text=reason, icon="ERROR")
             layout.label(text=f"An interpreter needs the packages in {backend.REQUIREMENTS}")
 
@@ -58,21 +60,44 @@ def get(context: bpy.types.Context) -> HUND_AP_preferences | None:
 
 
 def settings(context: bpy.types.Context) -> backend.Settings:
-    """Return the settings for starting the backend."""
+    """Return the settings for starting the backend.
+
+    Raises:
+        JobError: the interpreter is relative to a .blend that was never saved.
+    """
     preferences = get(context)
     interpreter = preferences.interpreter.strip() if preferences else ""
     return backend.Settings(
-        interpreter=Path(bpy.path.abspath(interpreter)) if interpreter else None,
+        interpreter=paths.resolve(interpreter) if interpreter else None,
         threads=preferences.threads if preferences else 0,
-        log=_own_folder("logs") / "backend.log",
+        log=log_file(),
     )
 
 
+def unavailable_reason(context: bpy.types.Context) -> str | None:
+    """Return why the backend cannot be started, one sentence, or None."""
+    try:
+        return backend.unavailable_reason(settings(context))
+    except backend.JobError as error:
+        return str(error)
+
+
+def log_file() -> Path:
+    """Return the file with the backend's log."""
+    return _own_folder("logs") / "backend.log"
+
+
 def cache_folder(context: bpy.types.Context) -> Path:
-    """Return the folder for reconstructions."""
+    """Return the folder for reconstructions, absolute.
+
+    Raises:
+        JobError: the folder is relative to a .blend that was never saved.
+    """
     preferences = get(context)
     folder = preferences.cache_folder.strip() if preferences else ""
-    return Path(bpy.path.abspath(folder)) if folder else _own_folder("reconstructions")
+    if not folder:
+        return _own_folder("reconstructions")
+    return _own_folder("") / paths.resolve(folder)  # an absolute folder stays as it is
 
 
 def _own_folder(name: str) -> Path:

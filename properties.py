@@ -1,11 +1,11 @@
 """Properties of a scene: the clip, the options and the results."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
 
 from . import handlers
+from .bridge.paths import BLEND_RELATIVE
 from .hund_backend import options
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def _update_preview(result: "HUND_PG_result", context: bpy.types.Context) -> Non
 class HUND_PG_result(bpy.types.PropertyGroup):
     """A reconstruction in the scene; its name is the clip's."""
 
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH")
-    clip: bpy.props.StringProperty(subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options=BLEND_RELATIVE)
+    clip: bpy.props.StringProperty(subtype="FILE_PATH", options=BLEND_RELATIVE)
     people: bpy.props.IntProperty()
     frames: bpy.props.IntProperty()
     confidence: bpy.props.FloatProperty()
@@ -58,8 +58,7 @@ class HUND_PG_result(bpy.types.PropertyGroup):
         """File and timing of the stages."""
         from .bridge.stage_preview import Source  # here: Blender starts faster
 
-        path = Path(bpy.path.abspath(self.filepath))
-        return Source(path, self.fingerprint, self.fps, self.start)
+        return Source(self.filepath, self.fingerprint, self.fps, self.start)
 
     @property
     def unavailable_reason(self) -> str | None:
@@ -77,6 +76,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         description="Choose a video, a picture or an image sequence: "
         "a folder, or a name with #### for the digits",
         subtype="FILE_PATH",
+        options=BLEND_RELATIVE,
     )
     use_range: bpy.props.BoolProperty(
         name="Limit Range",

@@ -17,7 +17,7 @@ from ..hund_backend import options
 from ..hund_backend.atomic_write import write_file
 from ..hund_backend.errors import ExitCode, HundError
 from ..hund_backend.sources import clip_name
-from . import exports, job, scene
+from . import exports, job, paths, scene
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ def main(arguments: list[str], settings: job.Settings, *, device: str | None = N
         args = _parser(device or options.DEFAULT_DEVICE).parse_args(arguments)
     except SystemExit as error:  # Blender would report it as an error of its own
         return int(error.code or 0)
+    except job.JobError as error:  # of `paths.resolve`
+        log.error("%s", error)
+        return error.exit_code
     args.output = args.output.absolute()  # Blender may resolve relative paths otherwise
     if args.interpreter:
         settings = dataclasses.replace(settings, interpreter=args.interpreter)
@@ -156,8 +159,12 @@ def _parser(device: str) -> argparse.ArgumentParser:
         prog="blender --background --command hund",
         description="Turn the people in clips into animated characters.",
     )
-    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video or pictures")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "clips", nargs="+", type=paths.resolve, metavar="CLIP", help="video or pictures"
+    )
+    parser.add_argument(
+        "--output", type=paths.resolve, required=True, metavar="DIR", help="output folder"
+    )
     parser.add_argument(
         "--format",
         nargs="+",
@@ -172,6 +179,9 @@ def _parser(device: str) -> argparse.ArgumentParser:
     options.add_frames(parser)
     options.add_overwrite(parser)
     parser.add_argument(
-        "--interpreter", type=Path, metavar="PYTHON", help="Python that runs the backend"
+        "--interpreter",
+        type=paths.resolve,
+        metavar="PYTHON",
+        help="Python that runs the backend",
     )
     return parser

@@ -18,7 +18,7 @@ from mathutils import Matrix, Quaternion
 
 from ..hund_backend.body.skeleton import JOINT_NAMES
 from ..hund_backend.reconstruction import Reconstruction
-from . import bone_pose, job, timeline
+from . import bone_pose, job, paths, timeline
 
 _BEFORE, _APPLIED = "hund_pose_before", "hund_pose_given"  # custom properties of an armature
 _CHANNELS = {  # of a bone: columns in a row of numbers
@@ -34,7 +34,7 @@ _NUM_COLUMNS = 17
 class Source(NamedTuple):
     """File with the stages of a result, and the timing with which the result was written."""
 
-    path: Path
+    path: str  # may start with //
     fingerprint: str  # of the file's content when the result was written
     fps: float  # of the scene
     start: int  # frame of the scene that shows the first frame
@@ -112,8 +112,9 @@ def _load(source: Source) -> Reconstruction:
     Raises:
         JobError: it cannot be used.
     """
+    path = paths.resolve(source.path)
     try:
-        loaded = _load_cached(source.path, source.path.stat().st_mtime_ns)
+        loaded = _load_cached(path, path.stat().st_mtime_ns)
     except OSError as error:
         raise job.JobError("The file is missing.") from error
     if loaded is None or loaded[1] != source.fingerprint:

@@ -13,11 +13,11 @@ class HUND_OT_backend_log(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if not preferences.settings(context).log.is_file():
+        if not preferences.log_file().is_file():
             cls.poll_message_set("There is no log yet: run a reconstruction first")
             return False
         return True
 
     def execute(self, context):
-        bpy.ops.wm.path_open(filepath=str(preferences.settings(context).log))
+        bpy.ops.wm.path_open(filepath=str(preferences.log_file()))
         return {"FINISHED"}

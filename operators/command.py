@@ -1,8 +1,13 @@
 """Command `blender --background --command hund …`: reconstructs clips without a window."""
 
+import logging
+
 import bpy
 
 from .. import preferences
+from ..bridge import job
+
+log = logging.getLogger(__name__)
 
 
 def run(arguments: list[str]) -> int:
@@ -10,8 +15,13 @@ def run(arguments: list[str]) -> int:
     from ..bridge import headless  # here: Blender starts faster
 
     addon_preferences = preferences.get(bpy.context)
+    try:
+        settings = preferences.settings(bpy.context)
+    except job.JobError as error:
+        log.error("%s", error)
+        return error.exit_code
     return headless.main(
         arguments,
-        preferences.settings(bpy.context),
+        settings,
         device=addon_preferences.device if addon_preferences else None,
     )

@@ -6,7 +6,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import ImportHelper, poll_file_object_drop
 
-from ..bridge import job
+from ..bridge import job, paths
 
 
 def write(context, path: Path, clip: Path | None = None) -> str:
@@ -49,12 +49,14 @@ class HUND_OT_load(bpy.types.Operator, ImportHelper):
     bl_options = {"UNDO"}
 
     filename_ext = ".npz"
-    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    filepath: bpy.props.StringProperty(
+        subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"} | paths.BLEND_RELATIVE
+    )
     clip: bpy.props.StringProperty(
         name="Clip",
         description="Choose the clip that it was made from, to show it behind the camera",
         subtype="FILE_PATH",
-        options={"SKIP_SAVE"},
+        options={"SKIP_SAVE"} | paths.BLEND_RELATIVE,
     )
     filter_glob: bpy.props.StringProperty(default="*.npz", options={"HIDDEN"})
 
@@ -65,8 +67,9 @@ class HUND_OT_load(bpy.types.Operator, ImportHelper):
 
     def execute(self, context):
         try:
-            clip = Path(self.clip) if self.clip else None
-            self.report({"INFO"}, write(context, Path(self.filepath), clip))
+            path = paths.resolve(self.filepath)
+            clip = paths.resolve(self.clip) if self.clip else None
+            self.report({"INFO"}, write(context, path, clip))
         except job.JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -7,7 +7,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import poll_file_object_drop
 
 from .. import preferences
-from ..bridge import backend, job
+from ..bridge import job, paths
 from . import load
 
 POLL_SECONDS = 0.1  # between two polls of the job
@@ -149,7 +149,7 @@ class HUND_OT_reconstruct(ReconstructMixin, bpy.types.Operator):
         return not reason
 
     def clips(self, context):
-        return [Path(bpy.path.abspath(context.scene.hund.clip))]
+        return [paths.resolve(context.scene.hund.clip)]
 
 
 class HUND_OT_reconstruct_files(ReconstructMixin, bpy.types.Operator):
@@ -159,7 +159,9 @@ class HUND_OT_reconstruct_files(ReconstructMixin, bpy.types.Operator):
     bl_label = "Reconstruct Clips"
     bl_options = {"UNDO", "INTERNAL"}
 
-    directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
+    directory: bpy.props.StringProperty(
+        subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"} | paths.BLEND_RELATIVE
+    )
     files: bpy.props.CollectionProperty(
         type=bpy.types.OperatorFileListElement, options={"SKIP_SAVE", "HIDDEN"}
     )
@@ -172,11 +174,12 @@ class HUND_OT_reconstruct_files(ReconstructMixin, bpy.types.Operator):
         return not reason
 
     def clips(self, context):
-        return [Path(self.directory, file.name) for file in self.files]
+        folder = paths.resolve(self.directory)
+        return [folder / file.name for file in self.files]
 
     def invoke(self, context, event):
         if self.files:
-            context.scene.hund.clip = str(self.clips(context)[0])
+            context.scene.hund.clip = str(Path(self.directory, self.files[0].name))
         return super().invoke(context, event)
 
 
@@ -198,7 +201,10 @@ def unavailable_reason(context) -> str | None:
     clip = context.scene.hund.clip
     if not clip.strip():
         return "Choose a clip first"
-    path = Path(bpy.path.abspath(clip))
+    try:
+        path = paths.resolve(clip)
+    except job.JobError as error:
+        return str(error)
     if not path.exists() and not any(wildcard in path.name for wildcard in "#*?%"):
         return "The clip does not exist"
     return backend_unavailable_reason(context)
@@ -208,7 +214,7 @@ def backend_unavailable_reason(context) -> str | None:
     """Return why no clip can be reconstructed now, or None."""
     if status():
         return "A reconstruction is running"
-    return backend.unavailable_reason(preferences.settings(context))
+    return preferences.unavailable_reason(context)
 
 
 def _redraw(context):
