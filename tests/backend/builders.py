@@ -11,7 +11,9 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.procrustes import similarity_aligned
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX, JOINT_NAMES, PARENTS
+from hund_backend.descent.fit.fit import FitConfig
 from hund_backend.descent.fit.parts.surface import Surface
+from hund_backend.descent.fit.solver import SolverConfig
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
 from hund_backend.perception.crops import crop_from_image
 from hund_backend.perception.evidence import Evidence
@@ -19,6 +21,13 @@ from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.rendering.exact_parts import exact_parts
 
 CAMERA = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])  # intrinsics, px
+
+QUICK_FIT = FitConfig(  # few iterations: enough for clean evidence of a few frames
+    initial_steps=SolverConfig(iterations=6),
+    shape_steps=SolverConfig(iterations=6),
+    coarse_steps=SolverConfig(iterations=4),
+    fine_steps=SolverConfig(iterations=8),
+)
 
 # Left and middle joints at rest, and keypoints relative to their joint; metres, body frame.
 _REST = {

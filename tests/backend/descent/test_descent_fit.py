@@ -6,14 +6,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from builders import evidence_of, mini_reduced_body, pa_mpjpe_mm, random_variables, walk
+from builders import QUICK_FIT, evidence_of, mini_reduced_body, pa_mpjpe_mm, random_variables, walk
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES
 from hund_backend.descent.fit.energy import TERMS, Energy, EnergyConfig, build_terms
 from hund_backend.descent.fit.fit import FitConfig, fit
 from hund_backend.descent.fit.linearization import EvaluationPoint
-from hund_backend.descent.fit.solver import SolverConfig
 from hund_backend.descent.fit.terms.evidence import KeypointTerm
 from hund_backend.descent.fit.terms.kernels import charbonnier, geman_mcclure
 from hund_backend.descent.fit.terms.pose_anchor import PoseAnchor, PoseAnchorConfig
@@ -28,12 +27,6 @@ from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import PoseFlow
 
 FPS = 30.0
-QUICK = FitConfig(
-    initial_steps=SolverConfig(iterations=6),
-    shape_steps=SolverConfig(iterations=6),
-    coarse_steps=SolverConfig(iterations=4),
-    fine_steps=SolverConfig(iterations=8),
-)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +65,8 @@ def energy_and_variables(prior, frames=4, *, solves_betas=False, fps=None, **ter
 
 def random_dynamics(latent):
     """Untrained dynamics."""
-    dynamics = Dynamics(DynamicsConfig(latent=latent, hidden=16)).double()
     torch.manual_seed(0)
+    dynamics = Dynamics(DynamicsConfig(latent=latent, hidden=16)).double()
     for values in dynamics.parameters():
         values.data += 0.05 * torch.randn_like(values)
     return dynamics.requires_grad_(False)
@@ -173,7 +166,7 @@ def test_kernels_are_squares_near_zero_and_weights_are_derivatives(kernel):
     assert (rho.diff() > 0).all()
 
 
-def fitted(body, prior, evidence, fps=FPS, config=QUICK, **inputs):
+def fitted(body, prior, evidence, fps=FPS, config=QUICK_FIT, **inputs):
     return fit(evidence, fps, body, prior, config, **inputs)
 
 
@@ -269,7 +262,7 @@ def test_fit_is_equivariant_to_time_reversal(walk_and_fit, body, prior):
 
 def test_windowed_fit_equals_whole_fit(walk_and_fit, body, prior):
     reduced_body, truth, result = walk_and_fit
-    cut = dataclasses.replace(QUICK, window=8, overlap=4)
+    cut = dataclasses.replace(QUICK_FIT, window=8, overlap=4)
     evidence = evidence_of(reduced_body, truth, noise=0.005)
     found = joints_of(body, fitted(body, prior, evidence, config=cut).state)
     assert (found - joints_of(body, result.state)).norm(dim=-1).mean() < 0.01  # metres
@@ -286,7 +279,7 @@ def test_exception_in_report_ends_the_fit(walk_and_fit, body, prior):
     reduced_body, truth, _ = walk_and_fit
     threads = torch.get_num_threads()
     with pytest.raises(CancelError):
-        fit(evidence_of(reduced_body, truth), FPS, body, prior, QUICK, report)
+        fit(evidence_of(reduced_body, truth), FPS, body, prior, QUICK_FIT, report)
     assert torch.get_num_threads() == threads
 
 

@@ -23,7 +23,12 @@ from hund_backend.prior.pose_flow import PoseFlow
 
 SMALL = HundConfig(stages=2, hidden=32, context=16, memory=24, part_code=8)
 QUICK = AdaptConfig(
-    max_steps=24, batch=16, learning_rate=3e-3, validate_every=6, usual_log_prob=-1e9
+    max_steps=24,
+    batch=16,
+    learning_rate=3e-3,
+    validate_every=6,
+    seconds=float("inf"),
+    usual_log_prob=-1e9,
 )
 FRAMES = 64
 
