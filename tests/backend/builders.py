@@ -22,6 +22,18 @@ from hund_backend.rendering.exact_parts import exact_parts
 
 CAMERA = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])  # intrinsics, px
 
+# Outputs of the keypoint network, without the batch.
+BLAZEPOSE_SHAPES = {
+    "landmarks": (195,),
+    "heatmaps": (39, 64, 64),
+    "presence": (1,),
+    "world_landmarks": (117,),
+    "mask": (1, 256, 256),
+    "decoder": (48, 64, 64),
+    "bottleneck": (272, 8, 8),
+    "trunk": (288, 2, 2),
+}
+
 QUICK_FIT = FitConfig(  # few iterations: enough for clean evidence of a few frames
     initial_steps=SolverConfig(iterations=6),
     shape_steps=SolverConfig(iterations=6),

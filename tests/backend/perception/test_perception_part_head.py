@@ -1,11 +1,11 @@
 """Laws of packed part maps, of the part head, and of the parts in the evidence."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from builders import BLAZEPOSE_SHAPES
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -216,23 +216,14 @@ def test_a_missing_or_damaged_head_is_named(head, tmp_path):
 class FakeEngine:
     """An engine that returns random outputs and records their names."""
 
-    shapes: ClassVar = {
-        "landmarks": (195,),
-        "heatmaps": (39, 64, 64),
-        "presence": (1,),
-        "world_landmarks": (117,),
-        "mask": (1, 256, 256),
-        "decoder": (48, 64, 64),
-        "bottleneck": (272, 8, 8),
-        "trunk": (288, 2, 2),
-    }
-
     def __init__(self):
         self.requested = []
 
     def __call__(self, images, outputs):
         self.requested.append(set(outputs))
-        arrays = {n: generator(5).uniform(0, 50, (len(images), *self.shapes[n])) for n in outputs}
+        arrays = {
+            n: generator(5).uniform(0, 50, (len(images), *BLAZEPOSE_SHAPES[n])) for n in outputs
+        }
         return {name: values.astype(np.float32) for name, values in arrays.items()}
 
 

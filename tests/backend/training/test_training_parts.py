@@ -1,11 +1,11 @@
 """Training of the part head: loss, metrics, stored features, and resuming."""
 
 import math
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from builders import BLAZEPOSE_SHAPES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,17 +214,6 @@ class PictureSource:
 class ConstantEngine:
     """Engine whose outputs are constant at the picture's brightness."""
 
-    shapes: ClassVar = {
-        "landmarks": (195,),
-        "heatmaps": (39, 64, 64),
-        "presence": (1,),
-        "world_landmarks": (117,),
-        "mask": (1, 256, 256),
-        "decoder": (48, 64, 64),
-        "bottleneck": (272, 8, 8),
-        "trunk": (288, 2, 2),
-    }
-
     def __init__(self):
         self.num_images = 0
 
@@ -232,7 +221,7 @@ class ConstantEngine:
         self.num_images += len(pictures)
         level = 255 * pictures.mean(axis=(1, 2, 3))
         return {
-            name: np.multiply.outer(level, np.ones(self.shapes[name])).astype(np.float32)
+            name: np.multiply.outer(level, np.ones(BLAZEPOSE_SHAPES[name])).astype(np.float32)
             for name in outputs
         }
 
