@@ -48,10 +48,10 @@ def test_a_missing_network_is_named(monkeypatch, capsys):
 def test_it_runs_without_torch(intact, monkeypatch, capsys):
     real_import = builtins.__import__
 
-    def without_torch(name, *rest):
+    def without_torch(name, *args, **kwargs):
         if name.split(".")[0] == "torch":
             raise ImportError("No module named 'torch'")
-        return real_import(name, *rest)
+        return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
     for name in [name for name in sys.modules if name.startswith("hund_backend.prior")]:
