@@ -30,6 +30,7 @@ from .device import choose_device
 from .errors import NobodyFoundError
 from .motion.contacts import foot_contacts, rest_confidence
 from .motion.ground import estimate_ground
+from .motion.performer import main_performer
 from .motion.posed_track import PosedTrack, pose_track
 from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
@@ -318,17 +319,21 @@ def _ground(
     rest = [
         rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks
     ]
+    main = main_performer(
+        [person.keypoints for person in posed_tracks], [person.present for person in posed_tracks]
+    )
     ground = estimate_ground(
         [person.feet for person in posed_tracks],
         rest,
         [person.standing_directions for person in posed_tracks],
+        main,
     )
     contacts = [
         foot_contacts(person.feet, times, ground.up, height) * person.present[:, None]
         for person, height in zip(posed_tracks, ground.heights, strict=True)
     ]
-    first = posed_tracks[0]
-    origin = first.joints[first.present.argmax(), 0].astype(np.float64)
+    performer = posed_tracks[main]
+    origin = performer.joints[performer.present.argmax(), 0].astype(np.float64)
     return np.stack(contacts), world_from_camera(ground, origin)
 
 

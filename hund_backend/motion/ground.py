@@ -11,7 +11,8 @@ FOOT_STD = 0.04  # metres; of resting feet from the plane
 SLOPE_STD = np.tan(np.radians(6.0))  # of the ground against the initial up direction
 CAMERA_UP = np.array([0.0, -1.0, 0.0])
 ITERATIONS = 10
-SAME_GROUND = 0.35  # metres: people whose feet differ by less stand on the same ground
+SAME_GROUND = 0.35  # metres: supports whose heights differ by less are the same ground
+LOW_SHARE = 0.1  # of the main performer's resting points that may lie below the floor by far
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +21,14 @@ class Ground:
 
     up: Float[np.ndarray, "3"]  # unit vector
     heights: Float[np.ndarray, " people"]  # of each person's resting feet along `up`, metres
-    level: float  # height of the ground itself, metres
+    level: float  # height of the floor, which is the main performer's, metres
 
 
 def estimate_ground(
     feet: list[Float[np.ndarray, "frames feet 3"]],
     rest_confidence: list[Float[np.ndarray, "frames feet"]],
     standing_directions: list[Float[np.ndarray, "frames 3"]],
+    main: int = 0,
 ) -> Ground:
     """Fit a plane to resting feet, with level cameras and upright people as the prior.
 
@@ -40,9 +42,8 @@ def estimate_ground(
         rest_confidence: that each point is at rest, 0…1.
         standing_directions: unit vectors from hips to neck while the person stands, zero elsewhere;
             camera frame.
-
-    Returns:
-        The ground; its level is the mean height of the people who stand lowest.
+        main: index of the main performer, on whose floor the world stands. Somebody far behind is
+            placed too roughly in depth to decide about it.
     """
     up = _initial_up(standing_directions)
     side, depth = _tangents(up)
@@ -57,9 +58,35 @@ def estimate_ground(
         ]
     normal = up - slopes[0] * side - slopes[1] * depth
     scale = np.linalg.norm(normal)
-    heights = heights / scale
-    low = heights[heights < heights.min() + SAME_GROUND]
-    return Ground(up=normal / scale, heights=heights, level=float(low.mean()))
+    up = normal / scale
+    level = floor_level(points[main] @ up, weights[main])
+    return Ground(up=up, heights=heights / scale, level=level)
+
+
+def floor_level(
+    heights: Float[np.ndarray, " points"], weights: Float[np.ndarray, " points"]
+) -> float:
+    """Height of the lowest ground on which points rest for a tenth of their time, metres.
+
+    A person who jumps from a roof has two grounds, and the floor is the lower one. It is the median
+    of the points on it, so that neither noise nor a foot that rolls shifts it.
+
+    Args:
+        heights: of the points along the up direction, metres.
+        weights: confidence that each point is at rest, 0…1.
+    """
+    order = np.argsort(heights)
+    heights, weights = heights[order], weights[order] + 1e-9  # defined if nothing ever rests
+    low = _weighted_quantile(heights, weights, LOW_SHARE)
+    near = np.abs(heights - low) < SAME_GROUND
+    return _weighted_quantile(heights[near], weights[near], 0.5)
+
+
+def _weighted_quantile(
+    ascending: Float[np.ndarray, " points"], weights: Float[np.ndarray, " points"], share: float
+) -> float:
+    cumulative = np.cumsum(weights)
+    return float(ascending[np.searchsorted(cumulative, share * cumulative[-1])])
 
 
 def _initial_up(

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from hund_backend.motion.contacts import foot_contacts, rest_confidence
-from hund_backend.motion.ground import estimate_ground
+from hund_backend.motion.ground import estimate_ground, floor_level
+from hund_backend.motion.performer import main_performer
 from hund_backend.motion.world import world_from_camera
 
 FPS = 30.0
@@ -84,8 +85,48 @@ def test_person_on_a_roof_does_not_tilt_the_ground():
     no_directions = np.zeros((len(times), 3))
     ground = estimate_ground([below, above], [rest, rest], [no_directions, no_directions])
     assert angle_deg(ground.up, np.array([0, -1.0, 0])) < 1
-    assert ground.level == pytest.approx(ground.heights[0])
+    assert ground.level == pytest.approx(ground.heights[0], abs=0.02)
     assert ground.heights[1] - ground.heights[0] == pytest.approx(3.5, abs=0.1)
+
+
+@pytest.mark.parametrize("offset", [-1.5, -0.5, -0.2, 0.2, 0.5, 2.0])
+def test_floor_is_that_of_the_main_performer(offset):
+    feet, times, _ = walker()
+    performer = camera_points(feet, camera_from_world())
+    bystander = camera_points(feet + np.array([1.0, 6.0, offset]), camera_from_world())
+    rest = rest_confidence(performer, times)
+    no_directions = np.zeros((len(times), 3))
+    alone = estimate_ground([performer], [rest], [no_directions])
+    first = estimate_ground([performer, bystander], [rest] * 2, [no_directions] * 2, 0)
+    second = estimate_ground([bystander, performer], [rest] * 2, [no_directions] * 2, 1)
+    assert first.level == pytest.approx(alone.level, abs=0.02)
+    assert second.level == pytest.approx(first.level, abs=1e-9)
+
+
+def test_floor_of_a_person_who_jumps_from_a_roof_is_the_lower_one():
+    feet, times, _ = walker()
+    raised = feet + np.where(times < 4, 3.0, 0.0)[:, None, None] * np.array([0.0, 0, 1])
+    in_camera = camera_points(raised, camera_from_world())
+    rest = rest_confidence(in_camera, times)
+    up = np.array([0.0, -1, 0])
+    level = floor_level((in_camera @ up).ravel(), rest.ravel())
+    assert level == pytest.approx(-1.5, abs=0.05)
+
+
+def person(size=200.0, presence=1.0, confidence=0.9):
+    """Keypoints of a person of some size in px, present in a share of 20 frames."""
+    keypoints = np.random.default_rng(0).uniform(0, size, (20, 33, 3))
+    keypoints[..., 2] = confidence
+    return keypoints, np.arange(20) < 20 * presence
+
+
+@pytest.mark.parametrize(
+    "less", [{"size": 100.0}, {"presence": 0.4}, {"confidence": 0.4}, {"presence": 0.0}]
+)
+def test_main_performer_is_larger_longer_in_view_and_more_confident(less):
+    one, other = person(**less), person()
+    assert main_performer([one[0], other[0]], [one[1], other[1]]) == 1
+    assert main_performer([other[0], one[0]], [other[1], one[1]]) == 0
 
 
 def test_contacts_match_resting_feet():
