@@ -14,6 +14,7 @@ from tools.get_demo_clip import FetchError, get_demo_clip
 
 BLENDER = Path(__file__).parents[1] / ".venv-blender-4.5" / "bin" / "python"
 OPACITY = 0.75  # of the people over the footage
+SHORTEST_PRESENCE = 0.3  # seconds, of the people in the picture
 RESULTS = {
     "demo.npz": "Reconstruction",
     "demo_overlay.mp4": "bodies over the footage",
@@ -80,9 +81,31 @@ def write_image(clip: Path, output: Path) -> int:
 
 
 def best_frame(reconstruction: Reconstruction) -> int:
-    """Return the frame with most people, and of these the one with the highest confidence."""
-    confidence = reconstruction.joint_confidence.mean(axis=-1) * reconstruction.present
-    return int((reconstruction.present.sum(axis=0) + confidence.mean(axis=0)).argmax())
+    """Return the frame that shows people best: many, with confidence, whole and apart.
+
+    Everybody who is present counts by their joints' mean confidence, by the share of their
+    keypoints inside the picture and by the share of their box that is free of others. Who is
+    present for less than SHORTEST_PRESENCE around the frame does not count.
+    """
+    confidence = reconstruction.joint_confidence.mean(axis=-1)
+    shortest = round(SHORTEST_PRESENCE * reconstruction.fps)
+    present = np.stack([long_runs(each, shortest) for each in reconstruction.present])
+    points = reconstruction.keypoints[..., :2]
+    inside = ((points >= 0) & (points <= reconstruction.image_size)).all(axis=-1).mean(axis=-1)
+    low, high = points.min(axis=2), points.max(axis=2)  # people frames 2
+    overlap = (np.minimum(high[:, None], high) - np.maximum(low[:, None], low)).clip(0).prod(-1)
+    others = present & ~np.eye(len(present), dtype=bool)[..., None]
+    covered = (overlap * others).max(axis=1) / (high - low).prod(axis=-1).clip(1)
+    return int((confidence * inside * (1 - covered) * present).sum(axis=0).argmax())
+
+
+def long_runs(present: np.ndarray, shortest: int) -> np.ndarray:
+    """Return where a boolean array is True at least `shortest` times in succession."""
+    edges = np.flatnonzero(np.diff(present, prepend=False, append=False))
+    kept = np.zeros_like(present)
+    for start, end in edges.reshape(-1, 2):
+        kept[start:end] = end - start >= shortest
+    return kept
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ class LinkConfig:
     max_cost: float = 4.0  # of a link, the sum of the squares of these three
     duplicate_seconds: float = 0.2  # detections that a tracklet and its duplicate share
     duplicate_iou: float = 0.5  # mean of their boxes
+    covered_iou: float = 0.3  # with a longer run, for a run that is too short to be presence
     duplicate_quality_gap: float = 0.1  # mean by which the duplicate's quality is lower
+    min_run_seconds: float = 0.1  # with detections; shorter ones that stand alone are no presence
     min_seconds: float = 0.25  # with detections of a person
     min_quality: float = 0.5  # of a person: the upper quartile of the detections
     flips: FlipConfig = field(default_factory=FlipConfig)
@@ -54,8 +56,12 @@ def link_people(
         max_people: number of people to keep, the most prominent ones; None keeps all.
         config: see LinkConfig.
     """
-    tracklets = merge_duplicates(sorted(tracklets, key=_first), fps, config)
+    shortest = max(1, round(min(config.min_run_seconds * fps, num_frames / 2)))
+    runs = [run for tracklet in tracklets for run in split_runs(tracklet, shortest)]
+    runs = drop_covered_runs(runs, shortest, config)
+    tracklets = merge_duplicates(sorted(runs, key=_first), fps, config)
     people = link_tracklets(tracklets, fps, config)
+    people = [kept for person in people if (kept := drop_short_runs(person, shortest))]
     min_frames = min(config.min_seconds * fps, num_frames / 2)
     people = [p for p in people if len(p) >= min_frames and _quality(p) >= config.min_quality]
     people = sorted(people, key=_prominence, reverse=True)[:max_people]
@@ -63,6 +69,40 @@ def link_people(
         people = [_without_flips(person, config.flips) for person in people]
     people.sort(key=lambda person: (_first(person), -_prominence(person)))
     return [build_evidence(person, intrinsics, track_id=i) for i, person in enumerate(people)]
+
+
+def split_runs(tracklet: Tracklet, gap: int) -> list[Tracklet]:
+    """Split a tracklet where it has no detections for more than `gap` frames."""
+    positions = np.array(sorted(tracklet))
+    runs = np.split(positions, np.flatnonzero(np.diff(positions) > gap) + 1)
+    return [{int(p): tracklet[int(p)] for p in run} for run in runs]
+
+
+def drop_short_runs(person: Tracklet, shortest: int) -> Tracklet:
+    """Drop detections that stand alone in time: who is seen for a frame or two is mostly nobody.
+
+    Gaps up to the shortest run that is kept do not end a run.
+    """
+    runs = [run for run in split_runs(person, shortest) if len(run) >= shortest]
+    return {position: detection for run in runs for position, detection in run.items()}
+
+
+def drop_covered_runs(
+    runs: Sequence[Tracklet], shortest: int, config: LinkConfig
+) -> list[Tracklet]:
+    """Drop runs of a few detections where a longer run shows somebody at the same place."""
+    longer = [run for run in runs if len(run) >= shortest]
+    return [
+        run
+        for run in runs
+        if len(run) >= shortest
+        or not any(
+            box_iou(detection.box, other[position].box) > config.covered_iou
+            for position, detection in run.items()
+            for other in longer
+            if position in other
+        )
+    ]
 
 
 def merge_duplicates(

@@ -8,7 +8,13 @@ from synthetic_scene import INTRINSICS, PersonPose, SyntheticScene, frame_image
 
 from hund_backend.perception.crop_detector import CropDetector
 from hund_backend.perception.flips import FlipConfig, correct_flips
-from hund_backend.perception.linking import LinkConfig, build_evidence, link_people, link_tracklets
+from hund_backend.perception.linking import (
+    LinkConfig,
+    build_evidence,
+    drop_short_runs,
+    link_people,
+    link_tracklets,
+)
 from hund_backend.perception.tracks import (
     CropFilter,
     CropFilterConfig,
@@ -135,6 +141,21 @@ def test_tracklets_on_one_path_are_linked_and_others_are_not():
     assert sorted(sorted(track) for track in tracks) == sorted(
         [[*range(10), *range(18, 30)], [*range(30)], [*range(12, 30)]]
     )
+
+
+def test_detections_that_stand_alone_are_no_presence():
+    single = tracklet(line([*range(10), 20, 30, 31, 33, 45, 46]))
+    assert list(drop_short_runs(single, 3)) == [*range(10), 30, 31, 33]
+    assert list(drop_short_runs(tracklet(line([3])), 1)) == [3]
+
+
+def test_a_last_detection_of_somebody_else_does_not_part_a_person():
+    first, second = tracklet(line(range(10))), tracklet(line(range(18, 30)))
+    first |= tracklet(line([24], start=90))
+    (evidence,) = link_people(
+        [first, second], INTRINSICS, fps=30.0, num_frames=30, max_people=None, config=LinkConfig()
+    )
+    assert len(evidence.frames) == 30
 
 
 def test_gaps_are_interpolated_linearly_and_marked():
