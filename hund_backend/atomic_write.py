@@ -73,8 +73,7 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise BadInputError(
-            f"{folder} cannot be written to ({error.strerror or error}): "
-            "choose another --output folder."
+            f"{folder} cannot be written to ({error.strerror or error}): choose another folder."
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from .errors import BadInputError
+from .errors import BadInputError, OptionError
 from .options import DEFAULT_DEVICE, DEVICES
 
 
@@ -16,5 +16,5 @@ def choose_device(name: str = DEFAULT_DEVICE) -> torch.device:
         raise BadInputError(f"'{name}' is no device: choose {', '.join(DEVICES)}.")
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
-        raise BadInputError("PyTorch finds no CUDA device: choose --device cpu or auto.")
+        raise OptionError("PyTorch finds no graphics card with CUDA: choose another {device}.")
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import HundError
@@ -24,6 +25,8 @@ PACKAGES = (
     "jaxtyping",
     "tqdm",
 )
+
+_MODULES = {"opencv-python-headless": "cv2"}  # of packages whose module has another name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,8 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name=name, state=metadata.version(name))
     except metadata.PackageNotFoundError:
+        if find_spec(_MODULES.get(name, name)):
+            return Finding(name=name, state="another build")
         return Finding(name=name, state="not installed", ok=False)
 
 

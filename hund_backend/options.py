@@ -6,13 +6,12 @@ process imports this module, so it needs neither torch nor cv2.
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 Method = Literal["hund", "fit"]
-METHODS: tuple[str, ...] = get_args(Method)
 DEFAULT_METHOD: Method = "hund"
 DEFAULT_DEVICE = "auto"
 DEFAULT_QUALITY = "standard"
@@ -35,9 +34,23 @@ class ProgressStage(enum.StrEnum):
 STAGE_LABELS = {
     ProgressStage.START: "Starting",
     ProgressStage.LOAD: "Loading the networks",
-    ProgressStage.DETECT: "Detecting people",
-    ProgressStage.ADAPT: "Learning",
+    ProgressStage.DETECT: "Finding people",
+    ProgressStage.ADAPT: "Adapting to the clip",
     ProgressStage.POSE: "Posing",
+    ProgressStage.GROUND: "Finding the ground",
+    ProgressStage.EVALUATE: "Evaluating",
+}
+LABELS = {  # names of the options in Blender
+    "device": "Device",
+    "quality": "Quality",
+    "method": "Method",
+    "adapt": "Adapt to Clip",
+    "people": "People",
+    "start": "Start",
+    "end": "End",
+    "focal": "Focal Length",
+    "fov": "Field of View",
+    "distortion": "Lens Distortion",
 }
 
 
@@ -66,7 +79,17 @@ DEVICES = {
     "cpu": Choice(label="Processor", description="Use the processor"),
     "cuda": Choice(
         label="Graphics Card (CUDA)",
-        description="Use the graphics card and fail where there is none",
+        description="Use the graphics card; without one, nothing is reconstructed",
+    ),
+}
+METHODS = {
+    "hund": Choice(
+        label="Learned Descent",
+        description="Pose with the network HUND, then polish the result",
+    ),
+    "fit": Choice(
+        label="Gradients Only",
+        description="Pose without the network, by gradients alone, which takes longer",
     ),
 }
 # The order is kept: a .blend file stores a quality by its position.
@@ -146,7 +169,7 @@ def add_method(parser: "ArgumentParser") -> None:
     """Add `--method`."""
     parser.add_argument(
         "--method",
-        choices=METHODS,
+        choices=tuple(METHODS),
         help="hund: learned descent, polished; fit: gradients alone, slower; "
         f"default: {DEFAULT_METHOD}",
     )

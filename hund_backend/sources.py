@@ -8,6 +8,12 @@ from .errors import BadInputError
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
+SOUND_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".opus", ".wav", ".wma"}
+)
+_SOUND_SIGNATURES = (b"ID3", b"fLaC", b"OggS", b"FORM", b"RIFF")
+_TRACK = re.compile(rb"hdlr.{8}(vide|soun)", re.DOTALL)  # kind of a track of an MP4 or MOV file
+_SEARCHED_BYTES = 2**22  # at either end of a file, where the tracks are listed
 WILDCARD = re.compile(r"%0?(\d*)d|#+|\*|\?")  # of digits (%d, #) or of any characters (*, ?)
 
 
@@ -48,6 +54,21 @@ def source_files(path: Path) -> list[Path]:
     if not found:
         raise BadInputError(f"{path} holds no pictures: give a video or a folder of pictures.")
     return sorted(found, key=_natural_order)
+
+
+def is_sound(path: Path) -> bool:
+    """Return whether a file's suffix says that it holds sound, even with a picture of the cover."""
+    return path.suffix.lower() in SOUND_SUFFIXES
+
+
+def has_only_sound(path: Path) -> bool:
+    """Return whether a file that cannot be opened as a video holds sound."""
+    with path.open("rb") as file:
+        content = file.read(_SEARCHED_BYTES)
+        file.seek(max(path.stat().st_size - _SEARCHED_BYTES, len(content)))
+        content += file.read()
+    tracks = set(_TRACK.findall(content))
+    return content.startswith(_SOUND_SIGNATURES) or tracks == {b"soun"}
 
 
 def _is_pattern(path: Path) -> bool:

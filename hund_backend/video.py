@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from .errors import BadInputError
 from .image_file import read_image
-from .sources import IMAGE_SUFFIXES, source_files
+from .sources import IMAGE_SUFFIXES, has_only_sound, is_sound, source_files
 
 # OpenCV prints errors of its own; the user gets one sentence of ours instead.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -56,9 +56,11 @@ class _VideoFile:
         self.path = path
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
+            if has_only_sound(path):
+                raise _no_video_error(path)
             raise BadInputError(
-                f"{path.name} is no video or picture that can be read, holds no frames or is "
-                "damaged: play it to check, then convert it to an H.264 mp4."
+                f"{path.name} is no video that can be read, or holds no frames: play it to check, "
+                "then convert it to an H.264 mp4."
             )
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if FPS_LIMITS[0] <= fps <= FPS_LIMITS[1] else DEFAULT_FPS
@@ -228,6 +230,8 @@ def _open_source(path: Path) -> _VideoFile | _ImageSequence:
     files = source_files(path)
     if len(files) == 1 and files[0].stat().st_size == 0:
         raise BadInputError(f"{files[0].name} is empty: copy or export it again.")
+    if len(files) == 1 and is_sound(files[0]):
+        raise _no_video_error(files[0])
     if files == [path] and path.suffix.lower() not in IMAGE_SUFFIXES:
         return _VideoFile(path)
     return _ImageSequence(path, files)
@@ -239,10 +243,13 @@ def _expected(num_frames: int | None, start: int, end: int | None) -> int | None
     return min(num_frames, num_frames if end is None else end + 1) - start
 
 
+def _no_video_error(path: Path) -> BadInputError:
+    return BadInputError(f"{path.name} has no video: choose a video or pictures.")
+
+
 def _start_error(path: Path, start: int, num_frames: int) -> BadInputError:
     if not num_frames:
         return BadInputError(f"{path.name} holds no frame that can be read.")
     return BadInputError(
-        f"The first frame ({start}) is beyond the end of {path.name}, which has {num_frames} "
-        f"frames, numbered 0 to {num_frames - 1}."
+        f"{path.name} ends with frame {num_frames - 1}: choose a first frame before {start}."
     )

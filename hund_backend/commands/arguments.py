@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic_write import check_writable
-from ..errors import BadInputError
+from ..errors import OptionError
 from ..options import DEFAULT_METHOD, DEFAULT_QUALITY, METHODS, QUALITIES, Options
 from ..sources import clip_name
 
@@ -24,35 +24,54 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
     values = {name: arguments[name] for name in names if arguments.get(name) is not None}
     for name in _COUNTS:
         if name in values and not isinstance(values[name], int):
-            raise BadInputError(f"--{name} is {values[name]!r}: give a whole number.")
+            raise OptionError(
+                f"{{{name}}} is {{value!r}}: give a whole number.", value=values[name]
+            )
     for name in _NUMBERS:
         if name in values and not isinstance(values[name], int | float):
-            raise BadInputError(f"--{name} is {values[name]!r}: give a number.")
-    if values.get("people", 1) < 1:
-        raise BadInputError(f"--people is {values['people']}: give at least one person.")
-    if min(values.get("start", 0), values.get("end", 0)) < 0:
-        raise BadInputError("--start and --end count from 0: give numbers that are not negative.")
-    if values.get("end", values.get("start", 0)) < values.get("start", 0):
-        raise BadInputError(
-            f"--end {values['end']} lies before --start {values['start']}: exchange them."
-        )
+            raise OptionError(f"{{{name}}} is {{value!r}}: give a number.", value=values[name])
+    _check_ranges(values)
     quality = arguments.get("quality") or DEFAULT_QUALITY
     if quality not in QUALITIES:
-        raise BadInputError(f"--quality is {quality!r}: choose {', '.join(QUALITIES)}.")
+        choices = ", ".join(QUALITIES)
+        raise OptionError(
+            "{quality} is {value!r}: choose {choices}.", value=quality, choices=choices
+        )
     method = arguments.get("method") or DEFAULT_METHOD
     if method not in METHODS:
-        raise BadInputError(f"--method is {method!r}: choose {' or '.join(METHODS)}.")
-    if not 0 <= values.get("adapt", 0) < math.inf:
-        raise BadInputError(f"--adapt is {values['adapt']}: give a number of seconds.")
+        choices = " or ".join(METHODS)
+        raise OptionError(
+            "{method} is {value!r}: choose {choices}.", value=method, choices=choices
+        )
     if values.get("adapt") and method != "hund":
-        raise BadInputError(
-            f"--adapt needs --method hund, not --method {method}: leave one of them out."
+        raise OptionError(
+            "{adapt} needs {method} hund, not {value}: leave one of them out.", value=method
         )
     values["distortion"] = _distortion(values.get("distortion", ()))
     chosen = QUALITIES[quality]
     return Options(
         **values, method=method, stride=chosen.stride, polish=chosen.polish, parts=chosen.parts
     )
+
+
+def _check_ranges(values: Mapping[str, Any]) -> None:
+    """Check that numbers are in their ranges.
+
+    Raises:
+        BadInputError: one is not.
+    """
+    people, start = values.get("people", 1), values.get("start", 0)
+    end, adapt = values.get("end", start), values.get("adapt", 0)
+    if people < 1:
+        raise OptionError("{people} is {value}: give at least one person.", value=people)
+    if min(start, end) < 0:
+        raise OptionError("{start} and {end} count from 0: give numbers that are not negative.")
+    if end < start:
+        raise OptionError(
+            "{end} {last} lies before {start} {first}: exchange them.", last=end, first=start
+        )
+    if not 0 <= adapt < math.inf:
+        raise OptionError("{adapt} is {value}: give a number of seconds.", value=adapt)
 
 
 def _distortion(values: Any) -> tuple[float, ...]:  # noqa: ANN401 - a request may hold anything
@@ -65,9 +84,10 @@ def _distortion(values: Any) -> tuple[float, ...]:  # noqa: ANN401 - a request m
     try:
         coefficients = tuple(float(value) for value in values)
     except (TypeError, ValueError) as error:
-        raise BadInputError(f"--distortion is {values!r}: {advice}") from error
+        raise OptionError(f"{{distortion}} is {{value!r}}: {advice}", value=values) from error
     if len(coefficients) not in (0, 4, 5) or not all(map(math.isfinite, coefficients)):
-        raise BadInputError(f"--distortion is {' '.join(map(str, coefficients))}: {advice}")
+        listed = " ".join(map(str, coefficients))
+        raise OptionError(f"{{distortion}} is {{value}}: {advice}", value=listed)
     return coefficients
 
 

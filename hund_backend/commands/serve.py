@@ -12,7 +12,7 @@ Answers carry the request's id:
     {"event": "ready"}, once, without an id
     {"event": "progress", "stage", "done", "total"}; the stages are `options.ProgressStage`
     {"event": "done", "output", "skipped"}
-    {"event": "error", "message", "exit_code"}
+    {"event": "error", "message", "exit_code"}, and "missing": true if a package cannot be imported
     {"event": "doctor", "findings"}
 """
 
@@ -25,8 +25,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInputError, CancelledError, ExitCode, HundError
-from ..options import DEFAULT_DEVICE, ProgressStage
+from ..errors import BadInputError, CancelledError, ExitCode, HundError, OptionError
+from ..options import DEFAULT_DEVICE, LABELS, ProgressStage
 from ..progress import Progress
 from .arguments import check_files, output_path, pipeline_options
 from .output import JsonLines, unexpected_error, write_event
@@ -100,7 +100,12 @@ class _Server:
             if isinstance(error, CancelledError) and number > self._last_cancelled:
                 raise  # from a signal, not from a request: the server itself ends
             code = int(error.exit_code)
-            write_event(event="error", id=name, message=str(error), exit_code=code)
+            message = error.worded(_label) if isinstance(error, OptionError) else str(error)
+            write_event(event="error", id=name, message=message, exit_code=code)
+        except ImportError as error:
+            LOGGER.exception("Request %s", name)
+            message, code = f"A package is missing ({error}).", int(ExitCode.FAILED)
+            write_event(event="error", id=name, message=message, exit_code=code, missing=True)
         except Exception as error:  # the next request can still be done
             LOGGER.exception("Request %s", name)
             message, code = unexpected_error(error), int(ExitCode.FAILED)
@@ -135,3 +140,7 @@ class _Server:
         result.save(path)
         people = int(result.present.shape[0])
         return {"output": str(path), "skipped": False, "people": people}
+
+
+def _label(option: str) -> str:
+    return LABELS.get(option, option.capitalize())

@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import json
 import signal
 import sys
 
@@ -13,11 +14,11 @@ from hund_backend.__main__ import main
 READY, NOT_READY = 0, 2
 
 
-def run(capsys):
+def run(capsys, *arguments):
     with contextlib.ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM):
             stack.callback(signal.signal, number, signal.getsignal(number))
-        code = main(["doctor"])
+        code = main(["doctor", *arguments])
     return code, capsys.readouterr().out.splitlines()
 
 
@@ -43,6 +44,15 @@ def test_a_missing_network_is_named(monkeypatch, capsys):
     assert lines[-1].startswith("Not ready: ")
     assert "blazepose_heavy.safetensors" in lines[-1]
     assert "movenet" not in lines[-1]
+
+
+def test_json_has_the_same_findings(intact, capsys):
+    code, lines = run(capsys)
+    json_code, (line,) = run(capsys, "--json")
+    reply = json.loads(line)
+    assert (reply["event"], json_code) == ("doctor", code)
+    assert len(reply["findings"]) == len(lines) - 1
+    assert all(finding["ok"] for finding in reply["findings"])
 
 
 def test_it_runs_without_torch(intact, monkeypatch, capsys):

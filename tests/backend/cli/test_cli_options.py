@@ -7,7 +7,7 @@ import pytest
 from hund_backend import options
 from hund_backend.commands import evaluate, reconstruct
 from hund_backend.commands.arguments import pipeline_options
-from hund_backend.errors import BadInputError
+from hund_backend.errors import BadInputError, OptionError
 from hund_backend.options import Options
 
 
@@ -21,7 +21,7 @@ def choices_of(command):
 def test_commands_offer_the_listed_values(command):
     choices = choices_of(command)
     assert choices["quality"] == tuple(options.QUALITIES)
-    assert choices["method"] == options.METHODS
+    assert choices["method"] == tuple(options.METHODS)
     assert choices["device"] == tuple(options.DEVICES)
 
 
@@ -54,7 +54,7 @@ def test_an_unlisted_value_is_bad_input(option):
 
 
 def test_panel_items_describe_every_value():
-    for choices in (options.QUALITIES, options.DEVICES):
+    for choices in (options.QUALITIES, options.DEVICES, options.METHODS):
         items = options.enum_items(choices)
         assert [name for name, _, _ in items] == list(choices)
         assert all(text[0].isupper() and text[-1] != "." for item in items for text in item[1:])
@@ -63,3 +63,25 @@ def test_panel_items_describe_every_value():
 def test_a_stage_of_a_person_begins_with_the_name_of_the_stage():
     for stage in options.ProgressStage:
         assert f"{stage} 1/2".partition(" ")[0] == stage == stage.value
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"people": 0},
+        {"people": "two"},
+        {"start": -1},
+        {"start": 9, "end": 3},
+        {"adapt": -1.0},
+        {"adapt": 5, "method": "fit"},
+        {"quality": "{start}"},
+        {"distortion": [1, 2]},
+    ],
+)
+def test_an_error_names_options_as_its_reader_knows_them(request_):
+    with pytest.raises(OptionError) as caught:
+        pipeline_options(request_)
+    flags, labels = str(caught.value), caught.value.worded(lambda option: options.LABELS[option])
+    named = [name for name in request_ if f"--{name}" in flags]
+    assert named and "--" not in labels
+    assert all(options.LABELS[name] in labels for name in named)

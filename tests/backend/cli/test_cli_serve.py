@@ -211,3 +211,22 @@ def test_a_signal_ends_a_busy_server(server, clips, monkeypatch):
     with pytest.raises(CancelledError):
         serve.run(argparse.Namespace())
     requests.end()
+
+
+def test_a_missing_package_is_marked_and_options_have_the_names_of_the_panel(
+    server, clips, monkeypatch
+):
+    def work(clip, report):
+        if clip.stem == "a":
+            raise ModuleNotFoundError("No module named 'cv2'")
+        requests.say({"command": "quit"})
+
+    requests, answers = server
+    work_with(monkeypatch, work)
+    requests.say(request(1, clips[0]), request(2, clips[1]) | {"start": 5, "end": 2})
+    requests.say(request(3, clips[2]))
+    assert serve.run(argparse.Namespace()) == 0
+    found = ends(answers())
+    assert found[1]["missing"] and "cv2" in found[1]["message"]
+    assert found[2]["message"] == "End 2 lies before Start 5: exchange them."
+    assert "missing" not in found[2]

@@ -1,6 +1,8 @@
 """Laws of reading clips: every frame once, upright, in order, with its own time."""
 
+import io
 import socket
+import wave
 
 import cli_clips
 import cv2
@@ -59,7 +61,7 @@ def test_a_range_of_frames_is_a_slice_of_the_clip(video, data):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ({"start": 20}, "which has 20 frames, numbered 0 to 19"),
+        ({"start": 20}, "ends with frame 19: choose a first frame before 20"),
         ({"start": -1}, "numbered from 0"),
         ({"start": 5, "end": 4}, "before the first"),
     ],
@@ -67,6 +69,33 @@ def test_a_range_of_frames_is_a_slice_of_the_clip(video, data):
 def test_an_empty_range_is_refused(video, choice, words):
     with pytest.raises(BadInputError, match=words):
         open_clip(video, **choice)
+
+
+def wave_file():
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(800))
+    return buffer.getvalue()
+
+
+SOUND_TRACK = b"\0\0\0\x18ftypisom" + b"\0\0\0\x20hdlr" + bytes(8) + b"soun" + bytes(40)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("song.mp3", b"ID3" + bytes(300)),
+        ("song.wav", wave_file()),
+        ("song.dat", wave_file()),
+        ("song.mp4", SOUND_TRACK),
+        ("song.ogg", b"OggS" + bytes(300)),
+    ],
+)
+def test_a_sound_file_has_no_video(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInputError, match=f"^{name} has no video"):
+        open_clip(tmp_path / name)
 
 
 def test_an_end_beyond_the_clip_gives_all_frames_and_a_warning(video):
