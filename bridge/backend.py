@@ -57,7 +57,7 @@ class Backend:
         self.has_replied = self.has_ended = False
         self._log = settings.log
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        interpreter = (settings.interpreter or Path(sys.executable)).absolute()
+        interpreter = interpreter_of(settings)
         command = [str(interpreter), "-s", "-u", "-X", "utf8", "-m", "hund_backend", "serve"]
         try:
             with settings.log.open("a", encoding="utf-8") as log:
@@ -124,6 +124,11 @@ class Backend:
         """Append a line that a library printed to the log."""
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
             log.write(_STDOUT_PREFIX + line)
+
+
+def interpreter_of(settings: Settings) -> Path:
+    """Return the Python that runs the backend, absolute."""
+    return (settings.interpreter or Path(sys.executable)).absolute()
 
 
 def unavailable_reason(settings: Settings) -> str | None:

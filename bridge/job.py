@@ -11,6 +11,7 @@ from ..hund_backend.errors import BadInputError, ExitCode
 from ..hund_backend.options import STAGE_LABELS, ProgressStage
 from .backend import GRACE_SECONDS, Backend, JobError, Settings
 from .eta import ProgressEstimate
+from .installation import Check
 
 if TYPE_CHECKING:
     from ..hund_backend.reconstruction import Reconstruction
@@ -68,7 +69,8 @@ class Job:
     """Batch of tasks, done one after the other by one backend.
 
     No method waits: call `poll` repeatedly to get the outcomes. If the backend exits unexpectedly,
-    only the current task fails; the next one gets a new backend.
+    only the current task fails; the next one gets a new backend. If it does not even start, a check
+    of the installation explains why.
     """
 
     def __init__(self, tasks: Sequence[Task], settings: Settings) -> None:
@@ -82,8 +84,10 @@ class Job:
         self._clips, self._position = len(tasks), 0  # of the current task, from 1
         self._task: Task | None = None
         self._backend: Backend | None = None
+        self._check: Check | None = None  # explains why the backend does not work
         self._deadline: float | None = None  # of a cancelled backend; it is killed then
         self._finishing = False
+        self._reason = ""  # why the backend has ended before its first reply
         self._progress = ProgressEstimate()
         self._task_start = time.monotonic()
         self._outcomes: list[Outcome] = []
@@ -121,7 +125,9 @@ class Job:
 
     def poll(self) -> list[Outcome]:
         """Return the outcomes since the last call."""
-        if backend := self._backend:
+        if self._check:
+            self._poll_check()
+        elif backend := self._backend:
             for reply in backend.replies():
                 self._handle_reply(reply)
             if backend.has_ended and backend is self._backend:
@@ -137,7 +143,12 @@ class Job:
 
     def cancel(self) -> None:
         """Request the backend to stop; `poll` kills it if it does not."""
-        if self._backend and self._deadline is None:
+        if self._check:
+            self._check.close()
+            self._check = None
+            self._queue.clear()
+            self._end_cancelled()
+        elif self._backend and self._deadline is None:
             self._queue.clear()
             self._deadline = time.monotonic() + GRACE_SECONDS
             self._backend.send({"command": "cancel"})
@@ -154,6 +165,8 @@ class Job:
         atexit.unregister(self.close)
         self._queue.clear()
         self._task = None
+        if self._check:
+            self._check.close()
         self._kill_backend()
 
     @property
@@ -189,6 +202,8 @@ class Job:
                 self._progress.update(stage, done, reply.get("total"))
             case {"event": "done", "output": str(path)}:
                 self._end_task(path=Path(path), skipped=bool(reply.get("skipped")))
+            case {"event": "error", "missing": True}:
+                self._explain()
             case {"event": "error", "message": str(message)}:
                 code = reply.get("exit_code")
                 self._end_task(error=JobError(message, code if isinstance(code, int) else 1))
@@ -203,8 +218,26 @@ class Job:
         if self._deadline is not None:
             return self._end_cancelled()
         reason = self._backend.exit_reason()
+        if not self._backend.has_replied:
+            return self._explain(reason)
         self._kill_backend()
         return self._end_task(error=JobError(reason))
+
+    def _explain(self, reason: str = "") -> None:
+        """Check the installation before the task ends; without a finding, give the reason."""
+        self._kill_backend()
+        self._reason = reason or "The backend does not work: see its log."
+        self._check = Check(self.settings)
+
+    def _poll_check(self) -> None:
+        assert self._check
+        if report := self._check.poll():
+            self._check = None
+            advice = "Open HUND's preferences and press Check."
+            error = JobError(self._reason if report.ready else f"{report.text} {advice}")
+            others, self._queue = self._queue, []  # they would fail, too
+            self._outcomes += [Outcome(task=task, error=error) for task in [self._task, *others]]
+            self.close()
 
     def _end_cancelled(self) -> None:
         self._kill_backend()

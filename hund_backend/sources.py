@@ -27,7 +27,7 @@ def clip_name(path: Path) -> str:
     path = path.resolve()
     if path.is_dir():
         return path.name
-    if path.exists() or not _is_pattern(path):
+    if path.exists() or not is_pattern(path):
         return path.stem
     return WILDCARD.sub("", path.stem).strip(" ._-") or path.parent.name
 
@@ -45,7 +45,7 @@ def source_files(path: Path) -> list[Path]:
         found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
     elif path.exists():
         return [path]
-    elif _is_pattern(path) and path.parent.is_dir():
+    elif is_pattern(path) and path.parent.is_dir():
         regex = _regex(path.name)
         found = [file for file in path.parent.iterdir() if regex.fullmatch(file.name)]
     else:
@@ -71,7 +71,8 @@ def has_only_sound(path: Path) -> bool:
     return content.startswith(_SOUND_SIGNATURES) or tracks == {b"soun"}
 
 
-def _is_pattern(path: Path) -> bool:
+def is_pattern(path: Path) -> bool:
+    """Return whether a name has wildcards."""
     return WILDCARD.search(path.name) is not None
 
 

@@ -225,3 +225,29 @@ def test_threads_and_paths_reach_the_process(settings, monkeypatch):
     assert limited["PYTHONPATH"] == str(FAKE) and "PYTHONHOME" not in limited
     own = backend.environment(job.Settings(**{**vars(settings), "interpreter": None}))
     assert own["PYTHONPATH"].split(os.pathsep)[:2] == [str(FAKE), str(FAKE / backend.PACKAGES)]
+
+
+def test_missing_packages_are_explained_for_all_clips(settings, clip, tmp_path):
+    """An interpreter without packages: the real backend answers that one cannot be imported."""
+    bare = job.Settings(
+        log=tmp_path / "logs" / "backend.log",
+        interpreter=Path(sys.executable),  # Blender's: it has no cv2
+        root=backend.ROOT,
+    )
+    outcomes = run_to_end(job.Job([clip("walk"), clip("run")], bare))
+    assert len(outcomes) == 2
+    for outcome in outcomes:
+        message = str(outcome.error)
+        assert "torch" in message and "Check" in message and "Error" not in message
+
+
+def test_cancel_works_while_the_installation_is_checked(settings, clip, tmp_path):
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\ncase $* in *serve*) exit 1;; esac\nexec sleep 60\n")
+    silent.chmod(0o755)
+    running = job.Job([clip("walk")], job.Settings(**{**vars(settings), "interpreter": silent}))
+    while not running._check:
+        assert not running.poll()
+    running.cancel()
+    (outcome,) = run_to_end(running)
+    assert outcome.error.exit_code == job.ExitCode.CANCELLED
