@@ -32,3 +32,27 @@ def make_continuous(quaternions: np.ndarray) -> np.ndarray:
     first = np.where(quaternions[:1, ..., :1] < 0, -1, 1)
     signs = np.concatenate((first, np.where(dots < 0, -1, 1)))
     return quaternions * np.cumprod(signs, axis=0)
+
+
+def slerp(first: np.ndarray, second: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """Interpolate unit quaternions (…, 4) along the shorter arc at constant angular speed.
+
+    Args:
+        first: at fraction 0.
+        second: at fraction 1; of either sign.
+        fraction: (…, 1), 0…1.
+    """
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    cosine = (first * second).sum(-1, keepdims=True)
+    second = np.where(cosine < 0, -second, second)
+    # The arc tangent is exact for small angles, too, where the cosine hardly differs from one.
+    angle = 2 * np.arctan2(
+        np.linalg.norm(first - second, axis=-1, keepdims=True),
+        np.linalg.norm(first + second, axis=-1, keepdims=True),
+    )
+    is_small = angle < 1e-6
+    sine = np.where(is_small, 1, np.sin(angle))
+    weight_first = np.where(is_small, 1 - fraction, np.sin((1 - fraction) * angle) / sine)
+    weight_second = np.where(is_small, fraction, np.sin(fraction * angle) / sine)
+    result = weight_first * first + weight_second * second
+    return result / np.linalg.norm(result, axis=-1, keepdims=True)
