@@ -1,16 +1,19 @@
 """Actions: keyframes of people and cameras."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import bpy
 import numpy as np
 
 from ..hund_backend.reconstruction import Reconstruction
-from . import bone_pose, quaternions
+from . import bone_names, bone_pose, quaternions
 from .character import Character
+from .resample import Resampler
 
 HAS_SLOTS = bpy.app.version >= (4, 4, 0)
 CONSTANT, LINEAR = 0, 1  # interpolation of keyframes, which foreach_set takes as numbers
+HIDING = ("hide_viewport", "hide_render")  # properties of an object that is hidden when absent
 _COLOR_MODES = {3: "AUTO_RGB", 4: "AUTO_YRGB"}  # of F-curves, by the number of components
 _MOTION_TOLERANCE = 1e-6  # a property that varies by less gets one key
 
@@ -24,10 +27,21 @@ class Motion:
     Each datablock has its own slot in Blender 4.4 and later, else its own action.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._action: bpy.types.Action | None = None
-        self._channels: dict[bpy.types.ID, Channels] = {}
+    def __init__(
+        self,
+        name: str,
+        existing: bpy.types.Action | None = None,
+        channels: Mapping[bpy.types.ID, Channels] | None = None,
+    ) -> None:
+        """Make a motion, or write one again.
+
+        Args:
+            name: of a new action.
+            existing: gets new slots instead of a new action.
+            channels: what holds the F-curves that datablocks have already.
+        """
+        self._name, self._action = name, existing
+        self._channels = dict(channels or {})
 
     def channels(self, datablock: bpy.types.ID, part: str = "") -> Channels:
         """Return the container of a datablock's F-curves; `part` is appended to its name."""
@@ -56,6 +70,33 @@ def fcurves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
     return [curve for strip in strips for bag in strip.channelbags for curve in bag.fcurves]
 
 
+def channels_in(holder: bpy.types.AnimData | bpy.types.NlaStrip) -> "Channels | None":
+    """Return what holds the F-curves of the action that a datablock or a strip uses, if any."""
+    if not holder.action or not HAS_SLOTS:
+        return holder.action
+    slot = holder.action_slot
+    strips = [strip for layer in holder.action.layers for strip in layer.strips]
+    return strips[0].channelbag(slot, ensure=True) if slot and strips else None
+
+
+def copy_channels(source: Channels, target: Channels, paths: Mapping[str, str]) -> None:
+    """Copy F-curves; those of the target that have the same paths get the source's keys.
+
+    Args:
+        source: of another datablock.
+        target: of the datablock.
+        paths: of the F-curves in the target, by those in the source.
+    """
+    for curve in source.fcurves:
+        group = curve.group.name if curve.group else ""
+        copy = _ensure_fcurve(target, paths[curve.data_path], curve.array_index, group)
+        copy.color_mode, count = curve.color_mode, len(curve.keyframe_points)
+        points, interpolations = np.empty(2 * count, np.float32), np.empty(count, np.int32)
+        curve.keyframe_points.foreach_get("co", points)
+        curve.keyframe_points.foreach_get("interpolation", interpolations)
+        _set_keys(copy, points, interpolations)
+
+
 def write_channel(
     channels: Channels,
     data_path: str,
@@ -79,33 +120,58 @@ def write_channel(
         frames, values = frames[:1], values[:1]
     interpolations = np.full(len(frames), interpolation, np.int32)
     for index, column in enumerate(values.T):
-        fcurve = channels.fcurves.new(data_path, index=index)
-        if group:
-            fcurve.group = channels.groups.get(group) or channels.groups.new(group)
+        fcurve = _ensure_fcurve(channels, data_path, index, group)
         fcurve.color_mode = _COLOR_MODES.get(values.shape[1], "AUTO_RAINBOW")
-        points = fcurve.keyframe_points
-        points.add(len(frames))
-        points.foreach_set("co", np.column_stack((frames, column)).astype(np.float32).ravel())
-        points.foreach_set("interpolation", interpolations)
-        fcurve.update()
+        points = np.column_stack((frames, column)).astype(np.float32).ravel()
+        _set_keys(fcurve, points, interpolations)
+
+
+def _ensure_fcurve(channels: Channels, data_path: str, index: int, group: str) -> bpy.types.FCurve:
+    """Return an F-curve; an existing one keeps its modifiers."""
+    if fcurve := channels.fcurves.find(data_path, index=index):
+        return fcurve
+    fcurve = channels.fcurves.new(data_path, index=index)
+    if group:
+        fcurve.group = channels.groups.get(group) or channels.groups.new(group)
+    return fcurve
+
+
+def _set_keys(fcurve: bpy.types.FCurve, points: np.ndarray, interpolations: np.ndarray) -> None:
+    """Replace the keys of an F-curve.
+
+    Args:
+        fcurve: may have keys.
+        points: frame and value of each key in turn, (2 × keys,).
+        interpolations: (keys,).
+    """
+    fcurve.keyframe_points.clear()
+    fcurve.keyframe_points.add(len(interpolations))
+    fcurve.keyframe_points.foreach_set("co", points)
+    fcurve.keyframe_points.foreach_set("interpolation", interpolations)
+    fcurve.update()
 
 
 def write_person(
-    character: Character, reconstruction: Reconstruction, person: int, frames: np.ndarray
+    character: Character,
+    reconstruction: Reconstruction,
+    person: int,
+    keys: Resampler,
+    motion: Motion | None = None,
 ) -> None:
-    """Key a person's motion on the character made for it, in one action named after it.
+    """Key a person's motion on a character.
 
     Args:
-        character: gets the keys.
+        character: gets the keys. It may lack the mesh, or shape keys of the face.
         reconstruction: holds the motion.
         person: index of the person in it.
-        frames: its frames in the scene's time, (frames,).
+        keys: of the motion in the scene.
+        motion: gets the F-curves. None: a new one named after the character.
     """
-    motion = Motion(character.name)
-    _write_pose(motion, character, reconstruction, person, frames)
+    motion = motion or Motion(f"{character.name} Motion")
+    _write_pose(motion, character, reconstruction, person, keys)
     face = (reconstruction.expression[person], reconstruction.arkit[person])
-    _write_face(motion, character, np.concatenate(face, axis=1), frames)
-    _write_presence(motion, character, reconstruction.present[person], frames)
+    _write_face(motion, character, np.concatenate(face, axis=1), keys)
+    _write_presence(motion, character, reconstruction.present[person], keys)
 
 
 def _write_pose(
@@ -113,7 +179,7 @@ def _write_pose(
     character: Character,
     reconstruction: Reconstruction,
     person: int,
-    frames: np.ndarray,
+    keys: Resampler,
 ) -> None:
     """Key the bones."""
     posed = bone_pose.from_joints(
@@ -121,49 +187,51 @@ def _write_pose(
         reconstruction.rotations[person],
         reconstruction.root_translation[person],
         reconstruction.world_from_camera,
+        character.units_per_meter,
     )
-    rotations = quaternions.make_continuous(posed.rotations)
+    rotations = quaternions.make_continuous(keys.rotations(posed.rotations))
     channels = motion.channels(character.armature)
-    names = reconstruction.joint_names
+    names = bone_names.joint_bone_names(character.armature)
     path = f'pose.bones["{names[0]}"].location'
-    write_channel(channels, path, frames, posed.locations, group=names[0])
+    write_channel(channels, path, keys.frames, keys.values(posed.locations), group=names[0])
     for joint, bone in enumerate(names):
         path = f'pose.bones["{bone}"].rotation_quaternion'
-        write_channel(channels, path, frames, rotations[:, joint], group=bone)
+        write_channel(channels, path, keys.frames, rotations[:, joint], group=bone)
 
 
-def _write_face(
-    motion: Motion, character: Character, values: np.ndarray, frames: np.ndarray
-) -> None:
+def _write_face(motion: Motion, character: Character, values: np.ndarray, keys: Resampler) -> None:
     """Set the shape keys of the face, and key those that vary."""
-    keys = character.mesh.data.shape_keys
-    for name, column in zip(character.face_keys, values.T, strict=True):
-        key = keys.key_blocks[name]
+    shape_keys = character.mesh.data.shape_keys if character.mesh else None
+    blocks = shape_keys.key_blocks if shape_keys else {}
+    for name, column in zip(character.face_keys, keys.values(values).T, strict=True):
+        key = blocks.get(name)
+        if key is None:
+            continue  # the user has removed it
         key.slider_min = min(key.slider_min, float(column.min()))
         key.slider_max = max(key.slider_max, float(column.max()))
         key.value = float(column[0])
         if np.ptp(column) >= _MOTION_TOLERANCE:
-            channels = motion.channels(keys, "Face")
+            channels = motion.channels(shape_keys, "Face")
             path = f'key_blocks["{name}"].value'
-            write_channel(channels, path, frames, column[:, None], group="Face")
+            write_channel(channels, path, keys.frames, column[:, None], group="Face")
 
 
 def _write_presence(
-    motion: Motion, character: Character, present: np.ndarray, frames: np.ndarray
+    motion: Motion, character: Character, present: np.ndarray, keys: Resampler
 ) -> None:
-    """Hide the mesh before the first and after the last frame in which the person is present.
+    """Hide the character before the first and after the last frame in which the person is present.
 
     The file repeats the first or last pose there. In gaps between, the pose is interpolated and
-    the mesh is shown.
+    the character is shown.
     """
-    present_frames = np.flatnonzero(present)
-    if not len(present_frames) or len(present_frames) == len(present):
-        return
-    is_hidden = np.ones((len(frames), 1))
-    is_hidden[present_frames[0] : present_frames[-1] + 1] = 0
-    if not is_hidden.any():
+    is_hidden = 1.0 - keys.interval(present)[:, None]
+    if is_hidden.all() or not is_hidden.any():
         return
     changes = np.flatnonzero(np.diff(is_hidden[:, 0], prepend=2))
-    channels = motion.channels(character.mesh, "Presence")
-    for path in ("hide_viewport", "hide_render"):
-        write_channel(channels, path, frames[changes], is_hidden[changes], interpolation=CONSTANT)
+    frames, values = keys.frames[changes], is_hidden[changes]
+    for obj, part in ((character.armature, ""), (character.mesh, "Presence")):
+        if obj is None:
+            continue
+        channels = motion.channels(obj, part)
+        for path in HIDING:
+            write_channel(channels, path, frames, values, group="Presence", interpolation=CONSTANT)

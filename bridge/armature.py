@@ -1,26 +1,35 @@
 """Armatures: one bone per joint, at rest at the person's rest joints."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import bpy
 import numpy as np
 from mathutils import Vector
 
-from ..hund_backend.body.skeleton import FACE_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
+from ..hund_backend.body.skeleton import (
+    BODY_JOINTS,
+    FACE_JOINTS,
+    JOINT_INDEX,
+    JOINT_NAMES,
+    LEFT_HAND_JOINTS,
+    PARENTS,
+    RIGHT_HAND_JOINTS,
+)
+from . import bone_names
 from .world import RestPose
 
 _FORWARD, _UP = Vector((0, -1, 0)), Vector((0, 0, 1))  # of the person, in armature space
 _MIN_LENGTH = 0.005  # metres; Blender removes bones without length
+_PALETTES = {"L": "THEME04", "R": "THEME01"}  # blue and red, as in many rigs
+_CENTER_PALETTE = "THEME09"  # yellow
 
-# Bones that do not end at their only child's joint: target joint, and length as a fraction of the
-# distance to it. The pelvis' child is 2 cm away; the foot's joint coincides with the ankle's and
-# has no skinning weights.
+# Bones with several children: target joint, and length as a fraction of the distance to it. The
+# pelvis points at the second joint of the spine, which lies almost straight above.
 _TAIL_TARGETS = {
     "Pelvis": ("Spine02", 0.5),
     "Spine03": ("Neck01", 1.0),
     **{f"Hand{side}": (f"Middle01{side}", 1.0) for side in "LR"},
-    **{f"Ankle{side}": (f"Ball{side}", 1.0) for side in "LR"},
-    **{f"Foot{side}": (f"Ball{side}", 0.5) for side in "LR"},
 }
 # Directions of leaf bones in armature space; fingers continue in their parent's direction.
 _LEAF_DIRECTIONS = {
@@ -42,7 +51,7 @@ class Twist(NamedTuple):
     hand's.
     """
 
-    name: str
+    name: str  # in GHUM's style, as all names here; GHUM has no twist bones
     limb: str  # its parent
     end: str  # the joint at the limb's end
     source: str  # the bone whose twist it copies
@@ -94,32 +103,46 @@ def create(
         bone.lock_scale = (True, True, True)
         bone.lock_location = (bone.parent is not None,) * 3
     _drive_twists(armature)
-    _assign_bone_collections(armature.data)
+    bones = bone_names.find_bones(armature)
+    _assign_bone_collections(armature.data, bones)
+    _color_sides(bones)
     return armature
 
 
 def bone_frames(armature: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
-    """Return axes (joints, 3, 3) as columns and heads (joints, 3) of the joints' rest bones."""
-    matrices = np.array([armature.data.bones[name].matrix_local for name in JOINT_NAMES])
+    """Return axes (joints, 3, 3) as columns and heads (joints, 3) of the joints' rest bones.
+
+    Raises:
+        KeyError: a joint's bone is missing.
+    """
+    bones = bone_names.find_bones(armature)
+    matrices = np.array([bones[name].matrix_local for name in JOINT_NAMES])
     return matrices[:, :3, :3], matrices[:, :3, 3]
 
 
 def _add_bones(data: bpy.types.Armature, rest: RestPose, skinning_weights: np.ndarray) -> None:
     heads = [Vector(head) for head in rest.joints]
     tails = _tails(rest, skinning_weights)
+    bones: dict[str, bpy.types.EditBone] = {}
     for joint, name in enumerate(JOINT_NAMES):
-        bone = data.edit_bones.new(name)
+        bone = bones[name] = _add_bone(data, name)
         bone.head, bone.tail = heads[joint], tails[joint]
         bone.align_roll(_roll_axis(name, bone.vector.normalized(), rest))
         if PARENTS[joint] >= 0:
-            bone.parent = data.edit_bones[JOINT_NAMES[PARENTS[joint]]]
+            bone.parent = bones[JOINT_NAMES[PARENTS[joint]]]
             bone.use_connect = bone.parent.tail == bone.head
     for twist in TWISTS:
-        limb = data.edit_bones[twist.limb]
+        limb = bones[twist.limb]
         middle = (limb.head + limb.tail) / 2
-        bone = data.edit_bones.new(twist.name)
+        bone = _add_bone(data, twist.name)
         bone.head, bone.tail = (limb.head, middle) if twist.is_inverted else (middle, limb.tail)
         bone.roll, bone.parent = limb.roll, limb
+
+
+def _add_bone(data: bpy.types.Armature, name: str) -> bpy.types.EditBone:
+    bone = data.edit_bones.new(bone_names.to_blender(name))
+    bone[bone_names.GHUM_NAME] = name
+    return bone
 
 
 def _tails(rest: RestPose, skinning_weights: np.ndarray) -> list[Vector]:
@@ -137,7 +160,8 @@ def _tails(rest: RestPose, skinning_weights: np.ndarray) -> list[Vector]:
             from_parent = head - Vector(rest.joints[PARENTS[joint]])
             direction = Vector(_LEAF_DIRECTIONS.get(name, from_parent)).normalized()
             skin = rest.vertices[skinning_weights[:, joint] > 0.5]
-            length = ((skin - rest.joints[joint]) @ np.array(direction)).max(initial=_MIN_LENGTH)
+            shortest = _MIN_LENGTH * rest.units_per_meter
+            length = ((skin - rest.joints[joint]) @ np.array(direction)).max(initial=shortest)
             tails.append(head + direction * float(length) * _LENGTH_FACTORS.get(name[:-1], 1.0))
     return tails
 
@@ -156,12 +180,12 @@ def _roll_axis(name: str, direction: Vector, rest: RestPose) -> Vector:
 
 def _drive_twists(armature: bpy.types.Object) -> None:
     for twist in TWISTS:
-        bone = armature.pose.bones[twist.name]
+        bone = armature.pose.bones[bone_names.to_blender(twist.name)]
         bone.lock_rotation = (True, True, True)
         bone.lock_rotation_w = True
         copy = bone.constraints.new("COPY_ROTATION")
         copy.name = "Half the twist"
-        copy.target, copy.subtarget = armature, twist.source
+        copy.target, copy.subtarget = armature, bone_names.to_blender(twist.source)
         copy.use_x = copy.use_z = False
         copy.invert_y = twist.is_inverted
         copy.euler_order = "YZX"  # twist comes first, and flexion, about x, may pass 90°
@@ -169,20 +193,35 @@ def _drive_twists(armature: bpy.types.Object) -> None:
         copy.influence = 0.5
 
 
-def _assign_bone_collections(data: bpy.types.Armature) -> None:
-    """Assign bones to collections that are shown and hidden together."""
+def _assign_bone_collections(
+    data: bpy.types.Armature, bones: Mapping[str, bpy.types.Bone]
+) -> None:
+    """Assign bones to collections that are shown and hidden together.
+
+    The body is shown. Fingers and face, which are not animated yet, and twist bones are hidden.
+    """
     body, hands, face, twist = (
         data.collections.new(name) for name in ("Body", "Hands", "Face", "Twist")
     )
-    twist_bones = {twist.name for twist in TWISTS}
-    face_bones = {JOINT_NAMES[joint] for joint in FACE_JOINTS}
-    fingers = ("Index", "Middle", "Ring", "Pinky", "Thumb")
-    for bone in data.bones:
-        if bone.name in twist_bones:
-            twist.assign(bone)
-            bone.use_deform = False
-        elif bone.name in face_bones:
-            face.assign(bone)
-        else:
-            (hands if bone.name.startswith(fingers) else body).assign(bone)
-    twist.is_visible = False
+    left, right = (
+        data.collections.new(f"{side} Hand", parent=hands) for side in ("Left", "Right")
+    )
+    hands.is_visible = face.is_visible = twist.is_visible = False
+    joints = {
+        body: BODY_JOINTS,
+        left: LEFT_HAND_JOINTS,
+        right: RIGHT_HAND_JOINTS,
+        face: FACE_JOINTS,
+    }
+    for collection, indices in joints.items():
+        for joint in indices:
+            collection.assign(bones[JOINT_NAMES[joint]])
+    for entry in TWISTS:
+        twist.assign(bones[entry.name])
+        bones[entry.name].use_deform = False
+
+
+def _color_sides(bones: Mapping[str, bpy.types.Bone]) -> None:
+    """Color bones by side with Blender's palettes."""
+    for name, bone in bones.items():
+        bone.color.palette = _PALETTES.get(name[-1], _CENTER_PALETTE)

@@ -22,6 +22,7 @@ def from_joints(
     rotations: np.ndarray,
     root_translation: np.ndarray,
     world_from_camera: np.ndarray,
+    units_per_meter: float,
 ) -> BonePose:
     """Convert a person's pose from the file's joint frames to the bones' axes.
 
@@ -38,7 +39,8 @@ def from_joints(
         armature: made for this person.
         rotations: (frames, joints, 4), each in its parent's frame; the root's: body → camera.
         root_translation: (frames, 3), in the camera frame, metres.
-        world_from_camera: (frames, 4, 4).
+        world_from_camera: (frames, 4, 4), metres.
+        units_per_meter: Blender units in a metre.
     """
     axes, heads = bone_frames(armature)
     root = root_motion(rotations[:, 0], root_translation, world_from_camera)
@@ -48,4 +50,5 @@ def from_joints(
     body_from_armature = quaternions.from_matrices(ARMATURE_FROM_BODY.T[None])
     world_from_armature = quaternions.multiply(root.rotations, body_from_armature)
     bone_rotations[:, 0] = quaternions.change_basis(world_from_armature, axes[0].T)
-    return BonePose(bone_rotations, (root.positions - heads[0]) @ axes[0])
+    positions = root.positions * units_per_meter
+    return BonePose(bone_rotations, (positions - heads[0]) @ axes[0])

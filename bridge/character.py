@@ -1,12 +1,15 @@
 """Characters: a person's armature and mesh."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import bpy
 import numpy as np
 
 from ..hund_backend.body.file import BodyFile
-from . import armature, mesh, world
+from . import armature, bone_shapes, mesh, world
+
+UNITS_PER_METER = "hund_units_per_meter"  # custom property of an armature
 
 
 class Character(NamedTuple):
@@ -16,10 +19,18 @@ class Character(NamedTuple):
     armature: bpy.types.Object
     mesh: bpy.types.Object
     face_keys: tuple[str, ...]  # names of the shape keys: 20 of expression, then 52 of ARKit
+    units_per_meter: float  # Blender units in a metre
 
 
 def create(
-    name: str, body: BodyFile, betas: np.ndarray, edit_scene: bpy.types.Scene, *, use_twist: bool
+    name: str,
+    body: BodyFile,
+    betas: np.ndarray,
+    edit_scene: bpy.types.Scene,
+    shapes: Mapping[str, bpy.types.Object],
+    *,
+    units_per_meter: float,
+    use_twist: bool,
 ) -> Character:
     """Make the character of a person at rest.
 
@@ -28,9 +39,13 @@ def create(
         body: body model.
         betas: body shape of the person (16,).
         edit_scene: a temporary scene (see `armature.create`).
+        shapes: of the bones (see `bone_shapes.create`); all people share them.
+        units_per_meter: Blender units in a metre.
         use_twist: the twist bones deform the mesh (see `mesh.create`).
     """
-    rest = world.rest_pose(body, betas)
+    rest = world.rest_pose(body, betas, units_per_meter)
     bones = armature.create(name, rest, body.skinning_weights, edit_scene)
+    bone_shapes.assign(bones, shapes, rest, body.skinning_weights)
+    bones[UNITS_PER_METER] = units_per_meter
     skin = mesh.create(f"{name} Body", body, rest, betas, bones, use_twist=use_twist)
-    return Character(name, bones, skin, mesh.face_key_names(body))
+    return Character(name, bones, skin, mesh.face_key_names(body), units_per_meter)

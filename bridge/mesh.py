@@ -5,6 +5,7 @@ import numpy as np
 
 from ..hund_backend.body.file import BodyFile
 from ..hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
+from . import bone_names
 from .armature import TWISTS, Twist
 from .world import ARMATURE_FROM_BODY, RestPose
 
@@ -36,10 +37,11 @@ def create(
     data.materials.append(_skin_material(f"{name} Skin"))
     mesh = bpy.data.objects.new(name, data)
     mesh.parent = armature
-    _add_shape_keys(mesh, body, rest.template, betas)
+    _add_shape_keys(mesh, body, rest, betas)
     _add_weights(mesh, _bone_weights(body.skinning_weights, rest, use_twist))
+    bones = bone_names.find_bones(armature)
     for twist in TWISTS if use_twist else ():
-        armature.data.bones[twist.name].use_deform = True
+        bones[twist.name].use_deform = True
     modifier = mesh.modifiers.new("Armature", "ARMATURE")
     modifier.object = armature
     return mesh
@@ -79,23 +81,24 @@ def _skin_material(name: str) -> bpy.types.Material:
 
 
 def _add_shape_keys(
-    mesh: bpy.types.Object, body: BodyFile, template: np.ndarray, betas: np.ndarray
+    mesh: bpy.types.Object, body: BodyFile, rest: RestPose, betas: np.ndarray
 ) -> None:
     mesh.shape_key_add(name="Basis")
     mesh.data.shape_keys.name = mesh.name
-    basis = template.astype(np.float32)
+    basis = rest.template.astype(np.float32)
+    from_body = ARMATURE_FROM_BODY.T * rest.units_per_meter
     limit = _COEFFICIENT_LIMIT
     for name, offsets, value in zip(
         _numbered("Shape", len(betas)), body.shape_basis, betas.tolist(), strict=True
     ):
-        key = _add_key(mesh, name, basis + offsets @ ARMATURE_FROM_BODY.T)
+        key = _add_key(mesh, name, basis + offsets @ from_body)
         key.slider_min, key.slider_max = min(-limit, value), max(limit, value)
         key.value = value
     for name, offsets in zip(
         face_key_names(body), (*body.expression_basis, *body.arkit_basis), strict=True
     ):
         moved = basis.copy()
-        moved[body.face_vertices] += offsets @ ARMATURE_FROM_BODY.T
+        moved[body.face_vertices] += offsets @ from_body
         key = _add_key(mesh, name, moved)
         if name not in body.arkit_names:  # those have a shape key's default range, 0 to 1
             key.slider_min, key.slider_max = -limit, limit
@@ -110,7 +113,7 @@ def _add_key(mesh: bpy.types.Object, name: str, vertices: np.ndarray) -> bpy.typ
 def _bone_weights(
     skinning_weights: np.ndarray, rest: RestPose, use_twist: bool
 ) -> dict[str, np.ndarray]:
-    """Return the skinning weights (vertices,) of each bone."""
+    """Return the skinning weights (vertices,) of each bone, by its name in GHUM's style."""
     weights = {name: skinning_weights[:, joint] for joint, name in enumerate(JOINT_NAMES)}
     for twist in TWISTS if use_twist else ():
         shared = weights[twist.limb] * _twist_fraction(twist, rest)
@@ -132,7 +135,7 @@ def _twist_fraction(twist: Twist, rest: RestPose) -> np.ndarray:
 
 def _add_weights(mesh: bpy.types.Object, weights: dict[str, np.ndarray]) -> None:
     for name, values in weights.items():
-        group = mesh.vertex_groups.new(name=name)
+        group = mesh.vertex_groups.new(name=bone_names.to_blender(name))
         full = np.flatnonzero(values == 1)
         if len(full):
             group.add(full.tolist(), 1.0, "REPLACE")

@@ -8,7 +8,7 @@ frames change and files are written, F-curves, files and renders are as without 
 
 import functools
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from mathutils import Matrix, Quaternion
 
 from ..hund_backend.body.skeleton import JOINT_NAMES
 from ..hund_backend.reconstruction import Reconstruction
-from . import bone_pose, job, paths, timeline
+from . import bone_names, bone_pose, job, paths, timeline
+from .character import UNITS_PER_METER
 
 _BEFORE, _APPLIED = "hund_pose_before", "hund_pose_given"  # custom properties of an armature
 _CHANNELS = {  # of a bone: columns in a row of numbers
@@ -89,14 +90,17 @@ def show_stage(
         return
     frames = slice(frame, frame + 1)
     for person, armature in people.items():
-        if person < len(reconstruction.present) and reconstruction.present[person, frame]:
+        if person >= len(reconstruction.present) or not reconstruction.present[person, frame]:
+            continue
+        if names := bone_names.joint_bone_names(armature):  # else the user has removed bones
             posed = bone_pose.from_joints(
                 armature,
                 reconstruction.stage_rotations[person, frames, stage],
                 reconstruction.stage_root_translation[person, frames, stage],
                 reconstruction.world_from_camera[frames],
+                armature.get(UNITS_PER_METER, 1.0),
             )
-            _apply_pose(armature, posed)
+            _apply_pose(armature, names, posed)
 
 
 def restore_poses(objects: Iterable[bpy.types.Object]) -> None:
@@ -132,22 +136,26 @@ def _load_cached(path: Path, modified_ns: int) -> tuple[Reconstruction, str] | N
     return reconstruction, fingerprint(reconstruction)
 
 
-def _apply_pose(armature: bpy.types.Object, posed: bone_pose.BonePose) -> None:
-    if not all(name in armature.pose.bones for name in JOINT_NAMES):
-        return  # the user has changed the armature's bones
+def _apply_pose(
+    armature: bpy.types.Object, names: Sequence[str], posed: bone_pose.BonePose
+) -> None:
+    """Pose the joints' bones, which have these names, and store their transforms before."""
     if _BEFORE in armature:
         _restore_pose(armature)
-    before = _bone_transforms(armature)
-    for joint, name in enumerate(JOINT_NAMES):
+    before = _bone_transforms(armature, names)
+    for joint, name in enumerate(names):
         location = None if joint else posed.locations[0]
         rotation = Quaternion(posed.rotations[0, joint])
         # The matrix works for every rotation mode.
         armature.pose.bones[name].matrix_basis = Matrix.LocRotScale(location, rotation, None)
-    armature[_BEFORE], armature[_APPLIED] = before.ravel(), _bone_transforms(armature).ravel()
+    after = _bone_transforms(armature, names)
+    armature[_BEFORE], armature[_APPLIED] = before.ravel(), after.ravel()
 
 
 def _restore_pose(armature: bpy.types.Object) -> None:
-    current = _bone_transforms(armature)
+    bones = bone_names.find_bones(armature)
+    names = [bones[joint].name if joint in bones else "" for joint in JOINT_NAMES]
+    current = _bone_transforms(armature, names)
     before, applied = (
         np.array(armature.pop(key)).reshape(current.shape) for key in (_BEFORE, _APPLIED)
     )
@@ -155,12 +163,12 @@ def _restore_pose(armature: bpy.types.Object) -> None:
         is_unedited = (current[:, columns] == applied[:, columns]).all(axis=1)
         was_changed = (before[:, columns] != applied[:, columns]).any(axis=1)
         for joint in np.flatnonzero(is_unedited & was_changed):
-            if bone := armature.pose.bones.get(JOINT_NAMES[joint]):
+            if bone := armature.pose.bones.get(names[joint]):
                 setattr(bone, channel, before[joint, columns])
 
 
-def _bone_transforms(armature: bpy.types.Object) -> np.ndarray:
-    """Read the joints' bones, (joints, columns); zeros for a missing bone."""
+def _bone_transforms(armature: bpy.types.Object, names: Sequence[str]) -> np.ndarray:
+    """Read bones, (names, columns); zeros for a missing bone."""
     bones = armature.pose.bones
     rows = {name: row for row, name in enumerate(bones.keys())}
     transforms = np.zeros((len(bones) + 1, _NUM_COLUMNS))  # the last row is for missing bones
@@ -168,4 +176,4 @@ def _bone_transforms(armature: bpy.types.Object) -> np.ndarray:
         values = np.empty((len(bones), columns.stop - columns.start), np.float32)
         bones.foreach_get(channel, values.ravel())
         transforms[:-1, columns] = values
-    return transforms[[rows.get(name, -1) for name in JOINT_NAMES]]
+    return transforms[[rows.get(name, -1) for name in names]]

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import bpy
 import numpy as np
+from bl_ext.user_default.hund.bridge.bone_names import to_blender
 from bl_ext.user_default.hund.hund_backend.body.file import load_body_file
 from bl_ext.user_default.hund.hund_backend.body.skeleton import JOINT_NAMES, PARENTS
 from bl_ext.user_default.hund.hund_backend.reconstruction import Reconstruction
 
 BODY = load_body_file()
+BONE_NAMES = tuple(to_blender(joint) for joint in JOINT_NAMES)
 
 
 def random_motion(rng, frames, *shape, size=1.0):
@@ -177,7 +179,7 @@ def go_to_frame(scene, frame):
 def bone_heads(armature):
     """Heads of the joints' evaluated bones in the world, (joints, 3)."""
     evaluated = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    heads = [evaluated.matrix_world @ evaluated.pose.bones[name].head for name in JOINT_NAMES]
+    heads = [evaluated.matrix_world @ evaluated.pose.bones[name].head for name in BONE_NAMES]
     return np.array(heads)
 
 

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from bl_ext.user_default.hund.bridge import scene
 from bl_ext.user_default.hund.bridge.armature import TWISTS
+from bl_ext.user_default.hund.bridge.bone_names import to_blender
 from synthetic_people import (
     BODY,
+    BONE_NAMES,
     JOINT_NAMES,
     PARENTS,
     build_reconstruction,
@@ -36,18 +38,19 @@ def with_rotated_joint(joint, rotvec):
 
 def test_every_joint_has_a_bone_with_the_same_parent(person):
     bones = person.data.bones
-    assert {bone.name for bone in bones} == {*JOINT_NAMES, *(twist.name for twist in TWISTS)}
+    twists = (to_blender(twist.name) for twist in TWISTS)
+    assert {bone.name for bone in bones} == {*BONE_NAMES, *twists}
     for joint, parent in enumerate(PARENTS):
-        bone_parent = bones[JOINT_NAMES[joint]].parent
+        bone_parent = bones[BONE_NAMES[joint]].parent
         assert (bone_parent.name if bone_parent else None) == (
-            JOINT_NAMES[parent] if parent >= 0 else None
+            BONE_NAMES[parent] if parent >= 0 else None
         )
 
 
 def test_rest_bones_are_at_rest_joints_and_soles_on_ground(person):
     betas = build_reconstruction(frames=2).betas[0]
     joints = BODY.joints + np.tensordot(betas, BODY.joint_basis, 1)
-    heads = np.array([person.data.bones[name].head_local for name in JOINT_NAMES])
+    heads = np.array([person.data.bones[name].head_local for name in BONE_NAMES])
     offsets = heads - heads[0]
     body = np.stack((offsets[:, 0], offsets[:, 2], -offsets[:, 1]), 1)  # x left, y up, z front
     assert np.allclose(body, joints, atol=1e-6)
@@ -60,7 +63,7 @@ def test_left_and_right_bones_are_mirrored():
     bones = scene.write(bpy.context, symmetric).people[0].data.bones
     mirror = np.diag([-1.0, 1, 1])
     for bone in bones:
-        if bone.name.endswith("L"):
+        if bone.name.endswith(".L"):
             other = bones[bone.name[:-1] + "R"]
             axes, others = (
                 np.array(bone.matrix_local)[:3, :3],
@@ -81,7 +84,7 @@ def test_limb_bones_end_at_next_joint(person):
         ("Lowerarm", "Hand"),
     ):
         for side in "LR":
-            gap = bones[limb + side].tail_local - bones[end + side].head_local
+            gap = bones[f"{limb}.{side}"].tail_local - bones[f"{end}.{side}"].head_local
             assert gap.length < 1e-6
 
 
@@ -97,7 +100,7 @@ def test_limb_bones_end_at_next_joint(person):
 def test_hinges_bend_about_x(joint, rotvec):
     person = scene.write(bpy.context, with_rotated_joint(joint, rotvec)).people[0]
     go_to_frame(bpy.context.scene, 1)
-    axis = np.abs(person.pose.bones[joint].rotation_quaternion.axis)
+    axis = np.abs(person.pose.bones[to_blender(joint)].rotation_quaternion.axis)
     assert axis[0] > 0.95
 
 
@@ -122,7 +125,7 @@ def test_mesh_is_valid_and_complete(person):
 def test_skinning_weights_match_body(person):
     mesh = person.children[0]
     groups = [group.name for group in mesh.vertex_groups]
-    assert groups == list(JOINT_NAMES)
+    assert groups == list(BONE_NAMES)
     for vertex in list(mesh.data.vertices)[::97]:
         weights = np.zeros(len(groups))
         for element in vertex.groups:
@@ -152,7 +155,7 @@ def test_twist_bones_deform_mesh_only_with_use_twist():
     person = scene.write(bpy.context, reconstruction).people[0]
     go_to_frame(bpy.context.scene, 1)
     assert np.abs(mesh_vertices(person) - expected_vertices(reconstruction, 0, 0)).max() < 5e-4
-    assert not any(person.data.bones[twist.name].use_deform for twist in TWISTS)
+    assert not any(person.data.bones[to_blender(t.name)].use_deform for t in TWISTS)
     twisted = scene.write(bpy.context, reconstruction, use_twist=True).people[0]
     go_to_frame(bpy.context.scene, 1)
     distances = np.linalg.norm(
@@ -175,6 +178,7 @@ def test_twist_bones_deform_mesh_only_with_use_twist():
 def test_twist_bone_copies_half_of_the_twist(source, limb, twist, fraction):
     person = scene.write(bpy.context, with_rotated_joint(source, (0, 0, 0))).people[0]
     person.animation_data_clear()
+    source, limb, twist = (to_blender(name) for name in (source, limb, twist))
     bone = person.pose.bones[source]
     bone.rotation_quaternion = (np.cos(0.5), 0, np.sin(0.5), 0)  # 1 rad about the bone itself
     posed = person.evaluated_get(bpy.context.evaluated_depsgraph_get()).pose.bones

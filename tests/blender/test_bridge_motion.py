@@ -7,7 +7,7 @@ from bl_ext.user_default.hund.bridge import scene
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 from synthetic_people import (
-    JOINT_NAMES,
+    BONE_NAMES,
     bone_heads,
     build_reconstruction,
     expected_vertices,
@@ -57,14 +57,14 @@ def test_bones_and_mesh_match_reconstruction(moves_camera):
     assert_people_match(reconstruction, written, 1 + np.arange(20))
 
 
+@pytest.mark.parametrize("start", [-30, 11])
 @pytest.mark.parametrize(("clip_fps", "scene_fps"), [(60, 24), (24, 60), (29.97, 30)])
-def test_motion_keeps_speed_at_other_scene_rates(clip_fps, scene_fps):
-    bpy.ops.mesh.primitive_cube_add()  # a scene with objects keeps its rate
+def test_exact_motion_keeps_speed_at_other_scene_rates(clip_fps, scene_fps, start):
     bpy.context.scene.render.fps = scene_fps
     reconstruction = build_reconstruction(fps=clip_fps)
-    written = write(reconstruction, start_frame=11)
+    written = write(reconstruction, start_frame=start, match_scene=False, use_subframes=True)
     assert bpy.context.scene.render.fps == scene_fps
-    frames = 11 + reconstruction.times * scene_fps
+    frames = start + reconstruction.times * scene_fps
     frames = np.rint(frames) if scene_fps == 30 else frames  # 29.97 is near enough
     assert_people_match(reconstruction, written, frames)
 
@@ -85,7 +85,7 @@ def test_missing_frames_leave_gaps_in_time():
 def test_quaternion_signs_are_continuous():
     written = write(build_reconstruction(seed=3))
     fcurves = {(f.data_path, f.array_index): f for f in fcurves_of(written.people[0])}
-    for name in JOINT_NAMES:
+    for name in BONE_NAMES:
         path = f'pose.bones["{name}"].rotation_quaternion'
         rotations = np.stack([keys_of(fcurves[path, index])[:, 1] for index in range(4)], 1)
         assert np.allclose(np.linalg.norm(rotations, axis=1), 1, atol=1e-4)
@@ -110,8 +110,8 @@ def test_constant_channels_have_one_key():
     reconstruction.rotations[:, :, 20:] = [1, 0, 0, 0]
     written = write(reconstruction)
     lengths = {f.data_path.split('"')[1]: len(keys_of(f)) for f in fcurves_of(written.people[0])}
-    assert {lengths[name] for name in JOINT_NAMES[:20]} == {20}
-    assert {lengths[name] for name in JOINT_NAMES[20:]} == {1}
+    assert {lengths[name] for name in BONE_NAMES[:20]} == {20}
+    assert {lengths[name] for name in BONE_NAMES[20:]} == {1}
     keys = written.people[0].children[0].data.shape_keys
     assert keys.animation_data is None
     values = [keys.key_blocks[f"Expression {number:02d}"].value for number in range(1, 21)]
@@ -127,19 +127,22 @@ def test_person_has_one_action_if_blender_has_slots():
     assert all(fcurves_of(owner) for owner in owners)
 
 
-def test_mesh_is_hidden_before_and_after_presence():
+def test_character_is_hidden_before_and_after_presence():
     present = np.zeros((1, 20), bool)
     present[0, [6, 7, 12]] = True
-    mesh = write(build_reconstruction(present=present)).people[0].children[0]
+    armature = write(build_reconstruction(present=present)).people[0]
     hidden = []
     for frame in range(1, 21):
         go_to_frame(bpy.context.scene, frame)
-        hidden.append((mesh.hide_viewport, mesh.hide_render))
-    assert hidden == [(not 6 <= index <= 12,) * 2 for index in range(20)]
+        objects = (armature, armature.children[0])
+        hidden.append([(obj.hide_viewport, obj.hide_render) for obj in objects])
+    assert hidden == [[(not 6 <= index <= 12,) * 2] * 2 for index in range(20)]
 
 
-def test_person_always_present_has_no_visibility_keys():
-    assert write(build_reconstruction()).people[0].children[0].animation_data is None
+def test_character_always_present_has_no_visibility_keys():
+    armature = write(build_reconstruction()).people[0]
+    assert armature.children[0].animation_data is None
+    assert not any(curve.data_path.startswith("hide") for curve in fcurves_of(armature))
 
 
 @pytest.mark.parametrize("zooms", [False, True])

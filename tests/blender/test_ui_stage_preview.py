@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import MODULE
 from synthetic_people import (
-    JOINT_NAMES,
+    BONE_NAMES,
     bone_heads,
     build_descent,
     build_reconstruction,
@@ -182,7 +182,7 @@ def test_channels_without_keys_are_restored(result):
     for armature in people():
         armature.animation_data_clear()
     result.show_descent = False
-    bone = people()[0].pose.bones["HandL"]
+    bone = people()[0].pose.bones["Hand.L"]
     bone.rotation_mode, bone.rotation_euler, bone.scale = "XYZ", (4, 0.2, 0.3), (1, 2, 1)
     people()[0].pose.bones["Pelvis"].location = (0.1, 0.2, 0.3)
     before, before_heads = bone_values(), heads()
@@ -197,15 +197,15 @@ def test_channels_without_keys_are_restored(result):
 def test_edits_during_preview_are_kept(result):
     go_to_frame(bpy.context.scene, 7)
     result.show_descent = True
-    people()[0].pose.bones["HandL"].rotation_quaternion = (0, 1, 0, 0)
-    people()[1].pose.bones["HandL"].rotation_quaternion = (0, 0, 1, 0)
-    people()[1].pose.bones["HandL"].keyframe_insert("rotation_quaternion", frame=7)
+    people()[0].pose.bones["Hand.L"].rotation_quaternion = (0, 1, 0, 0)
+    people()[1].pose.bones["Hand.L"].rotation_quaternion = (0, 0, 1, 0)
+    people()[1].pose.bones["Hand.L"].keyframe_insert("rotation_quaternion", frame=7)
     result.show_descent = False
     bpy.context.view_layer.update()
-    assert tuple(people()[0].pose.bones["HandL"].rotation_quaternion) == (0, 1, 0, 0)
+    assert tuple(people()[0].pose.bones["Hand.L"].rotation_quaternion) == (0, 1, 0, 0)
     go_to_frame(bpy.context.scene, 3)
     go_to_frame(bpy.context.scene, 7)
-    assert tuple(people()[1].pose.bones["HandL"].rotation_quaternion) == (0, 0, 1, 0)
+    assert tuple(people()[1].pose.bones["Hand.L"].rotation_quaternion) == (0, 0, 1, 0)
 
 
 def test_undo_and_redo_with_preview(result):
@@ -218,7 +218,7 @@ def test_undo_and_redo_with_preview(result):
     preview = current_heads()
     go_to_frame(bpy.context.scene, 2)
     result.stage = 4
-    people()[0].pose.bones["HandL"].keyframe_insert("location")
+    people()[0].pose.bones["Hand.L"].keyframe_insert("location")
     bpy.ops.ed.undo_push(message="Edit")
     bpy.ops.ed.undo()
     assert only_result().show_descent and np.allclose(current_heads(), preview, atol=1e-5)
@@ -398,17 +398,17 @@ def test_renamed_characters_are_found_and_copies_are_ignored(result):
     posed_copy = first.copy()
     bpy.context.scene.collection.objects.link(posed_copy)
     result.show_descent = False
-    for bone in JOINT_NAMES:  # a copy made during the preview is restored, too
+    for bone in BONE_NAMES:  # a copy made during the preview is restored, too
         assert posed_copy.pose.bones[bone].matrix_basis == first.pose.bones[bone].matrix_basis
 
 
 def test_missing_or_changed_characters_are_no_error(result):
     first, second = people()
     result.show_descent = True
-    second.pose.bones["HandL"].name = "Paw"
+    second.pose.bones["Hand.L"].name = "Paw"
     go_to_frame(bpy.context.scene, 4)
     go_to_frame(bpy.context.scene, 5)
-    second.pose.bones["Paw"].name = "HandL"
+    second.pose.bones["Paw"].name = "Hand.L"
     bpy.data.objects.remove(first)
     go_to_frame(bpy.context.scene, 6)
     bpy.data.objects.remove(second)

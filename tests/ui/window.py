@@ -135,7 +135,7 @@ def hand():
     """Evaluated position of the first person's left hand."""
     armature = bpy.data.objects[people()[0]]
     evaluated = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return list(evaluated.matrix_world @ evaluated.pose.bones["HandL"].head)
+    return list(evaluated.matrix_world @ evaluated.pose.bones["Hand.L"].head)
 
 
 def preview_stages():
