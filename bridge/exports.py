@@ -12,7 +12,7 @@ from mathutils import Matrix
 
 from ..hund_backend.atomic_write import atomic_write
 from ..hund_backend.errors import BadInputError
-from . import action
+from . import action, influences, world
 
 _EXPORT_ADDONS = {"fbx": "io_scene_fbx", "glb": "io_scene_gltf2", "bvh": "io_anim_bvh"}
 _SUFFIXES = {"usd": ".usdc"}
@@ -28,18 +28,26 @@ def files(folder: Path, name: str, file_format: str, people: int) -> list[Path]:
 
 
 def export(
-    armatures: Sequence[bpy.types.Object], folder: Path, name: str, file_format: str
+    armatures: Sequence[bpy.types.Object],
+    folder: Path,
+    name: str,
+    file_format: str,
+    *,
+    glb_influences: int = influences.DEFAULT_LIMIT,
 ) -> list[Path]:
     """Write the people of the open scene in one format.
 
-    All people are written whole, also those who are hidden, at the current frame or at all. The
-    scene is unchanged afterwards.
+    All people are written whole, also those who are hidden, at the current frame or at all. They
+    have their size in metres, or as the format says, for any unit of the scene. The scene is
+    unchanged afterwards.
 
     Args:
         armatures: the people, in the order of the Reconstruction.
         folder: output folder.
         name: of the clip.
         file_format: one of `EXPORT_FORMATS`.
+        glb_influences: largest number of bones that move a vertex in GLB files, 4 or 8. Four can
+            be read by every viewer.
 
     Raises:
         BadInputError: the folder cannot be written to, the disk is full, or a person cannot be
@@ -57,7 +65,11 @@ def export(
                     target, lambda path, armature=armature: _write_bvh(path, armature)
                 )
     else:
-        writers = {"fbx": _write_fbx, "glb": _write_glb, "usd": _write_usd}
+        writers = {
+            "fbx": _write_fbx,
+            "glb": lambda path: _write_glb(path, armatures, glb_influences),
+            "usd": lambda path: _write_usd(path, armatures),
+        }
         with _selected(
             [*armatures, *(mesh for armature in armatures for mesh in armature.children)]
         ):
@@ -210,18 +222,28 @@ def _write_fbx(path: Path) -> None:
     )
 
 
-def _write_glb(path: Path) -> None:
-    bpy.ops.export_scene.gltf(
-        filepath=str(path),
-        check_existing=False,
-        export_format="GLB",
-        use_selection=True,
-        export_yup=True,
-        export_animations=True,
-        export_animation_mode="ACTIVE_ACTIONS",
-        export_force_sampling=True,  # bakes the twist bones' constraints
-        export_morph_normal=False,
-    )
+def _write_glb(path: Path, armatures: Sequence[bpy.types.Object], limit: int) -> None:
+    with ExitStack() as restore:
+        _scale_to_meters(armatures, restore)
+        for mesh in _meshes(armatures):
+            restore.enter_context(influences.limited(mesh, limit))
+        # The exporter computes seconds as frame / (fps * fps_base), Blender's as
+        # frame / (fps / fps_base): a clip of 12.5 frames per second would be 8 % slow.
+        render = bpy.context.scene.render
+        restore.callback(setattr, render, "fps_base", render.fps_base)
+        render.fps_base = 1 / render.fps_base
+        bpy.ops.export_scene.gltf(
+            filepath=str(path),
+            check_existing=False,
+            export_format="GLB",
+            use_selection=True,
+            export_yup=True,
+            export_animations=True,
+            export_animation_mode="ACTIVE_ACTIONS",
+            export_force_sampling=True,  # bakes the twist bones' constraints
+            export_morph_normal=False,
+            export_influence_nb=limit,
+        )
 
 
 def _write_bvh(path: Path, armature: bpy.types.Object) -> None:
@@ -236,6 +258,7 @@ def _write_bvh(path: Path, armature: bpy.types.Object) -> None:
             frame_start=scene.frame_start,
             frame_end=scene.frame_end,
             rotate_mode="ZXY",
+            global_scale=_meters_per_unit(),  # BVH has no unit: metres
         )
     finally:
         _rotate_rest(armature, y_up.inverted())
@@ -247,19 +270,65 @@ def _rotate_rest(armature: bpy.types.Object, rotation: Matrix) -> None:
     armature.data.update_tag()  # else the poses are evaluated with the old rest pose
 
 
-def _write_usd(path: Path) -> None:
-    bpy.ops.wm.usd_export(
-        filepath=str(path),
-        check_existing=False,
-        selected_objects_only=True,
-        export_animation=True,
-        export_armatures=True,
-        export_shapekeys=True,
-        evaluation_mode="RENDER",
-    )
+def _write_usd(path: Path, armatures: Sequence[bpy.types.Object]) -> None:
+    """Write USD with one time code a frame, at the scene's rate, in metres."""
+    with ExitStack() as restore:
+        _scale_to_meters(armatures, restore)
+        bpy.ops.wm.usd_export(
+            filepath=str(path),
+            check_existing=False,
+            selected_objects_only=True,
+            export_animation=True,
+            export_armatures=True,
+            export_shapekeys=True,
+            evaluation_mode="RENDER",
+        )
     # Unlike the other exporters, Blender's does not fail when the disk is full.
     if path.is_file() and not _is_complete_usd(path):
         raise OSError("the file is incomplete")
+
+
+def _meshes(armatures: Sequence[bpy.types.Object]) -> list[bpy.types.Object]:
+    children = (child for armature in armatures for child in armature.children)
+    return [child for child in children if child.type == "MESH"]
+
+
+def _meters_per_unit() -> float:
+    return 1 / world.units_per_meter(bpy.context.scene)
+
+
+def _scale_to_meters(armatures: Sequence[bpy.types.Object], restore: ExitStack) -> None:
+    """Make a Blender unit of the people a metre.
+
+    GLB is in metres by definition and USD by its header, but Blender's exporters write units. A
+    temporary parent is scaled: keys and data of people stay as they are. FBX needs no scaling, it
+    has the scene's unit in its header.
+    """
+    scale = _meters_per_unit()
+    if scale == 1:
+        return
+    scene = bpy.context.scene
+    restore.callback(bpy.context.view_layer.update)
+    for name in ("system", "scale_length"):
+        restore.callback(setattr, scene.unit_settings, name, getattr(scene.unit_settings, name))
+    scene.unit_settings.scale_length = 1
+    parent = bpy.data.objects.new("Meters", None)
+    restore.callback(bpy.data.objects.remove, parent)
+    scene.collection.objects.link(parent)
+    parent.scale = (scale,) * 3
+    for top in {_top(armature) for armature in armatures}:
+        restore.callback(setattr, top, "matrix_parent_inverse", top.matrix_parent_inverse.copy())
+        restore.callback(setattr, top, "parent", None)
+        top.parent = parent
+        top.matrix_parent_inverse = Matrix.Identity(4)
+    bpy.context.view_layer.update()
+
+
+def _top(obj: bpy.types.Object) -> bpy.types.Object:
+    """Return an object's ancestor without a parent, or the object itself."""
+    while obj.parent:
+        obj = obj.parent
+    return obj
 
 
 def _is_complete_usd(path: Path) -> bool:

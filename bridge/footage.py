@@ -15,7 +15,7 @@ from .action import CONSTANT, Motion, write_channel
 from .timeline import Timing
 
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")  # Blender, too, uses the last digits of a name
-_TIME_TOLERANCE = 0.1  # pictures by which a time stamp may be early
+_TIME_TOLERANCE = 1e-6  # pictures; halfway between two, rounding must not decide
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,12 @@ def _rotate_upright(
 
 
 def _picture_indices(reconstruction: Reconstruction, timing: Timing) -> np.ndarray:
-    """Return the index of the clip's picture, from 0, at each frame of the scene."""
+    """Return the index of the clip's picture, from 0, nearest to each frame of the scene.
+
+    The people are posed for the frame's exact time, so the nearest picture fits them best.
+    """
     times = reconstruction.times[0] + np.arange(timing.end - timing.start + 1) / timing.fps
-    indices = np.floor(times * reconstruction.fps + _TIME_TOLERANCE).astype(int)
+    indices = np.floor(times * reconstruction.fps + 0.5 + _TIME_TOLERANCE).astype(int)
     return np.minimum(indices, max(reconstruction.frame_numbers[-1], indices[0]))
 
 

@@ -17,7 +17,7 @@ from ..hund_backend import options
 from ..hund_backend.atomic_write import write_file
 from ..hund_backend.errors import ExitCode, HundError
 from ..hund_backend.sources import clip_name
-from . import exports, job, paths, scene
+from . import backdrop, exports, influences, job, paths, scene
 
 log = logging.getLogger(__name__)
 
@@ -140,9 +140,21 @@ class Batch:
         if not missing:
             return files, people, outcome.skipped
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-        written = scene.write(bpy.context, reconstruction, clip=clip, match_scene=True)
+        written = scene.write(
+            bpy.context,
+            reconstruction,
+            clip=clip,
+            start_frame=self.args.start_frame,
+            behind=self.args.backdrop,
+        )
         for file_format in missing:
-            files += exports.export(written.people, folder, name, file_format)
+            files += exports.export(
+                written.people,
+                folder,
+                name,
+                file_format,
+                glb_influences=self.args.glb_influences,
+            )
         return files, people, False
 
     def _record(self, clip: Path, status: str, **details: Any) -> None:  # noqa: ANN401 - JSON
@@ -171,6 +183,27 @@ def _parser(device: str) -> argparse.ArgumentParser:
         choices=options.EXPORT_FORMATS,
         default=["blend"],
         help="file formats of the scenes",
+    )
+    parser.add_argument(
+        "--start-frame",
+        type=int,
+        default=1,
+        metavar="F",
+        help="frame of the scene that shows the clip's first frame; default: 1",
+    )
+    parser.add_argument(
+        "--backdrop",
+        choices=backdrop.BACKDROPS,
+        default=backdrop.BACKDROPS[0],
+        help="what renders show behind the people: the footage, nothing (an alpha channel), or a "
+        "gray world; default: footage",
+    )
+    parser.add_argument(
+        "--glb-influences",
+        type=int,
+        choices=influences.LIMITS,
+        default=influences.DEFAULT_LIMIT,
+        help="bones that may move a vertex in GLB files; not every program reads 8; default: 4",
     )
     options.add_device(parser, device)
     options.add_quality(parser)

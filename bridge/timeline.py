@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 
 from ..hund_backend.reconstruction import Reconstruction
+from . import resample
 
 _FRAME_TOLERANCE = 0.1  # frames: largest deviation of a time stamp from a whole frame
 
@@ -17,6 +18,7 @@ class Timing(NamedTuple):
     fps: float  # of the scene
     start: int  # frame of the scene that shows the first frame
     frames: np.ndarray  # (frames,): in the scene's time, not always whole
+    keys: resample.Resampler  # where the motion is keyed
 
     @property
     def end(self) -> int:
@@ -31,27 +33,29 @@ class Timing(NamedTuple):
         return int(distances.argmin()) if is_near else None
 
 
-def timing_of(reconstruction: Reconstruction, fps: float, start: int) -> Timing:
+def timing_of(
+    reconstruction: Reconstruction, fps: float, start: int, *, use_subframes: bool = False
+) -> Timing:
     """Time a reconstruction for a scene with a given frame rate.
 
     The motion's speed does not depend on the scene's rate: a clip of 60 frames per second has its
-    keys 0.4 frames apart in a scene of 24. If all keys lie on whole frames but for the rounding
-    of time stamps, they are rounded to whole frames.
+    frames 0.4 frames apart in a scene of 24 (`resample.py` decides about the keys). If all lie on
+    whole frames but for the rounding of time stamps, they are rounded to whole frames.
+
+    Args:
+        reconstruction: gives the times of its frames.
+        fps: of the scene.
+        start: frame of the scene that shows the first frame.
+        use_subframes: key the motion at the clip's own frames, even between frames of the scene.
     """
     frames = start + (reconstruction.times - reconstruction.times[0]) * fps
     whole = np.rint(frames)
     is_near = np.abs(frames - whole).max() < _FRAME_TOLERANCE and (np.diff(whole) > 0).all()
-    return Timing(fps, start, whole if is_near else frames)
+    frames = whole if is_near else frames
+    keys = resample.at_source_frames if use_subframes else resample.at_whole_frames
+    return Timing(fps, start, frames, keys(frames))
 
 
 def fps_of(scene: bpy.types.Scene) -> float:
     """Return the frames per second of a scene."""
     return scene.render.fps / scene.render.fps_base
-
-
-def match(scene: bpy.types.Scene, timing: Timing) -> None:
-    """Set a scene's frame rate (29.97 is 30 / 1.001) and range; go to the first frame."""
-    scene.render.fps = max(1, round(timing.fps))
-    scene.render.fps_base = scene.render.fps / timing.fps
-    scene.frame_start, scene.frame_end = timing.start, timing.end
-    scene.frame_set(timing.start)

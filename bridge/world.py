@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import bpy
 import numpy as np
 
 from ..hund_backend.body.file import BodyFile
@@ -15,11 +16,12 @@ CAMERA_FROM_BLENDER = np.diag([1.0, -1, -1, 1])
 
 
 class RestPose(NamedTuple):
-    """Rest pose of a person in armature space with the soles on z = 0, metres."""
+    """Rest pose of a person in armature space with the soles on z = 0, in Blender units."""
 
     joints: np.ndarray  # (joints, 3)
     template: np.ndarray  # (vertices, 3): body with zero betas, raised by as much as the joints
     vertices: np.ndarray  # (vertices, 3): body with the person's betas
+    units_per_meter: float
 
 
 class RootMotion(NamedTuple):
@@ -29,16 +31,23 @@ class RootMotion(NamedTuple):
     positions: np.ndarray  # (frames, 3): of the pelvis, metres
 
 
-def rest_pose(body: BodyFile, betas: np.ndarray) -> RestPose:
-    """Return the rest pose of a body with the given betas (16,)."""
+def units_per_meter(scene: bpy.types.Scene) -> float:
+    """Return the Blender units in a metre: 100 in a scene whose unit is a centimetre."""
+    settings = scene.unit_settings
+    return 1.0 if settings.system == "NONE" else 1 / settings.scale_length
+
+
+def rest_pose(body: BodyFile, betas: np.ndarray, units_per_meter: float) -> RestPose:
+    """Return the rest pose of a body with the given betas (16,), in Blender units."""
     vertices = body.template + np.tensordot(betas, body.shape_basis, 1)
     joints = body.joints + np.tensordot(betas, body.joint_basis, 1)
     ground_offset = [0, 0, -vertices[:, 1].min()]
 
     def in_armature(points: np.ndarray) -> np.ndarray:
-        return points @ ARMATURE_FROM_BODY.T + ground_offset
+        return (points @ ARMATURE_FROM_BODY.T + ground_offset) * units_per_meter
 
-    return RestPose(in_armature(joints), in_armature(body.template), in_armature(vertices))
+    points = (in_armature(each) for each in (joints, body.template, vertices))
+    return RestPose(*points, units_per_meter)
 
 
 def root_motion(

@@ -51,7 +51,7 @@ def fcurve_mutes():
     """Whether each F-curve that hides an object is muted."""
     mutes = []
     for obj in bpy.data.objects:
-        if obj.type == "MESH":
+        if obj.type == "MESH" and obj.animation_data:
             curves = exports.action.fcurves(obj.animation_data.action)
             mutes += [curve.mute for curve in curves if curve.data_path.startswith("hide_")]
     return mutes
@@ -149,7 +149,7 @@ def test_hidden_armatures_have_bvh_files(people, tmp_path):
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_failed_export_leaves_scene_unchanged(people, file_format, tmp_path, monkeypatch):
-    def fail(path):
+    def fail(*_):
         for person in people:
             person.data.pose_position = "REST"
             person.animation_data.action = None

@@ -121,7 +121,7 @@ def test_variable_rate_is_resampled_in_time():
 def test_resampled_motion_is_near_the_exact_one(clip_fps, scene_fps):
     reconstruction = build_reconstruction(fps=clip_fps, frames=60, moves_face=False)
     exact = write(reconstruction, scene_fps, use_subframes=True)
-    resampled = write(reconstruction, scene_fps, replace=False)
+    resampled = write(reconstruction, scene_fps, existing="ADD")
     for frame in range(1, resampled.timing.end + 1):
         go_to_frame(bpy.context.scene, frame)
         heads = [bone_heads(each.people[0]) for each in (exact, resampled)]
