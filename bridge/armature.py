@@ -21,8 +21,13 @@ from .world import RestPose
 
 _FORWARD, _UP = Vector((0, -1, 0)), Vector((0, 0, 1))  # of the person, in armature space
 _MIN_LENGTH = 0.005  # metres; Blender removes bones without length
-_PALETTES = {"L": "THEME04", "R": "THEME01"}  # blue and red, as in many rigs
-_CENTER_PALETTE = "THEME09"  # yellow
+# Colors of the sides as in most rigs, blue, red and yellow: not selected, selected, active. Those
+# of Blender's default theme are too dark over footage.
+_SIDE_COLORS = {
+    "L": ((0.15, 0.45, 1.0), (0.5, 0.75, 1.0), (0.8, 0.92, 1.0)),
+    "R": ((1.0, 0.15, 0.12), (1.0, 0.5, 0.45), (1.0, 0.85, 0.8)),
+    "": ((1.0, 0.75, 0.05), (1.0, 0.9, 0.45), (1.0, 1.0, 0.8)),
+}
 
 # Bones with several children: target joint, and length as a fraction of the distance to it. The
 # pelvis points at the second joint of the spine, which lies almost straight above.
@@ -222,6 +227,7 @@ def _assign_bone_collections(
 
 
 def _color_sides(bones: Mapping[str, bpy.types.Bone]) -> None:
-    """Color bones by side with Blender's palettes."""
     for name, bone in bones.items():
-        bone.color.palette = _PALETTES.get(name[-1], _CENTER_PALETTE)
+        bone.color.palette = "CUSTOM"
+        custom = bone.color.custom
+        custom.normal, custom.select, custom.active = _SIDE_COLORS[bone_names.side(name)]

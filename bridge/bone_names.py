@@ -27,6 +27,11 @@ def to_ghum(name: str) -> str:
     return _BLENDER_SIDE.sub("", name)
 
 
+def side(name: str) -> str:
+    """Return the side of a name in GHUM's style: L, R, or nothing for a bone in the middle."""
+    return name[-1] if _GHUM_SIDE.search(name) else ""
+
+
 def find_bones(armature: bpy.types.Object) -> dict[str, bpy.types.Bone]:
     """Return an armature's bones by their names in GHUM's style.
 

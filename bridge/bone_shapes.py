@@ -17,16 +17,18 @@ from .armature import TWISTS
 from .world import RestPose
 
 _MARGIN = 0.008  # metres between the skin and a wire
+_FINGER_MARGIN = 0.003
 _SLAB = 0.02  # metres; a ring surrounds the skin within this distance of its plane
+_MIN_SLAB = 16  # vertices that a ring surrounds at least
 _WIRE_WIDTH = 2.0  # pixels
-_EYE_DISTANCE = 0.12  # metres, of the circles in front of the eyes
+_EYE_DISTANCE, _EYE_RADIUS = 0.12, 0.012  # metres, of the targets in front of the eyes
 
-_TARGET_RADIUS = 0.012  # metres
-_MIN_SLICE = 16  # vertices that a ring surrounds at least
-# Axes of upright shapes in armature space, as columns: x to the left, y up, z to the front.
-_UPRIGHT = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+# Axes of shapes in armature space, as columns.
+_UPRIGHT = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # y up, z to the person's front
+_LEVEL = np.array([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]])  # y to the person's front, z up
 
 _TRUNK = ("Pelvis", "Spine01", "Spine02", "Spine03")
+_FOOT = ("Ankle", "Foot", "Ball", "Toes01")
 
 
 class _Rule(NamedTuple):
@@ -34,37 +36,37 @@ class _Rule(NamedTuple):
 
     shape: str
     skin: tuple[str, ...] = ()  # joints that move it, without their side; empty: the bone's own
-    at: float | None = None  # position of a flat shape as a fraction of the bone
-    is_upright: bool = False  # along the armature's axes instead of the bone's
+    at: float = 0.5  # position of a ring as a fraction of the bone
+    axes: np.ndarray | None = None  # of the shape, in armature space; None: the bone's
 
 
 _RULES = {  # by the joint's name without its side
-    "Pelvis": _Rule("Hips", ("Pelvis", "Thigh", "Spine01"), at=0.0, is_upright=True),
-    "Spine01": _Rule("Ring", _TRUNK, at=0.5),
-    "Spine02": _Rule("Ring", _TRUNK, at=0.5),
-    "Spine03": _Rule("Ring", _TRUNK, at=0.45),
-    "Neck01": _Rule("Ring", at=0.5),
+    "Pelvis": _Rule("Hips", ("Pelvis", "Thigh", "Spine01"), at=0.0, axes=_UPRIGHT),
+    "Spine01": _Rule("Ring", _TRUNK, axes=_UPRIGHT),
+    "Spine02": _Rule("Ring", _TRUNK, axes=_UPRIGHT),
+    "Spine03": _Rule("Ring", _TRUNK, axes=_UPRIGHT),
+    "Neck01": _Rule("Ring", at=0.2),
     "Head01": _Rule("Box"),
     "Jaw01": _Rule("Arc"),
     "Eye01": _Rule("Target"),
     "Eyelidup01": _Rule("Arc"),
     "Eyeliddown01": _Rule("Arc"),
     "Clavicle": _Rule("Arch", ("Clavicle", "Spine03", "Upperarm")),
-    "Upperarm": _Rule("Ring", at=0.5),
-    "Lowerarm": _Rule("Ring", at=0.5),
+    "Upperarm": _Rule("Ring"),
+    "Lowerarm": _Rule("Ring"),
     "Hand": _Rule("Box"),
-    "Thigh": _Rule("Ring", at=0.5),
-    "Calf": _Rule("Ring", at=0.5),
-    "Ankle": _Rule("Box", ("Ankle", "Foot"), is_upright=True),
-    "Foot": _Rule("Ring", ("Ankle", "Foot"), at=0.5),
-    "Ball": _Rule("Ring", ("Ball", "Toes01"), at=0.5),
-    "Toes01": _Rule("Box", is_upright=True),
+    "Thigh": _Rule("Ring"),
+    "Calf": _Rule("Ring"),
+    "Ankle": _Rule("Sole", _FOOT, axes=_LEVEL),
+    "Foot": _Rule("Ring", _FOOT),
+    "Ball": _Rule("Ring", _FOOT),
+    "Toes01": _Rule("Arc", axes=_LEVEL),
     **{
         f"{finger}0{phalanx}": _Rule("Capsule")
         for finger in ("Index", "Middle", "Ring", "Pinky", "Thumb")
         for phalanx in (1, 2, 3)
     },
-    **{twist.name[:-1]: _Rule("Ring", (twist.limb[:-1],), at=0.5) for twist in TWISTS},
+    **{twist.name[:-1]: _Rule("Ring", (twist.limb[:-1],)) for twist in TWISTS},
 }
 
 
@@ -104,15 +106,15 @@ def assign(
     """
     strongest_joint = skinning_weights.argmax(axis=1)
     for name, bone in bone_names.find_bones(armature).items():
-        side = name[-1] if name[-1] in "LR" else ""
+        side = bone_names.side(name)
         rule = _RULES[name.removesuffix(side)]
         skin = rest.vertices[np.isin(strongest_joint, _joints(rule, name, side))]
         matrix = np.array(bone.matrix_local)
         bone_from_armature = matrix[:3, :3].T
-        bone_from_shape = bone_from_armature @ _UPRIGHT if rule.is_upright else np.eye(3)
+        bone_from_shape = np.eye(3) if rule.axes is None else bone_from_armature @ rule.axes
         points = (skin - matrix[:3, 3]) @ bone_from_armature.T @ bone_from_shape
-        scale = rest.units_per_meter
-        center, size = (scale * each for each in _fit(rule, points / scale, bone.length / scale))
+        scale, tail = rest.units_per_meter, bone.length * bone_from_shape[1]
+        center, size = (scale * each for each in _fit(rule, points / scale, tail / scale))
         posed = armature.pose.bones[bone.name]
         posed.custom_shape = shapes[rule.shape]
         posed.use_custom_shape_bone_size = False
@@ -130,69 +132,67 @@ def _joints(rule: _Rule, name: str, side: str) -> list[int]:
     return [JOINT_INDEX[joint] for joint in names if joint in JOINT_INDEX]
 
 
-def _fit(rule: _Rule, points: np.ndarray, length: float) -> tuple[np.ndarray, np.ndarray]:
+def _fit(rule: _Rule, points: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return center and half extents of a shape, metres.
 
     Args:
         rule: of the bone.
         points: (vertices, 3), the skin in the shape's axes from the bone's head.
-        length: of the bone.
+        tail: of the bone, likewise, (3,).
     """
     low, high = points.min(axis=0), points.max(axis=0)
+    length = tail[1]
     if rule.shape == "Target":
-        return np.array([0, _EYE_DISTANCE, 0]), np.full(3, _TARGET_RADIUS)
+        return np.array([0, _EYE_DISTANCE, 0]), np.full(3, _EYE_RADIUS)
     if rule.shape == "Arc":
-        return np.zeros(3), np.array([high[0] + _MARGIN, high[1] + _MARGIN, 1])
+        return np.zeros(3), np.array([high[0], high[1], 0]) + _MARGIN
     if rule.shape == "Arch":
-        above = points[(points[:, 1] > 0) & (points[:, 1] < length)]
-        return np.array([0, length / 2, 0]), np.array(
-            [0.02, length / 2, above[:, 2].max() + _MARGIN]
+        top = points[(points[:, 1] > 0) & (points[:, 1] < length), 2].max()
+        return np.array([0, 0.6 * length, 0]), np.array([0.02, 0.4 * length, top + 2 * _MARGIN])
+    if rule.shape == "Capsule":
+        radius = (high - low)[0] / 2 + _FINGER_MARGIN
+        return np.array([(low + high)[0] / 2, length / 2, 0]), np.array(
+            [radius, length / 2, radius]
         )
-    if rule.at is None:
+    if rule.shape == "Sole":
+        center = (low + high) / 2
+        return np.array([*center[:2], low[2]]), (high - low) / 2 + 2 * _MARGIN
+    if rule.shape == "Box":
         return (low + high) / 2, (high - low) / 2 + _MARGIN
     height = rule.at * length
-    slice_ = points[np.argsort(np.abs(points[:, 1] - height))][:, [0, 2]]
-    count = max(_MIN_SLICE, int((np.abs(points[:, 1] - height) < _SLAB).sum()))
-    slice_ = slice_[:count]
-    low, high = slice_.min(axis=0), slice_.max(axis=0)
+    distances = np.abs(points[:, 1] - height)
+    count = max(_MIN_SLAB, int((distances < _SLAB).sum()))
+    slab = points[np.argsort(distances)[:count]][:, [0, 2]]
+    low, high = slab.min(axis=0), slab.max(axis=0)
     center, half = (low + high) / 2, (high - low) / 2
-    radii = half * np.linalg.norm((slice_ - center) / half, axis=1).max() + _MARGIN
+    radii = half * np.linalg.norm((slab - center) / half, axis=1).max() + _MARGIN
     return np.array([center[0], height, center[1]]), np.array([radii[0], radii.mean(), radii[1]])
 
 
 def _lines() -> dict[str, list[np.ndarray]]:
     """Return each shape's lines, (points, 3) in units of its half extents, y along the bone."""
-    ring = _arc(0, 360, 48)
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
-    capsule = np.concatenate(
-        (
-            _arc(0, 180, 13) * (1, 0.35) + (0, 0.65),
-            _arc(180, 360, 13) * (1, 0.35) - (0, 0.65),
-            [(1, 0.65)],
-        )
-    )
-    arrow = np.array([(-0.12, 1.1), (0, 1.3), (0.12, 1.1), (-0.12, 1.1)])
-    quarter_turns = [
-        np.array(turn)
-        for turn in ([(1, 0), (0, 1)], [(0, 1), (-1, 0)], [(-1, 0), (0, -1)], [(0, -1), (1, 0)])
-    ]
+    ring, half_ring = _arc(0, 360, 48), _arc(0, 180, 17)
+    square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+    cap = half_ring * (1, 0.35) + (0, 0.65)
+    capsule = np.concatenate((cap, -cap, cap[:1]))
+    long_cap = half_ring * (1, 0.5) + (0, 0.5)
+    sole = np.concatenate((long_cap, -long_cap, long_cap[:1]))
+    arrow = np.array([(-0.15, 1.08), (0, 1.35), (0.15, 1.08), (-0.15, 1.08)])
+    turns = [np.array(((c, s), (-s, c))) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
     cross = np.array([(-1.4, 0), (1.4, 0)])
-    arch = _arc(0, 180, 17)
     return {
         "Ring": [_in_plane(ring, "xz")],
-        "Hips": [
-            _in_plane(ring, "xz"),
-            *(_in_plane(arrow @ turn, "xz") for turn in quarter_turns),
-        ],
-        "Target": [_in_plane(ring, "xz"), _in_plane(cross, "xz"), _in_plane(cross[:, ::-1], "xz")],
+        "Hips": [_in_plane(line, "xz") for line in (ring, *(arrow @ turn for turn in turns))],
+        "Target": [_in_plane(line, "xz") for line in (ring, cross, cross[:, ::-1])],
         "Box": [
-            *(_in_plane(corners, "xz", at=y) for y in (-1, 1)),
-            *(np.array([(x, -1, z), (x, 1, z)]) for x, z in corners[:4]),
+            *(_in_plane(square, "xz", at=y) for y in (-1, 1)),
+            *(np.array([(x, -1, z), (x, 1, z)]) for x, z in square[:4]),
         ],
-        "Capsule": [_in_plane(capsule, "xy"), _in_plane(capsule, "zy")],
-        "Arc": [_in_plane(_arc(0, 180, 17), "xy")],
+        "Capsule": [_in_plane(capsule, "xy")],
+        "Sole": [_in_plane(sole, "xy")],
+        "Arc": [_in_plane(half_ring, "xy")],
         "Arch": [
-            *(_in_plane(arch, "yz", at=x) for x in (-1, 1)),
+            *(_in_plane(half_ring, "yz", at=x) for x in (-1, 1)),
             *(np.array([(-1, y, 0), (1, y, 0)]) for y in (-1, 1)),
         ],
     }
