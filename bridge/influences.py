@@ -30,29 +30,32 @@ def limited(mesh: bpy.types.Object, limit: int) -> Iterator[None]:
         if bone.use_deform
     }
     bones = {group.index for group in mesh.vertex_groups if group.name in names}
-    changed: list[tuple[bpy.types.VertexGroupElement, float]] = []
+    before: dict[tuple[int, int], float] = {}  # weights by vertex and position in its groups
     try:
         for vertex in mesh.data.vertices:
             if len(vertex.groups) > limit:
-                _limit_vertex(vertex, bones, limit, changed)
+                before |= _limit_vertex(vertex, bones, limit)
         yield
-    finally:
-        for element, weight in changed:
-            element.weight = weight
+    finally:  # the elements are looked up again: the exporter may have moved them in memory
+        for (vertex, position), weight in before.items():
+            mesh.data.vertices[vertex].groups[position].weight = weight
 
 
 def _limit_vertex(
-    vertex: bpy.types.MeshVertex,
-    bones: set[int],
-    limit: int,
-    changed: list[tuple[bpy.types.VertexGroupElement, float]],
-) -> None:
-    elements = [element for element in vertex.groups if element.group in bones]
-    elements.sort(key=lambda element: -element.weight)
-    dropped = sum(element.weight for element in elements[limit:])
-    if not dropped:
-        return
-    kept = sum(element.weight for element in elements[:limit])
-    changed.extend((element, element.weight) for element in elements)
-    for rank, element in enumerate(elements):
-        element.weight = element.weight * (kept + dropped) / kept if rank < limit else 0.0
+    vertex: bpy.types.MeshVertex, bones: set[int], limit: int
+) -> dict[tuple[int, int], float]:
+    """Keep the largest weights of a vertex; return all as they were, if any was dropped."""
+    weights = {
+        position: element.weight
+        for position, element in enumerate(vertex.groups)
+        if element.group in bones
+    }
+    ranked = sorted(weights, key=lambda position: -weights[position])
+    kept = sum(weights[position] for position in ranked[:limit])
+    total = sum(weights.values())
+    if kept == total:
+        return {}
+    for rank, position in enumerate(ranked):
+        scale = total / kept if rank < limit else 0.0
+        vertex.groups[position].weight = weights[position] * scale
+    return {(vertex.index, position): weight for position, weight in weights.items()}
