@@ -16,6 +16,19 @@ def refresh(scene: bpy.types.Scene) -> None:
             stage_preview.show_stage(result.characters, result.source, result.stage, scene)
 
 
+def remove_lost_results(scene: bpy.types.Scene) -> None:
+    """Remove the results whose collection the user has deleted or taken out of the scene."""
+    from .bridge import ownership
+
+    results = scene.hund.results
+    if not results:
+        return
+    names = ownership.result_collections(scene)
+    for index in reversed(range(len(results))):
+        if results[index].name not in names:
+            results.remove(index)
+
+
 @persistent
 def _before_frame(scene: bpy.types.Scene, *_: object) -> None:
     if _has_preview(scene):
@@ -56,6 +69,30 @@ def _after_update(*_: object) -> None:
 
 
 @persistent
+def _after_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    if depsgraph.id_type_updated("COLLECTION") or depsgraph.id_type_updated("SCENE"):
+        remove_lost_results(scene)
+
+
+@persistent
+def _own_saved_results(*_: object) -> None:
+    """Recognize the results of a file that was opened."""
+    from .bridge import ownership
+
+    ownership.renew_marks()
+    for scene in bpy.data.scenes:
+        remove_lost_results(scene)
+
+
+@persistent
+def _disown_copies(*_: object) -> None:
+    """Keep copies of a result's datablocks apart from it in the file that is saved."""
+    from .bridge import ownership
+
+    ownership.unmark_copies()
+
+
+@persistent
 def _switch_off(*_: object) -> None:
     """Show the final motion when a file opens, even one that Blender saved automatically."""
     for scene in bpy.data.scenes:
@@ -74,29 +111,38 @@ def _restore_poses(scene: bpy.types.Scene) -> None:
     stage_preview.restore_poses(scene.objects)
 
 
-_HANDLERS = {
-    "frame_change_pre": _before_frame,  # also while rendering
-    "frame_change_post": _after_frame,
-    "render_complete": _refresh_all,
-    "render_cancel": _refresh_all,
-    "save_pre": _restore_all,
-    "save_post": _refresh_all,
-    "save_post_fail": _refresh_all,
-    "undo_post": _after_undo,
-    "redo_post": _after_undo,
-    "depsgraph_update_post": _after_update,
-    "load_post": _switch_off,
-}
+_HANDLERS = (
+    ("frame_change_pre", _before_frame),  # also while rendering
+    ("frame_change_post", _after_frame),
+    ("render_complete", _refresh_all),
+    ("render_cancel", _refresh_all),
+    ("save_pre", _restore_all),
+    ("save_pre", _disown_copies),
+    ("save_post", _refresh_all),
+    ("save_post_fail", _refresh_all),
+    ("undo_post", _after_undo),
+    ("redo_post", _after_undo),
+    ("depsgraph_update_post", _after_update),
+    ("depsgraph_update_post", _after_change),
+    ("load_post", _own_saved_results),
+    ("load_post", _switch_off),
+)
 
 
 def register() -> None:
     """Register the handlers."""
-    for name, handler in _HANDLERS.items():
+    for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).append(handler)
+    bpy.app.timers.register(_own_saved_results)  # later: Blender hides the file while it enables
 
 
 def unregister() -> None:
-    """Unregister the handlers and restore the poses."""
-    for name, handler in _HANDLERS.items():
+    """Unregister the handlers, restore the poses and forget the clips' pictures."""
+    for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)
+    if bpy.app.timers.is_registered(_own_saved_results):
+        bpy.app.timers.unregister(_own_saved_results)
     _switch_off()
+    from .bridge import clip_card
+
+    clip_card.close()

@@ -7,22 +7,24 @@ import bpy
 from .bridge import backend, paths
 from .hund_backend import options
 
+PACKAGE = __package__  # name of the extension
+
 
 class HUND_AP_preferences(bpy.types.AddonPreferences):
-    """How the backend is run and where its files are stored."""
+    """Settings for running the backend, and the folder of its files."""
 
     bl_idname = __package__
 
     device: bpy.props.EnumProperty(
-        name="Device",
+        name=options.LABELS["device"],
         description="Choose the device that computes",
         items=options.enum_items(options.DEVICES),
         default=options.DEFAULT_DEVICE,
     )
     interpreter: bpy.props.StringProperty(
         name="Backend Interpreter",
-        description="Choose the Python that runs the backend; it needs PyTorch and the backend's "
-        "other packages. If empty, Blender's Python and the extension's own packages are used",
+        description="Choose the Python that runs the reconstruction: 3.11 or later, with PyTorch "
+        "and a few other packages. If empty, Blender's own Python is used",
         subtype="FILE_PATH",
         options=paths.BLEND_RELATIVE,
     )
@@ -35,22 +37,17 @@ class HUND_AP_preferences(bpy.types.AddonPreferences):
     )
     threads: bpy.props.IntProperty(
         name="Threads",
-        description="Limit the number of processor threads of the backend. 0 lets it choose",
+        description="Limit the number of processor threads. 0 uses as many as are good",
         default=0,
         min=0,
         soft_max=64,
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the preferences and why the backend is unavailable."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        for name in ("device", "interpreter", "cache_folder", "threads"):
-            layout.prop(self, name)
-        if reason := unavailable_reason(context):
-            layout.label(text=reason, icon="ERROR")
-            layout.label(text=f"An interpreter needs the packages in {backend.REQUIREMENTS}")
+        """Draw the preferences and the state of the installation."""
+        from .panels import setup  # here: panels import this module
+
+        setup.draw_preferences(self.layout, context, self)
 
 
 def get(context: bpy.types.Context) -> HUND_AP_preferences | None:

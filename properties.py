@@ -4,11 +4,15 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from . import handlers
+from . import handlers, preferences
+from .bridge import paths
+from .bridge.existing import EXISTING
+from .bridge.job import JobError
 from .bridge.paths import BLEND_RELATIVE
 from .hund_backend import options
 
 if TYPE_CHECKING:
+    from .bridge.clip_card import Card
     from .bridge.stage_preview import Source
 
 
@@ -29,11 +33,13 @@ class HUND_PG_result(bpy.types.PropertyGroup):
     confidence: bpy.props.FloatProperty()
     fps: bpy.props.FloatProperty()
     start: bpy.props.IntProperty()
+    end: bpy.props.IntProperty()
+    first: bpy.props.IntProperty()  # number of the clip's frame that is at the start
     stages: bpy.props.IntProperty()
     fingerprint: bpy.props.StringProperty()
     show_descent: bpy.props.BoolProperty(
-        name="Show Descent",
-        description="Show the poses of one stage of the descent instead of the final motion. "
+        name="Preview Stages",
+        description="Show the poses of one stage of the network instead of the final motion. "
         "Keyframes do not change; renders and saved files contain the final motion",
         update=_update_preview,
     )
@@ -73,61 +79,154 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
 
     clip: bpy.props.StringProperty(
         name="Clip",
-        description="Choose a video, a picture or an image sequence: "
-        "a folder, or a name with #### for the digits",
+        description="Choose a video, a picture or an image sequence: a folder of pictures, or "
+        "a name with #### for the digits",
         subtype="FILE_PATH",
         options=BLEND_RELATIVE,
     )
     use_range: bpy.props.BoolProperty(
-        name="Limit Range",
+        name="Range",
         description="Reconstruct only the frames from Start to End",
     )
     start: bpy.props.IntProperty(
-        name="Start",
+        name=options.LABELS["start"],
         description="Set the first frame of the clip to use, counted from 0",
         min=0,
     )
     end: bpy.props.IntProperty(
-        name="End",
+        name=options.LABELS["end"],
         description="Set the last frame of the clip to use, included",
         min=0,
         default=100,
     )
     people: bpy.props.IntProperty(
-        name="People",
-        description="Limit the number of people followed at a time, the largest. 0 follows all",
+        name=options.LABELS["people"],
+        description="Limit the number of people followed at a time, the largest in the picture. "
+        "0 follows all",
         min=0,
         soft_max=8,
     )
+    use_people: bpy.props.BoolProperty(
+        name="People",
+        description="Follow only the largest people in the picture, not all",
+        get=lambda settings: settings.people > 0,
+        set=lambda settings, value: setattr(settings, "people", int(value)),
+    )
     quality: bpy.props.EnumProperty(
-        name="Quality",
+        name=options.LABELS["quality"],
         description="Choose between speed and accuracy",
         items=options.enum_items(options.QUALITIES),
         default=options.DEFAULT_QUALITY,
     )
+    method: bpy.props.EnumProperty(
+        name=options.LABELS["method"],
+        description="Choose how poses are found",
+        items=options.enum_items(options.METHODS),
+        default=options.DEFAULT_METHOD,
+    )
     adapt: bpy.props.BoolProperty(
-        name="Learn This Performer",
-        description="Adapt HUND to this clip before posing. The adaptation is kept only if it "
-        "improves the poses; with fewer than 60 frames it has little effect",
+        name=options.LABELS["adapt"],
+        description="Adapt the network to this clip before posing. The adaptation is kept only if "
+        "it improves the poses; with fewer than 60 frames it has little effect",
     )
     adapt_seconds: bpy.props.IntProperty(
         name="Seconds",
-        description="Limit the time for learning from a clip, in seconds",
+        description="Limit the time for adapting to the clip, in seconds",
         min=5,
         soft_max=600,
         default=round(options.ADAPT_SECONDS),
     )
-    replace: bpy.props.BoolProperty(
-        name="Replace Previous",
-        description="Remove the previous result of this clip instead of adding another",
-        default=True,
+    existing: bpy.props.EnumProperty(
+        name="Previous Result",
+        description="Choose what becomes of the clip's previous result",
+        items=EXISTING,
+        default="AUTO",
     )
     match_scene: bpy.props.BoolProperty(
         name="Match Scene to Video",
-        description="Set the scene's frame rate, range and resolution to the clip's. "
-        "An empty scene is always matched",
+        description="Set the scene's frame rate, range, resolution and camera to the clip's. "
+        "A scene without objects and light of its own gets light and the footage in renders, too",
+        default=True,
+    )
+    start_frame: bpy.props.IntProperty(
+        name="Start Frame",
+        description="Set the frame of the scene that shows the first frame of the clip",
+        default=1,
+    )
+    use_subframes: bpy.props.BoolProperty(
+        name="Exact Sub-Frames",
+        description="If the scene has another frame rate, key the motion exactly at the clip's "
+        "own frames, which then lie between frames of the scene, instead of on whole frames",
+    )
+    behind: bpy.props.EnumProperty(
+        name="Backdrop",
+        description="Choose what renders show behind the people, in a scene that has nothing else",
+        items=(
+            ("footage", "Footage", "Lay the people over the footage by the compositor"),
+            ("transparent", "Transparent", "Render the people alone, with an alpha channel"),
+            ("world", "World", "Show a neutral gray"),
+        ),
+    )
+    export_format: bpy.props.EnumProperty(
+        name="Format",
+        description="Choose the file format",
+        items=options.enum_items(options.EXCHANGE_FORMATS),
+    )
+    glb_influences: bpy.props.EnumProperty(
+        name="Bones per Vertex",
+        description="Choose how many bones may move a vertex in GLB files",
+        items=(
+            ("4", "4", "Keep the four strongest bones, which every viewer and engine can read"),
+            ("8", "8", "Keep all bones, which not every viewer and engine can read"),
+        ),
+    )
+    export_selected: bpy.props.BoolProperty(
+        name="Selected Only",
+        description="Export only the people who are selected",
+    )
+    export_folder: bpy.props.StringProperty(
+        name="Folder",
+        description="Choose the folder for the files. If empty, the one of the clip is used",
+        subtype="DIR_PATH",
+        options=BLEND_RELATIVE,
     )
     results: bpy.props.CollectionProperty(type=HUND_PG_result)
+
+    @property
+    def card(self) -> "Card | None":
+        """Properties of the clip; None while they are not known."""
+        from .bridge import clip_card  # here: Blender starts faster
+
+        if not self.clip.strip():
+            return None
+        try:
+            settings = preferences.settings(bpy.context)
+            return clip_card.get(paths.resolve(self.clip), settings)
+        except JobError:
+            return None
+
+    @property
+    def scene_changes(self) -> str:
+        """What matching the scene to the clip would change; empty if nothing or unknown."""
+        from .bridge import matching
+
+        card = self.card
+        if card is None or not card.frames:
+            return ""
+        first = min(self.start, card.frames - 1) if self.use_range else 0
+        last = min(self.end, card.frames - 1) if self.use_range else card.frames - 1
+        frames = max(last - first + 1, 1)
+        clip = matching.ClipFormat(card.fps, frames, card.width, card.height)
+        return matching.changes(self.id_data, clip, self.start_frame)
+
+    @property
+    def result_of_clip(self) -> HUND_PG_result | None:
+        """The latest result of the chosen clip in the scene."""
+        try:
+            clip = str(paths.resolve(self.clip))
+        except JobError:
+            return None
+        return next((each for each in reversed(self.results) if each.clip == clip), None)
 
 
 def register() -> None:

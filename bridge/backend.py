@@ -77,7 +77,7 @@ class Backend:
         except OSError as error:
             raise JobError(
                 f"{interpreter} cannot be started ({error.strerror or error}): "
-                "set another Backend Interpreter in HUND's preferences."
+                "choose another Python in HUND's preferences."
             ) from error
         arguments = (self.process.stdout, self._lines)
         threading.Thread(target=_read_lines, args=arguments, daemon=True).start()
@@ -136,13 +136,13 @@ def unavailable_reason(settings: Settings) -> str | None:
     if settings.interpreter is None:
         if not _blender_has_torch():
             return (
-                "This package of HUND has no PyTorch for Blender's Python: "
-                "set a Backend Interpreter in HUND's preferences."
+                "HUND needs a Python with PyTorch, which this package does not contain: "
+                "choose one in HUND's preferences."
             )
     elif not settings.interpreter.is_file():
         return (
-            f"The backend interpreter {settings.interpreter} does not exist: "
-            "set another one in HUND's preferences."
+            f"The Python {settings.interpreter} does not exist: "
+            "choose another one in HUND's preferences."
         )
     return None
 

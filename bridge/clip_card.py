@@ -14,10 +14,12 @@ import bpy.utils.previews
 import numpy as np
 
 from ..hund_backend.sources import is_pattern
+from . import screen
 from .backend import Settings, unavailable_reason
 from .backend_command import BackendCommand
 
 LIMIT_SECONDS = 60.0
+_POLL_SECONDS = 0.1
 _MAX_CARDS = 16  # older ones are read again when their clip is chosen again
 
 
@@ -46,7 +48,7 @@ _previews: bpy.utils.previews.ImagePreviewCollection | None = None
 def get(path: Path, settings: Settings) -> Card | None:
     """Return the card of a clip; None while it is being read, or if it cannot be.
 
-    The first call for a file starts reading it. `poll` has to be called until it returns False.
+    The first call for a file starts reading it; the panel is drawn again when it has been read.
     """
     key = _key(path)
     if key is None or unavailable_reason(settings):
@@ -81,6 +83,8 @@ def close() -> None:
         _running[1].close()
         _running = None
     _cards.clear()
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
     if _previews is not None:
         bpy.utils.previews.remove(_previews)
         _previews = None
@@ -105,6 +109,15 @@ def _start(key: tuple[Any, ...], path: Path, settings: Settings) -> None:
         _running[1].close()
     arguments = ["-m", "hund_backend", "inspect", str(path.absolute())]
     _running = (key, BackendCommand(settings, arguments, LIMIT_SECONDS))
+    if not bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.register(_tick, first_interval=_POLL_SECONDS, persistent=True)
+
+
+def _tick() -> float | None:
+    if poll():
+        return _POLL_SECONDS
+    screen.redraw()
+    return None
 
 
 def _card(key: tuple[Any, ...], stdout: str) -> Card:

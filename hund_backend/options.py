@@ -92,6 +92,12 @@ METHODS = {
         description="Pose without the network, by gradients alone, which takes longer",
     ),
 }
+EXCHANGE_FORMATS = {  # that Blender's panel writes
+    "fbx": Choice(label="FBX", description="Write one file for Unreal, Unity, Maya and others"),
+    "glb": Choice(label="glTF (.glb)", description="Write one file for the web and for engines"),
+    "bvh": Choice(label="BVH", description="Write one file for each person: bones, no mesh"),
+    "usd": Choice(label="USD (.usdc)", description="Write one file for film and for engines"),
+}
 # The order is kept: a .blend file stores a quality by its position.
 QUALITIES = {
     "standard": Quality(label="Standard", description="Process every frame and polish the result"),

@@ -2,7 +2,21 @@
 
 import bpy
 
-from . import backend_log, cancel, command, finish, load, reconstruct
+from . import (
+    backend_log,
+    cancel,
+    check_backend,
+    command,
+    export,
+    finish,
+    frame_people,
+    load,
+    look_through,
+    open_preferences,
+    reconstruct,
+    set_floor,
+    set_range,
+)
 
 _CLASSES = (
     load.HUND_OT_load,
@@ -13,6 +27,14 @@ _CLASSES = (
     finish.HUND_OT_finish,
     cancel.HUND_OT_cancel,
     backend_log.HUND_OT_backend_log,
+    open_preferences.HUND_OT_open_preferences,
+    check_backend.HUND_OT_check_backend,
+    check_backend.HUND_OT_copy_command,
+    set_range.HUND_OT_set_range,
+    set_floor.HUND_OT_set_floor,
+    look_through.HUND_OT_look_through,
+    frame_people.HUND_OT_frame_people,
+    export.HUND_OT_export,
 )
 _commands = []
 
@@ -28,6 +50,7 @@ def register() -> None:
 def unregister() -> None:
     """Unregister them in reverse order."""
     reconstruct.stop()
+    check_backend.stop()
     bpy.utils.unregister_cli_command(_commands.pop())
     bpy.types.TOPBAR_MT_file_import.remove(load.draw_menu)
     for item in reversed(_CLASSES):

@@ -6,7 +6,7 @@ from . import reconstruct
 
 
 class HUND_OT_cancel(bpy.types.Operator):
-    """Stop the running reconstruction; Escape does the same"""
+    """Stop the running reconstruction; over this panel, Escape does the same"""
 
     bl_idname = "hund.cancel"
     bl_label = "Cancel"
@@ -19,6 +19,16 @@ class HUND_OT_cancel(bpy.types.Operator):
         elif status.stopping:
             cls.poll_message_set("The reconstruction is stopping")
         return status is not None and not status.stopping
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title="Cancel the reconstruction?",
+            message="What was processed so far is lost",
+            confirm_text="Stop It",
+            icon="QUESTION",
+        )
 
     def execute(self, context):
         reconstruct.cancel()

@@ -7,20 +7,28 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from bpy_extras.io_utils import poll_file_object_drop
 
 from .. import preferences
-from ..bridge import job, paths
+from ..bridge import job, paths, screen
 from . import load
+from .texts import fill
 
 POLL_SECONDS = 0.1  # between two polls of the job
 VIDEOS = ".mp4;.mov;.avi;.mkv;.webm;.m4v;.mpg;.mpeg;.ogv"
 PICTURES = ".png;.jpg;.jpeg;.tif;.tiff;.webp;.bmp"
 
 _job: job.Job | None = None
+_is_waiting = False  # for Object or Pose Mode, to write the outcomes
+_drawn: tuple[object, ...] = ()  # what the panels show of the progress
 _unclaimed: list[job.Outcome] = []  # finished after another file was opened
 
 
 def status() -> job.Status | None:
     """Return the progress of the running job, or None."""
     return _job.status if _job and _job.running else None
+
+
+def is_waiting() -> bool:
+    """Return whether the results wait for the user to leave a mode such as Edit Mode."""
+    return _is_waiting
 
 
 def cancel() -> None:
@@ -60,7 +68,8 @@ def make_tasks(context, clips: list[Path]) -> list[job.Task]:
     }
     if settings.people:
         options["people"] = settings.people
-    if settings.adapt:
+    options["method"] = settings.method
+    if settings.adapt and settings.method == "hund":
         options["adapt"] = settings.adapt_seconds
     if settings.use_range:
         options |= {"start": settings.start, "end": settings.end}
@@ -102,13 +111,20 @@ class ReconstructMixin:
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
-        if event.type == "ESC" and event.value == "PRESS":
-            _job.cancel()
+        global _is_waiting
+        is_escape = event.type == "ESC" and event.value == "PRESS" and not _is_waiting
+        # Elsewhere, Escape stops the playback or closes a menu.
+        if is_escape and screen.is_over_panel(context.window, event.mouse_x, event.mouse_y):
+            if bpy.ops.hund.cancel.poll():
+                bpy.ops.hund.cancel("INVOKE_DEFAULT")
+            return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         self._outcomes += _job.poll()
-        _redraw(context)
-        if _job.running:
+        # In Edit Mode and the like, undo cannot take back what is added to the file.
+        _is_waiting = not _job.running and context.mode not in {"OBJECT", "POSE"}
+        _redraw()
+        if _job.running or _is_waiting:
             return {"PASS_THROUGH"}
         context.window_manager.event_timer_remove(self._timer)
         scene = bpy.data.scenes.get(self._scene, context.scene)
@@ -117,6 +133,8 @@ class ReconstructMixin:
 
     def cancel(self, context):
         """Continue after another file was opened; the panel offers the outcomes then."""
+        global _is_waiting
+        _is_waiting = False
         _unclaimed.extend(self._outcomes)
         bpy.app.timers.register(_poll_job, persistent=True)
 
@@ -126,12 +144,17 @@ class ReconstructMixin:
             try:
                 if outcome.error:
                     raise outcome.error
-                self.report({"INFO"}, load.write(context, outcome.path, outcome.task.clip))
+                self.report({"INFO"}, self._write(context, outcome))
                 written += 1
             except job.JobError as error:
                 kind = "INFO" if error.exit_code == job.ExitCode.CANCELLED else "ERROR"
-                self.report({kind}, f"{outcome.task.clip.name}: {rpt_(str(error))}")
+                self.report({kind}, _message(outcome.task.clip.name, error))
         return {"FINISHED"} if written else {"CANCELLED"}
+
+    def _write(self, context, outcome):
+        """Write an outcome without a question: the user may be in the middle of work."""
+        existing = context.scene.hund.existing
+        return load.write(context, outcome.path, outcome.task.clip, existing)
 
 
 class HUND_OT_reconstruct(ReconstructMixin, bpy.types.Operator):
@@ -196,6 +219,12 @@ class HUND_FH_clip(bpy.types.FileHandler):
         return poll_file_object_drop(context)
 
 
+def _message(clip: str, error: job.JobError) -> str:
+    """Return an error with the name of its clip, once."""
+    text = rpt_(str(error))
+    return text if clip in text else fill("{clip}: {text}", clip=clip, text=text)
+
+
 def unavailable_reason(context) -> str | None:
     """Return why the panel's clip cannot be reconstructed now, or None."""
     clip = context.scene.hund.clip
@@ -206,7 +235,7 @@ def unavailable_reason(context) -> str | None:
     except job.JobError as error:
         return str(error)
     if not path.exists() and not any(wildcard in path.name for wildcard in "#*?%"):
-        return "The clip does not exist"
+        return "The clip does not exist: choose another"
     return backend_unavailable_reason(context)
 
 
@@ -214,21 +243,29 @@ def backend_unavailable_reason(context) -> str | None:
     """Return why no clip can be reconstructed now, or None."""
     if status():
         return "A reconstruction is running"
+    if _is_waiting:
+        return "A result waits to be added: go back to Object Mode"
     return preferences.unavailable_reason(context)
 
 
-def _redraw(context):
-    """Redraw the sidebars, but not the scene."""
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            for region in area.regions:
-                if area.type == "VIEW_3D" and region.type == "UI":
-                    region.tag_redraw()
+def _redraw():
+    """Redraw the panels and status bars if they show something else now."""
+    global _drawn
+    shown = status()
+    new = ()
+    if shown:
+        seconds = shown.seconds_left and round(shown.seconds_left)
+        new = (shown.clip, shown.stage, shown.person, shown.done, seconds, shown.stopping)
+        new += (shown.finishing, round(shown.fraction, 2))
+    new += (_is_waiting,)
+    if new != _drawn:
+        _drawn = new
+        screen.redraw()
 
 
 def _poll_job():
     if _job is None:
         return None
     _unclaimed.extend(_job.poll())
-    _redraw(bpy.context)
+    _redraw()
     return POLL_SECONDS if _job.running else None

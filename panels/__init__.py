@@ -1,9 +1,28 @@
-"""Panels: 3D View, Sidebar, HUND."""
+"""Panels: 3D View, Sidebar, HUND; and the progress in the status bar."""
 
 import bpy
 
-from . import result, solve, source
+from . import advanced, export, progress, result, solve, source
 
-register, unregister = bpy.utils.register_classes_factory(
-    (source.HUND_PT_source, solve.HUND_PT_solve, result.HUND_PT_result)
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(
+    (
+        source.HUND_PT_source,
+        solve.HUND_PT_solve,
+        solve.HUND_PT_scene,
+        result.HUND_PT_result,
+        export.HUND_PT_export,
+        advanced.HUND_PT_advanced,
+    )
 )
+
+
+def register() -> None:
+    """Register the panels."""
+    _register_classes()
+    bpy.types.STATUSBAR_HT_header.append(progress.draw_status_bar)
+
+
+def unregister() -> None:
+    """Unregister them."""
+    bpy.types.STATUSBAR_HT_header.remove(progress.draw_status_bar)
+    _unregister_classes()

@@ -1,4 +1,4 @@
-"""Place of the panels: the sidebar of the 3D View, in Object and Pose mode."""
+"""Place of the panels: the sidebar of the 3D View, in every mode."""
 
 
 class SidebarPanel:
@@ -7,7 +7,3 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "HUND"
-
-    @classmethod
-    def poll(cls, context):
-        return context.mode in {"OBJECT", "POSE"}

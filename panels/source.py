@@ -1,26 +1,73 @@
-"""Panel "Source": the clip, its range and the number of people."""
+"""Panel "Clip": the clip, what it is, and which part of it is used."""
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
+from ..operators import texts
+from ..operators.texts import fill
+from . import wrapped_text
 from .sidebar import SidebarPanel
+
+_PICTURE = 5.5  # size of the clip's picture, in units of the interface
 
 
 class HUND_PT_source(SidebarPanel, bpy.types.Panel):
-    """The clip, its range and the number of people"""
+    """The clip, what it is, and which part of it is used"""
 
-    bl_label = "Source"
+    bl_label = "Clip"
     bl_order = 0
 
     def draw(self, context):
         settings, layout = context.scene.hund, self.layout
+        layout.prop(settings, "clip", text="")
+        card = settings.card
+        if card:
+            draw_card(layout, context, card)
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.prop(settings, "clip")
-        column = layout.column(heading="Limit Range")
-        row = column.row(align=True)
-        row.prop(settings, "use_range", text="")
-        limits = row.row(align=True)
+        column = layout.column(heading="Limit", align=True)
+        column.prop(settings, "use_range", text="Range")
+        limits = column.column(align=True)
         limits.active = settings.use_range
-        limits.prop(settings, "start", text="")
-        limits.prop(settings, "end", text="")
-        layout.prop(settings, "people", text="People (0 = all)")
+        for name in ("start", "end"):
+            row = limits.row(align=True)
+            row.prop(settings, name)
+            row.operator("hund.set_range", text="", icon="TRIA_DOWN_BAR").limit = name
+        column.separator()
+        row = column.split(factor=0.7, align=True)
+        row.prop(settings, "use_people")
+        count = row.row(align=True)
+        count.active = settings.people > 0
+        count.prop(settings, "people", text="")
+
+
+def draw_card(layout, context, card):
+    """Draw a clip's picture and properties."""
+    if card.error:
+        wrapped_text.draw(layout, context, card.error, icon="ERROR")
+        return
+    if not card.width:
+        return
+    row = layout.box().row()
+    if card.icon:
+        row.template_icon(icon_value=card.icon, scale=_PICTURE)
+    column = row.column(align=True)
+    column.scale_y = 0.9
+    column.separator(factor=2.0)  # to the middle of the picture
+    for line in card_lines(card):
+        column.label(text=line, translate=False)
+
+
+def card_lines(card):
+    """Return a clip's properties in short lines."""
+    size = fill(iface_("{width} × {height} px"), width=card.width, height=card.height)
+    if card.frames == 1:
+        return [iface_("Picture"), size]
+    lines = []
+    if card.seconds is not None:
+        minutes, seconds = divmod(card.seconds, 60)
+        lines.append(f"{minutes:.0f}:{seconds:04.1f} min" if minutes else f"{seconds:.1f} s")
+    if card.frames:
+        lines.append(texts.frames(card.frames))
+    rate = f"{card.fps:.2f}".rstrip("0").rstrip(".")
+    return [*lines, fill(iface_("{rate} per second"), rate=rate), size]

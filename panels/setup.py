@@ -1,0 +1,58 @@
+"""Set-up: what to do where the reconstruction cannot run yet, in the panel and the preferences."""
+
+from bpy.app.translations import pgettext_iface as iface_
+
+from .. import preferences
+from ..operators import check_backend
+from . import wrapped_text
+
+_BOX = 16  # points that a box takes
+
+
+def draw(layout, context, reason):
+    """Draw the reason in the panel, with the way to the preferences."""
+    box = layout.box()
+    wrapped_text.draw(box, context, reason, icon="INFO", indent=_BOX)
+    row = box.row()
+    row.scale_y = 1.4
+    row.operator("hund.open_preferences", icon="PREFERENCES")
+
+
+def draw_preferences(layout, context, properties):
+    """Draw the preferences and the state of the installation."""
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    row = layout.row(align=True)
+    row.prop(properties, "interpreter")
+    button = row.row(align=True)
+    button.ui_units_x = 4
+    button.operator("hund.check_backend")
+    _draw_state(layout, context)
+    for name in ("device", "threads", "cache_folder"):
+        layout.prop(properties, name)
+
+
+def _draw_state(layout, context):
+    report = check_backend.report(context)
+    reason = preferences.unavailable_reason(context)
+    if not (report or reason or check_backend.is_checking()):
+        return
+    box = layout.box()
+    if check_backend.is_checking():
+        box.label(text="Checking: the first time, this takes up to a minute", icon="SORTTIME")
+    elif report:
+        icon = "CHECKMARK" if report.ready else "ERROR"
+        wrapped_text.draw(box, context, report.text, icon=icon, indent=_BOX)
+        if report.command:
+            wrapped_text.draw(box, context, iface_("Paste this into a terminal:"), indent=_BOX)
+            wrapped_text.draw(box, context, report.command, indent=_BOX)
+            box.operator("hund.copy_command", icon="COPYDOWN")
+    else:
+        wrapped_text.draw(box, context, reason, icon="INFO", indent=_BOX)
+        steps = (
+            "1. Install Python 3.11 or later from python.org.",
+            "2. Choose its program as the Backend Interpreter.",
+            "3. Press Check: it shows the command that installs the packages.",
+        )
+        for step in steps:
+            wrapped_text.draw(box, context, iface_(step), indent=_BOX)
