@@ -145,6 +145,7 @@ class Batch:
             reconstruction,
             clip=clip,
             start_frame=self.args.start_frame,
+            use_subframes=self.args.subframes,
             behind=self.args.backdrop,
         )
         for file_format in missing:
@@ -190,6 +191,11 @@ def _parser(device: str) -> argparse.ArgumentParser:
         default=1,
         metavar="F",
         help="frame of the scene that shows the clip's first frame; default: 1",
+    )
+    parser.add_argument(
+        "--subframes",
+        action="store_true",
+        help="key clips of a varying rate exactly, between frames, instead of on whole frames",
     )
     parser.add_argument(
         "--backdrop",

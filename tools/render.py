@@ -1,4 +1,4 @@
-"""Renders one frame of a scene through its camera, without what lies behind: run in Blender's environment.
+"""Renders one frame of a scene through its camera, without a backdrop, in Blender's environment.
 
 `python -m tools.render SCENE.blend FRAME PICTURE.png`; FRAME is the scene's. The picture has an
 alpha channel, so that it can be laid over the footage.
@@ -20,6 +20,7 @@ def render(scene_file: Path, frame: int, picture: Path) -> None:
     scene.display.shading.show_cavity = True
     scene.view_settings.view_transform = "Standard"  # colors as the footage has them
     scene.render.film_transparent = True
+    scene.render.use_compositing = False  # else the footage would be behind the people
     scene.render.image_settings.file_format = "PNG"
     scene.render.image_settings.color_mode = "RGBA"
     scene.render.filepath = str(picture.resolve())
