@@ -62,6 +62,16 @@ class Motion:
         return self._action.layers[0].strips[0].channelbag(slot, ensure=True)
 
 
+def channels_of(animation: bpy.types.AnimData) -> "Channels | None":
+    """Return the container of the F-curves that animate a datablock, or None."""
+    if animation.action is None or not HAS_SLOTS:
+        return animation.action
+    strips = [strip for layer in animation.action.layers for strip in layer.strips]
+    return (
+        strips[0].channelbag(animation.action_slot) if strips and animation.action_slot else None
+    )
+
+
 def fcurves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
     """Return the F-curves of an action, of all its slots."""
     if not HAS_SLOTS:

@@ -12,6 +12,7 @@ import bpy
 
 from ..hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 
+STYLES = ("blender", "ghum")  # of names in exchange files
 GHUM_NAME = "ghum_name"  # custom property of a bone; twist bones, which GHUM lacks, have one, too
 _GHUM_SIDE = re.compile(r"(?<=[a-z0-9])(?=[LR]$)")
 _BLENDER_SIDE = re.compile(r"\.(?=[LR]$)")

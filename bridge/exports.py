@@ -2,17 +2,18 @@
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import addon_utils
 import bpy
+import numpy as np
 from mathutils import Matrix
 
 from ..hund_backend.atomic_write import atomic_write
 from ..hund_backend.errors import BadInputError
-from . import action, influences, world
+from . import absence, action, bone_names, influences, world
 
 _EXPORT_ADDONS = {"fbx": "io_scene_fbx", "glb": "io_scene_gltf2", "bvh": "io_anim_bvh"}
 _SUFFIXES = {"usd": ".usdc"}
@@ -34,12 +35,13 @@ def export(
     file_format: str,
     *,
     glb_influences: int = influences.DEFAULT_LIMIT,
+    names: str = bone_names.STYLES[0],
 ) -> list[Path]:
     """Write the people of the open scene in one format.
 
     All people are written whole, also those who are hidden, at the current frame or at all. They
-    have their size in metres, or as the format says, for any unit of the scene. The scene is
-    unchanged afterwards.
+    have their size in metres, or as the format says, for any unit of the scene. In frames in which
+    keys hide them, they are invisible or scaled to nothing (see `absence`). The scene is unchanged afterwards.
 
     Args:
         armatures: the people, in the order of the Reconstruction.
@@ -48,6 +50,7 @@ def export(
         file_format: one of `EXPORT_FORMATS`.
         glb_influences: largest number of bones that move a vertex in GLB files, 4 or 8. Four can
             be read by every viewer.
+        names: of the bones in exchange files, one of `bone_names.STYLES`.
 
     Raises:
         BadInputError: the folder cannot be written to, the disk is full, or a person cannot be
@@ -58,21 +61,28 @@ def export(
     targets = files(folder, name, file_format, len(armatures))
     if file_format == "blend":
         _write_atomically(targets[0], _write_blend)
-    elif file_format == "bvh":
-        for armature, target in zip(armatures, targets, strict=True):
-            with _selected([armature]):
-                _write_atomically(
-                    target, lambda path, armature=armature: _write_bvh(path, armature)
-                )
-    else:
-        writers = {
-            "fbx": _write_fbx,
-            "glb": lambda path: _write_glb(path, armatures, glb_influences),
-            "usd": lambda path: _write_usd(path, armatures),
-        }
-        with _selected(
-            [*armatures, *(mesh for armature in armatures for mesh in armature.children)]
-        ):
+        return targets
+    scene = bpy.context.scene
+    hidden = absence.hidden_frames(armatures, scene)  # now: to be selected, people are shown
+    writers = {
+        "fbx": _write_fbx,
+        "glb": lambda path: _write_glb(path, armatures, glb_influences),
+        "usd": lambda path: _write_usd(path, armatures, hidden),
+    }
+    with ExitStack() as changes:
+        if names == "ghum":
+            changes.enter_context(bone_names.renamed_to_ghum(armatures))
+        if file_format == "bvh":
+            for armature, target in zip(armatures, targets, strict=True):
+                with _selected([armature]):
+                    _write_atomically(
+                        target, lambda path, armature=armature: _write_bvh(path, armature)
+                    )
+        else:
+            meshes = [mesh for armature in armatures for mesh in armature.children]
+            if file_format != "usd":
+                changes.enter_context(absence.scaled_to_nothing(hidden, scene))
+            changes.enter_context(_selected([*armatures, *meshes]))
             _write_atomically(targets[0], writers[file_format])
     return targets
 
@@ -240,6 +250,7 @@ def _write_glb(path: Path, armatures: Sequence[bpy.types.Object], limit: int) ->
             export_yup=True,
             export_animations=True,
             export_animation_mode="ACTIVE_ACTIONS",
+            export_frame_range=True,  # the scene's, as in the other formats
             export_force_sampling=True,  # bakes the twist bones' constraints
             export_morph_normal=False,
             export_influence_nb=limit,
@@ -270,7 +281,11 @@ def _rotate_rest(armature: bpy.types.Object, rotation: Matrix) -> None:
     armature.data.update_tag()  # else the poses are evaluated with the old rest pose
 
 
-def _write_usd(path: Path, armatures: Sequence[bpy.types.Object]) -> None:
+def _write_usd(
+    path: Path,
+    armatures: Sequence[bpy.types.Object],
+    hidden: Mapping[bpy.types.Object, np.ndarray],
+) -> None:
     """Write USD with one time code a frame, at the scene's rate, in metres."""
     with ExitStack() as restore:
         _scale_to_meters(armatures, restore)
@@ -286,6 +301,7 @@ def _write_usd(path: Path, armatures: Sequence[bpy.types.Object]) -> None:
     # Unlike the other exporters, Blender's does not fail when the disk is full.
     if path.is_file() and not _is_complete_usd(path):
         raise OSError("the file is incomplete")
+    absence.write_usd_visibility(path, hidden, bpy.context.scene)
 
 
 def _meshes(armatures: Sequence[bpy.types.Object]) -> list[bpy.types.Object]:
