@@ -1,20 +1,40 @@
 """Scene: writes a Reconstruction as a collection with characters and a camera."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
-import numpy as np
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..hund_backend.body.file import load_body_file
 from ..hund_backend.body.skeleton import JOINT_NAMES
 from ..hund_backend.errors import BadInputError, ExitCode
 from ..hund_backend.reconstruction import Reconstruction
 from ..hund_backend.sources import clip_name
-from . import action, camera, character, footage, ownership, timeline
+from . import (
+    action,
+    backdrop,
+    bone_shapes,
+    camera,
+    character,
+    edits,
+    floor,
+    footage,
+    lighting,
+    matching,
+    ownership,
+    replacement,
+    texts,
+    timeline,
+    world,
+)
 from .job import JobError
 
-_MAX_NAME_BYTES = 40  # of the clip's name in datablocks' names; Blender 4 allows 63 in all
+_CHANGES_KEPT = {  # what became of the user's changes
+    replacement.Existing.ADD: "{name} is kept with your changes: {changes}.",
+    replacement.Existing.MOTION: "Only the motion was replaced; your changes are kept: {changes}.",
+    replacement.Existing.ALL: "Your changes are gone: {changes}.",
+}
 _STARTUP = {"Cube": "MESH", "Light": "LIGHT", "Camera": "CAMERA"}  # Blender's startup scene
 _STARTUP_WITHOUT_CUBE = {name: kind for name, kind in _STARTUP.items() if name != "Cube"}
 
@@ -25,10 +45,11 @@ class WrittenScene:
 
     collection: bpy.types.Collection
     people: tuple[bpy.types.Object, ...]
-    """Armatures, in the order of the reconstruction; each has its mesh as the only child."""
-    camera: bpy.types.Object
+    """Armatures, in the order of the reconstruction, without those that the user has deleted."""
+    camera: bpy.types.Object | None  # None: the user has deleted it
     timing: timeline.Timing
     confidence: float  # 0…1, mean over the people while present
+    kept: tuple[str, ...] = ()  # sentences for the user: what became of the changes made by hand
 
     @property
     def frames(self) -> int:
@@ -37,8 +58,17 @@ class WrittenScene:
 
     @property
     def name(self) -> str:
-        """Name of the clip, numbered if there are several results of it."""
-        return self.collection.name
+        """Name of the result: the clip's, numbered if there are several results of it."""
+        return ownership.result_name(self.collection)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditedResult:
+    """A previous result that the user has changed."""
+
+    name: str
+    changes: tuple[str, ...]  # each in a few words
+    can_get_motion: bool  # False: bones are missing
 
 
 def write(
@@ -46,9 +76,12 @@ def write(
     reconstruction: Reconstruction,
     *,
     clip: Path | None = None,
-    replace: bool = True,
-    match_scene: bool = False,
+    existing: str = replacement.Existing.AUTO,
+    result: str = "",
+    match_scene: bool = True,
     start_frame: int = 1,
+    use_subframes: bool = False,
+    behind: backdrop.Backdrop = "footage",
     use_twist: bool = False,
 ) -> WrittenScene:
     """Write a reconstruction into the scene: one collection with its people and its camera.
@@ -60,15 +93,22 @@ def write(
         context: gives the scene.
         reconstruction: what to write.
         clip: the collection is named after it, and it is shown behind the camera.
-        replace: remove the latest result of the same clip. False: keep both.
-        match_scene: set frame rate, frame range, resolution and camera of the scene to the clip's.
-            A scene with nothing but Blender's startup objects is always matched.
+        existing: what becomes of the clip's previous result (see `replacement.Existing`).
+        result: name of the previous result, if it is not the clip's latest one.
+        match_scene: set frame rate, frame range, resolution and camera of the scene to the clip's
+            (see `matching.match`). If the scene has nothing of the user's, what it lacks for a
+            render is added, too: light and the backdrop. False: the scene gets nothing but the
+            collection, and a camera if it has none.
         start_frame: frame of the scene that shows the first frame of the reconstruction.
+        use_subframes: key the motion at the clip's own frames also where they lie between frames
+            of the scene. False: resample it to whole frames.
+        behind: what renders of a scene with nothing of the user's show behind the people.
         use_twist: the twist bones deform the mesh. Forearms and shoulders twist without pinching,
             but the surface is not exactly the backend's.
 
     Raises:
-        JobError: the reconstruction has another skeleton, or the body file is missing.
+        JobError: the reconstruction has another skeleton, the body file is missing, or the motion
+            alone cannot be replaced.
     """
     if reconstruction.joint_names != JOINT_NAMES:
         raise JobError(
@@ -76,25 +116,141 @@ def write(
         )
     scene = context.scene
     name = clip_name(clip) if clip else _source_name(reconstruction)
-    clip_id = str(clip.resolve()) if clip else name
-    previous = ownership.latest_collection(scene, clip_id) if replace else None
-    should_match = match_scene or _has_only_startup_objects(scene, previous, clip_id)
-    fps = reconstruction.fps if should_match else timeline.fps_of(scene)
-    timing = timeline.timing_of(reconstruction, fps, start_frame)
+    clip_id = clip_identity(clip, reconstruction)
+    tracks = reconstruction.track_ids.tolist()
+    previous = find_previous(scene, clip_id, result)
+    changes = edits.changes(previous) if previous else []
+    choice = replacement.choose(existing, previous, tracks, changes)
+    is_renewed = choice == replacement.Existing.MOTION
+    floor_height = floor.chosen_height(None if choice == replacement.Existing.ADD else previous)
+    match_scene = match_scene and not is_renewed
+    is_users = not (match_scene and _has_only_startup_objects(scene))
+    fps = reconstruction.fps if match_scene else timeline.fps_of(scene)
+    timing = timeline.timing_of(reconstruction, fps, start_frame, use_subframes=use_subframes)
+    units_per_meter = world.units_per_meter(scene)
     with ownership.collect_new_datablocks() as new_datablocks:
-        written = _build(name, clip, reconstruction, timing, use_twist)
-    if previous:
-        ownership.replace(previous, written.collection, clip_id)
+        written, people = _build(name, clip, reconstruction, timing, units_per_meter, use_twist)
+        is_removed = choice == replacement.Existing.ALL
+        replaced = ownership.datablocks(ownership.result_name(previous)) if is_removed else {}
+        replaced = set(replaced.values())
+        if not is_users and lighting.is_dark(scene, replaced):
+            light = lighting.create(
+                written.collection.name, scene, written.camera, replaced, units_per_meter
+            )
+            written.collection.objects.link(light.sun)
+            scene.world = light.world or scene.world
+    if is_renewed:
+        fresh = replacement.Fresh(
+            collection=written.collection,
+            people=people,
+            camera=written.camera,
+            datablocks=new_datablocks,
+            write_motion=lambda person, index, motion: action.write_person(
+                person, reconstruction, index, timing.keys, motion
+            ),
+        )
+        written = _renew(written, previous, fresh, clip_id, tracks, changes)
     else:
-        scene.collection.children.link(written.collection)
-    ownership.claim(new_datablocks, written.collection, clip_id)
-    if should_match:
-        timeline.match(scene, timing)
-        camera.match(scene, reconstruction)
-    footage.fit(written.camera, scene, reconstruction)
-    if should_match or scene.camera is None:
+        _add(scene, written, previous if is_removed else None, new_datablocks, name, clip_id)
+    floor.place(
+        written.collection, reconstruction.world_from_camera, floor_height, units_per_meter
+    )
+    if match_scene:
+        matching.match(scene, matching.clip_format(reconstruction), start_frame)
+    if written.camera:
+        footage.fit(written.camera, scene, reconstruction)
+    if match_scene or scene.camera is None:
         scene.camera = written.camera
+    if not is_users and not backdrop.has_compositor(scene):
+        backdrop.set_up(scene, written.camera, written.name, behind)
+    if not is_renewed:
+        parts = {
+            ownership.part_of(person): t for person, t in zip(written.people, tracks, strict=True)
+        }
+        edits.record(written.collection, parts)
+    if changes:
+        name = ownership.result_name(previous) if not is_removed else written.name
+        summary = edits.summary(changes)
+        sentence = texts.fill(rpt_(_CHANGES_KEPT[choice]), name=name, changes=summary)
+        written = replace(written, kept=(sentence, *written.kept))
     return written
+
+
+def find_previous(
+    scene: bpy.types.Scene, clip_id: str, result: str = ""
+) -> bpy.types.Collection | None:
+    """Return the collection of a clip's result: the named one, else the latest."""
+    collections = ownership.result_collections(scene, clip_id)
+    return collections.get(result) or next(reversed(collections.values()), None)
+
+
+def edited_result(
+    scene: bpy.types.Scene, reconstruction: Reconstruction, clip: Path | None, result: str = ""
+) -> EditedResult | None:
+    """Return a clip's previous result if the user has changed it.
+
+    Args:
+        scene: contains it.
+        reconstruction: is about to be written.
+        clip: that it was made from.
+        result: name of the previous result, if it is not the clip's latest one.
+    """
+    previous = find_previous(scene, clip_identity(clip, reconstruction), result)
+    changes = edits.changes(previous) if previous else []
+    if not changes:
+        return None
+    tracks = reconstruction.track_ids.tolist()
+    return EditedResult(
+        name=ownership.result_name(previous),
+        changes=tuple(edits.descriptions(changes)),
+        can_get_motion=not replacement.people_without_bones(previous, tracks),
+    )
+
+
+def clip_identity(clip: Path | None, reconstruction: Reconstruction) -> str:
+    """Return what identifies the clip of a reconstruction in a file."""
+    return str(clip.resolve()) if clip else _source_name(reconstruction)
+
+
+def _add(
+    scene: bpy.types.Scene,
+    written: WrittenScene,
+    previous: bpy.types.Collection | None,
+    new_datablocks: set[bpy.types.ID],
+    name: str,
+    clip_id: str,
+) -> None:
+    """Add a new result to a scene, in place of a previous one if there is one."""
+    temporary = written.collection.name
+    if previous:
+        result = ownership.result_name(previous)
+        ownership.remove(previous, written.collection, new_datablocks)
+    else:
+        result = ownership.unused_name(name)
+        scene.collection.children.link(written.collection)
+    ownership.claim(new_datablocks, temporary, result, clip_id)
+    for index, person in enumerate(written.people):
+        person[ownership.PERSON] = index
+
+
+def _renew(
+    written: WrittenScene,
+    previous: bpy.types.Collection,
+    fresh: replacement.Fresh,
+    clip_id: str,
+    tracks: list[int],
+    changes: list[edits.Change],
+) -> WrittenScene:
+    """Give a previous result the motion of a new one, which is removed."""
+    armatures, sentences = replacement.replace_motion(previous, fresh, clip_id, tracks, changes)
+    owned = ownership.datablocks(ownership.result_name(previous))
+    return replace(
+        written,
+        collection=previous,
+        people=tuple(armatures[index] for index in sorted(armatures)),
+        camera=owned.get(("OBJECT", "Camera")),
+        kept=tuple(sentences),
+    )
 
 
 def _build(
@@ -102,57 +258,71 @@ def _build(
     clip: Path | None,
     reconstruction: Reconstruction,
     timing: timeline.Timing,
+    units_per_meter: float,
     use_twist: bool,
-) -> WrittenScene:
+) -> tuple[WrittenScene, tuple[character.Character, ...]]:
     """Make all datablocks, outside of all scenes."""
-    short_name = name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip()
-    name = ownership.TEMPORARY_PREFIX + short_name
+    name = ownership.TEMPORARY_PREFIX + ownership.shorten(name)
     collection = bpy.data.collections.new(name)
-    people = _build_people(name, reconstruction, timing.frames, use_twist)
-    motion = action.Motion(f"{name} Camera")
-    clip_camera = camera.create(f"{name} Camera", reconstruction, timing.frames, motion)
+    people = _build_people(name, reconstruction, timing, units_per_meter, use_twist)
+    motion = action.Motion(f"{name} Camera Motion")
+    clip_camera = camera.create(
+        f"{name} Camera", reconstruction, timing.keys, motion, units_per_meter
+    )
     if clip:
         footage.attach(clip_camera, clip, reconstruction, timing, motion)
     person_objects = (obj for person in people for obj in (person.armature, person.mesh))
     for obj in (*person_objects, clip_camera):
         collection.objects.link(obj)
     confidence = reconstruction.joint_confidence[reconstruction.present]
-    return WrittenScene(
+    written = WrittenScene(
         collection=collection,
         people=tuple(person.armature for person in people),
         camera=clip_camera,
         timing=timing,
         confidence=float(confidence.mean()) if len(confidence) else 0.0,
     )
+    return written, tuple(people)
 
 
 def _build_people(
-    name: str, reconstruction: Reconstruction, frames: np.ndarray, use_twist: bool
+    name: str,
+    reconstruction: Reconstruction,
+    timing: timeline.Timing,
+    units_per_meter: float,
+    use_twist: bool,
 ) -> list[character.Character]:
     try:
         body = load_body_file()
     except BadInputError as error:
         raise JobError(str(error), ExitCode.BAD_INPUT) from error
     edit_scene = bpy.data.scenes.new(name)
+    shapes = bone_shapes.create(name)
     people = []
     for index, betas in enumerate(reconstruction.betas):
         person_name = f"{name} Person {index + 1}"
-        person = character.create(person_name, body, betas, edit_scene, use_twist=use_twist)
-        action.write_person(person, reconstruction, index, frames)
+        person = character.create(
+            person_name,
+            body,
+            betas,
+            edit_scene,
+            shapes,
+            units_per_meter=units_per_meter,
+            use_twist=use_twist,
+        )
+        action.write_person(person, reconstruction, index, timing.keys)
         people.append(person)
     bpy.data.scenes.remove(edit_scene)
     return people
 
 
-def _has_only_startup_objects(
-    scene: bpy.types.Scene, previous: bpy.types.Collection | None, clip_id: str
-) -> bool:
+def _has_only_startup_objects(scene: bpy.types.Scene) -> bool:
     """Return whether a scene has no objects of the user.
 
-    It is empty, or has Blender's startup objects with or without the cube, which most users
-    delete first.
+    It is empty but for results, or has Blender's startup objects with or without the cube, which
+    most users delete first.
     """
-    others = [obj for obj in scene.objects if not (previous and ownership.is_owned(obj, clip_id))]
+    others = [obj for obj in scene.objects if not ownership.is_owned(obj)]
     if not others:
         return True
     types = {obj.name: obj.type for obj in others}
