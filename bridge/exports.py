@@ -252,6 +252,7 @@ def _write_glb(path: Path, armatures: Sequence[bpy.types.Object], limit: int) ->
             export_animation_mode="ACTIVE_ACTIONS",
             export_frame_range=True,  # the scene's, as in the other formats
             export_force_sampling=True,  # bakes the twist bones' constraints
+            export_anim_slide_to_zero=True,  # else a late start frame is a pause at the start
             export_morph_normal=False,
             export_influence_nb=limit,
         )
@@ -296,6 +297,7 @@ def _write_usd(
             export_animation=True,
             export_armatures=True,
             export_shapekeys=True,
+            convert_world_material=False,  # else the world becomes a light with a texture file
             evaluation_mode="RENDER",
         )
     # Unlike the other exporters, Blender's does not fail when the disk is full.

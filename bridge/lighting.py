@@ -12,6 +12,7 @@ _SUN_STRENGTH = 2.6  # W/m²
 _SUN_ANGLE = np.radians(12)  # apparent diameter; soft shadows
 _AMBIENT = 0.4  # radiance of the world, so that shadows are not black
 _DARK = 0.1  # a plain world below this radiance does not count as light; Blender's has 0.05
+_HAS_NODES = bpy.app.version >= (5, 0, 0)  # a world always has nodes
 _HEIGHT = 1.0  # metres of the sun's symbol above the camera
 
 
@@ -87,7 +88,7 @@ def _new_world(name: str) -> bpy.types.World:
 
 def _is_plain_and_dark(world: bpy.types.World) -> bool:
     """Return whether a world is one dark color, as Blender's own is."""
-    if world.node_tree is None or not world.use_nodes:
+    if world.node_tree is None or not (_HAS_NODES or world.use_nodes):
         return max(world.color) < _DARK
     backgrounds = [node for node in world.node_tree.nodes if node.type == "BACKGROUND"]
     if len(backgrounds) != 1 or len(world.node_tree.nodes) > 2:
