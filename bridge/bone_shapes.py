@@ -145,7 +145,8 @@ def _fit(rule: _Rule, points: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray,
     if rule.shape == "Target":
         return np.array([0, _EYE_DISTANCE, 0]), np.full(3, _EYE_RADIUS)
     if rule.shape == "Arc":
-        return np.zeros(3), np.array([high[0], high[1], 0]) + _MARGIN
+        middle, width = (low + high)[0] / 2, (high - low)[0] / 2
+        return np.array([middle, 0, 0]), np.array([width, high[1], 0]) + _MARGIN
     if rule.shape == "Arch":
         top = points[(points[:, 1] > 0) & (points[:, 1] < length), 2].max()
         return np.array([0, 0.6 * length, 0]), np.array([0.02, 0.4 * length, top + 2 * _MARGIN])

@@ -17,7 +17,7 @@ from ..hund_backend import options
 from ..hund_backend.atomic_write import write_file
 from ..hund_backend.errors import ExitCode, HundError
 from ..hund_backend.sources import clip_name
-from . import backdrop, exports, influences, job, paths, scene
+from . import backdrop, bone_names, exports, influences, job, paths, scene
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +155,7 @@ class Batch:
                 name,
                 file_format,
                 glb_influences=self.args.glb_influences,
+                names=self.args.bone_names,
             )
         return files, people, False
 
@@ -210,6 +211,12 @@ def _parser(device: str) -> argparse.ArgumentParser:
         choices=influences.LIMITS,
         default=influences.DEFAULT_LIMIT,
         help="bones that may move a vertex in GLB files; not every program reads 8; default: 4",
+    )
+    parser.add_argument(
+        "--bone-names",
+        choices=bone_names.STYLES,
+        default=bone_names.STYLES[0],
+        help="names of bones in exchange files: Blender's Hand.L or GHUM's HandL",
     )
     options.add_device(parser, device)
     options.add_quality(parser)
