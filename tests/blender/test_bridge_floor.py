@@ -5,9 +5,17 @@ import dataclasses
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.hund.bridge import floor, scene
+from bl_ext.user_default.hund.bridge import floor, scene, stage_preview
 from bl_ext.user_default.hund.operators.set_floor import HUND_OT_set_floor
-from synthetic_people import bone_heads, build_reconstruction, go_to_frame, mesh_vertices
+from synthetic_people import (
+    bone_heads,
+    build_descent,
+    build_reconstruction,
+    forward_kinematics,
+    go_to_frame,
+    in_world,
+    mesh_vertices,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +122,37 @@ def test_hidden_person_is_refused_in_a_sentence():
     go_to_frame(bpy.context.scene, 1)
     with pytest.raises(ValueError, match="hidden"):
         floor.lowest_point(written.people[0], bpy.context.evaluated_depsgraph_get())
+
+
+def test_undo_brings_everything_back():
+    written = write()
+    names = [person.name for person in written.people], written.camera.name
+    before, _ = heights(written, 1)
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.context.scene.cursor.location.z = 0.25
+    bpy.ops.hund.set_floor(source="CURSOR")
+    bpy.ops.ed.undo_push(message="Set Floor Here")
+    bpy.ops.ed.undo()
+    people = tuple(bpy.data.objects[name] for name in names[0])
+    written = dataclasses.replace(written, people=people, camera=bpy.data.objects[names[1]])
+    assert np.abs(heights(written, 1)[0] - before).max() < 1e-6
+    assert floor.chosen_height(bpy.context.scene.collection.children[0]) is None
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_stage_preview_stands_on_the_same_floor(scale, tmp_path):
+    bpy.context.scene.unit_settings.scale_length = scale
+    final, stages = build_descent(frames=4)
+    final.save(tmp_path / "walk.npz")
+    written = scene.write(bpy.context, final)
+    bpy.context.scene.cursor.location.z = 0.25 / scale
+    bpy.ops.hund.set_floor(source="CURSOR")
+    source = stage_preview.Source(
+        str(tmp_path / "walk.npz"), stage_preview.fingerprint(final), final.fps, 1
+    )
+    stage_preview.show_stage({0: written.people[0]}, source, 2, bpy.context.scene)
+    _, transforms = forward_kinematics(
+        stages[2].rotations[0, 0], stages[2].root_translation[0, 0], final.betas[0]
+    )
+    expected = in_world(final, transforms[:, :3, 3], 0) - [0, 0, 0.25]
+    assert np.abs(bone_heads(written.people[0]) * scale - expected).max() < 1e-4
