@@ -7,6 +7,8 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from . import startup
+
 _ELEVATION, _AZIMUTH = np.radians(50), np.radians(35)  # of the sun: above and left of the camera
 _SUN_STRENGTH = 2.6  # W/m²
 _SUN_ANGLE = np.radians(12)  # apparent diameter; soft shadows
@@ -24,13 +26,14 @@ class Lighting(NamedTuple):
 
 
 def is_dark(scene: bpy.types.Scene, replaced: Collection[bpy.types.ID]) -> bool:
-    """Return whether a scene has no light.
+    """Return whether a scene has no light, or only Blender's own, which is too weak for a scene.
 
     Args:
         scene: to look at.
         replaced: datablocks that are about to be removed.
     """
-    has_lights = any(obj.type == "LIGHT" and obj not in replaced for obj in scene.objects)
+    lights = {obj for obj in scene.objects if obj.type == "LIGHT"} - set(replaced)
+    has_lights = not all(startup.is_light(light) for light in lights)
     world = scene.world
     return not has_lights and (world is None or world in replaced or _is_plain_and_dark(world))
 

@@ -24,6 +24,7 @@ from . import (
     matching,
     ownership,
     replacement,
+    startup,
     texts,
     timeline,
     world,
@@ -35,8 +36,6 @@ _CHANGES_KEPT = {  # what became of the user's changes
     replacement.Existing.MOTION: "Only the motion was replaced; your changes are kept: {changes}.",
     replacement.Existing.ALL: "Your changes are gone: {changes}.",
 }
-_STARTUP = {"Cube": "MESH", "Light": "LIGHT", "Camera": "CAMERA"}  # Blender's startup scene
-_STARTUP_WITHOUT_CUBE = {name: kind for name, kind in _STARTUP.items() if name != "Cube"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +123,7 @@ def write(
     is_renewed = choice == replacement.Existing.MOTION
     floor_height = floor.chosen_height(None if choice == replacement.Existing.ADD else previous)
     match_scene = match_scene and not is_renewed
-    is_users = not (match_scene and _has_only_startup_objects(scene))
+    is_users = not (match_scene and startup.is_startup(scene))
     fps = reconstruction.fps if match_scene else timeline.fps_of(scene)
     timing = timeline.timing_of(reconstruction, fps, start_frame, use_subframes=use_subframes)
     units_per_meter = world.units_per_meter(scene)
@@ -300,7 +299,7 @@ def _build_people(
     shapes = bone_shapes.create(name)
     people = []
     for index, betas in enumerate(reconstruction.betas):
-        person_name = f"{name} Person {index + 1}"
+        person_name = f"{name} {replacement.person_part(index + 1)}"
         person = character.create(
             person_name,
             body,
@@ -314,20 +313,6 @@ def _build_people(
         people.append(person)
     bpy.data.scenes.remove(edit_scene)
     return people
-
-
-def _has_only_startup_objects(scene: bpy.types.Scene) -> bool:
-    """Return whether a scene has no objects of the user.
-
-    It is empty but for results, or has Blender's startup objects with or without the cube, which
-    most users delete first.
-    """
-    others = [obj for obj in scene.objects if not ownership.is_owned(obj)]
-    if not others:
-        return True
-    types = {obj.name: obj.type for obj in others}
-    is_animated = any(obj.animation_data for obj in others)
-    return not is_animated and types in (_STARTUP, _STARTUP_WITHOUT_CUBE)
 
 
 def _source_name(reconstruction: Reconstruction) -> str:

@@ -5,17 +5,29 @@ from itertools import product
 import bpy
 from mathutils import Matrix
 
+from . import ownership
+
 _TYPES = {"Cube": "MESH", "Light": "LIGHT", "Camera": "CAMERA"}
+_LIGHT_ENERGY = 1000.0  # watts
 _CORNERS = set(product((-1.0, 1.0), repeat=3))  # of the cube, meters
 
 
 def is_startup(scene: bpy.types.Scene) -> bool:
-    """Return whether a scene is empty or has only Blender's startup objects, the cube untouched."""
-    types = {obj.name: obj.type for obj in scene.objects}
-    is_animated = any(obj.animation_data for obj in scene.objects)
+    """Return whether a scene has nothing of the user.
+
+    It is empty but for results, or has only Blender's startup objects, the cube untouched.
+    """
+    objects = [obj for obj in scene.objects if not ownership.is_owned(obj)]
+    types = {obj.name: obj.type for obj in objects}
+    is_animated = any(obj.animation_data for obj in objects)
     if is_animated or not types.items() <= _TYPES.items():
         return False
     return "Cube" not in types or is_untouched_cube(scene.objects["Cube"])
+
+
+def is_light(obj: bpy.types.Object) -> bool:
+    """Return whether an object is the startup light."""
+    return obj.name == "Light" and obj.data.type == "POINT" and obj.data.energy == _LIGHT_ENERGY
 
 
 def is_untouched_cube(obj: bpy.types.Object) -> bool:

@@ -174,3 +174,13 @@ def test_render_of_gray_world_is_neither_black_nor_white(tmp_path):
     pixels = render(tmp_path / "render.png")[..., :3]
     assert 0.2 < pixels.mean() < 0.8
     assert np.ptp(pixels.mean(-1)) > 0.1  # somebody is there
+
+
+def test_startup_scene_gets_a_sun_beside_its_light():
+    bpy.ops.wm.read_homefile(use_empty=False, use_factory_startup=True)
+    world = bpy.context.scene.world
+    for _ in range(2):
+        write(existing="ALL")
+    assert sorted(light.data.type for light in lights()) == ["POINT", "SUN"]
+    assert bpy.data.objects["Light"].data.energy == 1000
+    assert bpy.context.scene.world == world
