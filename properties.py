@@ -155,8 +155,8 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     )
     use_subframes: bpy.props.BoolProperty(
         name="Exact Sub-Frames",
-        description="If the scene has another frame rate, key the motion exactly at the clip's "
-        "own frames, which then lie between frames of the scene, instead of on whole frames",
+        description="Key the motion exactly at the clip's own frames, which lie between frames of "
+        "the scene where its rate is another, instead of on whole frames",
     )
     behind: bpy.props.EnumProperty(
         name="Backdrop",

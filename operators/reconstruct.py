@@ -31,6 +31,12 @@ def is_waiting() -> bool:
     return _is_waiting
 
 
+def ask_to_cancel() -> None:
+    """Ask the user whether to stop the running job."""
+    if bpy.ops.hund.cancel.poll():
+        bpy.ops.hund.cancel("INVOKE_DEFAULT")
+
+
 def cancel() -> None:
     """Stop the running job."""
     if _job:
@@ -45,7 +51,8 @@ def finish() -> None:
 
 def stop() -> None:
     """Kill the running job when the extension is disabled."""
-    global _job
+    global _job, _is_waiting
+    _is_waiting = False
     if _job:
         _job.close()
         _job = None
@@ -115,8 +122,7 @@ class ReconstructMixin:
         is_escape = event.type == "ESC" and event.value == "PRESS" and not _is_waiting
         # Elsewhere, Escape stops the playback or closes a menu.
         if is_escape and screen.is_over_panel(context.window, event.mouse_x, event.mouse_y):
-            if bpy.ops.hund.cancel.poll():
-                bpy.ops.hund.cancel("INVOKE_DEFAULT")
+            ask_to_cancel()
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}

@@ -215,7 +215,7 @@ print(running._backend.process.pid)
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     with pytest.raises(ProcessLookupError):
-        os.kill(int(answer.stdout), 0)
+        os.kill(int(answer.stdout.split()[-1]), 0)
 
 
 def test_threads_and_paths_reach_the_process(settings, monkeypatch):

@@ -92,14 +92,22 @@ assert hasattr(bpy.types, "HUND_PT_solve") and not large, large
 VERBS = {
     "Adapt",
     "Choose",
+    "Copy",
+    "Export",
+    "Follow",
+    "Key",
     "Limit",
     "Load",
+    "Look",
+    "Move",
     "Open",
     "Reconstruct",
-    "Remove",
     "Set",
+    "Show",
+    "Start",
     "Stop",
     "Turn",
+    "Write",
 }
 
 
@@ -111,27 +119,6 @@ def test_tooltips_begin_with_verb_and_have_no_full_stop(enabled):
         texts += [owner.bl_rna.properties[name].description for name in properties]
     assert len(texts) >= 15
     assert not [text for text in texts if text.split()[0] not in VERBS or text.endswith(".")]
-
-
-class FakeLayout:
-    """Records what is drawn."""
-
-    def __init__(self):
-        self.drawn = []
-
-    def __getattr__(self, name):
-        if name in {"row", "column", "box"}:
-            return lambda **_: self
-        return lambda *args, **kwargs: self.drawn.append((name, args, kwargs)) or self
-
-
-@pytest.mark.parametrize("name", ["source", "solve", "result"])
-def test_panels_draw_in_object_and_pose_mode(enabled, name, monkeypatch):
-    panel = getattr(module(f"panels.{name}"), f"HUND_PT_{name}")
-    assert panel.poll(bpy.context)
-    fake_panel = type("Panel", (), {"layout": FakeLayout(), "_draw_running": None})()
-    panel.draw(fake_panel, bpy.context)
-    assert fake_panel.layout.drawn
 
 
 def poll_message(operator):
@@ -164,7 +151,7 @@ def test_button_drop_and_import_give_the_same_scene(backend, clip, tmp_path):
     bpy.context.scene.hund.clip = str(clip)
     assert bpy.ops.hund.reconstruct() == {"FINISHED"}
     expected = scene_content()
-    assert expected["results"] == [("walk", 1, 5)] and len(expected["objects"]) == 3
+    assert expected["results"] == [("walk", 1, 5)] and len(expected["objects"]) >= 3
 
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     files = [{"name": clip.name}]
@@ -198,26 +185,6 @@ def test_adaptation_is_requested_only_if_chosen(enabled, clip):
     assert requested_seconds() == 5
 
 
-def test_progress_bar_names_adaptation(enabled):
-    progress = module("bridge.eta").ProgressEstimate(60.0)
-    progress.update("detect", 1, 2)
-    progress.update("adapt 1/2", 3, 300)
-    status = module("bridge.job").Status(
-        clip="walk.mp4",
-        position=1,
-        clips=1,
-        stage=progress.stage,
-        person=progress.person,
-        done=progress.done,
-        total=progress.total,
-        fraction=progress.fraction,
-        seconds_left=None,
-        stopping=False,
-        finishing=False,
-    )
-    assert module("panels.solve").progress_text(status) == "Learning, person 1/2"
-
-
 def test_damaged_file_is_reported_and_changes_nothing(backend, tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"no zip")
     before = scene_content()
@@ -231,8 +198,9 @@ def test_backend_error_is_reported_and_changes_nothing(backend, tmp_path, name):
     (tmp_path / f"{name}.mp4").write_bytes(b"")
     bpy.context.scene.hund.clip = str(tmp_path / f"{name}.mp4")
     before = scene_content()
-    with pytest.raises(RuntimeError, match=f"{name}.mp4: "):
+    with pytest.raises(RuntimeError) as caught:
         bpy.ops.hund.reconstruct()
+    assert str(caught.value).count(f"{name}.mp4") == 1
     assert scene_content() == before
 
 
@@ -240,6 +208,7 @@ def test_objects_of_user_are_kept(backend, clip):
     cube = bpy.data.objects.new("User Cube", bpy.data.meshes.new("User Cube"))
     bpy.context.scene.collection.objects.link(cube)
     bpy.context.scene.render.fps = 60
+    bpy.context.scene.hund.match_scene = False
     bpy.context.scene.hund.clip = str(clip)
     bpy.ops.hund.reconstruct()
     bpy.ops.hund.reconstruct()
@@ -254,6 +223,6 @@ def test_reconstruct_works_in_pose_mode(backend, clip):
     armature = next(item for item in bpy.data.objects if item.type == "ARMATURE")
     bpy.context.view_layer.objects.active = armature
     bpy.ops.object.mode_set(mode="POSE")
-    bpy.context.scene.hund.replace = False
+    bpy.context.scene.hund.existing = "ADD"
     assert bpy.ops.hund.reconstruct() == {"FINISHED"}
     assert len(bpy.context.scene.hund.results) == 2

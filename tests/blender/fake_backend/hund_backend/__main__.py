@@ -90,7 +90,18 @@ def read_messages(requests):
     requests.put(None)
 
 
+def inspect(clip):
+    """Describe a picture of two pixels; the backend's real command needs packages."""
+    if clip.stem == "bad":
+        send(event="error", message="bad.mp4 is no video.")
+    else:
+        picture = {"width": 2, "height": 1, "rgb": "/wAAAP8A"}  # red, green
+        send(event="clip", width=4, height=2, fps=25.0, frames=50, thumbnail=picture)
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "inspect":
+        raise SystemExit(inspect(Path(sys.argv[2])))
     if os.environ.get("HUND_FAKE_SILENT"):
         sys.stdin.read()  # never replies
     print("output before the first reply", flush=True)
