@@ -96,6 +96,8 @@ def _compose(
         output = tree.nodes.new("NodeGroupOutput")
         fitted.inputs["Type"].default_value = "Render Size"
         fitted.inputs["Frame Type"].default_value = background.frame_method.title()
+        for axis in "XY":  # else the picture's borders are half transparent
+            fitted.inputs[f"Extension {axis}"].default_value = "Extend"
         below, above = over.inputs["Background"], over.inputs["Foreground"]
     else:
         output = tree.nodes.new("CompositorNodeComposite")

@@ -118,8 +118,8 @@ def test_exported_people_have_size_place_and_speed(file_format, scale, fps, tmp_
 def test_usd_header_has_the_rate_and_metres(scale, fps, tmp_path, monkeypatch):
     monkeypatch.setattr(exports, "_is_complete_usd", lambda path: True)  # it is text
     _, written = write(scale, fps)
-    with exports._selected([*written.people, written.people[0].children[0]]):
-        exports._write_usd(tmp_path / "walk.usda", written.people)
+    monkeypatch.setitem(exports._SUFFIXES, "usd", ".usda")
+    exports.export(written.people, tmp_path, "walk", "usd")
     header = (tmp_path / "walk.usda").read_text().split("def ")[0]
     assert [path.name for path in tmp_path.iterdir()] == ["walk.usda"]
     values = dict(line.strip().split(" = ") for line in header.splitlines() if " = " in line)
