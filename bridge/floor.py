@@ -10,6 +10,7 @@ perhaps with another estimate of the ground, the floor is set so that this heigh
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import bpy
 import numpy as np
@@ -19,6 +20,9 @@ from . import ownership
 
 _HEIGHT = "hund_height"  # custom property of a clip's camera: metres above the estimated ground
 _OFFSET = "hund_floor_offset"  # custom property of an object: metres by which it was moved up
+
+_SAMPLES = 60  # frames that are looked at over a clip
+_QUARTILE = 0.25
 
 
 def result_of(scene: bpy.types.Scene, obj: bpy.types.Object | None) -> bpy.types.Collection | None:
@@ -58,6 +62,29 @@ def lowest_point(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> 
             "The person is hidden in this frame: go to a frame that shows the person."
         )
     return float(min(heights))
+
+
+def usual_lowest_point(context: bpy.types.Context, armature: bpy.types.Object) -> float:
+    """Return the usual world height of a person's lowest point over the scene's frames.
+
+    It is the lower quartile of some frames: most of them touch the floor, but not in a jump, and
+    single frames may sink below it.
+
+    Raises:
+        ValueError: the person is never shown or has no skin.
+    """
+    scene, heights = context.scene, []
+    before = scene.frame_current, scene.frame_subframe
+    try:
+        for frame in np.unique(np.linspace(scene.frame_start, scene.frame_end, _SAMPLES).round()):
+            scene.frame_set(int(frame))
+            with suppress(ValueError):  # hidden in this frame
+                heights.append(lowest_point(armature, context.evaluated_depsgraph_get()))
+    finally:
+        scene.frame_set(before[0], subframe=before[1])
+    if not heights:
+        raise ValueError("The person is hidden in all frames of the scene: show the person.")
+    return float(np.quantile(heights, _QUARTILE))
 
 
 def set_floor(collection: bpy.types.Collection, height: float, units_per_meter: float) -> None:

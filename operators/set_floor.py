@@ -16,7 +16,16 @@ class HUND_OT_set_floor(bpy.types.Operator):
         name="Height",
         description="Choose what stands on the floor",
         items=(
-            ("PERSON", "Person", "Use the lowest point of the active person in this frame"),
+            (
+                "PERSON",
+                "Person, This Frame",
+                "Use the lowest point of the active person in this frame",
+            ),
+            (
+                "CLIP",
+                "Person, All Frames",
+                "Use the usual height of the active person's lowest point over the scene's frames",
+            ),
             ("CURSOR", "3D Cursor", "Use the height of the 3D cursor"),
         ),
     )
@@ -36,13 +45,16 @@ class HUND_OT_set_floor(bpy.types.Operator):
     def execute(self, context):
         collection = floor.result_of(context.scene, context.object)
         height = context.scene.cursor.location.z
-        if self.source == "PERSON":
+        if self.source != "CURSOR":
             person = floor.person_of(context.object)
             if person is None:
                 self.report({"ERROR"}, "No person is selected: select one, or use the 3D cursor.")
                 return {"CANCELLED"}
             try:
-                height = floor.lowest_point(person, context.evaluated_depsgraph_get())
+                if self.source == "CLIP":
+                    height = floor.usual_lowest_point(context, person)
+                else:
+                    height = floor.lowest_point(person, context.evaluated_depsgraph_get())
             except ValueError as error:
                 self.report({"ERROR"}, str(error))
                 return {"CANCELLED"}

@@ -63,6 +63,24 @@ def test_chosen_height_is_zero_and_camera_sees_the_same(source, scale):
         assert abs(mesh_vertices(written.people[1])[:, 2].min()) < 1e-4 / scale
 
 
+def test_usual_height_ignores_a_jump_and_keeps_the_frame():
+    present = np.ones((1, 12), bool)
+    present[0, :2] = False
+    reconstruction = build_reconstruction(frames=12, present=present)
+    written = scene.write(bpy.context, reconstruction)
+    lowest = []
+    for frame in range(3, 13):
+        go_to_frame(bpy.context.scene, frame)
+        lowest.append(mesh_vertices(written.people[0])[:, 2].min())
+    go_to_frame(bpy.context.scene, 5.25)
+    activate(written.people[0])
+    bpy.ops.hund.set_floor(source="CLIP")
+    current = bpy.context.scene.frame_current, bpy.context.scene.frame_subframe
+    assert current == (5, pytest.approx(0.25))
+    offset = written.people[0].delta_location.z
+    assert offset == pytest.approx(-np.quantile(lowest, 0.25), abs=1e-4)
+
+
 def test_setting_twice_is_setting_once():
     written = write()
     activate(written.people[0])
