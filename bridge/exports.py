@@ -80,9 +80,9 @@ def export(
                     )
         else:
             meshes = [mesh for armature in armatures for mesh in armature.children]
+            changes.enter_context(_selected([*armatures, *meshes]))
             if file_format != "usd":
                 changes.enter_context(absence.scaled_to_nothing(hidden, scene))
-            changes.enter_context(_selected([*armatures, *meshes]))
             _write_atomically(targets[0], writers[file_format])
     return targets
 

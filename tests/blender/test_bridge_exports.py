@@ -94,9 +94,23 @@ def assert_whole(path, file_format, vertices, heads):
         (modifier,) = (mod for mod in skin.modifiers if mod.type == "ARMATURE")
         assert len(skin.data.vertices) == count
         assert all(vertex.groups for vertex in skin.data.vertices)
+        bpy.context.scene.frame_set(shown_frames(modifier.object)[0])
         rest = rest_heads(modifier.object)
         for name, head in expected.items():
-            assert np.abs(rest[name] - head).max() < 1e-3, name
+            in_file = name.replace(".", "_") if file_format == "usd" else name
+            assert np.abs(rest[in_file] - head).max() < 1e-3, name
+
+
+def shown_frames(armature):
+    """Frames of an imported armature's action in which it has a size."""
+    frames = []
+    start, end = (round(frame) for frame in armature.animation_data.action.frame_range)
+    for frame in range(start, end + 1):
+        bpy.context.scene.frame_set(frame)
+        scale = armature.matrix_world.to_scale()
+        assert all(np.isclose(value, round(value), atol=1e-3) for value in scale)  # 0 or 1
+        frames += [frame] if scale[0] > 0.5 else []
+    return frames
 
 
 @pytest.mark.parametrize("frame", [1, 3, 6])
@@ -136,6 +150,67 @@ def test_people_of_excluded_collection_are_whole(people, tmp_path):
     assert scene_state() == before
     assert bpy.context.view_layer.layer_collection.children[0].exclude
     assert_whole(path, "glb", vertices, heads)
+
+
+@pytest.mark.parametrize("frame", [1, 6])
+@pytest.mark.parametrize("file_format", ["fbx", "glb"])
+def test_absent_people_have_no_size(people, file_format, frame, tmp_path):
+    bpy.context.scene.frame_set(frame)
+    before = scene_state(), curves(people), [tuple(person.delta_scale) for person in people]
+    [path] = exports.export(people, tmp_path, "walk", file_format)
+    after = scene_state(), curves(people), [tuple(person.delta_scale) for person in people]
+    assert after == before
+    fps = bpy.context.scene.render.fps
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.context.scene.render.fps = fps
+    IMPORTERS[file_format](str(path))
+    armatures = [item for item in bpy.data.objects if item.type == "ARMATURE"]
+    armatures.sort(key=lambda item: item.name)
+    for armature, count in zip(armatures, (3, 4), strict=True):
+        shown = shown_frames(armature)
+        start, end = (round(frame) for frame in armature.animation_data.action.frame_range)
+        assert end - start == FRAMES - 1  # not one frame more
+        expected = range(start, start + 3) if count == 3 else range(start + 2, end + 1)
+        assert shown == list(expected)
+
+
+def test_absent_people_are_invisible_in_usd(people, tmp_path):
+    if hasattr(bpy.utils, "expose_bundled_modules"):
+        bpy.utils.expose_bundled_modules()
+    usd = pytest.importorskip("pxr.Usd", reason="bpy 4.2 from PyPI lacks USD's modules")
+    before = scene_state()
+    [path] = exports.export(people, tmp_path, "walk", "usd")
+    assert scene_state() == before
+    stage = usd.Stage.Open(str(path))
+    prims = [prim for prim in stage.Traverse() if prim.GetTypeName() == "SkelRoot"]
+    prims.sort(key=lambda prim: prim.GetName())
+    visible = [
+        [prim.GetAttribute("visibility").Get(frame) == "inherited" for frame in range(1, 7)]
+        for prim in prims
+    ]
+    assert visible == [
+        [frame <= 3 for frame in range(1, 7)],
+        [frame >= 3 for frame in range(1, 7)],
+    ]
+
+
+def test_people_who_are_always_present_keep_their_size(tmp_path):
+    people = scene.write(bpy.context, build_reconstruction(frames=2, moves_face=False)).people
+    [path] = exports.export(people, tmp_path, "walk", "glb")
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    IMPORTERS["glb"](str(path))
+    (armature,) = (item for item in bpy.data.objects if item.type == "ARMATURE")
+    paths = {curve.data_path for curve in exports.action.fcurves(armature.animation_data.action)}
+    assert "scale" not in paths
+
+
+def curves(people):
+    """Paths and keys of the people's F-curves."""
+    return [
+        (curve.data_path, curve.array_index, len(curve.keyframe_points), curve.mute)
+        for person in people
+        for curve in exports.action.fcurves(person.animation_data.action)
+    ]
 
 
 def test_hidden_armatures_have_bvh_files(people, tmp_path):
