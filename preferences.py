@@ -22,7 +22,7 @@ class HUND_AP_preferences(bpy.types.AddonPreferences):
         default=options.DEFAULT_DEVICE,
     )
     interpreter: bpy.props.StringProperty(
-        name="Backend Interpreter",
+        name="Python",
         description="Choose the Python that runs the reconstruction: 3.11 or later, with PyTorch "
         "and a few other packages. If empty, Blender's own Python is used",
         subtype="FILE_PATH",

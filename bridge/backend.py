@@ -111,7 +111,7 @@ class Backend:
             reason = f"was killed (signal {-code}), possibly because memory ran out"
         else:
             reason = f"stopped unexpectedly ({_last_line(self._log) or f'exit code {code}'})"
-        return f"The backend {reason}: see its log."
+        return f"The reconstruction {reason}: Open Log tells more."
 
     def kill(self) -> None:
         """Kill the process."""

@@ -116,7 +116,7 @@ def _start(key: tuple[Any, ...], path: Path, settings: Settings) -> None:
 def _tick() -> float | None:
     if poll():
         return _POLL_SECONDS
-    screen.redraw()
+    screen.redraw_resized()
     return None
 
 

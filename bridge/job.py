@@ -137,7 +137,9 @@ class Job:
             self._end_cancelled()
         elif self._is_starting and now - self._task_start > self.settings.start_timeout:
             self._kill_backend()
-            self._end_task(error=JobError("The backend did not start in time: see its log."))
+            self._end_task(
+                error=JobError("The reconstruction did not start in time: Open Log tells more.")
+            )
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -226,7 +228,7 @@ class Job:
     def _explain(self, reason: str = "") -> None:
         """Check the installation before the task ends; without a finding, give the reason."""
         self._kill_backend()
-        self._reason = reason or "The backend does not work: see its log."
+        self._reason = reason or "The reconstruction did not start: Open Log tells more."
         self._check = Check(self.settings)
 
     def _poll_check(self) -> None:

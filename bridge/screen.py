@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import bpy
 
 TAB = "HUND"  # of the sidebar
+_RESIZE_SECONDS = 0.1
 
 
 def redraw() -> None:
@@ -17,6 +18,12 @@ def redraw() -> None:
                     region.tag_redraw()
     # Status bars belong to no screen; they listen to this message.
     bpy.msgbus.publish_rna(key=(bpy.types.Window, "view_layer"))
+
+
+def redraw_resized() -> None:
+    """Redraw twice: Blender places panels by their heights in the drawing before."""
+    redraw()
+    bpy.app.timers.register(redraw, first_interval=_RESIZE_SECONDS)
 
 
 def is_over_panel(window: bpy.types.Window, x: int, y: int) -> bool:

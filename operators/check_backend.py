@@ -85,5 +85,5 @@ def _poll() -> float | None:
     if _report is None:
         return _POLL_SECONDS
     _check = None
-    screen.redraw()
+    screen.redraw_resized()
     return None

@@ -51,7 +51,7 @@ def _draw_state(layout, context):
         wrapped_text.draw(box, context, reason, icon="INFO", indent=_BOX)
         steps = (
             "1. Install Python 3.11 or later from python.org.",
-            "2. Choose its program as the Backend Interpreter.",
+            "2. Choose its program as Python, above.",
             "3. Press Check: it shows the command that installs the packages.",
         )
         for step in steps:

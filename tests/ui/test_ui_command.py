@@ -18,8 +18,9 @@ def blender(in_root, light_zip, tmp_path_factory):
     environment = os.environ | {"BLENDER_USER_RESOURCES": str(folder / "profile")}
     (folder / "profile").mkdir()
 
-    def run(*arguments):
-        command = [*in_root(folder), "blender", "--background", "--command", *arguments]
+    def run(*arguments, options=()):
+        blender = ["blender", "--background", *options, "--command"]
+        command = [*in_root(folder), *blender, *arguments]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=900, check=False
         )
@@ -46,3 +47,12 @@ def test_wrong_argument_is_bad_input(blender):
     _, run = blender
     result = run("hund", CLIP)
     assert result.returncode == 2 and "--output" in result.stderr
+
+
+def test_factory_settings_need_the_name_of_the_extension(blender):
+    _, run = blender
+    unknown = run("hund", "--help", options=["--factory-startup"])
+    assert "Unrecognized command" in unknown.stdout + unknown.stderr
+    named = ["--factory-startup", "--addons", "bl_ext.user_default.hund"]
+    result = run("hund", "--help", options=named)
+    assert result.returncode == 0 and "--output" in result.stdout

@@ -51,12 +51,18 @@ def test_scenario_finishes(facts):
     assert facts["finished"]
 
 
-def test_escape_cancels_and_keeps_scene(facts):
+def test_escape_cancels_only_over_the_panel_after_a_question_and_keeps_scene(facts):
+    assert facts["running_after_escape_elsewhere"] and facts["running_while_asked"]
     assert facts["after_cancel"] == []
 
 
+def test_first_result_is_seen_through_its_camera_without_the_cube(facts):
+    assert facts["perspective"] == "CAMERA" and facts["cube_hidden"]
+    assert not facts["cube_after_undo"]
+
+
 def test_button_makes_person(facts):
-    assert "walker Person 1" in facts["people"] and facts["results"] == 1
+    assert "Person 1 - walker" in facts["people"] and facts["results"] == 1
 
 
 def test_one_undo_removes_result_and_one_redo_restores_it(facts):

@@ -16,7 +16,9 @@ import bpy
 FOLDER = Path(os.environ["HUND_UI_FOLDER"])
 FACTS = {"steps": []}
 MODULE = "bl_ext.user_default.hund"
-BUTTON = 306  # pixels from the sidebar's upper edge to the large button, measured in a screenshot
+# Pixels from the sidebar's upper edge to the large button, measured in screenshots: below what a
+# match changes in the startup scene, and below the choice for a previous result.
+BUTTON, BUTTON_AGAIN = 450, 420
 
 
 def record(**facts):
@@ -72,12 +74,12 @@ def show_panel():
     yield 1.5
 
 
-def button():
+def button(offset=BUTTON):
     """Position of the large button, from the upper left corner."""
     window, _, region = view()
     panel = region["UI"]
     top = window.height - (panel.y + panel.height)
-    return panel.x + panel.width // 2, top + BUTTON
+    return panel.x + panel.width // 2, top + offset
 
 
 def people():
@@ -102,9 +104,20 @@ def press_and_cancel():
     yield from wait(lambda: operators().status().stage == "detect", "frames are processed", 120)
     yield 0.5
     screenshot("2_running")
+    mouse(400, 400)
+    yield 1.0
     key("Escape")
+    yield 0.5
+    record(running_after_escape_elsewhere=operators().status() is not None)
+    mouse(*button())
+    yield 1.0
+    key("Escape")
+    yield 0.7
+    screenshot("2_question")
+    record(running_while_asked=operators().status() is not None)
+    key("Return")
     start = time.monotonic()
-    yield from wait(lambda: not operators().status(), "Escape cancels the job", 20)
+    yield from wait(lambda: not operators().status(), "the answer cancels the job", 20)
     record(cancel_seconds=round(time.monotonic() - start, 2), after_cancel=people())
 
 
@@ -120,15 +133,17 @@ def press_and_wait():
     record(people=people(), results=len(bpy.context.scene.hund.results))
 
 
-def look_through_camera():
-    window, area, region = view()
+def see_first_result():
+    """Record what the first result has done to the startup scene and to the view."""
+    _, area, _ = view()
     scene = bpy.context.scene
     scene.frame_set((scene.frame_start + scene.frame_end) // 2)
-    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
-        bpy.ops.view3d.view_camera()
-        bpy.ops.view3d.view_center_camera()
     yield 2.0
     screenshot("3_result")
+    record(
+        perspective=area.spaces.active.region_3d.view_perspective,
+        cube_hidden=bpy.data.objects["Cube"].hide_viewport,
+    )
 
 
 def hand():
@@ -193,7 +208,7 @@ def undo_and_redo():
     yield 1.0
     key("ctrl+z")
     yield 1.5
-    record(after_undo=people())
+    record(after_undo=people(), cube_after_undo=bpy.data.objects["Cube"].hide_viewport)
     key("ctrl+shift+z")
     yield 1.5
     record(after_redo=people())
@@ -201,7 +216,7 @@ def undo_and_redo():
 
 def open_another_file():
     bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
-    mouse(*button(), click=True)
+    mouse(*button(BUTTON_AGAIN), click=True)
     yield from wait(lambda: operators().status(), "the button starts a job", 20)
     bpy.ops.wm.read_homefile(use_factory_startup=False)
     yield 1.0
@@ -214,17 +229,17 @@ def open_another_file():
 
 def scenario():
     yield from install()
-    bpy.data.objects.remove(bpy.data.objects["Cube"])
     yield from show_panel()
     screenshot("0_installed")
     bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
     view()[1].tag_redraw()
+    yield from wait(lambda: bpy.context.scene.hund.card, "the clip is read", 60)
     yield 1.0
     screenshot("1_clip")
     yield from press_and_cancel()
     yield 1.0
     yield from press_and_wait()
-    yield from look_through_camera()
+    yield from see_first_result()
     yield from undo_and_redo()
     yield from preview_stages()
     yield from pose_person()
