@@ -3,7 +3,13 @@
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.hund.bridge import bone_names, exports, ownership, scene
+from bl_ext.user_default.hund.bridge import (
+    bone_names,
+    exports,
+    ownership,
+    scene,
+    stage_preview,
+)
 from bl_ext.user_default.hund.bridge.armature import TWISTS
 from bl_ext.user_default.hund.hund_backend.body.skeleton import MIRROR
 from bl_ext.user_default.hund.hund_backend.errors import BadInputError
@@ -11,6 +17,7 @@ from synthetic_people import (
     BODY,
     BONE_NAMES,
     JOINT_NAMES,
+    build_descent,
     build_reconstruction,
     go_to_frame,
 )
@@ -330,3 +337,38 @@ def test_shapes_are_not_exported(person, file_format, tmp_path):
     assert len(skins) == 1
     # Blender's glTF importer makes a shape of its own for bones.
     assert {obj.name for obj in meshes - set(skins)} <= {"Icosphere"}
+
+
+def test_stage_preview_poses_and_restores_renamed_bones(tmp_path):
+    descent, _ = build_descent(frames=3, moves_face=False)
+    descent.save(tmp_path / "walk.npz")
+    written = scene.write(bpy.context, descent, match_scene=True)
+    source = stage_preview.Source(
+        str(tmp_path / "walk.npz"), stage_preview.fingerprint(descent), descent.fps, 1
+    )
+    (armature,) = written.people
+    go_to_frame(bpy.context.scene, 2)
+    poses = []
+    for name in ("Hand.L", "Paw"):
+        armature.data.bones["Hand.L"].name = name
+        before = pose_matrices(armature)[name]
+        stage_preview.show_stage({0: armature}, source, 1, bpy.context.scene)
+        poses.append(pose_matrices(armature)[name])
+        stage_preview.restore_poses([armature])
+        assert np.array_equal(pose_matrices(armature)[name], before)
+    assert np.array_equal(*poses) and not np.allclose(poses[0], before, atol=0.01)
+
+
+def test_pose_mode_survives_absence():
+    """Scrubbing over frames without the person leaves the mode and the selection."""
+    present = np.ones((1, 6), bool)
+    present[0, :3] = False
+    reconstruction = build_reconstruction(frames=6, present=present)
+    (armature,) = scene.write(bpy.context, reconstruction, match_scene=True).people
+    go_to_frame(bpy.context.scene, 5)
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="POSE")
+    select_bones(armature, {"Hand.L"})
+    for frame in (2, 5):
+        go_to_frame(bpy.context.scene, frame)
+        assert armature.mode == "POSE" and selected_bones(armature) == {"Hand.L"}
