@@ -4,6 +4,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 _was_undone = False
+_last_scene = 0  # session_uid of the scene that was updated last
 
 
 def refresh(scene: bpy.types.Scene) -> None:
@@ -70,7 +71,10 @@ def _after_update(*_: object) -> None:
 
 @persistent
 def _after_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    if depsgraph.id_type_updated("COLLECTION") or depsgraph.id_type_updated("SCENE"):
+    global _last_scene
+    is_other_scene, _last_scene = scene.session_uid != _last_scene, scene.session_uid
+    kinds = ("COLLECTION", "SCENE")
+    if is_other_scene or any(depsgraph.id_type_updated(kind) for kind in kinds):
         remove_lost_results(scene)
 
 

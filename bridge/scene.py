@@ -130,14 +130,8 @@ def write(
     with ownership.collect_new_datablocks() as new_datablocks:
         written, people = _build(name, clip, reconstruction, timing, units_per_meter, use_twist)
         is_removed = choice == replacement.Existing.ALL
-        replaced = ownership.datablocks(ownership.result_name(previous)) if is_removed else {}
-        replaced = set(replaced.values())
-        if not is_users and lighting.is_dark(scene, replaced):
-            light = lighting.create(
-                written.collection.name, scene, written.camera, replaced, units_per_meter
-            )
-            written.collection.objects.link(light.sun)
-            scene.world = light.world or scene.world
+        if not is_users:
+            _add_light(scene, written, previous if is_removed else None, units_per_meter)
     if is_renewed:
         fresh = replacement.Fresh(
             collection=written.collection,
@@ -230,6 +224,29 @@ def _add(
     ownership.claim(new_datablocks, temporary, result, clip_id)
     for index, person in enumerate(written.people):
         person[ownership.PERSON] = index
+
+
+def _add_light(
+    scene: bpy.types.Scene,
+    written: WrittenScene,
+    previous: bpy.types.Collection | None,
+    units_per_meter: float,
+) -> None:
+    """Light a dark scene: the sun is linked to the collection, a new world to the scene.
+
+    Args:
+        scene: may have light.
+        written: new result, outside of the scene, with its temporary name.
+        previous: result that is about to be removed, with its light.
+        units_per_meter: Blender units in a metre.
+    """
+    owned = ownership.datablocks(ownership.result_name(previous)) if previous else {}
+    replaced = set(owned.values())
+    if lighting.is_dark(scene, replaced):
+        name = written.collection.name
+        light = lighting.create(name, scene, written.camera, replaced, units_per_meter)
+        written.collection.objects.link(light.sun)
+        scene.world = light.world or scene.world
 
 
 def _renew(

@@ -277,7 +277,7 @@ every_work = pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name_
 
 def expected_text(work):
     if work is keyed_face and not action.HAS_SLOTS:
-        return "Action Key"  # of its own, not in the result's action
+        return "Action "  # of its own, not in the result's action
     return WORK[work]
 
 

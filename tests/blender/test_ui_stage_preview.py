@@ -57,7 +57,7 @@ def only_result():
 
 
 def people():
-    return [bpy.data.objects[f"dance Person {number}"] for number in (1, 2)]
+    return [bpy.data.objects[f"Person {number} - dance"] for number in (1, 2)]
 
 
 def heads(frames=FRAMES, armatures=people):
@@ -393,7 +393,7 @@ def test_renamed_characters_are_found_and_copies_are_ignored(result):
     bpy.context.scene.collection.children["dance"].name = "Shot 7"
     second.name = "Anna"
     assert result.characters == {0: first, 1: second}
-    second.name = "dance Person 2"
+    second.name = "Person 2 - dance"
     result.show_descent = True
     posed_copy = first.copy()
     bpy.context.scene.collection.objects.link(posed_copy)
