@@ -180,6 +180,14 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
             ("8", "8", "Keep all bones, which not every viewer and engine can read"),
         ),
     )
+    export_names: bpy.props.EnumProperty(
+        name="Bone Names",
+        description="Choose the names of the bones in the files",
+        items=(
+            ("blender", "Blender", "Write Hand.L, which Blender's tools for symmetry know"),
+            ("ghum", "GHUM", "Write HandL, as scripts for GHUM and HUND's own files have it"),
+        ),
+    )
     export_selected: bpy.props.BoolProperty(
         name="Selected Only",
         description="Export only the people who are selected",

@@ -74,6 +74,7 @@ class HUND_OT_export(bpy.types.Operator):
                     bpy.path.clean_name(name),
                     settings.export_format,
                     glb_influences=int(settings.glb_influences),
+                    names=settings.export_names,
                 )
         except (job.BadInputError, job.JobError, OSError) as error:
             self.report({"ERROR"}, str(error))

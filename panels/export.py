@@ -23,6 +23,7 @@ class HUND_PT_export(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "export_format")
         if settings.export_format == "glb":
             layout.prop(settings, "glb_influences")
+        layout.prop(settings, "export_names")
         layout.prop(settings, "export_folder")
         layout.prop(settings, "export_selected")
         row = layout.row()

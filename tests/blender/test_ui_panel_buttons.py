@@ -293,6 +293,17 @@ def test_export_writes_to_the_folder_and_reports_it(enabled, reconstruction, tmp
     assert len(list((tmp_path / "out").glob("*.bvh"))) == 2
 
 
+@pytest.mark.parametrize(("names", "bone"), [("blender", "Hand.L"), ("ghum", "HandL")])
+def test_export_has_the_chosen_names_of_bones(enabled, reconstruction, tmp_path, names, bone):
+    load(reconstruction)
+    settings = bpy.context.scene.hund
+    settings.export_format, settings.export_folder = "bvh", str(tmp_path / "out")
+    settings.export_names = names
+    assert bpy.ops.hund.export() == {"FINISHED"}
+    lines = next((tmp_path / "out").glob("*_1.bvh")).read_text().splitlines()
+    assert any(line.split() == ["JOINT", bone] for line in lines)
+
+
 def test_export_of_selected_people_only(enabled, reconstruction, tmp_path):
     load(reconstruction)
     settings = bpy.context.scene.hund

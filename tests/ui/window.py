@@ -112,7 +112,7 @@ def press_and_cancel():
     mouse(*button())
     yield 1.0
     key("Escape")
-    yield 0.7
+    yield 1.5
     screenshot("2_question")
     record(running_while_asked=operators().status() is not None)
     key("Return")
