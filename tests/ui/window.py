@@ -16,9 +16,7 @@ import bpy
 FOLDER = Path(os.environ["HUND_UI_FOLDER"])
 FACTS = {"steps": []}
 MODULE = "bl_ext.user_default.hund"
-# Pixels from the sidebar's upper edge to the large button, measured in screenshots: below what a
-# match changes in the startup scene, and below the choice for a previous result.
-BUTTON, BUTTON_AGAIN = 450, 420
+BUTTON = 446  # pixels from the sidebar's upper edge to the large button, measured in screenshots
 
 
 def record(**facts):
@@ -74,12 +72,12 @@ def show_panel():
     yield 1.5
 
 
-def button(offset=BUTTON):
+def button():
     """Position of the large button, from the upper left corner."""
     window, _, region = view()
     panel = region["UI"]
     top = window.height - (panel.y + panel.height)
-    return panel.x + panel.width // 2, top + offset
+    return panel.x + panel.width // 2, top + BUTTON
 
 
 def people():
@@ -216,7 +214,7 @@ def undo_and_redo():
 
 def open_another_file():
     bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
-    mouse(*button(BUTTON_AGAIN), click=True)
+    mouse(*button(), click=True)
     yield from wait(lambda: operators().status(), "the button starts a job", 20)
     bpy.ops.wm.read_homefile(use_factory_startup=False)
     yield 1.0
