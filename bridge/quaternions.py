@@ -1,12 +1,39 @@
 """Arrays of quaternions, w first."""
 
 import numpy as np
-from mathutils import Matrix
 
 
 def from_matrices(matrices: np.ndarray) -> np.ndarray:
-    """Convert rotation matrices (frames, 3, 3) to quaternions (frames, 4)."""
-    return np.array([Matrix(matrix).to_quaternion() for matrix in matrices.tolist()])
+    """Convert rotation matrices (…, 3, 3) to quaternions (…, 4), whose largest part is positive."""
+    m = np.asarray(matrices, np.float64)
+    x, y, z = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    # 4 q qᵀ, of which each row is the quaternion times one of its parts: the largest is exact.
+    rows = np.empty((*m.shape[:-2], 4, 4))
+    for part, value in enumerate((x + y + z, x - y - z, y - x - z, z - x - y)):
+        rows[..., part, part] = 1 + value
+    for (i, j), value in {
+        (0, 1): m[..., 2, 1] - m[..., 1, 2],
+        (0, 2): m[..., 0, 2] - m[..., 2, 0],
+        (0, 3): m[..., 1, 0] - m[..., 0, 1],
+        (1, 2): m[..., 0, 1] + m[..., 1, 0],
+        (1, 3): m[..., 0, 2] + m[..., 2, 0],
+        (2, 3): m[..., 1, 2] + m[..., 2, 1],
+    }.items():
+        rows[..., i, j] = rows[..., j, i] = value
+    largest = np.diagonal(rows, axis1=-2, axis2=-1).argmax(-1)
+    row = np.take_along_axis(rows, largest[..., None, None], axis=-2)[..., 0, :]
+    return row / np.linalg.norm(row, axis=-1, keepdims=True)
+
+
+def to_matrices(quaternions: np.ndarray) -> np.ndarray:
+    """Convert unit quaternions (…, 4) to rotation matrices (…, 3, 3)."""
+    w, x, y, z = np.moveaxis(np.asarray(quaternions, np.float64), -1, 0)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
+    return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
 def multiply(first: np.ndarray, second: np.ndarray) -> np.ndarray:

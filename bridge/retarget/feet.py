@@ -1,0 +1,237 @@
+"""Feet: kept on the floor and in place while they touch it, on legs of another length.
+
+A foot's rotation is the source's. Its height is such that the lowest point of its sole is as high
+above the floor as the source's, in proportion, and on the floor in contact. In a run of contact
+the ball stays in one place; the correction is eased in and out. Where a leg cannot reach its foot,
+the hips go down, smoothly; then the legs are solved by two-bone inverse kinematics.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from . import contacts as foot_contacts
+from . import roles, transfer, two_bone_ik
+from .contacts import Contacts
+from .rest_alignment import RoleRest
+from .rotations import across, rotated
+from .transfer import FloorMap, RoleMotion
+
+_HEEL = 0.3  # from the ankle back to the heel, as a share of the distance from ankle to ball
+_TOES = 0.35  # from the ball to the tip of the toes, where no bone tells
+_EASE = 0.2  # seconds in which a correction comes and goes
+_LOWERING = 0.1  # seconds, standard deviation with which the hips go down
+_REACH = 0.998  # of a leg's length that is used
+_LEG = ("thigh", "shin", "foot")
+
+
+class Sole(NamedTuple):
+    """Points of a foot's sole at rest, from the ankle."""
+
+    heel: np.ndarray  # (3,)
+    ball_joint: np.ndarray  # (3,): above the sole
+    ball: np.ndarray  # (3,)
+    tip: np.ndarray  # (3,): moves with the toes
+
+
+def keep_contacts(
+    source: RoleMotion,
+    target: RoleMotion,
+    floor_map: FloorMap,
+    fps: float,
+    contacts: Contacts | None,
+) -> tuple[RoleMotion, float]:
+    """Return the target's motion with its feet in place, and how far its hips were lowered.
+
+    Feet whose legs are not mapped on both rigs stay as they are.
+
+    Args:
+        source: motion with the feet to follow.
+        target: motion of the target after FK.
+        floor_map: map from the source's floor to the target's.
+        fps: frames per second.
+        contacts: of the source; None: found from its motion.
+    """
+    sides = [
+        side for side in roles.SIDES if all(f"{name}.{side}" in target.rotations for name in _LEG)
+    ]
+    ankles = {
+        side: _ankle(source, target, floor_map, fps, side, contacts and contacts.get(side))
+        for side in sides
+    }
+    lowered = _lowering(target, ankles, fps)
+    hips = target.positions["hips"] - lowered[:, None] * np.array([0.0, 0, 1])
+    moved = transfer.forward(target.rest, target.rotations, hips)
+    rotations = dict(target.rotations)
+    for side, ankle in ankles.items():
+        rotations |= _leg(target.rest, rotations, moved, side, ankle)
+    positions = transfer.forward(target.rest, rotations, hips)
+    result = dataclasses.replace(target, rotations=rotations, positions=positions)
+    return result, float(lowered.max(initial=0))
+
+
+def sole(rest: RoleRest, ground: float, side: str) -> Sole:
+    """Return the points of a sole at rest, from the bones and the height of the ground."""
+    up = rest.up
+    ankle = rest.heads[f"foot.{side}"]
+    ball_joint = rest.heads.get(f"toe.{side}", rest.tails[f"foot.{side}"])
+    along = across(ball_joint - ankle, up)
+    tip = next(
+        (
+            rest.tails[f"{name}.{side}"]
+            for name in ("toe_end", "toe")
+            if f"{name}.{side}" in rest.heads
+        ),
+        ball_joint + _TOES * along,
+    )
+
+    def on_ground(point: np.ndarray) -> np.ndarray:
+        return point - up * (point @ up - ground) - ankle
+
+    return Sole(
+        heel=on_ground(ankle - _HEEL * along),
+        ball_joint=ball_joint - ankle,
+        ball=on_ground(ball_joint),
+        tip=on_ground(tip),
+    )
+
+
+def sole_points(motion: RoleMotion, side: str, *, ankle: np.ndarray | None = None) -> np.ndarray:
+    """Return heel, ball and tip of a posed sole, (frames, 3 points, 3).
+
+    Args:
+        motion: of the rig.
+        side: of the foot.
+        ankle: positions to use instead of the motion's, (frames, 3).
+    """
+    points = sole(motion.rest, motion.ground, side)
+    foot = motion.rotations[f"foot.{side}"]
+    toe = motion.rotations.get(f"toe.{side}", foot)
+    start = motion.positions[f"foot.{side}"] if ankle is None else ankle
+    joint = start + rotated(foot, points.ball_joint)
+    if ankle is None:
+        joint = motion.positions.get(f"toe.{side}", joint)
+    return np.stack(
+        (
+            start + rotated(foot, points.heel),
+            joint + rotated(foot, points.ball - points.ball_joint),
+            joint + rotated(toe, points.tip - points.ball_joint),
+        ),
+        axis=1,
+    )
+
+
+def _ankle(
+    source: RoleMotion,
+    target: RoleMotion,
+    floor_map: FloorMap,
+    fps: float,
+    side: str,
+    confidence: np.ndarray | None,
+) -> np.ndarray:
+    """Return where the target's ankle shall be, (frames, 3)."""
+    theirs = sole_points(source, side)
+    clearance = theirs[..., 2].min(1) - source.floor
+    if confidence is None:
+        leg = source.rest.leg_length()
+        confidence = foot_contacts.from_motion(theirs[:, [0, 2]], source.floor, leg, fps)
+    runs = foot_contacts.runs(confidence.max(-1), fps)
+
+    ankle = source.positions[f"foot.{side}"]
+    wanted = np.zeros_like(ankle)
+    wanted[:, :2] = floor_map.places(ankle[:, :2])
+    own = sole_points(target, side, ankle=wanted)
+    height = np.maximum(floor_map.scale * clearance, 0)
+    wanted[:, 2] = target.floor + height - own[..., 2].min(1)
+    # The joint, not the sole below it: the toes lie on the floor and carry it while the heel rises.
+    ball_joint = sole(target.rest, target.ground, side).ball_joint
+    joint = wanted + rotated(target.rotations[f"foot.{side}"], ball_joint)
+    corrections = np.zeros((len(runs), len(ankle), 3))
+    for correction, (first, last) in zip(corrections, runs, strict=True):
+        span = slice(first, last + 1)
+        weights = np.maximum(confidence[span, 1], 0.05)
+        balls = joint[span, :2]
+        correction[span, :2] = np.average(balls, axis=0, weights=weights) - balls
+        correction[span, 2] = -height[span]
+    wanted += _eased(corrections, runs, round(_EASE * fps))
+    return wanted
+
+
+def _eased(corrections: np.ndarray, runs: list[tuple[int, int]], ease: int) -> np.ndarray:
+    """Return the corrections of all runs, (frames, 3), with transitions between them.
+
+    Args:
+        corrections: of each run, (runs, frames, 3).
+        runs: first and last frame of each.
+        ease: frames of a transition; less where the next run begins before.
+    """
+    frames = corrections.shape[1]
+    result = corrections.sum(0)
+    if not runs:
+        return result
+    gaps = zip(
+        [None, *range(len(runs))], [*range(len(runs)), None], strict=True
+    )  # the runs before and after each gap
+    for before, after in gaps:
+        start = runs[before][1] + 1 if before is not None else 0
+        stop = runs[after][0] if after is not None else frames
+        first = corrections[before, start - 1] if before is not None else np.zeros(3)
+        last = corrections[after, stop] if after is not None else np.zeros(3)
+        steps = np.arange(1, stop - start + 1)
+        if before is not None and after is not None and len(steps) <= 2 * ease:
+            share = _smoothstep(steps / (len(steps) + 1))[:, None]
+            result[start:stop] = first + share * (last - first)
+        else:
+            leaving = _smoothstep(1 - steps / (ease + 1))[:, None]
+            coming = _smoothstep(1 - steps[::-1] / (ease + 1))[:, None]
+            result[start:stop] = first * leaving + last * coming
+    return result
+
+
+def _smoothstep(share: np.ndarray) -> np.ndarray:
+    share = np.clip(share, 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _lowering(target: RoleMotion, ankles: dict[str, np.ndarray], fps: float) -> np.ndarray:
+    """Return how far the hips go down so that the legs reach, (frames,)."""
+    frames = len(target.positions["hips"])
+    need = np.zeros(frames)
+    for side, ankle in ankles.items():
+        reach = _REACH * sum(_lengths(target.rest, side))
+        toward = ankle - target.positions[f"thigh.{side}"]
+        across_floor = np.linalg.norm(toward[:, :2], axis=-1)
+        deepest = np.sqrt(np.maximum(reach**2 - across_floor**2, 0))
+        need = np.maximum(need, -toward[:, 2] - deepest)
+    deviation = max(_LOWERING * fps, 0.5)
+    radius = int(np.ceil(2.5 * deviation))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
+    padded = np.pad(need, 2 * radius, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
+    return np.convolve(windows.max(-1), weights / weights.sum(), "valid")
+
+
+def _lengths(rest: RoleRest, side: str) -> tuple[float, float]:
+    thigh, shin, foot = (rest.heads[f"{name}.{side}"] for name in _LEG)
+    return float(np.linalg.norm(shin - thigh)), float(np.linalg.norm(foot - shin))
+
+
+def _leg(
+    rest: RoleRest,
+    rotations: dict[str, np.ndarray],
+    positions: dict[str, np.ndarray],
+    side: str,
+    ankle: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return the rotations of thigh and shin with which the ankle is where it shall be."""
+    thigh, shin, foot = (f"{name}.{side}" for name in _LEG)
+    forward = rotated(rotations[thigh], -rest.facing()[:, 1])
+    start = positions[thigh]
+    pole = two_bone_ik.bend_direction(start, positions[shin], positions[foot], forward)
+    knee, reached = two_bone_ik.solve(start, _lengths(rest, side), ankle, pole)
+    offsets = rest.heads[shin] - rest.heads[thigh], rest.heads[foot] - rest.heads[shin]
+    turned = two_bone_ik.limb_rotations(
+        (rotations[thigh], rotations[shin]), offsets, (start, knee, reached)
+    )
+    return dict(zip((thigh, shin), turned, strict=True))
