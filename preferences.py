@@ -97,6 +97,11 @@ def cache_folder(context: bpy.types.Context) -> Path:
     return _own_folder("") / paths.resolve(folder)  # an absolute folder stays as it is
 
 
+def presets_folder() -> Path:
+    """Return the folder with the user's presets of rigs."""
+    return _own_folder("presets")
+
+
 def _own_folder(name: str) -> Path:
     return Path(bpy.utils.extension_path_user(__package__, path=name, create=True))
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from . import handlers, preferences
+from . import handlers, preferences, retarget_properties
 from .bridge import paths
 from .bridge.existing import EXISTING
 from .bridge.job import JobError
@@ -199,6 +199,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         options=BLEND_RELATIVE,
     )
     results: bpy.props.CollectionProperty(type=HUND_PG_result)
+    retarget: bpy.props.PointerProperty(type=retarget_properties.HUND_PG_retarget)
 
     @property
     def card(self) -> "Card | None":
@@ -239,6 +240,8 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
 
 def register() -> None:
     """Register the properties."""
+    for item in retarget_properties.CLASSES:
+        bpy.utils.register_class(item)
     bpy.utils.register_class(HUND_PG_result)
     bpy.utils.register_class(HUND_PG_scene)
     bpy.types.Scene.hund = bpy.props.PointerProperty(type=HUND_PG_scene)
@@ -249,3 +252,5 @@ def unregister() -> None:
     del bpy.types.Scene.hund
     bpy.utils.unregister_class(HUND_PG_scene)
     bpy.utils.unregister_class(HUND_PG_result)
+    for item in reversed(retarget_properties.CLASSES):
+        bpy.utils.unregister_class(item)

@@ -14,6 +14,7 @@ from . import (
     look_through,
     open_preferences,
     reconstruct,
+    retarget,
     set_floor,
     set_range,
 )
@@ -35,6 +36,9 @@ _CLASSES = (
     look_through.HUND_OT_look_through,
     frame_people.HUND_OT_frame_people,
     export.HUND_OT_export,
+    retarget.HUND_OT_retarget,
+    retarget.HUND_OT_detect_bones,
+    retarget.HUND_OT_save_rig_preset,
 )
 _commands = []
 

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import advanced, export, progress, result, solve, source
+from . import advanced, export, progress, result, retarget, solve, source
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
     (
@@ -10,6 +10,9 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
         solve.HUND_PT_solve,
         solve.HUND_PT_scene,
         result.HUND_PT_result,
+        retarget.HUND_UL_roles,
+        retarget.HUND_PT_retarget,
+        retarget.HUND_PT_roles,
         export.HUND_PT_export,
         advanced.HUND_PT_advanced,
     )

@@ -25,10 +25,17 @@ from . import fetch_wheels
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("light", "full")
-SOURCES = ("__init__.py", "handlers.py", "preferences.py", "properties.py")
+SOURCES = (
+    "__init__.py",
+    "handlers.py",
+    "preferences.py",
+    "properties.py",
+    "retarget_properties.py",
+)
 FILES = (*SOURCES, "LICENSE", "NOTICE.md", "README.md", "requirements/runtime.in")
 FOLDERS = ("bridge", "hund_backend", "operators", "panels")
 WEIGHTS = "hund_backend/weights"
+PRESETS = "bridge/retarget/presets"
 PERCEPTION = f"{WEIGHTS}/perception"
 # What only training and measuring use; "*" matches "/", too.
 REPOSITORY_ONLY = (
@@ -59,6 +66,7 @@ def packed_files() -> list[str]:
         BadInputError: the list of pretrained networks cannot be read.
     """
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    paths += (ROOT / PRESETS).glob("*.json")
     paths += [path for path in (ROOT / WEIGHTS).iterdir() if path.is_file()]
     paths += [ROOT / PERCEPTION / name for name in (MANIFEST, *read_manifest(ROOT / PERCEPTION))]
     files = {*FILES, *(path.relative_to(ROOT).as_posix() for path in paths)}

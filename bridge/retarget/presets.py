@@ -16,6 +16,7 @@ from typing import Any
 import bpy
 
 from ...hund_backend.atomic_write import write_file
+from ...hund_backend.errors import BadInputError
 from .. import bone_names
 from . import roles
 from .errors import RetargetError
@@ -73,8 +74,7 @@ def save(user_folder: Path, name: str, mapping: RigMapping) -> Path:
     """Save a mapping as a preset of the user, and return its file.
 
     Raises:
-        BadInputError: the folder cannot be written to.
-        RetargetError: the name is empty.
+        RetargetError: the name is empty, or the folder cannot be written to.
     """
     stem = _UNSAFE.sub("_", name.strip()).strip(". ")
     if not stem:
@@ -98,7 +98,10 @@ def save(user_folder: Path, name: str, mapping: RigMapping) -> Path:
             {"bone": s.bone, "property": s.prop, "fk": s.fk, "ik": s.ik} for s in mapping.switches
         ]
     path = user_folder / f"{stem}.json"
-    write_file(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    try:
+        write_file(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    except BadInputError as error:
+        raise RetargetError(str(error)) from error
     return path
 
 

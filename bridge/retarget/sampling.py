@@ -39,6 +39,11 @@ def frame_range(armature: bpy.types.Object) -> tuple[int, int] | None:
     return int(np.floor(first + _ROUNDING)), int(np.ceil(last - _ROUNDING))
 
 
+def whole_frames(limits: tuple[int, int]) -> np.ndarray:
+    """Return the frames of a range, both ends included, (frames,)."""
+    return np.arange(limits[0], limits[1] + 1, dtype=np.float64)
+
+
 def world_transforms(
     armature: bpy.types.Object,
     names: Sequence[str],

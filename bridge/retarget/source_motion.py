@@ -47,7 +47,7 @@ def read(
             raise RetargetError(
                 f"{armature.name} has no motion: choose an armature with an action."
             )
-        frames = np.arange(limits[0], limits[1] + 1, dtype=np.float64)
+        frames = sampling.whole_frames(limits)
     rig.check_mapping(armature, mapping)
     skeleton = skeletons.read(armature)
     rest = rig.rest_of(skeleton, mapping, {}, use_bone_parents=True)

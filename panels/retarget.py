@@ -1,0 +1,96 @@
+"""Panel "Apply Motion to Armature": the target, its bones and how the motion is applied."""
+
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ..operators.retarget import source_of
+from ..operators.texts import fill
+from .sidebar import SidebarPanel
+
+_ROWS = 12  # of the table
+
+
+class HUND_UL_roles(bpy.types.UIList):
+    """Roles with the bones of the target"""
+
+    def draw_item(
+        self, context, layout, data, item, icon, active_data, active_property, index, flag
+    ):
+        from ..bridge.retarget import roles
+
+        split = layout.split(factor=0.42)
+        split.label(
+            text=roles.label(item.name), icon="NONE" if item.bone else "ERROR", translate=False
+        )
+        if data.target:
+            split.prop_search(item, "bone", data.target.data, "bones", text="")
+
+
+class HUND_PT_retarget(SidebarPanel, bpy.types.Panel):
+    """The target, its bones and how the motion is applied"""
+
+    bl_label = "Apply Motion to Armature"
+    bl_order = 3
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        settings, layout = context.scene.hund.retarget, self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "source", text=_source_label(context))
+        layout.prop(settings, "target")
+        layout.prop(settings, "preset")
+        if settings.target:
+            self._draw_coverage(settings)
+        layout.prop(settings, "travel")
+        layout.prop(settings, "root")
+        layout.prop(settings, "controls", expand=True)
+        column = layout.column(heading="Options")
+        column.prop(settings, "keep_contacts")
+        column.prop(settings, "use_locks")
+        column.prop(settings, "key_switches")
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("hund.retarget", icon="POSE_HLT")
+
+    def _draw_coverage(self, settings):
+        mapping = settings.mapping
+        text = fill(
+            iface_("Body {body} %, fingers {fingers} %"),
+            body=round(100 * mapping.body_coverage),
+            fingers=round(100 * mapping.finger_coverage),
+        )
+        name = settings.found or iface_("Found by Geometry")
+        column = self.layout.column(align=True)
+        column.label(text=f"{name}: {text}", translate=False)
+        if settings.message:
+            column.label(text=settings.message, icon="ERROR", translate=False)
+
+
+class HUND_PT_roles(SidebarPanel, bpy.types.Panel):
+    """The table of roles and bones"""
+
+    bl_label = "Bones"
+    bl_parent_id = "HUND_PT_retarget"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        return context.scene.hund.retarget.target is not None
+
+    def draw(self, context):
+        settings, layout = context.scene.hund.retarget, self.layout
+        layout.template_list(
+            "HUND_UL_roles", "", settings, "roles", settings, "active_role", rows=_ROWS
+        )
+        row = layout.row(align=True)
+        row.operator("hund.detect_bones", icon="VIEWZOOM")
+        row.operator("hund.save_rig_preset", icon="FILE_TICK")
+
+
+def _source_label(context) -> str:
+    """Return the label of the source; where none is chosen, with the one that is used."""
+    source = source_of(context)
+    if context.scene.hund.retarget.source or source is None:
+        return "Source"
+    return fill(iface_("Source ({name})"), name=source.name)
