@@ -38,6 +38,14 @@ class Evidence:
     that has one.
     """
 
+    shots: Int[np.ndarray, " frames"] | None = None
+    """Number of the shot of each frame, from 0; None: the clip is one shot.
+
+    Nothing moves on from a shot to the next: whoever smooths or fills gaps does so within the runs
+    of equal numbers.
+    """
+    static: float = 0.0  # confidence that this is a still figure: a poster, a mannequin, a screen
+
     @property
     def crop_intrinsics(self) -> Float[np.ndarray, "frames 3 3"]:
         """Intrinsics of the crops' cameras, px of a 256-px crop."""

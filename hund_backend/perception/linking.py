@@ -1,40 +1,67 @@
 """Linking: tracklets are joined into one track for each person and converted to evidence."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from .crop_detector import NUM_KEYPOINTS, Detection
+from .doubt import IMPOSSIBLE, DoubtConfig, give_back, part_at_changes, part_at_overlaps
 from .evidence import Evidence
+from .evidence_builder import build_evidence
 from .flips import FlipConfig, correct_flips
+from .identity import Description, IdentityConfig, color_cost, describe, motion_cost
+from .prominence import prominence, static_confidence
+from .tracklets import (
+    Tracklet,
+    drop_short_runs,
+    first,
+    merged,
+    split_at,
+    split_runs,
+    upper_quality,
+)
 from .tracks import box_iou
 
-Tracklet = dict[int, Detection]  # detections of one person by position in the clip, ascending
-IMPOSSIBLE = 1e3  # cost of a link that is ruled out
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
     """Thresholds for joining and dropping tracklets."""
 
-    max_gap: float = 1.5  # seconds without a detection between two linked tracklets
+    max_gap: float = 1.5  # seconds without a detection that motion bridges
     max_overlap: float = 0.3  # seconds with detections in both of two linked tracklets
-    reach: float = 0.3  # shift in sides of the crop with a cost of 1, without a gap
-    speed: float = 1.5  # growth of the reach with the gap, sides a second
-    growth: float = 0.3  # change of the logarithm of the side with a cost of 1
-    color_sigma: float = 30.0  # difference of colors with a cost of 1
-    max_cost: float = 4.0  # of a link, the sum of the squares of these three
+    max_cost: float = 2.0  # of a link by motion; see identity.py
+    return_cost: float = -0.7  # of colors, to know somebody who returns or is seen in another shot
+    return_margin: float = 0.7  # by which anybody else's colors must fit worse
+    return_detections: int = 8  # of a tracklet whose colors are trusted
+    covered_iou: float = 0.3  # with a longer run, for a run that is too short to be presence
     duplicate_seconds: float = 0.2  # detections that a tracklet and its duplicate share
     duplicate_iou: float = 0.5  # mean of their boxes
-    covered_iou: float = 0.3  # with a longer run, for a run that is too short to be presence
     duplicate_quality_gap: float = 0.1  # mean by which the duplicate's quality is lower
     min_run_seconds: float = 0.1  # with detections; shorter ones that stand alone are no presence
     min_seconds: float = 0.25  # with detections of a person
+    brief_seconds: float = 0.1  # the same of a person whose detections are good
+    brief_quality: float = 0.75  # from which detections are good
     min_quality: float = 0.5  # of a person: the upper quartile of the detections
+    max_static: float = 0.9  # confidence above which a still figure is nobody, beside who moves
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    doubt: DoubtConfig = field(default_factory=DoubtConfig)
     flips: FlipConfig = field(default_factory=FlipConfig)
+
+
+class FoundPeople(list[Evidence]):
+    """Evidence of the people in a clip, the most prominent first, and what else was found."""
+
+    def __init__(
+        self, people: Iterable[Evidence] = (), *, shots: tuple[int, ...] = (0,), left_out: int = 0
+    ) -> None:
+        super().__init__(people)
+        self.shots = shots  # positions at which shots begin
+        self.left_out = left_out  # people who were followed and are less prominent
 
 
 def link_people(
@@ -45,8 +72,9 @@ def link_people(
     num_frames: int,
     max_people: int | None,
     config: LinkConfig,
-) -> list[Evidence]:
-    """Return the evidence of everybody who is detected long enough, in order of appearance.
+    shots: tuple[int, ...] = (0,),
+) -> FoundPeople:
+    """Return the evidence of everybody who is detected long enough, the most prominent first.
 
     Args:
         tracklets: detections by position in the clip, ascending.
@@ -55,36 +83,51 @@ def link_people(
         num_frames: of the clip.
         max_people: number of people to keep, the most prominent ones; None keeps all.
         config: see LinkConfig.
+        shots: positions at which shots begin.
     """
     shortest = max(1, round(min(config.min_run_seconds * fps, num_frames / 2)))
-    runs = [run for tracklet in tracklets for run in split_runs(tracklet, shortest)]
+    runs = [
+        run
+        for tracklet in tracklets
+        for part in split_at(tracklet, shots)
+        for run in split_runs(part, shortest)
+    ]
     runs = drop_covered_runs(runs, shortest, config)
-    tracklets = merge_duplicates(sorted(runs, key=_first), fps, config)
-    people = link_tracklets(tracklets, fps, config)
+    runs = merge_duplicates(sorted(runs, key=first), fps, config)
+    runs = part_at_changes(runs, fps, config.doubt, config.identity)
+    pieces, doubtful = part_at_overlaps(runs, fps, config.doubt)
+    people = link_tracklets(pieces, fps, config, shots)
+    people = give_back(people, doubtful, fps, config.doubt, config.identity)
     people = [kept for person in people if (kept := drop_short_runs(person, shortest))]
-    min_frames = min(config.min_seconds * fps, num_frames / 2)
-    people = [p for p in people if len(p) >= min_frames and _quality(p) >= config.min_quality]
-    people = sorted(people, key=_prominence, reverse=True)[:max_people]
-    if fps >= config.flips.min_fps:
-        people = [_without_flips(person, config.flips) for person in people]
-    people.sort(key=lambda person: (_first(person), -_prominence(person)))
-    return [build_evidence(person, intrinsics, track_id=i) for i, person in enumerate(people)]
+    people = join_by_appearance(people, fps, config)
+    people = [person for person in people if _is_somebody(person, fps, num_frames, config)]
+    people = sorted(people, key=lambda person: -prominence(person, fps))
+    static = [static_confidence(person, fps) for person in people]
+    moves = [confidence < config.max_static for confidence in static]
+    kept = [index for index in range(len(people)) if moves[index] or not any(moves)]
+    evidence = []
+    for index in kept[:max_people]:
+        person = people[index]
+        if fps >= config.flips.min_fps:
+            person = _without_flips(person, config.flips)
+        evidence.append(
+            build_evidence(
+                person, intrinsics, track_id=len(evidence), shots=shots, static=static[index]
+            )
+        )
+    left_out = len(kept) - len(evidence)
+    if left_out:
+        logger.info("%d people are kept, %d less prominent ones left out.", max_people, left_out)
+    if len(kept) < len(people):
+        logger.info("%d still figures are left out.", len(people) - len(kept))
+    return FoundPeople(evidence, shots=shots, left_out=left_out)
 
 
-def split_runs(tracklet: Tracklet, gap: int) -> list[Tracklet]:
-    """Split a tracklet where it has no detections for more than `gap` frames."""
-    positions = np.array(sorted(tracklet))
-    runs = np.split(positions, np.flatnonzero(np.diff(positions) > gap) + 1)
-    return [{int(p): tracklet[int(p)] for p in run} for run in runs]
-
-
-def drop_short_runs(person: Tracklet, shortest: int) -> Tracklet:
-    """Drop detections that stand alone in time: who is seen for a frame or two is mostly nobody.
-
-    Gaps up to the shortest run that is kept do not end a run.
-    """
-    runs = [run for run in split_runs(person, shortest) if len(run) >= shortest]
-    return {position: detection for run in runs for position, detection in run.items()}
+def _is_somebody(person: Tracklet, fps: float, num_frames: int, config: LinkConfig) -> bool:
+    """Return whether somebody is seen long and well enough; a short look has to be a good one."""
+    quality = upper_quality(person)
+    seconds = config.brief_seconds if quality >= config.brief_quality else config.min_seconds
+    return len(person) >= min(seconds * fps, num_frames / 2) and quality >= config.min_quality
 
 
 def drop_covered_runs(
@@ -114,13 +157,13 @@ def merge_duplicates(
     detections in other frames are added to the better tracklet.
     """
     kept: list[Tracklet] = []
-    for tracklet in sorted(tracklets, key=_quality, reverse=True):
+    for tracklet in sorted(tracklets, key=upper_quality, reverse=True):
         better = next((one for one in kept if _is_duplicate(tracklet, one, fps, config)), None)
         if better is None:
             kept.append(tracklet)
         else:
             better |= {p: detection for p, detection in tracklet.items() if p not in better}
-    return sorted((dict(sorted(tracklet.items())) for tracklet in kept), key=_first)
+    return sorted((dict(sorted(tracklet.items())) for tracklet in kept), key=first)
 
 
 def _is_duplicate(tracklet: Tracklet, other: Tracklet, fps: float, config: LinkConfig) -> bool:
@@ -133,133 +176,112 @@ def _is_duplicate(tracklet: Tracklet, other: Tracklet, fps: float, config: LinkC
 
 
 def link_tracklets(
-    tracklets: Sequence[Tracklet], fps: float, config: LinkConfig
+    tracklets: Sequence[Tracklet], fps: float, config: LinkConfig, shots: tuple[int, ...] = (0,)
 ) -> list[Tracklet]:
-    """Join tracklets that continue each other in time, place, size and colors.
+    """Join tracklets that continue each other in time, place, size, direction and colors.
 
-    One assignment over all tracklets decides which are joined. Where two joined tracklets overlap
-    the better detections are kept.
+    One assignment over all tracklets of the clip decides which are joined: that of the least cost,
+    where who is not continued costs `max_cost`.
     """
+    described = [describe(tracklet, fps, config.identity) for tracklet in tracklets]
+    shot_of = np.searchsorted(shots, [first(tracklet) for tracklet in tracklets], side="right")
     cost = np.full((len(tracklets), len(tracklets)), IMPOSSIBLE)
     for row, earlier in enumerate(tracklets):
         for column, later in enumerate(tracklets):
-            cost[row, column] = _link_cost(earlier, later, fps, config)
-    rows, columns = linear_sum_assignment(np.minimum(cost, config.max_cost))
+            if (
+                row != column
+                and shot_of[row] == shot_of[column]
+                and _may_follow(earlier, later, fps, config)
+            ):
+                cost[row, column] = _link_cost(described[row], described[column], fps, config)
+    return [merged(*(tracklets[i] for i in chain)) for chain in _chains(cost, config.max_cost)]
+
+
+def _chains(cost: Float[np.ndarray, "rows rows"], max_cost: float) -> list[list[int]]:
+    """Return the chains of the assignment of successors with the least cost."""
+    rows, columns = linear_sum_assignment(np.minimum(cost, max_cost))
     successor = {
         row: column
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-        if cost[row, column] < config.max_cost
+        if cost[row, column] < max_cost
     }
-    tracks = []
-    for first in sorted(set(range(len(tracklets))) - set(successor.values())):
-        track, index = dict(tracklets[first]), first
-        while index in successor:
-            index = successor[index]
-            for position, detection in tracklets[index].items():
-                if position not in track or track[position].quality < detection.quality:
-                    track[position] = detection
-        tracks.append(dict(sorted(track.items())))
-    return tracks
+    chains = []
+    for start in sorted(set(range(len(cost))) - set(successor.values())):
+        chain = [start]
+        while chain[-1] in successor:
+            chain.append(successor[chain[-1]])
+        chains.append(chain)
+    return chains
 
 
-def _link_cost(earlier: Tracklet, later: Tracklet, fps: float, config: LinkConfig) -> float:
-    """Return the cost of joining two tracklets, as a sum of squares."""
-    start = _first(later)
-    until = [position for position in earlier if position <= start]
+def _may_follow(earlier: Tracklet, later: Tracklet, fps: float, config: LinkConfig) -> bool:
+    """Return whether one tracklet may go on as another: after it, or both at the same place."""
+    if max(later) <= max(earlier) or first(later) <= first(earlier):
+        return False
+    if (first(later) - max(earlier)) / fps > config.max_gap:
+        return False
     common = earlier.keys() & later.keys()
-    if not until or max(later) <= max(earlier) or len(common) > config.max_overlap * fps:
-        return IMPOSSIBLE
-    if any(box_iou(earlier[p].box, later[p].box) < config.duplicate_iou for p in common):
-        return IMPOSSIBLE
-    end = max(until)
-    seconds = (start - end) / fps
-    if seconds > config.max_gap:
-        return IMPOSSIBLE
-    before, after = earlier[end], later[start]
-    shift, side = after.crop[:2] - before.crop[:2], np.sqrt(before.crop[2] * after.crop[2])
-    predicted_shift = _velocity(earlier, end) * (start - end)
-    distance = min(np.linalg.norm(shift), np.linalg.norm(shift - predicted_shift)) / side
-    colors = np.linalg.norm(_colors(earlier) - _colors(later), axis=-1).mean()
-    reach = config.reach + config.speed * seconds
-    growth = np.log(after.crop[2] / before.crop[2])
-    terms = (distance / reach, growth / config.growth, colors / config.color_sigma)
-    return float(np.square(terms).sum())
-
-
-def _velocity(tracklet: Tracklet, end: int, over: int = 6) -> Float[np.ndarray, "2"]:
-    """Return the velocity of the crop over the frames before a position, px per frame."""
-    past = [position for position in tracklet if end - over <= position < end]
-    if not past:
-        return np.zeros(2)
-    return (tracklet[end].crop[:2] - tracklet[past[0]].crop[:2]) / (end - past[0])
-
-
-def build_evidence(
-    person: Tracklet, intrinsics: Float[np.ndarray, "3 3"], track_id: int
-) -> Evidence:
-    """Return evidence for all frames from the first detection to the last, gaps interpolated."""
-    positions = np.array(sorted(person))
-    detections = [person[position] for position in positions]
-    frames = np.arange(positions[0], positions[-1] + 1)
-    observed = np.isin(frames, positions)
-    nearest = np.rint(np.interp(frames, positions, np.arange(len(positions)))).astype(int)
-    crops = np.stack([d.crop for d in detections])
-    crops[:, 2], crops[:, 3] = np.log(crops[:, 2]), np.unwrap(crops[:, 3])
-    crops = _interpolate(crops, positions, frames)
-    crops[:, 2] = np.exp(crops[:, 2])
-    keypoints = np.stack([d.points[:NUM_KEYPOINTS] for d in detections])
-    keypoints = _interpolate(keypoints, positions, frames)
-    confidence = np.zeros((len(frames), NUM_KEYPOINTS))
-    confidence[observed] = np.stack([d.confidence for d in detections])
-    features = parts = None
-    with_features = [i for i, detection in enumerate(detections) if detection.features is not None]
-    if with_features:
-        known = np.stack([detections[i].features for i in with_features])
-        features = _interpolate(known, positions[with_features], frames)
-    if detections[0].parts is not None:
-        parts = np.stack([d.parts for d in detections])[nearest]
-    return Evidence(
-        track_id=track_id,
-        frames=frames,
-        observed=observed,
-        keypoints=np.concatenate((keypoints, confidence[..., None]), axis=-1),
-        world_landmarks=_interpolate(
-            np.stack([d.world_landmarks for d in detections]), positions, frames
-        ),
-        crops=crops,
-        intrinsics=np.repeat(intrinsics[None], len(frames), axis=0),
-        masks=np.stack([d.mask for d in detections])[nearest],
-        features=features,
-        parts=parts,
+    return len(common) <= config.max_overlap * fps and all(
+        box_iou(earlier[p].box, later[p].box) >= config.duplicate_iou for p in common
     )
 
 
-def _interpolate(values: np.ndarray, positions: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Interpolate values at positions linearly to all frames."""
-    flat = values.reshape(len(positions), -1)
-    columns = [np.interp(frames, positions, column) for column in flat.T]
-    return np.stack(columns, axis=-1).reshape(len(frames), *values.shape[1:])
+def _link_cost(earlier: Description, later: Description, fps: float, config: LinkConfig) -> float:
+    """Return the cost of joining two tracklets."""
+    identity = config.identity
+    near = color_cost(earlier.end.colors, later.start.colors, identity.color_noise_near, identity)
+    whole = color_cost(earlier.colors, later.colors, identity.color_noise, identity)
+    trusted = min(earlier.count, later.count) >= config.return_detections
+    return motion_cost(earlier, later, fps, identity) + (whole if trusted else min(near, whole))
+
+
+def join_by_appearance(
+    people: Sequence[Tracklet], fps: float, config: LinkConfig
+) -> list[Tracklet]:
+    """Join people who were out of view or are seen in several shots, where their colors are sure.
+
+    The surest pair is joined first. A pair is sure if nobody else who may be either of the two has
+    similar colors.
+    """
+    people = list(people)
+    while True:
+        cost = _appearance_costs(people, fps, config)
+        if not cost.size or cost.min() > config.return_cost:
+            return people
+        for flat in np.argsort(cost, axis=None):
+            one, other = (int(i) for i in np.unravel_index(flat, cost.shape))
+            if cost[one, other] > config.return_cost:
+                return people
+            rivals = np.concatenate(
+                (np.delete(cost[one], other), np.delete(cost[other], one), [IMPOSSIBLE])
+            )
+            if rivals.min() - cost[one, other] >= config.return_margin:
+                break
+        else:
+            return people
+        joined = merged(people[one], people[other])
+        people = [p for i, p in enumerate(people) if i not in (one, other)] + [joined]
+
+
+def _appearance_costs(
+    people: Sequence[Tracklet], fps: float, config: LinkConfig
+) -> Float[np.ndarray, "people people"]:
+    """Return the symmetric costs of colors; impossible for people who are seen at the same time."""
+    identity = config.identity
+    described = [describe(person, fps, identity) for person in people]
+    cost = np.full((len(people), len(people)), IMPOSSIBLE)
+    for row, one in enumerate(described):
+        for column, other in enumerate(described[:row]):
+            if min(one.count, other.count) < config.return_detections:
+                continue
+            if one.positions & other.positions:
+                continue
+            value = color_cost(one.colors, other.colors, identity.color_noise, identity)
+            cost[row, column] = cost[column, row] = value
+    return cost
 
 
 def _without_flips(person: Tracklet, config: FlipConfig) -> Tracklet:
     positions = sorted(person)
     detections = correct_flips([person[position] for position in positions], config)
     return dict(zip(positions, detections, strict=True))
-
-
-def _first(person: Tracklet) -> int:
-    return min(person)
-
-
-def _colors(person: Tracklet) -> Float[np.ndarray, "segments 3"]:
-    return np.median([detection.colors for detection in person.values()], axis=0)
-
-
-def _quality(person: Tracklet) -> float:
-    """Return the upper quartile of the detections' quality."""
-    return float(np.quantile([detection.quality for detection in person.values()], 0.75))
-
-
-def _prominence(person: Tracklet) -> float:
-    """Return the sum of quality times crop side over all detections: long, near, well visible."""
-    return float(sum(detection.quality * detection.crop[2] for detection in person.values()))

@@ -13,15 +13,19 @@ from ..video import Frame
 from ..weights_file import WEIGHTS, record_loaded
 from .blazepose import BlazePose
 from .crop_detector import LandmarkNetwork
-from .evidence import Evidence
-from .linking import link_people
+from .linking import FoundPeople, link_people
 from .part_head import BlazePoseWithParts, PartHead
 from .person_detector import PersonDetector
+from .shots import ShotDetector
 from .tracker import BoxDetector, Image, Tracker, TrackerConfig
+
+MOST_REPEATED = 0.5  # share of a clip's frames that repeat others and are gaps; beyond, a still
 
 
 class Perception:
     """Finds and follows the people of a clip, with a person detector and a landmark network."""
+
+    tracker_class: type[Tracker] = Tracker
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class Perception:
         max_people: int | None = None,
         parts: bool = False,
         report: Callable[[int], None] = lambda done: None,
-    ) -> list[Evidence]:
+    ) -> FoundPeople:
         """Follow the people in a clip.
 
         A frame is released as soon as it is processed, except for the fraction of a second between
@@ -88,12 +92,12 @@ class Perception:
             report: called with the number of processed frames after each.
 
         Returns:
-            Evidence of each person, in order of appearance; empty if nobody is in view.
+            Evidence of each person, the most prominent first; empty if nobody is in view.
 
         Raises:
             BadInputError: parts are requested, and their weights are missing or damaged.
         """
-        tracker = Tracker(
+        tracker = self.tracker_class(
             self.network_with_parts if parts else self.landmark_network,
             self.person_detector,
             intrinsics,
@@ -101,21 +105,36 @@ class Perception:
             max_people=max_people,
             config=self.config,
         )
+        shots, repeated = ShotDetector(fps=fps, config=self.config.shots), []
         frames = iter(frames)
         first_two = list(itertools.islice(frames, 2))
         if len(first_two) == 1:
             tracker.detect_single_image(first_two.pop().image)
             report(1)
         for image, next_image in _with_next(itertools.chain(_drain(first_two), frames)):
-            tracker.track_frame(image, next_image)
+            kind = shots.add(image, next_image)
+            if kind.repeated:
+                repeated.append(tracker.num_frames)
+            if kind.cut:
+                tracker.begin_shot()
+            if kind.empty:
+                tracker.skip_frame(repeated=kind.repeated)
+            else:
+                tracker.track_frame(image, next_image)
             report(tracker.num_frames)
+        still = len(repeated) > MOST_REPEATED * tracker.num_frames
+        gaps = frozenset[int]() if still else frozenset(repeated)
         return link_people(
-            [track.detections for track in (*tracker.ended, *tracker.live)],
+            [
+                {p: detection for p, detection in track.detections.items() if p not in gaps}
+                for track in (*tracker.ended, *tracker.live)
+            ],
             intrinsics,
             fps=fps,
             num_frames=tracker.num_frames,
             max_people=max_people,
             config=self.config.link,
+            shots=shots.shots(),
         )
 
 

@@ -13,6 +13,7 @@ from .crops import crop_distance
 from .linking import LinkConfig
 from .person_detector import PersonBoxes
 from .search import QUICK, THOROUGH, average_over_crops, initial_crops, search
+from .shots import ShotConfig
 from .tracks import (
     CropFilter,
     CropFilterConfig,
@@ -54,6 +55,7 @@ class TrackerConfig:
     crop_filter: CropFilterConfig = field(default_factory=CropFilterConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
+    shots: ShotConfig = field(default_factory=ShotConfig)
     max_crop_change: float = 0.05  # in sides, for a detection ahead of its frame to be used
 
 
@@ -141,6 +143,31 @@ class Tracker:
             detections = self._valid(detections, image)
         self._update_tracks(detections, newcomers)
         self._images.append(image)
+        self.num_frames += 1
+
+    def begin_shot(self) -> None:
+        """End all tracks: the next frame shows another view."""
+        self.ended += self.live
+        self.live = []
+        self._images.clear()
+        self._rejected = []
+        self._ahead = None
+        self._next_detection = self.num_frames
+
+    def skip_frame(self, *, repeated: bool) -> None:
+        """Pass over a frame that shows nothing new.
+
+        Args:
+            repeated: whether it shows the frame before once more, so that everybody stays where
+                they were; else nobody is in view.
+        """
+        for track in self.live:
+            if repeated and self.num_frames - 1 in track.detections:
+                track.detections[self.num_frames] = track.detections[self.num_frames - 1]
+            elif not repeated:
+                track.filter.predict()
+        self._ahead = None
+        self._images.clear()
         self.num_frames += 1
 
     def _detect_tracked(self, detector: CropDetector, next_image: Image | None) -> list[Detection]:

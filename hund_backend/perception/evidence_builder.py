@@ -1,0 +1,70 @@
+"""Evidence builder: a person's detections as evidence for all frames in between."""
+
+import numpy as np
+from jaxtyping import Float
+
+from .crop_detector import NUM_KEYPOINTS
+from .evidence import Evidence
+from .tracklets import Tracklet
+
+
+def build_evidence(
+    person: Tracklet,
+    intrinsics: Float[np.ndarray, "3 3"],
+    track_id: int,
+    *,
+    shots: tuple[int, ...] = (0,),
+    static: float = 0.0,
+) -> Evidence:
+    """Return evidence for all frames from the first detection to the last, gaps interpolated.
+
+    Args:
+        person: detections by position in the clip.
+        intrinsics: of the full frame.
+        track_id: number of the person.
+        shots: positions at which shots begin.
+        static: confidence that this is a still figure, as on a poster.
+    """
+    positions = np.array(sorted(person))
+    detections = [person[position] for position in positions]
+    frames = np.arange(positions[0], positions[-1] + 1)
+    observed = np.isin(frames, positions)
+    nearest = np.rint(np.interp(frames, positions, np.arange(len(positions)))).astype(int)
+    crops = np.stack([d.crop for d in detections])
+    crops[:, 2], crops[:, 3] = np.log(crops[:, 2]), np.unwrap(crops[:, 3])
+    crops = _interpolate(crops, positions, frames)
+    crops[:, 2] = np.exp(crops[:, 2])
+    keypoints = np.stack([d.points[:NUM_KEYPOINTS] for d in detections])
+    keypoints = _interpolate(keypoints, positions, frames)
+    confidence = np.zeros((len(frames), NUM_KEYPOINTS))
+    confidence[observed] = np.stack([d.confidence for d in detections])
+    features = parts = None
+    with_features = [i for i, detection in enumerate(detections) if detection.features is not None]
+    if with_features:
+        known = np.stack([detections[i].features for i in with_features])
+        features = _interpolate(known, positions[with_features], frames)
+    if detections[0].parts is not None:
+        parts = np.stack([d.parts for d in detections])[nearest]
+    return Evidence(
+        track_id=track_id,
+        frames=frames,
+        observed=observed,
+        keypoints=np.concatenate((keypoints, confidence[..., None]), axis=-1),
+        world_landmarks=_interpolate(
+            np.stack([d.world_landmarks for d in detections]), positions, frames
+        ),
+        crops=crops,
+        intrinsics=np.repeat(intrinsics[None], len(frames), axis=0),
+        masks=np.stack([d.mask for d in detections])[nearest],
+        features=features,
+        parts=parts,
+        shots=np.searchsorted(shots, frames, side="right") - 1,
+        static=static,
+    )
+
+
+def _interpolate(values: np.ndarray, positions: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Interpolate values at positions linearly to all frames."""
+    flat = values.reshape(len(positions), -1)
+    columns = [np.interp(frames, positions, column) for column in flat.T]
+    return np.stack(columns, axis=-1).reshape(len(frames), *values.shape[1:])
