@@ -18,35 +18,44 @@ from ..hund_backend.atomic_write import write_file
 from ..hund_backend.errors import ExitCode, HundError
 from ..hund_backend.sources import clip_name
 from . import backdrop, bone_names, exports, influences, job, paths, scene
+from .retarget import rig_files
 
 log = logging.getLogger(__name__)
 
 REPORT = "hund_report.json"
 
 
-def main(arguments: list[str], settings: job.Settings, *, device: str | None = None) -> int:
+def main(
+    arguments: list[str],
+    settings: job.Settings,
+    *,
+    device: str | None = None,
+    presets_folder: Path | None = None,
+) -> int:
     """Run `blender --background --command hund …`.
 
     Args:
         arguments: of the command line, without the name of the program.
         settings: for starting the backend; the arguments override them.
         device: default of `--device`.
+        presets_folder: with the user's presets of rigs.
 
     Returns:
         The highest exit code of a clip: 0 done, 2 bad input, 3 nobody found, 130 cancelled.
     """
     try:
         args = _parser(device or options.DEFAULT_DEVICE).parse_args(arguments)
+        args.rig = [rig_files.parse(text) for text in args.rig]
     except SystemExit as error:  # Blender would report it as an error of its own
         return int(error.code or 0)
-    except job.JobError as error:  # of `paths.resolve`
+    except HundError as error:  # of `paths.resolve` and `rig_files.parse`
         log.error("%s", error)
         return error.exit_code
     args.output = args.output.absolute()  # Blender may resolve relative paths otherwise
     if args.interpreter:
         settings = dataclasses.replace(settings, interpreter=args.interpreter)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Blender's own ignores Ctrl-C
-    batch = Batch(args)
+    batch = Batch(args, presets_folder)
     try:
         args.output.mkdir(parents=True, exist_ok=True)
         batch.run(settings)
@@ -61,8 +70,9 @@ def main(arguments: list[str], settings: job.Settings, *, device: str | None = N
 class Batch:
     """Clips of one command, each with its status."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, presets_folder: Path | None = None) -> None:
         self.args = args
+        self._presets_folder = presets_folder
         self.entries: dict[Path, dict[str, Any]] = {
             clip: {"clip": str(clip), "status": "waiting"} for clip in args.clips
         }
@@ -148,9 +158,14 @@ class Batch:
             use_subframes=self.args.subframes,
             behind=self.args.backdrop,
         )
+        exported = written.people
+        if self.args.rig:
+            exported = rig_files.animate(
+                written, reconstruction, self.args.rig, self._presets_folder
+            )
         for file_format in missing:
             files += exports.export(
-                written.people,
+                exported,
                 folder,
                 name,
                 file_format,
@@ -224,6 +239,14 @@ def _parser(device: str) -> argparse.ArgumentParser:
     options.add_adapt(parser)
     options.add_frames(parser)
     options.add_overwrite(parser)
+    parser.add_argument(
+        "--rig",
+        action="append",
+        default=[],
+        metavar="FILE.blend:ARMATURE",
+        help="armature that gets the motion instead of the people's own; repeat it for several "
+        "people, the last one is used for all others",
+    )
     parser.add_argument(
         "--interpreter",
         type=paths.resolve,

@@ -24,4 +24,5 @@ def run(arguments: list[str]) -> int:
         arguments,
         settings,
         device=addon_preferences.device if addon_preferences else None,
+        presets_folder=preferences.presets_folder() if addon_preferences else None,
     )
