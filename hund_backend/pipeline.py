@@ -99,7 +99,9 @@ class TrackedClip:
     frame_numbers: tuple[int, ...]  # in the source
     times: tuple[float, ...]  # seconds
     intrinsics: Float[np.ndarray, "3 3"]  # of the full frame, px
-    people: tuple[Evidence, ...]  # in order of appearance
+    people: tuple[Evidence, ...]  # the most prominent first
+    shots: tuple[int, ...] = (0,)  # positions in the frames at which shots begin
+    left_out: int = 0  # people who were followed and are less prominent
 
     @property
     def fps(self) -> float:
@@ -192,6 +194,8 @@ def perceive(
         times=tuple(times),
         intrinsics=intrinsics,
         people=tuple(people),
+        shots=people.shots,
+        left_out=people.left_out,
     )
 
 
@@ -352,6 +356,7 @@ def _provenance(
         "truncated": clip.truncated,
         "method": options.method,
         "converged": [result.converged for result in results],
+        "people_left_out": clip.left_out,
         "keypoint_names": list(BLAZEPOSE_NAMES),
         "terms": list(results[0].terms),
         "seconds": stopwatch.seconds,
@@ -394,6 +399,8 @@ def _assemble(
         joint_confidence=stacked("joint_confidence"),
         contacts=contacts.astype(np.float32),
         stage_losses=stacked("stage_losses"),
+        shots=np.array([clip.frame_numbers[shot] for shot in clip.shots], np.int64),
+        static=np.array([evidence.static for evidence in clip.people], np.float32),
         stage_rotations=stacked("stage_rotations"),
         stage_root_translation=stacked("stage_root_translation"),
     )

@@ -19,7 +19,7 @@ NUM_BETAS, NUM_EXPRESSION, NUM_ARKIT = 16, 20, 52
 UNIT_TOLERANCE = 1e-3  # largest difference of a quaternion's norm from one
 
 # Arrays of the file: axes (a letter has one length throughout the file) and type.
-# P people, F frames, J joints, K keypoints, S stages, T terms of the loss.
+# P people, F frames, J joints, K keypoints, S stages, T terms of the loss, C shots (cuts).
 LAYOUT: dict[str, tuple[tuple[str | int, ...], type]] = {
     "fps": ((), np.float64),
     "frame_numbers": (("F",), np.int64),
@@ -46,6 +46,8 @@ LAYOUT: dict[str, tuple[tuple[str | int, ...], type]] = {
 OPTIONAL: dict[str, tuple[tuple[str | int, ...], type]] = {
     "stage_rotations": (("P", "F", "S", "J", 4), np.float32),
     "stage_root_translation": (("P", "F", "S", 3), np.float32),
+    "shots": (("C",), np.int64),
+    "static": (("P",), np.float32),
 }
 
 
@@ -69,7 +71,7 @@ class Reconstruction:
     world_from_camera: Float64[np.ndarray, "frames 4 4"]  # the world's z is up, its ground at 0
     joint_names: tuple[str, ...]
     parents: Int64[np.ndarray, " joints"]  # parents precede children, -1 for the root
-    track_ids: Int64[np.ndarray, " people"]  # in order of appearance
+    track_ids: Int64[np.ndarray, " people"]  # the most prominent first
     present: Bool[np.ndarray, "people frames"]
     rotations: Float32[np.ndarray, "people frames joints 4"]
     """Quaternions: joint in its parent's frame relative to rest; joint 0: body → camera."""
@@ -85,6 +87,12 @@ class Reconstruction:
     stage_rotations: Float32[np.ndarray, "people frames stages joints 4"] | None = None
     """As `rotations`, at every stage of the descent, frame by frame, before smoothing."""
     stage_root_translation: Float32[np.ndarray, "people frames stages 3"] | None = None
+    shots: Int64[np.ndarray, " shots"] | None = None
+    """Frame numbers at which shots begin, the first one included; None in files before shots were
+    looked for, to be taken for one shot. Nothing moves on across them."""
+    static: Float32[np.ndarray, " people"] | None = None
+    """Confidence that somebody is a still figure (a poster, a mannequin, a screen), 0…1; None: not
+    known."""
 
     def validate(self) -> None:
         """Check shapes, types and values.
@@ -160,6 +168,7 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"'{name}' holds values that are not finite.")
     _check_skeleton(arrays["joint_names"], arrays["parents"])
     _check_time(arrays)
+    _check_shots(arrays)
     for name in ("rotations", "stage_rotations"):
         norms = np.linalg.norm(arrays.get(name, np.ones(1)), axis=-1)
         if np.abs(norms - 1).max(initial=0) > UNIT_TOLERANCE:
@@ -170,6 +179,8 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
         "joint_confidence": arrays["joint_confidence"],
         "contacts": arrays["contacts"],
     }
+    if "static" in arrays:
+        confidences["static"] = arrays["static"]
     for name, values in confidences.items():
         if values.size and not 0 <= values.min() <= values.max() <= 1:
             raise ValueError(f"'{name}' holds confidences outside 0…1.")
@@ -222,6 +233,16 @@ def _check_time(arrays: Mapping[str, np.ndarray]) -> None:
     for name in ("frame_numbers", "times"):
         if (np.diff(arrays[name]) <= 0).any():
             raise ValueError(f"'{name}' should increase from frame to frame.")
+
+
+def _check_shots(arrays: Mapping[str, np.ndarray]) -> None:
+    shots, numbers = arrays.get("shots"), arrays["frame_numbers"]
+    if shots is None:
+        return
+    if not len(shots) or shots[0] != numbers[0] or (np.diff(shots) <= 0).any():
+        raise ValueError("'shots' should start with the first frame and increase.")
+    if not np.isin(shots, numbers).all():
+        raise ValueError("'shots' names frames that are not in 'frame_numbers'.")
 
 
 def _check_transforms(transforms: np.ndarray) -> None:

@@ -43,4 +43,6 @@ def build_reconstruction(people=1, frames=3, joints=5, keypoints=4, stages=2, te
         stage_losses=uniform(people, frames, stages, terms),
         stage_rotations=unit_quaternions(rng, people, frames, stages, joints),
         stage_root_translation=normal(people, frames, stages, 3),
+        shots=5 + np.unique([0, frames // 2]),
+        static=uniform(people),
     )

@@ -24,6 +24,7 @@ from hund_backend.descent.learned.hund import Hund, HundConfig
 from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.errors import CancelledError
 from hund_backend.options import Options
+from hund_backend.perception.linking import FoundPeople
 from hund_backend.perception.run import Perception
 from hund_backend.prior.gaussian import GaussianPrior
 from hund_backend.prior.pose_flow import PoseFlow
@@ -54,7 +55,7 @@ class FakePerception:
         evidence = evidence_of(self._reduced_body, variables)
         if parts:
             evidence = with_parts(evidence, self._reduced_body, variables)
-        return [evidence] * self.people
+        return FoundPeople([evidence] * self.people)
 
 
 @pytest.fixture

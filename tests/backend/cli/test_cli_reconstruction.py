@@ -43,12 +43,12 @@ def test_save_and_load_round_trip(tmp_path, sizes):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
-def test_stages_are_optional(tmp_path):
+def test_stages_shots_and_stillness_are_optional(tmp_path):
     whole = cli_fakes.build_reconstruction()
-    plain = dataclasses.replace(whole, stage_rotations=None, stage_root_translation=None)
+    plain = dataclasses.replace(whole, **dict.fromkeys(OPTIONAL))
     plain.save(tmp_path / "a.npz")
     read = Reconstruction.load(tmp_path / "a.npz")
-    assert read.stage_rotations is None
+    assert all(getattr(read, name) is None for name in OPTIONAL)
     np.testing.assert_array_equal(read.rotations, whole.rotations)
 
 
@@ -104,6 +104,9 @@ def with_first(value):
         (changed("contacts", with_first(1.5)), "'contacts' holds confidences"),
         (changed("keypoints", lambda a: a - np.float32(1)), "'keypoints' holds confidences"),
         (changed("world_from_camera", lambda a: -a), "'world_from_camera'"),
+        (changed("shots", lambda a: a + 1), "'shots' should start with the first frame"),
+        (changed("shots", lambda a: np.append(a, 99)), "'shots' names frames that are not"),
+        (changed("static", lambda a: a + np.float32(1)), "'static' holds confidences"),
         (changed("fps", lambda a: -a), "'fps' should be positive"),
     ],
 )
