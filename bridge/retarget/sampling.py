@@ -206,7 +206,9 @@ def _from_curves(
         for bone in needed
     }
     posed = skeletons.pose(skeleton, own, needed)
-    return np.stack([posed[skeleton.index[name]] for name in names], axis=1)
+    shape = (len(frames), 4, 4)  # bones without keys, with unkeyed ones above, have one pose
+    matrices = [np.broadcast_to(posed[skeleton.index[name]], shape) for name in names]
+    return np.stack(matrices, axis=1)
 
 
 def _own_transforms(

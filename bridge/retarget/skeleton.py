@@ -34,6 +34,13 @@ class Skeleton:
         """Positions of the bones by their names."""
         return {name: index for index, name in enumerate(self.names)}
 
+    @cached_property
+    def relative(self) -> np.ndarray:
+        """Rest matrices in the parents' axes, (bones, 4, 4); in armature space without one."""
+        inverse = np.linalg.inv(self.rest)[self.parents]
+        inverse[self.parents < 0] = np.eye(4)
+        return inverse @ self.rest
+
     @property
     def scale(self) -> float:
         """World units in a unit of the armature."""
@@ -104,14 +111,14 @@ def bone_space(skeleton: Skeleton, bone: int, parent_pose: np.ndarray | None) ->
             location = np.eye(4)
             location[:3, 3] = rest[:3, 3]
         return BoneSpace(rest[None], location[None])
-    parent_rest = skeleton.rest[skeleton.parents[bone]]
     if data.use_inherit_rotation and data.inherit_scale == "FULL":
-        rotation = parent_pose @ (np.linalg.inv(parent_rest) @ rest)
+        rotation = parent_pose @ skeleton.relative[bone]
         if data.use_local_location:
             return BoneSpace(rotation, rotation)
         location = parent_pose.copy()
         location[:, :3, 3] = rotation[:, :3, 3]
         return BoneSpace(rotation, location)
+    parent_rest = skeleton.rest[skeleton.parents[bone]]
     return _evaluated_space(data, parent_pose, rest, parent_rest)
 
 

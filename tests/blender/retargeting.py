@@ -89,7 +89,7 @@ def rig_state(armature):
                 bone.rotation_mode,
                 list(bone.lock_location),
                 list(bone.lock_rotation),
-                [(item.type, item.name, item.mute) for item in bone.constraints],
+                [(item.type, item.name) for item in bone.constraints],
                 sorted((key, str(value)) for key, value in bone.items() if key != "_RNA_UI"),
             )
             for bone in armature.pose.bones
