@@ -2,7 +2,7 @@
 
 A copy of the rig is evaluated in a temporary scene, where constraints put each control to its
 wanted place in the world. The keys are what each control then has to do in its evaluated parent's
-space. A second pass corrects what the first one shows: hips are moved by what the hip joints miss,
+space. Further passes correct what the one before shows: hips are moved by what the hip joints miss,
 arms by what their shoulders miss, and poles are turned about their limb. The rig itself is never
 changed.
 """
@@ -20,12 +20,13 @@ from . import roles, sampling, two_bone_ik
 from . import skeleton as skeletons
 from .channels import rotation_channels
 from .local_pose import BoneKeys, Wish
-from .mapping import IkChain, RigMapping
-from .rotations import about, across, orthonormal, rotated, unit
+from .mapping import IkChain, RigMapping, Switch
+from .rotations import about, across, orthonormal, rotated, shortest_arc, unit
 from .sampling import Progress
 from .skeleton import Skeleton
 from .transfer import RoleMotion
 
+_PASSES = {"FK": 2, "IK": 3}  # evaluations of all frames
 _POLE_DISTANCE = 0.9  # from the elbow or knee, as a share of the upper bone
 _STRAIGHT = 0.01  # bend, as a share of the upper bone, below which a pole is not turned
 _LIMBS = {"hand": ("upper_arm", "forearm", "hand"), "foot": ("thigh", "shin", "foot")}
@@ -73,16 +74,23 @@ def solve(
         copy = _copy(armature)
         if set_switches:
             for switch in mapping.switches:
-                _set_property(copy.pose.bones[switch.bone], switch.prop, switch.value(use_ik))
+                _set_property(copy.pose.bones[switch.bone], switch, use_ik)
         empties = _constrain(copy, wishes, frames)
+        passes = _PASSES[controls]
         with sampling.evaluated(copy, *empties.values()) as (scene, depsgraph):
-            first = _evaluate(scene, depsgraph, copy, frames, lambda share: report(share / 2))
-            _correct(wishes, skeleton, mapping, motion, first)
-            for name, wish in wishes.controls.items():
-                _animate(empties[name], wish, frames)
-            posed = _evaluate(
-                scene, depsgraph, copy, frames, lambda share: report(0.5 + share / 2)
-            )
+            corrections = _Corrections(wishes, skeleton, mapping, motion)
+            for number in range(passes):
+                posed = _evaluate(
+                    scene,
+                    depsgraph,
+                    copy,
+                    frames,
+                    lambda share, number=number: report((number + share) / passes),
+                )
+                if number < passes - 1:
+                    corrections.add(posed)
+                    for name, wish in wishes.controls.items():
+                        _animate(empties[name], wish, frames)
     return {
         name: _keys(armature, skeleton, name, wish, posed, use_locks)
         for name, wish in wishes.controls.items()
@@ -185,9 +193,15 @@ def _copy(armature: bpy.types.Object) -> bpy.types.Object:
     return copy
 
 
-def _set_property(bone: bpy.types.PoseBone, prop: str, value: float) -> None:
-    """Set a custom property in its own type."""
-    bone[prop] = type(bone[prop])(value)
+def _set_property(bone: bpy.types.PoseBone, switch: Switch, use_ik: bool) -> None:
+    """Set a property in its own type."""
+    value = switch.value(use_ik=use_ik)
+    if value is None:
+        return
+    if switch.prop in bone:
+        bone[switch.prop] = type(bone[switch.prop])(value)
+    else:
+        setattr(bone, switch.prop, value)
 
 
 def _constrain(
@@ -229,75 +243,60 @@ def _evaluate(
     return np.array([matrices for _, matrices in swept])
 
 
-def _correct(
-    wishes: Wishes,
-    skeleton: Skeleton,
-    mapping: RigMapping,
-    motion: RoleMotion,
-    posed: np.ndarray,
-) -> None:
-    """Change the wishes by what the evaluated rig misses."""
+class _Corrections:
+    """Corrections of wishes by what the evaluated rig misses, pass by pass."""
 
-    def place(role: str) -> np.ndarray:
-        matrices = skeleton.world @ posed[:, skeleton.index[mapping.bones[role]]]
-        return matrices[:, :3, 3]
+    def __init__(
+        self, wishes: Wishes, skeleton: Skeleton, mapping: RigMapping, motion: RoleMotion
+    ) -> None:
+        self._wishes, self._skeleton = wishes, skeleton
+        self._mapping, self._motion = mapping, motion
+        self._first = dict(wishes.controls)
+        self._angles = dict.fromkeys(wishes.poles, 0.0)  # by which the poles are turned
 
-    wanted = (motion.positions["thigh.L"] + motion.positions["thigh.R"]) / 2
-    miss = wanted - (place("thigh.L") + place("thigh.R")) / 2
-    if wishes.hips:
-        wish = wishes.controls[wishes.hips]
-        wishes.controls[wishes.hips] = Wish(wish.rotation, wish.position + miss)
-    for role, end in wishes.ends.items():
+    def add(self, posed: np.ndarray) -> None:
+        """Change the wishes by what posed bones, (frames, bones, 4, 4), miss."""
+        controls, motion = self._wishes.controls, self._motion
+        wanted = (motion.positions["thigh.L"] + motion.positions["thigh.R"]) / 2
+        miss = wanted - (self._place(posed, "thigh.L") + self._place(posed, "thigh.R")) / 2
+        if hips := self._wishes.hips:
+            controls[hips] = Wish(controls[hips].rotation, controls[hips].position + miss)
+        for role, end in self._wishes.ends.items():
+            name, side = role.split(".")
+            upper = f"{_LIMBS[name][0]}.{side}"
+            shift = np.zeros_like(miss)
+            if name == "hand":  # the hips' correction moves the shoulders, too
+                shift = self._place(posed, upper) + miss - motion.positions[upper]
+            first = self._first[end]
+            controls[end] = Wish(first.rotation, first.position + shift)
+            if pole := self._wishes.poles.get(role):
+                self._angles[role] = self._angles[role] + self._turn(posed, role)
+                start = motion.positions[upper]
+                axis = unit(motion.positions[role] - start)
+                way = self._first[pole].position - start
+                turned = rotated(about(axis, self._angles[role]), way)
+                controls[pole] = Wish(self._first[pole].rotation, start + shift + turned)
+
+    def _place(self, posed: np.ndarray, role: str) -> np.ndarray:
+        """Return the world positions of a role's bone, (frames, 3)."""
+        bone = self._skeleton.index[self._mapping.bones[role]]
+        return (self._skeleton.world @ posed[:, bone])[:, :3, 3]
+
+    def _turn(self, posed: np.ndarray, role: str) -> np.ndarray:
+        """Return the angles about a limb by which its middle joint misses its plane, (frames,)."""
         name, side = role.split(".")
         upper, middle, _ = (f"{each}.{side}" for each in _LIMBS[name])
-        shift = np.zeros_like(miss)
-        if name == "hand":  # the hips' correction moves the shoulders, too
-            shift = place(upper) + miss - motion.positions[upper]
-        controls = wishes.controls
-        controls[end] = Wish(controls[end].rotation, controls[end].position + shift)
-        if pole := wishes.poles.get(role):
-            start = motion.positions[upper] + shift
-            target = motion.positions[role] + shift
-            want = motion.positions[middle] + shift - start
-            got = place(middle) - place(upper)
-            position = _turned_pole(
-                controls[pole].position + shift,
-                start,
-                unit(target - start),
-                unit(place(role) - place(upper)),
-                want,
-                got,
-            )
-            controls[pole] = Wish(controls[pole].rotation, position)
-
-
-def _turned_pole(
-    pole: np.ndarray,
-    start: np.ndarray,
-    axis: np.ndarray,
-    axis_got: np.ndarray,
-    want: np.ndarray,
-    got: np.ndarray,
-) -> np.ndarray:
-    """Return a pole turned about its limb by the angle by which the middle joint misses.
-
-    Args:
-        pole: place of the pole, (frames, 3).
-        start: of the limb.
-        axis: wanted from start to end, of unit length.
-        axis_got: as evaluated.
-        want: wanted from start to middle joint.
-        got: as evaluated.
-    """
-    turn = np.einsum("...i,...i", axis, axis_got) > 0.5  # else the pass says little
-    wanted, found = across(want, axis), across(got, axis_got)
-    found = across(found, axis)
-    size = np.linalg.norm(want, axis=-1)
-    bent = np.minimum(np.linalg.norm(wanted, axis=-1), np.linalg.norm(found, axis=-1))
-    sine = (axis * np.cross(found, wanted)).sum(-1)
-    angles = np.arctan2(sine, (found * wanted).sum(-1))
-    angles = np.where(turn & (bent > _STRAIGHT * size), angles, 0)
-    return start + rotated(about(axis, angles), pole - start)
+        positions = self._motion.positions
+        axis = unit(positions[role] - positions[upper])
+        start = self._place(posed, upper)
+        axis_found = unit(self._place(posed, role) - start)
+        level = shortest_arc(axis_found, axis)
+        want = across(positions[middle] - positions[upper], axis)
+        found = across(rotated(level, self._place(posed, middle) - start), axis)
+        size = np.linalg.norm(positions[middle] - positions[upper], axis=-1)
+        bend = np.minimum(np.linalg.norm(want, axis=-1), np.linalg.norm(found, axis=-1))
+        angles = np.arctan2((axis * np.cross(found, want)).sum(-1), (found * want).sum(-1))
+        return np.where(bend > _STRAIGHT * size, angles, 0)
 
 
 def _keys(

@@ -85,15 +85,19 @@ def write_switches(
     *,
     use_ik: bool,
 ) -> None:
-    """Key the custom properties that select FK or IK, constantly."""
+    """Key the properties that select FK or IK, constantly."""
     channels = motion.channels(armature)
     for switch in switches:
+        value = switch.value(use_ik=use_ik)
+        if value is None:
+            continue
         bone, prop = (bpy.utils.escape_identifier(text) for text in (switch.bone, switch.prop))
+        is_custom = switch.prop in armature.pose.bones[switch.bone]
         action.write_channel(
             channels,
-            f'pose.bones["{bone}"]["{prop}"]',
+            f'pose.bones["{bone}"]' + (f'["{prop}"]' if is_custom else f".{prop}"),
             np.array([frame]),
-            np.array([[switch.value(use_ik)]]),
+            np.array([[value]]),
             group=switch.bone,
             interpolation=action.CONSTANT,
         )

@@ -9,15 +9,15 @@ from . import roles
 
 @dataclass(frozen=True, kw_only=True)
 class Switch:
-    """Custom property of a bone that selects between FK and IK."""
+    """Property of a pose bone that selects between FK and IK, or belongs to one of them."""
 
     bone: str
-    prop: str
-    fk: float
-    ik: float
+    prop: str  # a custom property, or one of Blender's
+    fk: float | None  # None: it does not matter
+    ik: float | None
 
-    def value(self, use_ik: bool) -> float:
-        """Return the value that selects IK or FK."""
+    def value(self, *, use_ik: bool) -> float | None:
+        """Return the value that IK or FK needs; None if it does not matter."""
         return self.ik if use_ik else self.fk
 
 

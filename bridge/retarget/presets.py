@@ -211,8 +211,12 @@ def _switches(
     for switch in content.get("switches", ()):
         for _, name in _with_sides("", switch["bone"], sides):
             bone = names.get(normalized(name))
-            if bone and switch["property"] in armature.pose.bones[bone]:
+            if bone and _has_property(armature.pose.bones[bone], switch["property"]):
                 yield Switch(bone=bone, prop=switch["property"], fk=switch["fk"], ik=switch["ik"])
+
+
+def _has_property(bone: bpy.types.PoseBone, name: str) -> bool:
+    return name in bone or name in bone.bl_rna.properties
 
 
 def _problem(content: Any) -> str | None:  # noqa: ANN401 - JSON

@@ -4,8 +4,9 @@ import bpy
 import numpy as np
 import pytest
 import rig_tables
-from bl_ext.user_default.hund.bridge.retarget.apply import Options
+from bl_ext.user_default.hund.bridge.retarget.apply import Options, apply_motion
 from bl_ext.user_default.hund.bridge.retarget.errors import RetargetError
+from bl_ext.user_default.hund.bridge.retarget.mapping import RigMapping
 from retargeting import (
     FK,
     LIMBS,
@@ -61,6 +62,60 @@ def test_rolls_and_rest_poses_do_not_matter(rig):
         rig_tables.set_rest(target, {elbows.format(side): ((0, 0, 1), -0.4 * sign)})
     retarget(source, target, RIGS[rig])
     assert_limbs(source, target, RIGS[rig])
+
+
+@pytest.mark.parametrize("rig", ["mixamo", "game_engine", "makehuman"])
+def test_palms_face_where_the_source_s_do(rig):
+    source, target = source_character(), rig_tables.build(rig, rolls=np.random.default_rng(3))
+    retarget(source, target, RIGS[rig])
+    for frame in FRAMES:
+        palms = []
+        for armature, preset in ((source, "HUND"), (target, RIGS[rig])):
+            bones = mapping(armature, preset).bones
+            points = rig_tables.heads(armature, list(bones.values()), frame)
+            at = {role: points[bone] for role, bone in bones.items()}
+            for side in "LR":
+                knuckles = [
+                    at[f"{name}.1.{side}"] for name in ("index", "middle", "ring", "pinky")
+                ]
+                along = np.mean(knuckles, axis=0) - at[f"hand.{side}"]
+                normal = np.cross(along, knuckles[0] - knuckles[-1])
+                palms.append(normal / np.linalg.norm(normal))
+        assert rig_tables.angle_deg(palms[0], palms[2]) < 1
+        assert rig_tables.angle_deg(palms[1], palms[3]) < 1
+
+
+def test_any_mapped_armature_is_a_source():
+    character = source_character()
+    first, second = rig_tables.build("mixamo"), rig_tables.build("mixamo")
+    retarget(character, first, "Mixamo")
+    names = mapping(first, "Mixamo")
+    apply_motion(first, names, second, names, FK)
+    given, written = curves_of(first), curves_of(second)
+    assert given.keys() == written.keys()
+    for key, curve in written.items():
+        expected = np.interp(curve[:, 0], given[key][:, 0], given[key][:, 1])
+        assert np.abs(curve[:, 1] - expected).max() < 1e-3, key
+
+
+def test_linked_rigs_need_an_override(tmp_path):
+    path = tmp_path / "rig.blend"
+    armature = rig_tables.build("mixamo")
+    bpy.data.libraries.write(str(path), {armature})
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    source = source_character()
+    with bpy.data.libraries.load(str(path), link=True) as (_, wanted):
+        wanted.objects = ["mixamo"]
+    linked = wanted.objects[0]
+    bpy.context.scene.collection.objects.link(linked)
+    with pytest.raises(RetargetError, match="library override"):
+        retarget(source, linked, "Mixamo")
+    override = linked.override_create()
+    bpy.context.scene.collection.objects.link(override)
+    bpy.context.view_layer.update()
+    override.override_library.is_system_override = False
+    retarget(source, override, "Mixamo")
+    assert_limbs(source, override, "Mixamo")
 
 
 def test_keys_onto_a_copy_of_our_own_rig_are_equal():
@@ -266,9 +321,6 @@ def test_nothing_is_left_after_a_cancel():
 def test_refusals_are_one_sentence():
     source, target = source_character(), rig_tables.build("mixamo")
     own, names = mapping(source, "HUND"), mapping(target, "Mixamo")
-    from bl_ext.user_default.hund.bridge.retarget.apply import apply_motion
-    from bl_ext.user_default.hund.bridge.retarget.mapping import RigMapping
-
     empty = bpy.data.objects.new("Empty", None)
     still = rig_tables.build("cmu")
     few = RigMapping(bones={"hips": "mixamorig:Hips", "head": "mixamorig:Head"})
