@@ -240,8 +240,8 @@ def join_by_appearance(
 ) -> list[Tracklet]:
     """Join people who were out of view or are seen in several shots, where their colors are sure.
 
-    The surest pair is joined first. A pair is sure if nobody else who may be either of the two has
-    similar colors.
+    The surest pair is joined first. A pair is sure if nobody who is in view with one of the two
+    has colors as similar to the other.
     """
     people = list(people)
     while True:
@@ -252,10 +252,9 @@ def join_by_appearance(
             one, other = (int(i) for i in np.unravel_index(flat, cost.shape))
             if cost[one, other] > config.return_cost:
                 return people
-            rivals = np.concatenate(
-                (np.delete(cost[one], other), np.delete(cost[other], one), [IMPOSSIBLE])
-            )
-            if rivals.min() - cost[one, other] >= config.return_margin:
+            together = (cost == IMPOSSIBLE) & ~np.eye(len(cost), dtype=bool)  # in view at once
+            rivals = np.concatenate((cost[one, together[other]], cost[other, together[one]]))
+            if rivals.min(initial=IMPOSSIBLE) - cost[one, other] >= config.return_margin:
                 break
         else:
             return people

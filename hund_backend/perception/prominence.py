@@ -15,7 +15,7 @@ STILL_SHARE = 0.25  # of the prominence of somebody who does not move
 HALF_SPEED = 0.3  # sides a second, at which motion counts half
 STATIC_WANDER = 0.006  # sides of the crop by which a still figure's keypoints wander
 STATIC_STEEPNESS = 4.0  # of the confidence over the logarithm of that
-STATIC_SECONDS = 2.0  # after which most stillness is known
+STATIC_SECONDS = 1.0  # after which most stillness is known
 MIN_CONFIDENCE = 0.4  # of keypoints whose motion counts
 
 

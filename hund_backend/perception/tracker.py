@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
 from .crops import crop_distance
+from .importance import Importance
 from .linking import LinkConfig
 from .person_detector import PersonBoxes
 from .search import QUICK, THOROUGH, average_over_crops, initial_crops, search
@@ -49,8 +50,9 @@ class TrackerConfig:
     doubtful_quality: float = 0.65  # below which a better crop is searched
     search_seconds: float = 0.15  # from a failed search to the next; doubled each time
     known_iou: float = 0.3  # of a detected box and a known person
-    max_people: int = 20  # followed at a time where no number is given
-    replace_ratio: float = 2.0  # of sizes, for a newcomer that replaces a followed person
+    max_people: int = 12  # followed at a time where no number is given
+    replace_ratio: float = 1.6  # of importance, for a newcomer that replaces a followed person
+    max_searches: int = 3  # of doubtful people, and of newcomers, in one frame
     max_thorough: int = 5  # thorough searches in a single image, of 2 seconds each
     crop_filter: CropFilterConfig = field(default_factory=CropFilterConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
@@ -97,8 +99,10 @@ class Tracker:
         self.ended: list[Track] = []
         self.num_frames = 0
         self._images: deque[Image] = deque(maxlen=self.detect_wait)  # the latest ones
+        self._shot_start = 0  # position of the first frame of the shot
         self._next_detection = 0  # position of the next detection of people in the whole frame
         self._rejected: list[RejectedBox] = []
+        self._importance = Importance()
         self._ahead: Detection | None = None  # of the next frame, in the predicted crop
 
     def detect_single_image(self, image: Image) -> None:
@@ -134,11 +138,14 @@ class Tracker:
         newcomers: list[Detection] = []
         if doubtful or position >= self._next_detection:
             people = self._detect_people(image)
+            self._importance.look(people)
             detections += [self._search_again(track, people, detector) for track in doubtful]
             detections = self._valid(detections, image)
             newcomers = self._detect_newcomers(people, detections, detector)
             full = len(detections) + len(newcomers) >= self.capacity
-            self._next_detection = position + (self.detect_wait_full if full else self.detect_wait)
+            settled = position - self._shot_start >= self.detect_wait_full
+            wait = self.detect_wait_full if full and settled else self.detect_wait
+            self._next_detection = position + wait
         else:
             detections = self._valid(detections, image)
         self._update_tracks(detections, newcomers)
@@ -152,7 +159,7 @@ class Tracker:
         self._images.clear()
         self._rejected = []
         self._ahead = None
-        self._next_detection = self.num_frames
+        self._next_detection = self._shot_start = self.num_frames
 
     def skip_frame(self, *, repeated: bool) -> None:
         """Pass over a frame that shows nothing new.
@@ -210,14 +217,18 @@ class Tracker:
         return bool(inside.mean() >= self.config.min_inside)
 
     def _doubtful_tracks(self, detections: Sequence[Detection]) -> list[Track]:
-        """Return the tracks with a doubtful detection whose last search is long enough ago."""
+        """Return the tracks with a doubtful detection whose last search is long enough ago.
+
+        The most important ones come first, and not more than may be searched in one frame.
+        """
         doubtful = []
         for track, detection in zip(self.live, detections, strict=True):
             if detection.quality >= self.config.doubtful_quality:
                 track.search_wait = 0
             elif self.num_frames >= track.next_search:
                 doubtful.append(track)
-        return doubtful
+        doubtful.sort(key=lambda track: -self._importance.of(track.last.box))
+        return doubtful[: self.config.max_searches]
 
     def _search_again(
         self, track: Track, people: PersonBoxes, detector: CropDetector
@@ -236,19 +247,21 @@ class Tracker:
     def _detect_newcomers(
         self, people: PersonBoxes, detections: Sequence[Detection], detector: CropDetector
     ) -> list[Detection]:
-        """Detect people in boxes where nobody is followed yet, the largest boxes first."""
+        """Detect people in boxes where nobody is followed yet, the most important first."""
         newcomers: list[Detection] = []
         self._rejected = [r for r in self._rejected if r.until + r.wait > self.num_frames]
         boxes, crops_of_box = people.boxes.astype(float), initial_crops(people)
-        for index in sorted(range(len(boxes)), key=lambda i: -_side(boxes[i])):
+        num_searched = 0
+        for index in sorted(range(len(boxes)), key=lambda i: -self._importance.of(boxes[i])):
             box, crops = boxes[index], crops_of_box[index]
-            if not self._has_room(box, len(newcomers)):
+            if num_searched >= self.config.max_searches or not self._has_room(box, len(newcomers)):
                 break
             known = [detection.box for detection in [*detections, *newcomers]]
             known += [r.box for r in self._rejected if r.until > self.num_frames]
             if any(box_iou(box, other) > self.config.known_iou for other in known):
                 continue
             detection = search(detector, crops, QUICK)
+            num_searched += 1
             others = [*detections, *newcomers]
             if not self._shows_person(detection, detector.image) or any(
                 is_same_person(detection, other, self.config.match) for other in others
@@ -259,11 +272,12 @@ class Tracker:
         return newcomers
 
     def _has_room(self, box: Float[np.ndarray, "4"], num_newcomers: int) -> bool:
-        """Return whether the person of a box may be followed, perhaps instead of a smaller one."""
+        """Return whether the person of a box may be followed, perhaps instead of another one."""
         if len(self.live) + num_newcomers < self.capacity:
             return True
-        smallest = min((_side(track.last.box) for track in self.live), default=np.inf)
-        return _side(box) > self.config.replace_ratio * smallest
+        of = self._importance.of
+        least = min((of(track.last.box) for track in self.live), default=np.inf)
+        return of(box) > self.config.replace_ratio * least
 
     def _reject(self, box: Float[np.ndarray, "4"]) -> None:
         """Ignore a box for some frames, twice as many each time."""
@@ -292,7 +306,7 @@ class Tracker:
                 track = Track.begin(position, candidates[column], self.config.crop_filter)
                 self._follow_back(track)
                 self.live.append(track)
-        self.live.sort(key=lambda track: -_side(track.last.box))
+        self.live.sort(key=lambda track: -self._importance.of(track.last.box))
         self.ended += self.live[self.capacity :]
         self.live = self.live[: self.capacity]
 
@@ -313,8 +327,3 @@ class Tracker:
             earlier[position] = detection
             crop_filter.update(detection.next_crop)
         track.detections = dict(sorted({**earlier, **track.detections}.items()))
-
-
-def _side(box: Float[np.ndarray, "4"]) -> float:
-    """Return the longer side of a box x0, y0, x1, y1."""
-    return float((box[2:] - box[:2]).max())
