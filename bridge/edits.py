@@ -42,6 +42,7 @@ _IGNORED = {
     "matrix_world",
     "mode",
     "persistent_uid",
+    "pixels",
     "select",
     "select_head",
     "select_tail",

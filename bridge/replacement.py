@@ -1,6 +1,6 @@
 """Replacement: what becomes of a clip's previous result when the clip is written again."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +21,7 @@ _SHAPE_SETTINGS = (  # of a bone's wire, which depend on the body shape
     "custom_shape_translation",
     "custom_shape_rotation_euler",
 )
+_ASIDE = "~"  # before the path of an F-curve that must not be written to
 _FOOTAGE = ("frame_start", "frame_duration", "frame_offset")  # of a background's image user
 
 
@@ -279,8 +280,8 @@ class _Renewal:
         """Provide a motion that replaces the solve's keys wherever the kept datablocks use them.
 
         The action stays where it is: in strips with their timing, below other actions, shared
-        with linked copies. Other F-curves in it are the user's and stay. If the user has edited
-        the solve's own keys, a copy of the action keeps them.
+        with linked copies. Other F-curves in it are the user's and stay, and so do those of the
+        solve whose keys the user has edited.
 
         Args:
             part: of the action.
@@ -302,20 +303,23 @@ class _Renewal:
             for item in (edits.actions(fresh.animation_data) if fresh.animation_data else ())
             for curve in action.fcurves(item)
         }
+        edited = set()
         for kept_action in kept_actions:
             key = ("ACTION", ownership.part_of(kept_action))
             solved = edits.recorded_items(self._previous, key, "key") | written
-            self._back_up(kept_action, key, solved)
-            self._rewritten |= {(key, path) for path in solved}
+            own = self._edited_paths(key) & solved & _paths(channels.values())
+            self._rewritten |= {(key, path) for path in solved - own}
+            edited |= own
             for kept, bag in channels.items():
-                for curve in [c for c in bag.fcurves if c.data_path in solved - written]:
+                for curve in [c for c in bag.fcurves if c.data_path in solved - written - own]:
                     path = curve.data_path
                     bag.fcurves.remove(curve)
                     if path in action.HIDING:
                         setattr(kept, path, False)
         before = set(bpy.data.actions)
         existing = next(iter(kept_actions), None) if action.HAS_SLOTS else None
-        yield action.Motion(temporary, existing, channels)
+        with _set_aside(channels.values(), edited):
+            yield action.Motion(temporary, existing, channels)
         new = set(bpy.data.actions) - before
         ownership.claim(new, self._fresh.collection.name, self._result, self._clip)
         for kept, previous_action in displaced.items():
@@ -338,20 +342,9 @@ class _Renewal:
                 return holder
         return None
 
-    def _back_up(
-        self, kept_action: bpy.types.Action, key: tuple[str, str], solved: set[str]
-    ) -> None:
-        """Copy an action if the user has edited keys in it that are written again."""
-        is_edited = any(
-            change.datablock == key and change.aspect == "key" and change.item in solved
-            for change in self._before
-        )
-        if is_edited:
-            copy = kept_action.copy()
-            copy.name = texts.fill(rpt_("Edited {action}"), action=kept_action.name)
-            copy.use_fake_user = True
-            ownership.unmark(copy)
-            self._report.say("The action {action} keeps the edited keys.", action=copy.name)
+    def _edited_paths(self, key: tuple[str, str]) -> set[str]:
+        """Return the paths of an action's F-curves that the user has edited."""
+        return {c.item for c in self._before if c[:2] == (key, "key")}
 
     def _renew_build(
         self,
@@ -439,6 +432,26 @@ class _Renewal:
         image = self._owned.get(("IMAGE", "Camera Footage"))
         backgrounds = enumerate(camera.data.background_images)
         return next((index for index, item in backgrounds if image and item.image == image), None)
+
+
+def _paths(bags: Iterable[action.Channels]) -> set[str]:
+    return {curve.data_path for bag in bags for curve in bag.fcurves}
+
+
+@contextmanager
+def _set_aside(bags: Iterable[action.Channels], paths: set[str]) -> Iterator[None]:
+    """Keep F-curves with these paths as they are: what is written to the paths is removed."""
+    for curve in [c for bag in bags for c in bag.fcurves if c.data_path in paths]:
+        curve.data_path = _ASIDE + curve.data_path
+    try:
+        yield
+    finally:
+        for bag in bags:
+            for kept in [c for c in bag.fcurves if c.data_path.startswith(_ASIDE)]:
+                path = kept.data_path.removeprefix(_ASIDE)
+                if written := bag.fcurves.find(path, index=kept.array_index):
+                    bag.fcurves.remove(written)
+                kept.data_path = path
 
 
 class _Paths(dict):
