@@ -1,13 +1,19 @@
 """Blender with a window. If it is unavailable, the tests fail in CI and are skipped elsewhere."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CLIP = ROOT / "tests" / "data" / "walker.mp4"
+SCREEN = ["xvfb-run", "--auto-servernum", "--server-args=-screen 0 1280x800x24 +extension GLX"]
+WINDOW = ["--window-geometry", "0", "0", "1280", "800", "--python-exit-code", "1"]
 
 
 def skip_or_fail(reason):
@@ -48,3 +54,42 @@ def light_zip():
     if not zips:
         skip_or_fail("There is no zip to install: run 'make zip' first.")
     return zips[-1]
+
+
+@pytest.fixture(scope="session")
+def run_scenario(in_root, light_zip, tmp_path_factory):
+    """A function that runs a scenario in an empty profile and returns its facts.
+
+    Its screenshots are kept in out/ui.
+    """
+
+    def run(name):
+        folder = tmp_path_factory.mktemp(f"hund-{name}")
+        shutil.copy(CLIP, folder)
+        (folder / "profile").mkdir()
+        environment = os.environ | {
+            "BLENDER_USER_RESOURCES": str(folder / "profile"),
+            "HUND_UI_FOLDER": str(folder),
+            "HUND_UI_ZIP": str(light_zip),
+            "HUND_UI_CLIP": str(folder / CLIP.name),
+            "HUND_UI_INTERPRETER": sys.executable,
+        }
+        script = HERE / f"{name}.py"
+        command = [*in_root(folder), *SCREEN, "blender", *WINDOW, "--python", script]
+        with (folder / "blender.log").open("w") as log:
+            process = subprocess.run(
+                command, env=environment, stdout=log, stderr=log, timeout=1500, check=False
+            )
+        pictures = ROOT / "out" / "ui" / name
+        shutil.rmtree(pictures, ignore_errors=True)
+        pictures.mkdir(parents=True)
+        for picture in folder.glob("*.png"):
+            shutil.copy(picture, pictures)
+        log_text = (folder / "blender.log").read_text()
+        assert (folder / "facts.json").is_file(), log_text[-3000:]
+        results = json.loads((folder / "facts.json").read_text())
+        assert "error" not in results, results["error"]
+        assert process.returncode == 0, log_text[-3000:]
+        return results
+
+    return run

@@ -1,50 +1,11 @@
 """Blender with a window: install the zip, reconstruct, cancel, preview stages, undo."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-CLIP = ROOT / "tests" / "data" / "walker.mp4"
-SCREEN = ["xvfb-run", "--auto-servernum", "--server-args=-screen 0 1280x800x24 +extension GLX"]
-WINDOW = ["--window-geometry", "0", "0", "1280", "800", "--python-exit-code", "1"]
 
 
 @pytest.fixture(scope="module")
-def facts(in_root, light_zip, tmp_path_factory):
-    """Results of the scenario; its screenshots are kept in out/ui."""
-    folder = tmp_path_factory.mktemp("hund-ui")
-    shutil.copy(CLIP, folder)
-    (folder / "profile").mkdir()
-    environment = os.environ | {
-        "BLENDER_USER_RESOURCES": str(folder / "profile"),
-        "HUND_UI_FOLDER": str(folder),
-        "HUND_UI_ZIP": str(light_zip),
-        "HUND_UI_CLIP": str(folder / CLIP.name),
-        "HUND_UI_INTERPRETER": sys.executable,
-    }
-    command = [*in_root(folder), *SCREEN, "blender", *WINDOW, "--python", HERE / "window.py"]
-    with (folder / "blender.log").open("w") as log:
-        process = subprocess.run(
-            command, env=environment, stdout=log, stderr=log, timeout=1500, check=False
-        )
-    pictures = ROOT / "out" / "ui"
-    shutil.rmtree(pictures, ignore_errors=True)
-    pictures.mkdir(parents=True)
-    for picture in folder.glob("*.png"):
-        shutil.copy(picture, pictures)
-    log_text = (folder / "blender.log").read_text()
-    assert (folder / "facts.json").is_file(), log_text[-3000:]
-    results = json.loads((folder / "facts.json").read_text())
-    assert "error" not in results, results["error"]
-    assert process.returncode == 0, log_text[-3000:]
-    return results
+def facts(run_scenario):
+    return run_scenario("window")
 
 
 def test_scenario_finishes(facts):

@@ -1,75 +1,33 @@
-"""Scenario inside Blender with a window: uses the panel with mouse and keys, takes screenshots.
+"""Scenario: the panel used with mouse and keys: cancel, result, undo, stages, another file."""
 
-The results are written to facts.json in $HUND_UI_FOLDER, the screenshots beside it. A scenario is a
-generator that yields the seconds until its next step.
-"""
-
-import json
-import os
-import subprocess
+import sys
 import time
-import traceback
 from pathlib import Path
 
 import bpy
 
-FOLDER = Path(os.environ["HUND_UI_FOLDER"])
-FACTS = {"steps": []}
-MODULE = "bl_ext.user_default.hund"
+sys.path.append(str(Path(__file__).parent))
+from driver import (
+    CLIP,
+    choose_clip,
+    close_other_windows,
+    in_view,
+    install,
+    key,
+    mouse,
+    operators,
+    people,
+    record,
+    render,
+    run,
+    screenshot,
+    set_interpreter,
+    show_panel,
+    view,
+    wait,
+)
+
 BUTTON = 446  # pixels from the sidebar's upper edge to the large button, measured in screenshots
-
-
-def record(**facts):
-    FACTS.update(facts)
-    (FOLDER / "facts.json").write_text(json.dumps(FACTS, indent=2))
-
-
-def screenshot(name):
-    """Take it from the X server: Blender's own is black without a graphics card."""
-    FACTS["steps"].append(name)
-    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
-
-
-def mouse(x, y, *, click=False):
-    """Move in pixels from the upper left corner, in two steps: Blender ignores a single jump."""
-    steps = ["mousemove", str(x - 9), str(y), "sleep", "0.2", "mousemove", str(x), str(y)]
-    subprocess.Popen(["xdotool", *steps, "sleep", "0.4", *(["click", "1"] if click else [])])
-
-
-def key(name):
-    subprocess.Popen(["xdotool", "key", name])
-
-
-def view():
-    window = bpy.context.window_manager.windows[0]
-    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
-    region = {region.type: region for region in area.regions}
-    return window, area, region
-
-
-def operators():
-    import importlib
-
-    return importlib.import_module(f"{MODULE}.operators.reconstruct")
-
-
-def wait(condition, description, seconds=300.0):
-    """Yield until a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            screenshot("timeout")
-            raise TimeoutError(description)
-        yield 0.2
-
-
-def show_panel():
-    _, area, region = view()
-    area.spaces.active.show_region_ui = True
-    yield 1.0
-    region["UI"].active_panel_category = "HUND"
-    area.tag_redraw()
-    yield 1.5
 
 
 def button():
@@ -78,22 +36,6 @@ def button():
     panel = region["UI"]
     top = window.height - (panel.y + panel.height)
     return panel.x + panel.width // 2, top + BUTTON
-
-
-def people():
-    return [item.name for item in bpy.data.objects if item.type == "ARMATURE"]
-
-
-def install():
-    start = time.monotonic()
-    bpy.ops.extensions.package_install_files(
-        filepath=os.environ["HUND_UI_ZIP"], repo="user_default", enable_on_install=True
-    )
-    record(install_seconds=round(time.monotonic() - start, 2))
-    preferences = bpy.context.preferences.addons[MODULE].preferences
-    preferences.interpreter = os.environ.get("HUND_UI_INTERPRETER", "")
-    preferences.cache_folder = str(FOLDER / "cache")
-    yield 0.5
 
 
 def press_and_cancel():
@@ -153,7 +95,6 @@ def hand():
 
 def preview_stages():
     """Show all stages, change frames, render, and switch the preview off."""
-    window, area, region = view()
     scene, result = bpy.context.scene, bpy.context.scene.hund.results[0]
     scene.frame_set((scene.frame_start + scene.frame_end) // 2)  # undo has changed it
     final, stages = hand(), {}
@@ -167,14 +108,8 @@ def preview_stages():
     scene.frame_set(scene.frame_current - 1)
     record(stages=stages, last_stage_after_scrubbing=hand())
     scene.render.engine, scene.render.resolution_percentage = "BLENDER_WORKBENCH", 25
-    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
-        bpy.ops.render.render("INVOKE_DEFAULT")
-    yield 2.0
-    yield from wait(lambda: not bpy.app.is_job_running("RENDER"), "the picture is rendered", 60)
-    for other in list(bpy.context.window_manager.windows)[1:]:
-        with bpy.context.temp_override(window=other):
-            bpy.ops.wm.window_close()
-    yield 1.0
+    yield from render()
+    yield from close_other_windows()
     record(last_stage_after_rendering=hand())
     result.show_descent = False
     yield 1.0
@@ -183,12 +118,12 @@ def preview_stages():
 
 def pose_person():
     """Enter pose mode for one person, seen in perspective."""
-    window, area, region = view()
+    _, area, _ = view()
     area.spaces.active.show_region_ui = False
     area.spaces.active.region_3d.view_perspective = "PERSP"
     bpy.context.scene.frame_set(8)
     armature = bpy.data.objects[people()[0]]
-    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
+    with in_view():
         bpy.context.view_layer.objects.active = armature
         armature.select_set(True)
         bpy.ops.view3d.view_selected()
@@ -196,7 +131,7 @@ def pose_person():
     yield 1.0
     screenshot("4_pose")
     record(mode=bpy.context.mode)
-    with bpy.context.temp_override(window=window, area=area, region=region["WINDOW"]):
+    with in_view():
         bpy.ops.object.mode_set(mode="OBJECT")
     yield from show_panel()
 
@@ -213,7 +148,7 @@ def undo_and_redo():
 
 
 def open_another_file():
-    bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
+    bpy.context.scene.hund.clip = CLIP
     mouse(*button(), click=True)
     yield from wait(lambda: operators().status(), "the button starts a job", 20)
     bpy.ops.wm.read_homefile(use_factory_startup=False)
@@ -227,12 +162,10 @@ def open_another_file():
 
 def scenario():
     yield from install()
+    yield from set_interpreter()
     yield from show_panel()
     screenshot("0_installed")
-    bpy.context.scene.hund.clip = os.environ["HUND_UI_CLIP"]
-    view()[1].tag_redraw()
-    yield from wait(lambda: bpy.context.scene.hund.card, "the clip is read", 60)
-    yield 1.0
+    yield from choose_clip()
     screenshot("1_clip")
     yield from press_and_cancel()
     yield 1.0
@@ -242,19 +175,6 @@ def scenario():
     yield from preview_stages()
     yield from pose_person()
     yield from open_another_file()
-    record(finished=True)
 
 
-def tick(steps=scenario()):  # noqa: B008 - one scenario for the life of this Blender
-    try:
-        return next(steps)
-    except StopIteration:
-        pass
-    except Exception:  # noqa: BLE001 - the test reports it
-        record(error=traceback.format_exc())
-    bpy.ops.wm.quit_blender()
-    return None
-
-
-bpy.context.preferences.view.show_splash = False
-bpy.app.timers.register(tick, first_interval=2.0, persistent=True)
+run(scenario)
