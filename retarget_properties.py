@@ -45,6 +45,11 @@ class HUND_PG_role(bpy.types.PropertyGroup):
         description="Choose the bone of the target; without one this part does not move",
     )
 
+    @property
+    def label(self) -> str:
+        """Label of the role, such as "Upper Arm L"."""
+        return roles.label(self.name)
+
 
 class HUND_PG_retarget(bpy.types.PropertyGroup):
     """How a motion is applied to another armature."""

@@ -16,12 +16,8 @@ class HUND_UL_roles(bpy.types.UIList):
     def draw_item(
         self, context, layout, data, item, icon, active_data, active_property, index, flag
     ):
-        from ..bridge.retarget import roles
-
         split = layout.split(factor=0.42)
-        split.label(
-            text=roles.label(item.name), icon="NONE" if item.bone else "ERROR", translate=False
-        )
+        split.label(text=item.label, icon="NONE" if item.bone else "ERROR", translate=False)
         if data.target:
             split.prop_search(item, "bone", data.target.data, "bones", text="")
 
