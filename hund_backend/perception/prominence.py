@@ -16,6 +16,7 @@ HALF_SPEED = 0.3  # sides a second, at which motion counts half
 STATIC_WANDER = 0.006  # sides of the crop by which a still figure's keypoints wander
 STATIC_STEEPNESS = 4.0  # of the confidence over the logarithm of that
 STATIC_SECONDS = 1.0  # after which most stillness is known
+CLEAR_SHARE = 0.95  # of the usual quality: when half hidden, a picture seems to move
 MIN_CONFIDENCE = 0.4  # of keypoints whose motion counts
 
 
@@ -32,7 +33,9 @@ def static_confidence(person: Tracklet, fps: float) -> float:
     Its keypoints keep their shape for all the time, apart from shift, rotation and scale, which
     the camera causes. Nobody alive stands as still for seconds; a short track tells little.
     """
-    points, _, seconds = _windows(person, fps)
+    clear = CLEAR_SHARE * float(np.median([d.quality for d in person.values()]))
+    seen = {p: detection for p, detection in person.items() if detection.quality >= clear}
+    points, _, seconds = _windows(seen, fps)
     if len(points) < 2:
         return 0.0
     aligned = _aligned(points)

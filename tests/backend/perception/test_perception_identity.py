@@ -1,0 +1,171 @@
+"""Laws of identity: who is who after overlaps, absences and cuts, and who matters."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_scene import INTRINSICS, PersonPose, SyntheticScene, frame_image
+
+from hund_backend.perception.crop_detector import CropDetector
+from hund_backend.perception.importance import Importance
+from hund_backend.perception.linking import LinkConfig, link_people
+from hund_backend.perception.person_detector import PersonBoxes
+from hund_backend.perception.prominence import prominence, static_confidence
+
+RED, BLUE = np.tile((120.0, 180, 160), (8, 1)), np.tile((90.0, 130, 90), (8, 1))
+CENTER = 23  # a hip
+
+
+def sighting(hip, colors, frame, seed, noise=0.4, swing=4.0, pose=None):
+    """A detection of somebody whose wrists and ankles swing."""
+    rng = np.random.default_rng((seed, frame))
+    pose = pose or PersonPose(hip, 60)
+    scene = SyntheticScene([lambda _: pose])
+    crop = np.array([[*pose.hip, pose.height * 1.25, pose.angle]])
+    (detection,) = CropDetector(frame_image(0), scene, INTRINSICS)(crop)
+    points = detection.points + rng.normal(0, noise, (35, 2))
+    points[[15, 16, 27, 28], 0] += swing * np.sin(frame / 6 + np.arange(4))
+    return replace(
+        detection,
+        points=points,
+        colors=colors + rng.normal(0, 3, (8, 3)),
+        quality=0.9,
+    )
+
+
+def track(frames, place, colors, seed=0, **options):
+    return {f: sighting(place(f), colors, f, seed, **options) for f in frames}
+
+
+def link(tracklets, num_frames, shots=(0,), max_people=None):
+    return link_people(
+        tracklets,
+        INTRINSICS,
+        fps=30.0,
+        num_frames=num_frames,
+        max_people=max_people,
+        config=LinkConfig(),
+        shots=shots,
+    )
+
+
+def right(frame):
+    return (40 + 3.0 * frame, 128)
+
+
+def left(frame):
+    return (220 - 3.0 * frame, 130)
+
+
+def hips(evidence):
+    return evidence.keypoints[:, CENTER, 0]
+
+
+@pytest.mark.parametrize("colors", [(RED, BLUE), (RED, RED)])
+def test_a_tracker_that_exchanges_two_who_cross_is_put_right(colors):
+    first, second = (
+        track(range(60), place, color, seed)
+        for seed, (place, color) in enumerate(zip((right, left), colors, strict=True))
+    )
+    swapped = [
+        {f: (first if (f < 30) == (one == 0) else second)[f] for f in range(60)} for one in (0, 1)
+    ]
+    for people in (link([first, second], 60), link(swapped, 60)):
+        assert len(people) == 2
+        for person in people:
+            steps = np.diff(hips(person))
+            assert (np.sign(steps) == np.sign(np.median(steps))).mean() > 0.9
+            assert abs(hips(person)[-1] - hips(person)[0]) > 150
+
+
+def test_two_who_meet_and_turn_back_are_told_apart_by_their_clothes():
+    def bounce(sign):
+        return lambda f: (128 + sign * max(abs(f - 30) * 3.0 - 2, 0.5), 128)
+
+    red, blue = track(range(60), bounce(-1), RED, 0), track(range(60), bounce(1), BLUE, 1)
+    crossed = [
+        {f: (red if (f < 30) == (one == 0) else blue)[f] for f in range(60)} for one in (0, 1)
+    ]
+    for person in link(crossed, 60):
+        assert abs(hips(person)[0] - hips(person)[-1]) < 10
+
+
+@pytest.mark.parametrize(("colors", "count"), [(RED, 1), (BLUE, 2)])
+def test_who_returns_after_seconds_is_known_by_the_clothes(colors, count):
+    before = track(range(30), lambda f: (128 - 3 * f, 128), RED)
+    after = track(range(150, 190), lambda f: (20 + 2 * (f - 150), 128), colors, 1)
+    people = link([before, after], 190)
+    assert len(people) == count
+    assert sum(person.observed.sum() for person in people) == 70
+
+
+def test_people_are_joined_across_a_cut_by_clothes_and_never_by_place():
+    def still(x):
+        return lambda f: (x + 0.3 * f, 128)
+
+    tracklets = [
+        track(range(40), still(60), RED, 0),
+        track(range(40), still(160), BLUE, 1),
+        track(range(40, 80), still(160), RED, 2),  # where the other one stood
+    ]
+    people = link(tracklets, 80, shots=(0, 40))
+    assert sorted(len(person.frames) for person in people) == [40, 80]
+    whole = max(people, key=lambda person: len(person.frames))
+    np.testing.assert_array_equal(whole.shots, np.arange(80) // 40)
+    assert hips(whole)[39] < 100 < hips(whole)[40]
+
+
+def test_the_same_limbs_explained_twice_are_one_person():
+    person = track(range(60), right, RED)
+    twice = {f: replace(d, quality=0.6) for f, d in person.items() if 20 <= f < 50}
+    assert len(link([person, twice], 60)) == 1
+
+
+def test_a_short_but_good_look_is_a_person_and_a_poor_one_is_nobody():
+    good = track(range(10, 15), right, RED)
+    poor = {f: replace(d, quality=0.55) for f, d in good.items()}
+    assert len(link([good], 60)) == 1
+    assert link([poor], 60) == []
+
+
+def moving(frame):
+    return PersonPose((60 + 10 * np.sin(frame / 5), 128), 60, 0.3 * np.sin(frame / 4))
+
+
+def test_a_still_figure_is_known_and_left_out_beside_who_moves():
+    poster = track(range(120), lambda _: (180, 100), BLUE, noise=0.05, swing=0.0)
+    dancer = {f: sighting(None, RED, f, 1, swing=8.0, pose=moving(f)) for f in range(120)}
+    assert static_confidence(poster, 30.0) > 0.9
+    assert static_confidence(dancer, 30.0) < 0.2
+    (person,) = link([poster, dancer], 120)
+    assert person.static < 0.2
+    (alone,) = link([poster], 120)  # nobody else: it is kept and flagged
+    assert alone.static > 0.9
+
+
+def test_who_moves_matters_more_than_who_stands():
+    stands = track(range(60), lambda _: (180, 100), BLUE)
+    dances = {f: sighting(None, RED, f, 1, pose=moving(f)) for f in range(60)}
+    assert prominence(dances, 30.0) > 1.3 * prominence(stands, 30.0)
+    people = link([stands, dances], 60, max_people=1)
+    assert len(people) == 1 and people.left_out == 1
+    assert hips(people[0]).mean() < 100
+
+
+def test_the_lively_are_followed_first():
+    def boxes(frame):
+        keypoints = np.random.default_rng(0).uniform(0, 50, (2, 17, 2))
+        keypoints[1] += 100
+        keypoints[0] += 8 * np.sin(frame)
+        low = np.array([(0, 0), (100, 100)])
+        return PersonBoxes(
+            boxes=np.column_stack((low, low + np.array((50, 60)))).astype(np.float32),
+            confidence=np.full(2, 0.9, np.float32),
+            keypoints=keypoints.astype(np.float32),
+        )
+
+    importance = Importance()
+    for frame in range(6):
+        importance.look(boxes(frame))
+    lively, calm = (importance.of(box.astype(float)) for box in boxes(0).boxes)
+    assert lively > 1.6 * calm
