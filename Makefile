@@ -77,6 +77,10 @@ priors: setup  ## train the priors anew: make priors MOCAP=folder
 	$(RUN) -m hund_backend.training.priors.train_hand_flow
 	$(RUN) -m hund_backend.training.priors.train_dynamics $(MOCAP)
 
+contacts: setup  ## train the contact network anew: make contacts MOCAP=folder
+	$(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) out/contact_examples.safetensors --every 2
+	$(RUN) -m hund_backend.training.motion.train_contacts out/contact_examples.safetensors
+
 tiny: $(VENV)/.complete  ## train priors and HUND at a small size, in two minutes: out/tiny/summary.md, curve.png
 	$(RUN) -m hund_backend.training.tiny $(MOCAP) --output out/tiny
 

@@ -119,6 +119,12 @@ def _hund() -> object:
     return Hund.load(BodyModel.load("keypoints"), PoseFlow.load())
 
 
+def _contacts() -> object:
+    from .motion.contact_network import ContactNetwork
+
+    return ContactNetwork.load()
+
+
 def _part_head() -> object:
     from .perception.part_head import PartHead
 
@@ -130,5 +136,6 @@ LOADERS = {  # of the weights that this project made
     "pose_flow.safetensors": _prior,
     "dynamics.safetensors": _dynamics,
     "hund.safetensors": _hund,
+    "contacts.safetensors": _contacts,
     "part_head.safetensors": _part_head,
 }

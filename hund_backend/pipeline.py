@@ -26,12 +26,13 @@ from .descent.learned.hund import Hund
 from .descent.learned.inputs import NetworkInputs
 from .descent.learned.track import descend
 from .descent.result import DescentResult
+from .descent.sole_contacts import SoleContacts
 from .device import choose_device
 from .errors import NobodyFoundError
-from .motion.contacts import foot_contacts, rest_confidence
-from .motion.ground import estimate_ground
-from .motion.performer import main_performer
+from .motion.contact_network import ContactNetwork
+from .motion.contacts import heel_and_toe
 from .motion.posed_track import PosedTrack, pose_track
+from .motion.support import Support, estimate_support
 from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
 from .perception.evidence import Evidence
@@ -61,6 +62,7 @@ class Models:
     body: BodyModel  # with the vertices that keypoints need
     prior: PoseFlow
     hund: Hund  # made for this body and this prior
+    contacts: ContactNetwork
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
 
@@ -80,6 +82,7 @@ class Models:
                 body=body,
                 prior=prior,
                 hund=Hund.load(body, prior).to(chosen),
+                contacts=ContactNetwork.load(),
                 dynamics=Dynamics.load(prior).to(chosen),
                 weights=weights,
             )
@@ -208,20 +211,38 @@ def estimate(
     ]
     with stopwatch.measure(ProgressStage.ADAPT):
         adaptations = _adapt(undistorted, options, models, report)
+    reports_of_people = [
+        _step_report(report, f"{ProgressStage.POSE} {person}/{len(clip.people)}", None)
+        for person in range(1, len(clip.people) + 1)
+    ]
+    frames, times = len(clip.frame_numbers), np.array(clip.times)
     with stopwatch.measure(ProgressStage.POSE):
-        results = []
-        for person, (evidence, (hund, _)) in enumerate(
-            zip(undistorted, adaptations, strict=True), start=1
-        ):
-            stage = f"{ProgressStage.POSE} {person}/{len(clip.people)}"
-            step_report = _step_report(report, stage, None)
-            results.append(_pose(evidence, clip.fps, options, models, hund, step_report))
-    with stopwatch.measure(ProgressStage.GROUND):
-        posed_tracks = [
-            pose_track(evidence, result, models.body, len(clip.frame_numbers))
-            for evidence, result in zip(clip.people, results, strict=True)
+        results = [
+            _pose(evidence, clip.fps, options, models, hund, step_report)
+            for evidence, (hund, _), step_report in zip(
+                undistorted, adaptations, reports_of_people, strict=True
+            )
         ]
-        contacts, world = _ground(posed_tracks, np.array(clip.times))
+    with stopwatch.measure(ProgressStage.GROUND):
+        posed_tracks = _posed(clip.people, results, models, frames)
+        support = estimate_support(posed_tracks, times, models.contacts)
+    if options.polish:
+        with stopwatch.measure(ProgressStage.POSE):
+            results = [
+                _settle(
+                    evidence,
+                    clip.fps,
+                    options,
+                    models,
+                    result,
+                    support.contacts_of(person, evidence.frames),
+                )
+                for person, (evidence, result) in enumerate(zip(undistorted, results, strict=True))
+            ]
+        with stopwatch.measure(ProgressStage.GROUND):
+            posed_tracks = _posed(clip.people, results, models, frames)
+    contacts = np.stack([heel_and_toe(bearing) for bearing in support.bearing])
+    world = _world(posed_tracks, support)
     reports = [adaptation for _, adaptation in adaptations]
     provenance = _provenance(clip, options, models, results, reports, stopwatch)
     return _assemble(clip, posed_tracks, contacts, world, provenance)
@@ -260,13 +281,39 @@ def _pose(
     report: Callable[[int], None],
 ) -> DescentResult:
     """Estimate a person's states by the learned descent, by the fit, or by one after the other."""
-    descended = None
-    if options.method == "hund":
-        descended = descend(
-            evidence, fps, hund, models.body, models.prior, dynamics=models.dynamics
-        )
-        if not options.polish:
-            return descended
+    if options.method != "hund":
+        return _fit(evidence, fps, options, models, report)
+    descended = descend(evidence, fps, hund, models.body, models.prior, dynamics=models.dynamics)
+    if not options.polish:
+        return descended
+    return _fit(evidence, fps, options, models, report, descended)
+
+
+def _settle(
+    evidence: Evidence,
+    fps: float,
+    options: Options,
+    models: Models,
+    result: DescentResult,
+    contacts: SoleContacts,
+) -> DescentResult:
+    """Polish a person's states once more, with the soles that bear held in place."""
+    if len(evidence.frames) <= 2:  # nothing moves
+        return result
+    plain = dataclasses.replace(options, parts=False)  # the silhouette has found the body's shape
+    return _fit(evidence, fps, plain, models, lambda step: None, result, contacts)
+
+
+def _fit(
+    evidence: Evidence,
+    fps: float,
+    options: Options,
+    models: Models,
+    report: Callable[[int], None],
+    initial: DescentResult | None = None,
+    contacts: SoleContacts | None = None,
+) -> DescentResult:
+    """Fit a person, or refine an initial result, whose stages are kept."""
     fitted = fit(
         evidence,
         fps,
@@ -276,16 +323,14 @@ def _pose(
         report,
         dynamics=models.dynamics,
         skin=BodyModel.load("low") if options.parts else None,
-        initial=descended and descended.state,
+        initial=initial and initial.state,
+        contacts=contacts,
     )
-    if descended is None:
+    if initial is None:
         return fitted
-    # The stages that Blender shows are the learned descent's; the polish adds none.
+    # The stages that Blender shows are those that led to the result; a polish adds none.
     return dataclasses.replace(
-        fitted,
-        stages=descended.stages,
-        stage_losses=descended.stage_losses,
-        terms=descended.terms,
+        fitted, stages=initial.stages, stage_losses=initial.stage_losses, terms=initial.terms
     )
 
 
@@ -316,29 +361,22 @@ def _undistort(
     return dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
 
 
-def _ground(
-    posed_tracks: list[PosedTrack], times: Float[np.ndarray, " frames"]
-) -> tuple[Float[np.ndarray, "people frames 4"], Float[np.ndarray, "4 4"]]:
-    """Estimate the contacts of everybody's feet, and world_from_camera from the ground."""
-    rest = [
-        rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks
+def _posed(
+    people: tuple[Evidence, ...], results: list[DescentResult], models: Models, frames: int
+) -> list[PosedTrack]:
+    """Pose everybody in every frame of the clip."""
+    return [
+        pose_track(evidence, result, models.body, frames)
+        for evidence, result in zip(people, results, strict=True)
     ]
-    main = main_performer(
-        [person.keypoints for person in posed_tracks], [person.present for person in posed_tracks]
-    )
-    ground = estimate_ground(
-        [person.feet for person in posed_tracks],
-        rest,
-        [person.standing_directions for person in posed_tracks],
-        main,
-    )
-    contacts = [
-        foot_contacts(person.feet, times, ground.up, height) * person.present[:, None]
-        for person, height in zip(posed_tracks, ground.heights, strict=True)
-    ]
-    performer = posed_tracks[main]
+
+
+def _world(posed_tracks: list[PosedTrack], support: Support) -> Float[np.ndarray, "4 4"]:
+    """Return world_from_camera: on the main performer's floor, under their first frame."""
+    performer = posed_tracks[support.main]
     origin = performer.joints[performer.present.argmax(), 0].astype(np.float64)
-    return np.stack(contacts), world_from_camera(ground, origin)
+    ground = dataclasses.replace(support.ground, level=support.floors[support.main])
+    return world_from_camera(ground, origin)
 
 
 def _provenance(

@@ -13,6 +13,7 @@ from .file import BODY_FILE, BodyFile, load_body_file
 from .kinematics import forward_kinematics
 from .skeleton import KEYPOINT_NAMES, PARENTS, PART_OF_FINE_PART
 from .skinning import linear_blend_skinning
+from .soles import sole_matrix
 
 Resolution = Literal["full", "low", "keypoints"]
 Table = Literal["blazepose", "coco", "h36m"]
@@ -48,6 +49,7 @@ class BodyModel(nn.Module):
     def __init__(self, body: BodyFile, resolution: Resolution) -> None:
         super().__init__()
         matrices = {table: body.keypoint_matrix(table) for table in KEYPOINT_NAMES}
+        matrices["sole"] = sole_matrix(body)
         kept, faces, face_uvs = _select_mesh(body, resolution, matrices)
         index_of_vertex = np.full(len(body.template), -1)
         index_of_vertex[kept] = np.arange(len(kept))
@@ -85,7 +87,7 @@ class BodyModel(nn.Module):
 
         Args:
             resolution: "full" mesh, "low" mesh (about 3,200 vertices), or only the vertices that
-                "keypoints" need, which is the fastest.
+                "keypoints" and soles need, which is the fastest.
             path: the body file.
 
         Raises:
@@ -155,6 +157,10 @@ class BodyModel(nn.Module):
         if matrix is None:
             raise ValueError(f"'{table}' needs vertices that this resolution lacks.")
         return matrix @ torch.cat((posed.vertices, posed.joints), dim=-2)
+
+    def soles(self, posed: PosedBody) -> Float[Tensor, "*batch 6 3"]:
+        """Return the points of SOLE_NAMES on a posed body; "low" lacks their vertices."""
+        return self._sole_matrix @ torch.cat((posed.vertices, posed.joints), dim=-2)
 
 
 def _select_mesh(

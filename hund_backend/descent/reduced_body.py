@@ -5,6 +5,7 @@ tell: the joints that move them, and the keypoints as linear functions of those 
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -82,7 +83,7 @@ class FitVariables(NamedTuple):
 class PosedReducedBody(NamedTuple):
     """Posed reduced body in the camera frame, metres."""
 
-    points: Float[Tensor, "frames points 3"]  # keypoints, then the joints
+    points: Float[Tensor, "frames points 3"]  # keypoints or soles, then the joints
     orientations: Float[Tensor, "frames joints 3 3"]
     joints: Float[Tensor, "frames joints 3"]
     contributions: Float[Tensor, "frames points joints 3"]  # summands of each point, by joint
@@ -115,7 +116,14 @@ class ReducedBody:
             body: of any resolution that has BlazePose's keypoints.
             dtype: precision of the descent.
         """
-        return _reduce(copy.deepcopy(body).to("cpu", dtype))  # a copy: `to` works in place
+        body = copy.deepcopy(body).to("cpu", dtype)  # a copy: `to` works in place
+        return _reduce(body, lambda posed: body.keypoints(posed, "blazepose"))
+
+    @classmethod
+    def soles_from_body(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "ReducedBody":
+        """Reduce a body model to its joints and the points of SOLE_NAMES, instead of keypoints."""
+        body = copy.deepcopy(body).to("cpu", dtype)
+        return _reduce(body, body.soles)
 
     @cached_property
     def ancestor_mask(self) -> Float[Tensor, "joints joints"]:
@@ -200,8 +208,15 @@ def carrier_of_joint() -> list[int]:
     return carriers
 
 
-def _reduce(body: BodyModel) -> ReducedBody:
-    """Collapse the other joints, and the vertices, onto the reduced joints that carry them."""
+def _reduce(
+    body: BodyModel, points_of: Callable[[PosedBody], Float[Tensor, "*batch points 3"]]
+) -> ReducedBody:
+    """Collapse the other joints, and the vertices, onto the reduced joints that carry them.
+
+    Args:
+        body: on the CPU.
+        points_of: points that are carried, as a linear function of vertices and joints.
+    """
     reduced = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
     carriers = carrier_of_joint()
     parents = [-1, *(carriers[PARENTS[joint]] for joint in reduced[1:])]
@@ -217,15 +232,14 @@ def _reduce(body: BodyModel) -> ReducedBody:
     joint_weights = torch.cat((weights, membership)).T[:, :, None].expand(-1, -1, 3)
     count = len(body.template)
 
-    def keypoints(points: Float[Tensor, "*batch all 3"]) -> Float[Tensor, "*batch keypoints 3"]:
+    def carried(points: Float[Tensor, "*batch all 3"]) -> Float[Tensor, "*batch points 3"]:
         none = points.new_zeros(*points.shape[:-2], len(PARENTS), 3, 3)
-        posed = PosedBody(points[..., count:, :], points[..., :count, :], none)
-        return body.keypoints(posed, "blazepose")
+        return points_of(PosedBody(points[..., count:, :], points[..., :count, :], none))
 
-    point_offsets = keypoints(offsets).transpose(1, 2)  # batch points reduced 3
+    point_offsets = carried(offsets).transpose(1, 2)  # batch points reduced 3
     of_joints = point_offsets.new_zeros(len(point_offsets), len(reduced), len(reduced), 3)
     point_offsets = torch.cat((point_offsets, of_joints), 1)
-    joint_weights = keypoints(joint_weights)[..., 0].T
+    joint_weights = carried(joint_weights)[..., 0].T
     joint_weights = torch.cat((joint_weights, torch.eye(len(reduced)).to(joint_weights)))
     from_parent = joints[:, reduced] - joints[:, [reduced[max(parent, 0)] for parent in parents]]
     return ReducedBody(

@@ -4,7 +4,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
-CONTACT_KEYPOINTS = ("left_heel", "left_foot_index", "right_heel", "right_foot_index")
 REST_SPEED = 0.35  # m/s, at confidence ½
 SPEED_SOFTNESS = 0.08  # m/s
 REST_HEIGHT = 0.09  # metres above the person's ground, at confidence ½
@@ -14,14 +13,14 @@ SMOOTHING = 0.04  # seconds, standard deviation; contacts last longer
 
 
 def rest_confidence(
-    feet: Float[np.ndarray, "frames 4 3"], times: Float[np.ndarray, " frames"]
-) -> Float[np.ndarray, "frames 4"]:
+    feet: Float[np.ndarray, "frames points 3"], times: Float[np.ndarray, " frames"]
+) -> Float[np.ndarray, "frames points"]:
     """Return the confidence that each point is at rest, 0…1, from its speed.
 
     It is one for clips of fewer than three frames, which show no speed.
 
     Args:
-        feet: left heel, left toe, right heel, right toe in the frame of a static camera, metres.
+        feet: points of the soles in the frame of a static camera, metres.
         times: of the frames, seconds.
     """
     if len(feet) < 3:
@@ -35,21 +34,30 @@ def rest_confidence(
 
 
 def foot_contacts(
-    feet: Float[np.ndarray, "frames 4 3"],
+    feet: Float[np.ndarray, "frames points 3"],
     times: Float[np.ndarray, " frames"],
     up: Float[np.ndarray, "3"],
     height: float,
-) -> Float[np.ndarray, "frames 4"]:
+) -> Float[np.ndarray, "frames points"]:
     """Return the confidence that each point touches the ground, 0…1: at rest, and low.
 
     Args:
-        feet: left heel, left toe, right heel, right toe in the camera frame, metres.
+        feet: points of the soles in the camera frame, metres.
         times: of the frames, seconds.
         up: unit vector away from the ground, camera frame.
         height: of the person's ground along `up`, metres.
     """
     low = _sigmoid((REST_HEIGHT - (feet @ up - height)) / HEIGHT_SOFTNESS)
     return rest_confidence(feet, times) * low
+
+
+def heel_and_toe(contacts: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 4"]:
+    """Contacts of left heel, left toe, right heel, right toe from those of SOLE_NAMES.
+
+    A foot stands on its toes while ball or toes do.
+    """
+    feet = contacts.reshape(-1, 2, 3)
+    return np.stack((feet[..., 0], feet[..., 1:].max(axis=-1)), axis=-1).reshape(-1, 4)
 
 
 def _sigmoid(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

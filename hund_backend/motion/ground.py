@@ -8,6 +8,8 @@ from jaxtyping import Float
 LEVEL_STD = np.radians(15.0)  # of a camera's tilt from level
 UPRIGHT_STD = np.radians(10.0)  # of a person's mean lean over a clip
 FOOT_STD = 0.04  # metres; of resting feet from the plane
+DEPTH_STD = 0.06  # of a person's distance: error of the depth, which moves feet along their ray
+PERSISTENCE = 0.7  # seconds in which that error stays the same
 SLOPE_STD = np.tan(np.radians(6.0))  # of the ground against the initial up direction
 CAMERA_UP = np.array([0.0, -1.0, 0.0])
 ITERATIONS = 10
@@ -28,6 +30,7 @@ def estimate_ground(
     feet: list[Float[np.ndarray, "frames feet 3"]],
     rest_confidence: list[Float[np.ndarray, "frames feet"]],
     standing_directions: list[Float[np.ndarray, "frames 3"]],
+    fps: float,
     main: int = 0,
 ) -> Ground:
     """Fit a plane to resting feet, with level cameras and upright people as the prior.
@@ -35,13 +38,16 @@ def estimate_ground(
     Ridge regression of the plane's slope, shared by all people, and of a height for each (people
     stand on stairs and roofs). The prior slope is zero against the initial up direction, so feet
     that spread in one direction correct the slope in that direction only. Huber weights reduce the
-    influence of feet that were not at rest.
+    influence of feet that were not at rest. The error of a person's depth moves the feet along their
+    rays for a while: somebody who stands seems to walk on a plane through the camera. So feet count
+    by that error's effect on their height, and the frames that share it count once.
 
     Args:
         feet: points under the feet of each person, camera frame, metres.
         rest_confidence: that each point is at rest, 0…1.
         standing_directions: unit vectors from hips to neck while the person stands, zero elsewhere;
             camera frame.
+        fps: frames per second.
         main: index of the main performer, on whose floor the world stands. Somebody far behind is
             placed too roughly in depth to decide about it.
     """
@@ -49,9 +55,15 @@ def estimate_ground(
     side, depth = _tangents(up)
     points = [person.reshape(-1, 3) for person in feet]
     weights = [person.reshape(-1) for person in rest_confidence]
+    # Of the points of one foot or two in frames of one error, all together count as one.
+    shared = [max(PERSISTENCE * fps, 1.0) * person.shape[1] for person in rest_confidence]
+    precisions = [
+        1 / (share * (FOOT_STD**2 + (DEPTH_STD * (person @ up)) ** 2))
+        for person, share in zip(points, shared, strict=True)
+    ]
     slopes, residuals = np.zeros(2), [np.zeros(len(person)) for person in points]
     for _ in range(ITERATIONS):
-        slopes, heights = _regress(points, weights, residuals, (up, side, depth))
+        slopes, heights = _regress(points, weights, precisions, residuals, (up, side, depth))
         residuals = [
             person @ up - person @ side * slopes[0] - person @ depth * slopes[1] - height
             for person, height in zip(points, heights, strict=True)
@@ -116,6 +128,7 @@ def _tangents(
 def _regress(
     points: list[Float[np.ndarray, "points 3"]],
     weights: list[Float[np.ndarray, " points"]],
+    precisions: list[Float[np.ndarray, " points"]],
     residuals: list[Float[np.ndarray, " points"]],
     frame: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, " people"]]:
@@ -124,15 +137,18 @@ def _regress(
     normal = np.eye(2) / SLOPE_STD**2
     right = np.zeros(2)
     means = []
-    for person, weight, residual in zip(points, weights, residuals, strict=True):
-        huber = FOOT_STD / np.maximum(np.abs(residual), FOOT_STD)
+    for person, weight, precision, residual in zip(
+        points, weights, precisions, residuals, strict=True
+    ):
+        limit = 1 / np.sqrt(precision.max())
+        huber = limit / np.maximum(np.abs(residual), limit)
         weight = weight * huber + 1e-9  # defines the height of people whose feet never rest
         share = weight / weight.sum()
         tangential = np.stack([person @ side, person @ depth], axis=-1)
         height = person @ up
         middle, mean = share @ tangential, share @ height
         means.append((middle, mean))
-        centered = (tangential - middle) * (weight / FOOT_STD**2)[:, None]
+        centered = (tangential - middle) * (weight * precision)[:, None]
         normal = normal + centered.T @ (tangential - middle)
         right = right + centered.T @ (height - mean)
     slopes = np.linalg.solve(normal, right)

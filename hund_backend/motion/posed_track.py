@@ -12,9 +12,13 @@ from ..body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
 from ..descent.result import DescentResult
 from ..descent.state import State
 from ..perception.evidence import Evidence
-from .contacts import CONTACT_KEYPOINTS
 
-FEET = [BLAZEPOSE_NAMES.index(name) for name in CONTACT_KEYPOINTS]
+# Keypoints whose confidence is that of each point of SOLE_NAMES.
+FEET = [
+    BLAZEPOSE_NAMES.index(f"{side}_{name}")
+    for side in ("left", "right")
+    for name in ("heel", "foot_index", "foot_index")
+]
 MIN_LEG_EXTENT = 0.6  # of a standing person: height of hips over ankles, in leg lengths
 HIPS, NECK = JOINT_INDEX["Pelvis"], JOINT_INDEX["Neck01"]
 LEGS = ("ThighL", "AnkleL"), ("ThighR", "AnkleR")
@@ -31,13 +35,19 @@ class PosedTrack:
     present: Bool[np.ndarray, " frames"]
     rotations: Float32[np.ndarray, "frames joints 4"]  # quaternions, w first
     joints: Float32[np.ndarray, "frames joints 3"]
-    feet: Float[np.ndarray, "frames 4 3"]  # left heel, left toe, right heel, right toe
+    pelvis_axes: Float[np.ndarray, "frames 3 3"]  # rotation from the body to the camera frame
+    feet: Float[np.ndarray, "frames 6 3"]  # points of SOLE_NAMES
     betas: Float32[np.ndarray, " betas"]
     keypoints: Float32[np.ndarray, "frames 33 3"]
     joint_confidence: Float32[np.ndarray, "frames joints"]
     stage_losses: Float32[np.ndarray, "frames stages terms"]
     stage_rotations: Float32[np.ndarray, "frames stages joints 4"]
     stage_root_translation: Float32[np.ndarray, "frames stages 3"]
+
+    @property
+    def feet_confidence(self) -> Float[np.ndarray, "frames 6"]:
+        """Confidence of the keypoints next to the points of SOLE_NAMES."""
+        return self.keypoints[:, FEET, 2].astype(np.float64)
 
     @property
     def standing_directions(self) -> Float[np.ndarray, "frames 3"]:
@@ -66,7 +76,7 @@ def pose_track(
     state = result.state
     with torch.no_grad():
         posed = state.posed(body)
-        feet = body.keypoints(posed, "blazepose")[:, FEET]
+        feet = body.soles(posed)
         quaternions, stages = map(_quaternions, (state, result.stages))
     frames = np.arange(num_frames)
     held = np.clip(np.searchsorted(evidence.frames, frames), 0, len(evidence.frames) - 1)
@@ -87,6 +97,7 @@ def pose_track(
         present=inside & evidence.observed[held],
         rotations=over_clip(quaternions),
         joints=over_clip(posed.joints),
+        pelvis_axes=over_clip(state.global_orient).astype(np.float64),
         feet=over_clip(feet).astype(np.float64),
         betas=state.betas.reshape(-1, state.betas.shape[-1])[0].numpy(force=True),
         keypoints=keypoints,

@@ -15,6 +15,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..reduced_body import FitVariables, ReducedBody
+from ..sole_contacts import SoleContacts
 from ..targets import Targets
 from .jacobian_cache import JacobianCache, prior_gradient
 from .linearization import EvaluationPoint, LinearizationPoint
@@ -23,8 +24,10 @@ from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import NormalEquations
 from .terms.body_limits import BetasTerm, JointLimitTerm, LimitsConfig
+from .terms.contacts import ContactConfig, ContactTerm
 from .terms.dynamics import LatentDynamicsConfig, LatentDynamicsTerm
 from .terms.evidence import KeypointTerm, LandmarkTerm
+from .terms.evidence_motion import KeypointStepTerm, LandmarkStepTerm, PersistentNoise
 from .terms.kernels import Robust
 from .terms.motion import AccelerationConfig, AccelerationTerm, AngularAccelerationTerm
 from .terms.pose_anchor import PoseAnchor, PoseAnchorConfig, PoseAnchorTerm
@@ -35,6 +38,8 @@ from .terms.term import Term
 TERMS = (
     "keypoints",
     "landmarks",
+    "keypoint_steps",
+    "landmark_steps",
     "prior",
     "build",
     "limits",
@@ -42,6 +47,7 @@ TERMS = (
     "turning",
     "dynamics",
     "anchor",
+    "contacts",
     "parts",
     "silhouette",
 )
@@ -55,6 +61,15 @@ class EnergyConfig:
         weight=1.0, noise=0.008, cutoff=6.0
     )  # noise: fraction of the crop's side
     landmarks: Robust = Robust(weight=1.0, noise=0.12, cutoff=2.0)  # metres
+    # Measured on rendered clips of held-out motion: detections err by 0.006 of the crop's side, and
+    # landmarks by 6 cm, about means that stay, with a correlation of 0.85 from frame to frame at
+    # 30 frames per second.
+    keypoint_steps: PersistentNoise = PersistentNoise(
+        weight=1.0, noise=0.006, seconds=0.2, cutoff=6.0
+    )
+    landmark_steps: PersistentNoise = PersistentNoise(
+        weight=0.0, noise=0.06, seconds=0.2, cutoff=4.0
+    )
     prior: PosePriorConfig = PosePriorConfig()
     betas: float = 1.0
     limits: LimitsConfig = LimitsConfig()
@@ -63,6 +78,7 @@ class EnergyConfig:
     angular_acceleration: Robust = Robust(weight=1.0, noise=40.0, cutoff=2.0)
     dynamics: LatentDynamicsConfig = LatentDynamicsConfig()
     anchor: PoseAnchorConfig = PoseAnchorConfig()
+    contacts: ContactConfig = ContactConfig()
     # Fractions of the crop's side; at a weight of one, each part counts as one or two keypoints.
     parts: Robust = Robust(weight=0.0, noise=0.008, cutoff=10.0)
     silhouette: Robust = Robust(weight=0.0, noise=0.008, cutoff=4.0)
@@ -82,6 +98,8 @@ def build_terms(
     fps: float | None = None,
     dynamics: Dynamics | None = None,
     anchor: PoseAnchor | None = None,
+    contacts: SoleContacts | None = None,
+    soles: ReducedBody | None = None,
     observed_parts: ObservedParts | None = None,
     surface: Surface | None = None,
 ) -> tuple[Term, ...]:
@@ -95,6 +113,8 @@ def build_terms(
         fps: rate of the frames; None for frames that are independent of each other.
         dynamics: of the prior's latents; used where frames are coupled.
         anchor: reference rotations of a polish.
+        contacts: of the soles; used where frames are coupled. They need the soles.
+        soles: reduced body whose points are the soles'.
         observed_parts: part maps of the frames; they need a surface.
         surface: skin of the body.
     """
@@ -118,7 +138,13 @@ def build_terms(
     terms.append(BetasTerm(weight=config.betas))
     if fps is None or len(targets.pixels) <= 2:
         return tuple(terms)
+    if config.keypoint_steps.weight > 0:
+        terms.append(KeypointStepTerm(config=config.keypoint_steps, targets=targets, fps=fps))
+    if config.landmark_steps.weight > 0:
+        terms.append(LandmarkStepTerm(config=config.landmark_steps, targets=targets, fps=fps))
     terms.append(AccelerationTerm(config=config.acceleration, fps=fps))
+    if contacts is not None and soles is not None and config.contacts.weight > 0:
+        terms.append(ContactTerm(config=config.contacts, contacts=contacts, soles=soles, fps=fps))
     if dynamics is not None and config.dynamics.weight > 0:
         terms.append(LatentDynamicsTerm(config=config.dynamics, dynamics=dynamics, fps=fps))
     elif config.angular_acceleration.weight > 0:

@@ -24,6 +24,7 @@ from ..joint_confidence import joint_confidence, unobserved_fraction
 from ..keypoints import NUM_KEYPOINTS, keypoint_residuals
 from ..reduced_body import FitVariables, ReducedBody
 from ..result import DescentResult
+from ..sole_contacts import SoleContacts
 from ..state import State
 from ..targets import Targets
 from ..translation import solve_translation
@@ -92,7 +93,11 @@ class FitConfig:
     coarse_steps: SolverConfig = SolverConfig(iterations=8)
     fine_steps: SolverConfig = SolverConfig(iterations=30)
     still_steps: SolverConfig = SolverConfig(iterations=80)
-    polish_steps: SolverConfig = SolverConfig(iterations=3)
+    polish_steps: SolverConfig = SolverConfig(iterations=2)
+    # Contacts are stiff. Damped as much as the rest, they would not let the legs move; stiff from
+    # the beginning, they would bend the legs before the body follows.
+    contact_steps: SolverConfig = SolverConfig(iterations=1, damping=1e-4)
+    contact_schedule: tuple[float, ...] = (0.02, 1.0)  # factors of the contacts' weight
     still_polish_steps: SolverConfig = SolverConfig(iterations=20)
     window: int = 300  # frames that are fitted together
     overlap: int = 40  # frames of the next window that a window reads ahead
@@ -109,6 +114,7 @@ def fit(
     dynamics: Dynamics | None = None,
     skin: BodyModel | None = None,
     initial: State | None = None,
+    contacts: SoleContacts | None = None,
 ) -> DescentResult:
     """Fit the body to a person over all frames of a track, or polish given states.
 
@@ -126,14 +132,17 @@ def fit(
         skin: the same body with faces ("low"); None disables part and silhouette terms.
         initial: states of all frames to polish; None fits from initial poses. The result of a polish
             has one stage, its end.
+        contacts: of the soles in polished states; these are settled on them.
     """
     config = config or FitConfig()
-    fitter = _Fitter(evidence, fps, body, prior, config, report, dynamics, skin)
+    fitter = _Fitter(evidence, fps, body, prior, config, report, dynamics, skin, contacts)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
     try:
         with torch.no_grad():
-            return fitter.polish(initial) if initial is not None else fitter.fit()
+            if initial is None:
+                return fitter.fit()
+            return fitter.polish(initial) if contacts is None else fitter.settle(initial)
     finally:
         torch.set_num_threads(threads)
 
@@ -151,6 +160,7 @@ class _Fitter:
         report: Callable[[int], None],
         dynamics: Dynamics | None,
         skin: BodyModel | None,
+        contacts: SoleContacts | None,
     ) -> None:
         self.config, self.fps = config, fps
         self.output = {"device": body.template.device, "dtype": body.template.dtype}
@@ -175,6 +185,8 @@ class _Fitter:
             self.targets.observed, config.keyframe_spacing * fps, config.max_keyframes
         )
         self.anchor: PoseAnchor | None = None  # of a polish
+        self.contacts = contacts
+        self.soles = None if contacts is None else ReducedBody.soles_from_body(body)
         self._report, self._iterations = report, 0
 
     def fit(self) -> DescentResult:
@@ -195,14 +207,28 @@ class _Fitter:
         """One shape from the keyframes, then all frames, anchored to the initial states."""
         config = self.config
         steps = config.still_polish_steps if self.is_still else config.polish_steps
-        variables = self.reduced_body.variables_of(initial)
-        self.anchor = PoseAnchor(
-            rotations=variables.rotations, unobserved=unobserved_fraction(self.confidence)
-        )
+        variables = self._anchored(initial)
         shaped = self._fit_shape(variables.select(self.keyframes), steps)
         variables = variables._replace(betas=shaped.betas)
         variables, converged = self._fit_track(variables, self.energy, steps)
         return self._result([variables], converged)
+
+    def settle(self, polished: State) -> DescentResult:
+        """All frames with contacts, anchored to polished states; the shape stays."""
+        variables = self._anchored(polished)
+        for factor in self.config.contact_schedule:
+            weight = factor * self.energy.contacts.weight
+            energy = replace(self.energy, contacts=replace(self.energy.contacts, weight=weight))
+            variables, converged = self._fit_track(variables, energy, self.config.contact_steps)
+        return self._result([variables], converged)
+
+    def _anchored(self, initial: State) -> FitVariables:
+        """Variables of initial states, to which all frames are anchored from now on."""
+        variables = self.reduced_body.variables_of(initial)
+        self.anchor = PoseAnchor(
+            rotations=variables.rotations, unobserved=unobserved_fraction(self.confidence)
+        )
+        return variables
 
     def _fit_initial_poses(self) -> tuple[FitVariables, FitVariables]:
         """Each keyframe's best initial pose, and the same after its own fit."""
@@ -301,6 +327,8 @@ class _Fitter:
             fps=fps,
             dynamics=self.dynamics,
             anchor=None if self.anchor is None else self.anchor.select(frames),
+            contacts=None if self.contacts is None else self.contacts.select(frames),
+            soles=self.soles,
             observed_parts=None if self.parts is None else self.parts.select(frames),
             surface=self.surface,
         )

@@ -19,6 +19,7 @@ from hund_backend.descent.fit.terms.pose_anchor import PoseAnchor, PoseAnchorCon
 from hund_backend.descent.fit.windows import windows
 from hund_backend.descent.joint_confidence import unobserved_fraction
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
+from hund_backend.descent.sole_contacts import SoleContacts
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import Targets
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
@@ -27,6 +28,10 @@ from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import PoseFlow
 
 FPS = 30.0
+# With the terms that are off by default.
+EVERY_TERM = dataclasses.replace(
+    EnergyConfig(), landmark_steps=dataclasses.replace(EnergyConfig().landmark_steps, weight=0.5)
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def energy_and_variables(prior, frames=4, *, solves_betas=False, fps=None, **ter
         reduced_body, random_variables(reduced_body, frames, seed=1), noise=0.01
     )
     terms = build_terms(
-        EnergyConfig(),
+        EVERY_TERM,
         targets=Targets.from_evidence(evidence, reduced_body),
         prior=prior,
         limits=JointLimits(torch.float64),
@@ -79,6 +84,14 @@ def random_anchor(frames=4):
     return PoseAnchor(rotations=rotations, unobserved=unobserved.reshape(rotations.shape[:2]))
 
 
+def random_contacts(frames=4):
+    """Points that bear and rest on a floor to different degrees; some are below it."""
+    generator = torch.Generator().manual_seed(6)
+    bearing, share = torch.rand(2, frames, 6, generator=generator, dtype=torch.float64)
+    up = torch.tensor([0.0, -0.6, 0.8], dtype=torch.float64)
+    return SoleContacts(bearing=bearing, on_floor=bearing * share, up=up, floor=2.5)
+
+
 # Betas are solved for while frames are independent; with known betas frames are coupled.
 @pytest.mark.parametrize(
     "changes",
@@ -87,6 +100,7 @@ def random_anchor(frames=4):
         {"solves_betas": True},
         {"fps": 50.0, "dynamics": random_dynamics(63)},
         {"fps": FPS, "anchor": random_anchor()},
+        {"fps": 24.0, "contacts": random_contacts(), "soles": mini_reduced_body()},
     ],
 )
 def test_gradient_equals_autograd(changes, prior):

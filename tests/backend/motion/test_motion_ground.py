@@ -57,7 +57,7 @@ def test_camera_tilt_is_recovered(pitch, roll):
     up = camera[0] @ np.array([0, 0, 1.0])
     standing_directions = np.tile(up, (len(times), 1))
     ground = estimate_ground(
-        [in_camera], [rest_confidence(in_camera, times)], [standing_directions]
+        [in_camera], [rest_confidence(in_camera, times)], [standing_directions], FPS
     )
     assert angle_deg(ground.up, up) < 2
     assert abs(ground.level - (in_camera[:, :, :][feet[..., 2] == 0] @ ground.up).mean()) < 0.03
@@ -70,9 +70,11 @@ def test_moving_feet_correct_the_initial_up_direction():
     up = camera[0] @ np.array([0, 0, 1.0])
     no_directions = [np.zeros((len(times), 3))]
     without_feet = estimate_ground(
-        [in_camera], [0 * rest_confidence(in_camera, times)], no_directions
+        [in_camera], [0 * rest_confidence(in_camera, times)], no_directions, FPS
     )
-    with_feet = estimate_ground([in_camera], [rest_confidence(in_camera, times)], no_directions)
+    with_feet = estimate_ground(
+        [in_camera], [rest_confidence(in_camera, times)], no_directions, FPS
+    )
     assert angle_deg(with_feet.up, up) < 0.5 * angle_deg(without_feet.up, up)
 
 
@@ -83,7 +85,7 @@ def test_person_on_a_roof_does_not_tilt_the_ground():
     above = camera_points(feet + np.array([2.0, 3.0, 3.5]), camera)
     rest = rest_confidence(below, times)
     no_directions = np.zeros((len(times), 3))
-    ground = estimate_ground([below, above], [rest, rest], [no_directions, no_directions])
+    ground = estimate_ground([below, above], [rest, rest], [no_directions, no_directions], FPS)
     assert angle_deg(ground.up, np.array([0, -1.0, 0])) < 1
     assert ground.level == pytest.approx(ground.heights[0], abs=0.02)
     assert ground.heights[1] - ground.heights[0] == pytest.approx(3.5, abs=0.1)
@@ -96,9 +98,9 @@ def test_floor_is_that_of_the_main_performer(offset):
     bystander = camera_points(feet + np.array([1.0, 6.0, offset]), camera_from_world())
     rest = rest_confidence(performer, times)
     no_directions = np.zeros((len(times), 3))
-    alone = estimate_ground([performer], [rest], [no_directions])
-    first = estimate_ground([performer, bystander], [rest] * 2, [no_directions] * 2, 0)
-    second = estimate_ground([bystander, performer], [rest] * 2, [no_directions] * 2, 1)
+    alone = estimate_ground([performer], [rest], [no_directions], FPS)
+    first = estimate_ground([performer, bystander], [rest] * 2, [no_directions] * 2, FPS, 0)
+    second = estimate_ground([bystander, performer], [rest] * 2, [no_directions] * 2, FPS, 1)
     assert first.level == pytest.approx(alone.level, abs=0.02)
     assert second.level == pytest.approx(first.level, abs=1e-9)
 
@@ -164,7 +166,9 @@ def test_world_is_a_rigid_frame_with_the_ground_at_zero(pitch, roll, height):
     points = camera_points(
         np.array([[0.0, 0, 0], [1, 2, 0], [-3, 1, 0], [0, 0, 1]]), (rotation, translation)
     )
-    ground = estimate_ground([points[None, :3]], [np.ones((1, 3))], [1000 * np.tile(up, (1, 1))])
+    ground = estimate_ground(
+        [points[None, :3]], [np.ones((1, 3))], [1000 * np.tile(up, (1, 1))], FPS
+    )
     ground = type(ground)(up=up, heights=ground.heights, level=float(points[0] @ up))
     transform = world_from_camera(ground, points[3])
     linear = transform[:3, :3]

@@ -18,7 +18,7 @@ from .kernels import charbonnier
 class LatentDynamicsConfig:
     """Weight and cut-off of the dynamics."""
 
-    weight: float = 0.3
+    weight: float = 0.1
     cutoff: float = 1.0  # in units of the typical length of a residual
 
 

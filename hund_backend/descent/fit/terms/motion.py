@@ -11,11 +11,28 @@ from torch.nn.functional import pad
 from ....body.rotations import matrix_to_rotvec
 from ....prior.coordinates import inverse_right_jacobian
 from ...keypoints import NUM_KEYPOINTS
+from ...reduced_body import REDUCED_JOINTS
 from ..linearization import EvaluationPoint, LinearizationPoint
 from ..solver import NormalEquations
 from .kernels import Robust, charbonnier
 
 _STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
+# Mean accelerations in captured motion, m/s²: of the pelvis, and of joints relative to it.
+_PELVIS = 2.9
+_OF_TRUNK = {"Spine01": 1.1, "Spine02": 1.7, "Spine03": 2.3, "Neck01": 4.9, "Head01": 5.6}
+_OF_SIDE = {
+    "Clavicle": 4.2,
+    "Upperarm": 4.4,
+    "Lowerarm": 5.6,
+    "Hand": 7.5,
+    "Thigh": 1.4,
+    "Calf": 5.2,
+    "Ankle": 8.0,
+    "Ball": 9.4,
+}
+TYPICAL_ACCELERATIONS = tuple(
+    {"Pelvis": _PELVIS, **_OF_TRUNK}.get(name) or _OF_SIDE[name[:-1]] for name in REDUCED_JOINTS
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +40,8 @@ class AccelerationConfig:
     """Weight, noise and cut-off of the joints' accelerations."""
 
     weight: float = 0.3  # at one, fast motion is smoothed away
-    noise: float = 6.0  # m/s², of a joint relative to the pelvis
-    root_noise: float = 6.0  # m/s², of the pelvis in the camera frame, which may move as well
+    noise: float = 1.4  # times a joint's typical acceleration relative to the pelvis
+    root_noise: float = 1.4  # times the pelvis's typical acceleration
     cutoff: float = 2.0
 
 
@@ -44,10 +61,14 @@ class AccelerationTerm:
         self, joints: Float[Tensor, "frames joints 3"]
     ) -> Float[Tensor, "inner joints 3"]:
         """Accelerations in units of their noise, of all frames but the first and the last."""
-        root = _second_differences(joints[:, :1], self.fps) / self.config.root_noise
-        relative = joints[:, 1:] - joints[:, :1]
-        motion = _second_differences(relative, self.fps) / self.config.noise
-        return torch.cat((root, motion), dim=1)
+        motion = torch.cat((joints[:, :1], joints[:, 1:] - joints[:, :1]), dim=1)
+        return _second_differences(motion, self.fps) / self._noise(joints)[:, None]
+
+    def _noise(self, like: Tensor) -> Float[Tensor, " joints"]:
+        """Acceleration that counts as one, of each joint, m/s²."""
+        config = self.config
+        factors = [config.root_noise] + [config.noise] * (len(TYPICAL_ACCELERATIONS) - 1)
+        return like.new_tensor(TYPICAL_ACCELERATIONS) * like.new_tensor(factors)
 
     def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
         """Energy of each frame; zero in the first and the last."""
@@ -62,8 +83,8 @@ class AccelerationTerm:
         rows = (config.weight * weights).sqrt()[..., None]
         residuals = (rows * residuals).flatten(1)
         joints = at.point_jacobian[:, NUM_KEYPOINTS:] * self.fps**2
-        root, relative = joints[:, :1], joints[:, 1:] - joints[:, :1]
-        jacobian = torch.cat((root / config.root_noise, relative / config.noise), dim=1)
+        jacobian = torch.cat((joints[:, :1], joints[:, 1:] - joints[:, :1]), dim=1)
+        jacobian = jacobian / self._noise(joints)[:, None, None]
         inner = len(residuals)
         jacobians = [
             (factor * rows[..., None] * jacobian[first : first + inner]).flatten(1, 2)

@@ -1,0 +1,104 @@
+"""Contact term: soles in contact keep their place, lie on the floor, and never sink below it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ...reduced_body import ReducedBody
+from ...sole_contacts import SoleContacts
+from ..linearization import EvaluationPoint, LinearizationPoint
+from ..solver import NormalEquations
+from .kernels import charbonnier
+
+NUM_SOLES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactConfig:
+    """Noise of the contacts; a weight of zero switches the term off."""
+
+    weight: float = 1.0
+    drift: float = 0.003  # m/√s: random walk of a point that stays in place
+    height: float = 0.006  # metres: of a point that bears on the floor
+    depth: float = 0.006  # metres: of any point below the floor
+    # In units of the noise, where the parabola turns into a line: a contact that was taken for one
+    # wrongly pulls, but does not hold.
+    cutoff: float = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactTerm:
+    """½ Σ b ρ(‖Δx / σ‖²) + ½ Σ f ρ(((u·x − h) / σ_h)²) + ½ Σ (min(u·x − h, 0) / σ_d)².
+
+    Δx is the step of a sole's point from one frame to the next, b the confidence that it bears on
+    something in both, f that this is the floor with normal u and height h.
+    """
+
+    names: ClassVar = ("contacts",)
+    rigid_invariant: ClassVar = False
+    config: ContactConfig
+    contacts: SoleContacts
+    soles: ReducedBody  # whose points are the soles'
+    fps: float
+
+    def _points(self, at: EvaluationPoint) -> Float[Tensor, "frames 6 3"]:
+        return self.soles.forward(at.variables).points[:, :NUM_SOLES]
+
+    def _steps(
+        self, points: Float[Tensor, "frames 6 3"]
+    ) -> tuple[Float[Tensor, "steps 6 3"], Float[Tensor, "steps 6"]]:
+        """Steps in units of their noise, and the confidence that the point bears in both frames."""
+        bearing = self.contacts.bearing
+        steps = (points[1:] - points[:-1]) / self._step_noise
+        return steps, torch.minimum(bearing[1:], bearing[:-1])
+
+    @property
+    def _step_noise(self) -> float:
+        return self.config.drift / self.fps**0.5
+
+    def _heights(self, points: Float[Tensor, "frames 6 3"]) -> Float[Tensor, "frames 6"]:
+        return points @ self.contacts.up - self.contacts.floor
+
+    def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
+        """Energy of each frame."""
+        config, points = self.config, self._points(at)
+        steps, both = self._steps(points)
+        rho, _ = charbonnier(steps.square().sum(-1), config.cutoff)
+        energy = pad(0.5 * (both * rho).sum(-1), (1, 0))
+        heights = self._heights(points)
+        rho, _ = charbonnier((heights / config.height).square(), config.cutoff)
+        energy = energy + 0.5 * (self.contacts.on_floor * rho).sum(-1)
+        depths = (heights / config.depth).clamp(max=0)
+        return (config.weight * (energy + 0.5 * depths.square().sum(-1)),)
+
+    def linearize(self, at: LinearizationPoint, equations: NormalEquations) -> None:
+        """Add gradient and Gauss–Newton Hessian."""
+        config = self.config
+        posed = self.soles.forward(at.variables)
+        points = posed.points[:, :NUM_SOLES]
+        jacobian = self.soles.jacobian(posed)[:, :NUM_SOLES]
+        steps, both = self._steps(points)
+        _, weights = charbonnier(steps.square().sum(-1), config.cutoff)
+        rows = (config.weight * both * weights).sqrt()[..., None]
+        scaled = rows[..., None] / self._step_noise
+        equations.add_in_time(
+            (rows * steps).flatten(1),
+            [-(scaled * jacobian[:-1]).flatten(1, 2), (scaled * jacobian[1:]).flatten(1, 2)],
+        )
+        heights = self._heights(points)
+        by_step = torch.einsum("x,fnxu->fnu", self.contacts.up, jacobian)[:, :, None]
+        _, weights = charbonnier((heights / config.height).square(), config.cutoff)
+        equations.add(
+            (heights / config.height)[..., None],
+            by_step / config.height,
+            config.weight * self.contacts.on_floor * weights,
+        )
+        equations.add(
+            (heights / config.depth)[..., None],
+            by_step / config.depth,
+            config.weight * (heights < 0).to(heights),
+        )
