@@ -1,7 +1,9 @@
 """Feet: kept on the floor and in place while they touch it, on legs of another length.
 
-A foot's rotation is the source's. Its height is such that the lowest point of its sole is as high
-above the floor as the source's, in proportion, and on the floor in contact. In a run of contact
+Where the source's feet are below the floor, or above it in contact, the whole body is moved up or
+down, smoothly; else the legs alone would make up for it. A foot's rotation is the source's. Its
+height is such that the lowest point of its sole is as high above the floor as the source's, in
+proportion, and on the floor in contact. In a run of contact
 the ball stays in one place; the correction is eased in and out. Where a leg cannot reach its foot,
 the hips go down, smoothly; then the legs are solved by two-bone inverse kinematics.
 """
@@ -21,9 +23,17 @@ from .transfer import FloorMap, RoleMotion
 _HEEL = 0.3  # from the ankle back to the heel, as a share of the distance from ankle to ball
 _TOES = 0.35  # from the ball to the tip of the toes, where no bone tells
 _EASE = 0.2  # seconds in which a correction comes and goes
-_LOWERING = 0.1  # seconds, standard deviation with which the hips go down
+_LOWERING = 0.1  # seconds, standard deviation with which hips go up and down
 _REACH = 0.998  # of a leg's length that is used
 _LEG = ("thigh", "shin", "foot")
+
+
+class Steps(NamedTuple):
+    """How a foot of the source touches the floor."""
+
+    clearance: np.ndarray  # (frames,): of the lowest point of its sole, the source's units
+    confidence: np.ndarray  # (frames, 2): of the contacts of heel and toe
+    runs: list[tuple[int, int]]  # first and last frame of each contact
 
 
 class Sole(NamedTuple):
@@ -56,12 +66,18 @@ def keep_contacts(
     sides = [
         side for side in roles.SIDES if all(f"{name}.{side}" in target.rotations for name in _LEG)
     ]
+    steps = {side: _steps(source, side, fps, contacts and contacts.get(side)) for side in sides}
+    raised = floor_map.scale * _raising(steps, len(target.positions["hips"]), fps)
+    up = np.array([0.0, 0, 1])
+    target = dataclasses.replace(
+        target,
+        positions={role: at + raised[:, None] * up for role, at in target.positions.items()},
+    )
     ankles = {
-        side: _ankle(source, target, floor_map, fps, side, contacts and contacts.get(side))
-        for side in sides
+        side: _ankle(source, target, floor_map, fps, side, steps[side], raised) for side in sides
     }
     lowered = _lowering(target, ankles, fps)
-    hips = target.positions["hips"] - lowered[:, None] * np.array([0.0, 0, 1])
+    hips = target.positions["hips"] - lowered[:, None] * up
     moved = transfer.forward(target.rest, target.rotations, hips)
     rotations = dict(target.rotations)
     for side, ankle in ankles.items():
@@ -122,27 +138,58 @@ def sole_points(motion: RoleMotion, side: str, *, ankle: np.ndarray | None = Non
     )
 
 
+def _steps(source: RoleMotion, side: str, fps: float, confidence: np.ndarray | None) -> Steps:
+    """Return the contacts of a foot of the source."""
+    points = sole_points(source, side)
+    if confidence is None:
+        leg = source.rest.leg_length()
+        confidence = foot_contacts.from_motion(points[:, [0, 2]], source.floor, leg, fps)
+    clearance = points[..., 2].min(1) - source.floor
+    return Steps(clearance, confidence, foot_contacts.runs(confidence.max(-1), fps))
+
+
+def _raising(steps: dict[str, Steps], frames: int, fps: float) -> np.ndarray:
+    """Return how far the body is moved up for its feet to be on the floor, (frames,).
+
+    Without contact it is interpolated, but never less than what lifts a foot to the floor.
+    """
+    lowest = np.full(frames, np.inf)
+    for each in steps.values():
+        for first, last in each.runs:
+            span = slice(first, last + 1)
+            lowest[span] = np.minimum(lowest[span], each.clearance[span])
+        lowest = np.where(each.clearance < 0, np.minimum(lowest, each.clearance), lowest)
+    known = np.flatnonzero(np.isfinite(lowest))
+    if not len(known):
+        return np.zeros(frames)
+    raised = np.interp(np.arange(frames), known, -lowest[known])
+    deviation = max(_LOWERING * fps, 0.5)
+    radius = int(np.ceil(2.5 * deviation))
+    return np.convolve(np.pad(raised, radius, mode="edge"), _gaussian(deviation, radius), "valid")
+
+
+def _gaussian(deviation: float, radius: int) -> np.ndarray:
+    """Return weights that sum to one, (2 radius + 1,)."""
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
+    return weights / weights.sum()
+
+
 def _ankle(
     source: RoleMotion,
     target: RoleMotion,
     floor_map: FloorMap,
     fps: float,
     side: str,
-    confidence: np.ndarray | None,
+    steps: Steps,
+    raised: np.ndarray,
 ) -> np.ndarray:
     """Return where the target's ankle shall be, (frames, 3)."""
-    theirs = sole_points(source, side)
-    clearance = theirs[..., 2].min(1) - source.floor
-    if confidence is None:
-        leg = source.rest.leg_length()
-        confidence = foot_contacts.from_motion(theirs[:, [0, 2]], source.floor, leg, fps)
-    runs = foot_contacts.runs(confidence.max(-1), fps)
-
+    runs = steps.runs
     ankle = source.positions[f"foot.{side}"]
     wanted = np.zeros_like(ankle)
     wanted[:, :2] = floor_map.places(ankle[:, :2])
     own = sole_points(target, side, ankle=wanted)
-    height = np.maximum(floor_map.scale * clearance, 0)
+    height = np.maximum(floor_map.scale * steps.clearance + raised, 0)
     wanted[:, 2] = target.floor + height - own[..., 2].min(1)
     # The joint, not the sole below it: the toes lie on the floor and carry it while the heel rises.
     ball_joint = sole(target.rest, target.ground, side).ball_joint
@@ -150,7 +197,7 @@ def _ankle(
     corrections = np.zeros((len(runs), len(ankle), 3))
     for correction, (first, last) in zip(corrections, runs, strict=True):
         span = slice(first, last + 1)
-        weights = np.maximum(confidence[span, 1], 0.05)
+        weights = np.maximum(steps.confidence[span, 1], 0.05)
         balls = joint[span, :2]
         correction[span, :2] = np.average(balls, axis=0, weights=weights) - balls
         correction[span, 2] = -height[span]
@@ -206,10 +253,9 @@ def _lowering(target: RoleMotion, ankles: dict[str, np.ndarray], fps: float) -> 
         need = np.maximum(need, -toward[:, 2] - deepest)
     deviation = max(_LOWERING * fps, 0.5)
     radius = int(np.ceil(2.5 * deviation))
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
     padded = np.pad(need, 2 * radius, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
-    return np.convolve(windows.max(-1), weights / weights.sum(), "valid")
+    return np.convolve(windows.max(-1), _gaussian(deviation, radius), "valid")
 
 
 def _lengths(rest: RoleRest, side: str) -> tuple[float, float]:
