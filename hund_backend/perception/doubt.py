@@ -88,7 +88,7 @@ def part_at_overlaps(
         Pieces with a sure identity; doubtful runs between them.
     """
     overlaps = [set[int]() for _ in tracklets]
-    paths = [_path(tracklet, round(config.hidden_seconds * fps)) for tracklet in tracklets]
+    paths = [box_path(tracklet, round(config.hidden_seconds * fps)) for tracklet in tracklets]
     for one in range(len(tracklets)):
         for other in range(one):
             common = sorted(paths[one].keys() & paths[other].keys())
@@ -110,7 +110,7 @@ def part_at_overlaps(
     return pieces, doubtful
 
 
-def _path(tracklet: Tracklet, beyond: int) -> dict[int, Float[np.ndarray, "4"]]:
+def box_path(tracklet: Tracklet, beyond: int) -> dict[int, Float[np.ndarray, "4"]]:
     """Return boxes in all frames of a tracklet, in its gaps and some frames beyond its ends."""
     positions = np.array(sorted(tracklet))
     boxes = np.stack([tracklet[int(p)].box for p in positions])

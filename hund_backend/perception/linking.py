@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
-from .doubt import IMPOSSIBLE, DoubtConfig, give_back, part_at_changes, part_at_overlaps
+from .doubt import IMPOSSIBLE, DoubtConfig, box_path, give_back, part_at_changes, part_at_overlaps
 from .evidence import Evidence
 from .evidence_builder import build_evidence
 from .flips import FlipConfig, correct_flips
@@ -38,6 +38,9 @@ class LinkConfig:
     return_cost: float = -0.7  # of colors, to know somebody who returns or is seen in another shot
     return_margin: float = 0.7  # by which anybody else's colors must fit worse
     return_detections: int = 8  # of a tracklet whose colors are trusted
+    fragment_seconds: float = 0.5  # with detections of a fragment of somebody else's track
+    fragment_iou: float = 0.25  # with that person's box, also between detections
+    fragment_share: float = 0.6  # of the fragment's detections
     covered_iou: float = 0.3  # with a longer run, for a run that is too short to be presence
     duplicate_seconds: float = 0.2  # detections that a tracklet and its duplicate share
     duplicate_iou: float = 0.5  # mean of their boxes
@@ -99,6 +102,7 @@ def link_people(
     people = link_tracklets(pieces, fps, config, shots)
     people = give_back(people, doubtful, fps, config.doubt, config.identity)
     people = [kept for person in people if (kept := drop_short_runs(person, shortest))]
+    people = absorb_fragments(people, fps, config)
     people = join_by_appearance(people, fps, config)
     people = [person for person in people if _is_somebody(person, fps, num_frames, config)]
     people = sorted(people, key=lambda person: -prominence(person, fps))
@@ -233,6 +237,33 @@ def _link_cost(earlier: Description, later: Description, fps: float, config: Lin
     whole = color_cost(earlier.colors, later.colors, identity.color_noise, identity)
     trusted = min(earlier.count, later.count) >= config.return_detections
     return motion_cost(earlier, later, fps, identity) + (whole if trusted else min(near, whole))
+
+
+def absorb_fragments(people: Sequence[Tracklet], fps: float, config: LinkConfig) -> list[Tracklet]:
+    """Give short tracks to the person in whose place they are: the same limbs explained twice.
+
+    Where that person has no detection, the fragment's are taken.
+    """
+    ordered = sorted(people, key=len, reverse=True)
+    kept: list[Tracklet] = []
+    for person in ordered:
+        short = len(person) < config.fragment_seconds * fps
+        owner = next((k for k in kept if short and _lies_in(person, k, fps, config)), None)
+        if owner is None:
+            kept.append(dict(person))
+        else:
+            owner |= {p: detection for p, detection in person.items() if p not in owner}
+    return [dict(sorted(person.items())) for person in kept]
+
+
+def _lies_in(fragment: Tracklet, person: Tracklet, fps: float, config: LinkConfig) -> bool:
+    """Return whether most of a fragment's boxes lie where a longer track is, or would be."""
+    path = box_path(person, round(config.doubt.hidden_seconds * fps))
+    inside = [
+        p in path and box_iou(detection.box, path[p]) > config.fragment_iou
+        for p, detection in fragment.items()
+    ]
+    return len(fragment) < len(person) and float(np.mean(inside)) >= config.fragment_share
 
 
 def join_by_appearance(
