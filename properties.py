@@ -199,7 +199,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         options=BLEND_RELATIVE,
     )
     results: bpy.props.CollectionProperty(type=HUND_PG_result)
-    retarget: bpy.props.PointerProperty(type=retarget_properties.HUND_PG_retarget)
+    retarget: bpy.props.PointerProperty(
+        name="Apply Motion to Armature",
+        description="Choose how a motion is applied to another armature",
+        type=retarget_properties.HUND_PG_retarget,
+    )
 
     @property
     def card(self) -> "Card | None":
