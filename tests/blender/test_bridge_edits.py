@@ -357,7 +357,7 @@ def test_replacing_all_leaves_only_the_new_result(work):
 
 
 def names_of_all():
-    return [item.name for item in bpy.data.user_map() if item.id_type != "BRUSH"]
+    return sorted(item.name for item in bpy.data.user_map() if item.id_type != "BRUSH")
 
 
 @pytest.mark.parametrize("existing", ["AUTO", "ALL"])

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 import pytest
 from conftest import MODULE
+from drawing import draw
 from synthetic_people import (
     BONE_NAMES,
     bone_heads,
@@ -166,7 +167,7 @@ def test_outside_of_clip_actions_pose_is_kept(result):
 
 def test_nearest_frame_is_shown_at_other_scene_rates(descent, tmp_path, expected_heads):
     expected = expected_heads(2)
-    bpy.ops.mesh.primitive_cube_add()  # a scene with objects keeps its rate
+    bpy.context.scene.hund.match_scene = False
     bpy.context.scene.render.fps = 60
     descent[0].save(tmp_path / "walk.npz")
     result = load(tmp_path / "walk.npz")
@@ -299,14 +300,11 @@ def test_disabling_extension_restores_pose(result):
 
 
 def drawn(result):
-    from test_ui_extension import FakeLayout
-
-    layout = FakeLayout()
-    panel = module("panels.result").HUND_PT_result
-    panel.draw(type("Panel", (), {"layout": layout})(), bpy.context)
-    props = [args[1] for kind, args, _ in layout.drawn if kind == "prop"]
-    labels = [kw["text"] for kind, _, kw in layout.drawn if kind == "label" and "text" in kw]
-    return props, [text for text in labels if text.startswith("The ")]
+    """Properties of the preview and the reason why there is none, as the panel draws them."""
+    layout = draw(module("panels.advanced").HUND_PT_advanced, bpy.context)
+    props = [name for name in layout.properties if name in {"show_descent", "stage"}]
+    text = " ".join(layout.texts)
+    return props, [text[text.index("The ") :]] if "The " in text else []
 
 
 def missing(path):
