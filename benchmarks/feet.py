@@ -78,7 +78,7 @@ def main() -> None:
     frames = 0
     for clip in clips(args, models):
         with watch:
-            result = reconstruct_clip(clip, models, Options())
+            result = reconstruct_clip(clip, models, Options(smoothing=args.smoothing))
         frames += len(clip.joints)
         rows.append((clip.kind, scores(clip, result, models.body)))
         if args.verbose:

@@ -237,6 +237,7 @@ def _parser(device: str) -> argparse.ArgumentParser:
     options.add_quality(parser)
     options.add_method(parser)
     options.add_adapt(parser)
+    options.add_smoothing(parser)
     options.add_frames(parser)
     options.add_overwrite(parser)
     parser.add_argument(

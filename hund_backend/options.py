@@ -15,6 +15,7 @@ Method = Literal["hund", "fit"]
 DEFAULT_METHOD: Method = "hund"
 DEFAULT_DEVICE = "auto"
 DEFAULT_QUALITY = "standard"
+DEFAULT_SMOOTHING, MAX_SMOOTHING = 1.0, 10.0
 ADAPT_SECONDS = 60.0  # time limit of `--adapt` without a number
 EXPORT_FORMATS = ("blend", "fbx", "glb", "bvh", "usd")  # scene files that the batch writes
 
@@ -45,6 +46,7 @@ LABELS = {  # names of the options in Blender
     "quality": "Quality",
     "method": "Method",
     "adapt": "Adapt to Clip",
+    "smoothing": "Smoothing",
     "people": "People",
     "start": "Start",
     "end": "End",
@@ -119,7 +121,7 @@ QUALITIES = {
 class Options:
     """Options of the pipeline."""
 
-    people: int | None = None  # most people followed at a time, the largest; None: all
+    people: int | None = None  # most people kept, the most prominent; None: all
     start: int | None = None  # first frame, by its number in the source
     end: int | None = None  # last frame, included
     stride: int = 1  # process every stride-th frame
@@ -127,6 +129,7 @@ class Options:
     polish: bool = True  # refine the learned descent's result by gradients
     parts: bool = False  # segment body parts and fit the body shape to the silhouette
     adapt: float | None = None  # most seconds of adapting the learned descent to the clip
+    smoothing: float = DEFAULT_SMOOTHING  # of the motion in time; 0: as seen
     focal: float | None = None  # px of the full frame
     fov: float | None = None  # horizontal, degrees
     intrinsics: tuple[tuple[float, ...], ...] | None = None  # 3 × 3, px; overrides both
@@ -139,6 +142,7 @@ REQUEST_OPTIONS = (
     "quality",
     "method",
     "adapt",
+    "smoothing",
     "people",
     "start",
     "end",
@@ -194,13 +198,25 @@ def add_adapt(parser: "ArgumentParser") -> None:
     )
 
 
+def add_smoothing(parser: "ArgumentParser") -> None:
+    """Add `--smoothing`."""
+    parser.add_argument(
+        "--smoothing",
+        type=float,
+        default=DEFAULT_SMOOTHING,
+        metavar="AMOUNT",
+        help="smooth the motion in time: 0 leaves it as seen, 2 smooths twice as much; "
+        f"default: {DEFAULT_SMOOTHING:.0f}",
+    )
+
+
 def add_frames(parser: "ArgumentParser") -> None:
     """Add `--people`, `--start` and `--end`."""
     parser.add_argument(
         "--people",
         type=int,
         metavar="N",
-        help="follow N people at a time, the largest; default: all",
+        help="keep the N people who are largest, move most and are longest in view; default: all",
     )
     parser.add_argument("--start", type=int, metavar="F", help="first frame, counted from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame, included")

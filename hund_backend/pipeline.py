@@ -314,12 +314,13 @@ def _fit(
     contacts: SoleContacts | None = None,
 ) -> DescentResult:
     """Fit a person, or refine an initial result, whose stages are kept."""
+    energy = SILHOUETTE_ENERGY if options.parts else EnergyConfig()
     fitted = fit(
         evidence,
         fps,
         models.body,
         models.prior,
-        FitConfig(energy=SILHOUETTE_ENERGY) if options.parts else None,
+        FitConfig(energy=energy.smoothed(options.smoothing)),
         report,
         dynamics=models.dynamics,
         skin=BodyModel.load("low") if options.parts else None,

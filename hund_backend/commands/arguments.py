@@ -7,11 +7,19 @@ from typing import Any
 
 from ..atomic_write import check_writable
 from ..errors import OptionError
-from ..options import DEFAULT_METHOD, DEFAULT_QUALITY, METHODS, QUALITIES, Options
+from ..options import (
+    DEFAULT_METHOD,
+    DEFAULT_QUALITY,
+    DEFAULT_SMOOTHING,
+    MAX_SMOOTHING,
+    METHODS,
+    QUALITIES,
+    Options,
+)
 from ..sources import clip_name
 
 _COUNTS = ("people", "start", "end")
-_NUMBERS = ("adapt", "focal", "fov")
+_NUMBERS = ("adapt", "smoothing", "focal", "fov")
 
 
 def pipeline_options(arguments: Mapping[str, Any]) -> Options:
@@ -72,6 +80,13 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
         )
     if not 0 <= adapt < math.inf:
         raise OptionError("{adapt} is {value}: give a number of seconds.", value=adapt)
+    smoothing = values.get("smoothing", DEFAULT_SMOOTHING)
+    if not 0 <= smoothing <= MAX_SMOOTHING:
+        raise OptionError(
+            "{smoothing} is {value}: give a number from 0 to {most}.",
+            value=smoothing,
+            most=MAX_SMOOTHING,
+        )
 
 
 def _distortion(values: Any) -> tuple[float, ...]:  # noqa: ANN401 - a request may hold anything

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_quality(parser)
     options.add_method(parser)
     options.add_adapt(parser)
+    options.add_smoothing(parser)
     options.add_frames(parser)
     options.add_lens(parser)
     options.add_overwrite(parser)

@@ -83,6 +83,15 @@ class EnergyConfig:
     parts: Robust = Robust(weight=0.0, noise=0.008, cutoff=10.0)
     silhouette: Robust = Robust(weight=0.0, noise=0.008, cutoff=4.0)
 
+    def smoothed(self, amount: float) -> "EnergyConfig":
+        """The energy with the terms of motion scaled: 0 leaves motion as seen, 1 changes nothing."""
+        names = ("acceleration", "angular_acceleration", "dynamics")
+        terms = {name: getattr(self, name) for name in names}
+        return replace(
+            self,
+            **{name: replace(term, weight=amount * term.weight) for name, term in terms.items()},
+        )
+
     @property
     def aligns_parts(self) -> bool:
         """Whether parts or the silhouette have a weight."""

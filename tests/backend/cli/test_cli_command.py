@@ -23,6 +23,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.hund import Hund, HundConfig
 from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.errors import CancelledError
+from hund_backend.motion.contact_network import ContactNetwork
 from hund_backend.options import Options
 from hund_backend.perception.linking import FoundPeople
 from hund_backend.perception.run import Perception
@@ -68,6 +69,7 @@ def fake_models(monkeypatch):
     for name, value in {
         "device": torch.device("cpu"),
         "perception": perception,
+        "contacts": ContactNetwork.load(),
         "body": body,
         "prior": prior,
         "weights": {"hund.safetensors": "0"},

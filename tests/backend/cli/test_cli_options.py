@@ -74,6 +74,8 @@ def test_a_stage_of_a_person_begins_with_the_name_of_the_stage():
         {"start": 9, "end": 3},
         {"adapt": -1.0},
         {"adapt": 5, "method": "fit"},
+        {"smoothing": -0.5},
+        {"smoothing": "much"},
         {"quality": "{start}"},
         {"distortion": [1, 2]},
     ],

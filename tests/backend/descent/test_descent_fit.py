@@ -202,6 +202,50 @@ def test_fit_recovers_a_known_motion(walk_and_fit, body):
     assert pa_mpjpe_mm(found, reduced_body.forward(truth).joints).mean() < 40
 
 
+def test_soles_in_contact_keep_their_place_and_lie_on_the_floor(body, prior):
+    reduced_body = ReducedBody.from_body(body)
+    sliding = walk(reduced_body, prior, 12, fps=240.0)  # feet that move by a centimeter a frame
+    evidence = evidence_of(reduced_body, sliding, noise=0.002)
+    initial = State(
+        pose=reduced_body.full_pose(sliding).float(),
+        betas=sliding.betas.float().expand(12, -1),
+        global_orient=sliding.rotations[:, 0].float(),
+        root_translation=sliding.translation.float(),
+    )
+    up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
+
+    def soles_of(state):
+        return body.soles(state.posed(body)).double()
+
+    before = soles_of(initial)
+    bearing = torch.zeros(before.shape[:2], dtype=torch.float64)
+    held = slice(3, 9)
+    bearing[held, :3] = 1  # the left foot
+    floor = float((before[held, :3] @ up).mean())
+    contacts = SoleContacts(bearing=bearing, on_floor=bearing, up=up, floor=floor)
+    settled = fitted(body, prior, evidence, initial=initial, contacts=contacts)
+    after = soles_of(settled.state)
+
+    def travel(soles):
+        return (soles[held, :3].diff(dim=0)).norm(dim=-1).mean()
+
+    assert travel(after) < 0.2 * travel(before)
+    heights = after[held, :3] @ up - floor
+    assert heights.abs().mean() < 0.8 * (before[held, :3] @ up - floor).abs().mean()
+    assert settled.state.betas.equal(initial.betas)
+
+
+def test_smoothing_scales_the_terms_of_motion_alone():
+    config = EnergyConfig()
+    assert config.smoothed(1.0) == config
+    none = config.smoothed(0.0)
+    assert none.acceleration.weight == none.dynamics.weight == 0
+    assert none.angular_acceleration.weight == 0
+    names = ("acceleration", "angular_acceleration", "dynamics")
+    unchanged = {name: getattr(config, name) for name in names}
+    assert dataclasses.replace(none, **unchanged) == config
+
+
 def test_energy_falls_from_stage_to_stage(walk_and_fit):
     totals = walk_and_fit[2].stage_losses.sum((0, 2))
     assert (totals[1:] <= totals[:-1] * 1.2).all()  # stages differ in what they minimise
