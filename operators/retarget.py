@@ -161,4 +161,12 @@ def _summary(target: bpy.types.Object, applied) -> str:
 
         names = ", ".join(roles.label(role) for role in applied.missing[:4])
         text += " " + fill(rpt_("The source does not move {names}."), names=names)
+    if applied.constrained:
+        names = ", ".join(applied.constrained[:4])
+        text += " " + fill(
+            rpt_("Constraints or drivers move {names}, too: mute them to see the keys."),
+            names=names,
+        )
+    if applied.is_hidden_by_switches:
+        text += " " + rpt_("The rig's FK/IK switches show the other controls.")
     return text

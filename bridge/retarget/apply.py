@@ -12,7 +12,7 @@ from . import skeleton as skeletons
 from .contacts import Contacts
 from .errors import RetargetError
 from .local_pose import BoneKeys, Wish
-from .mapping import RigMapping
+from .mapping import RigMapping, Switch
 from .sampling import Progress, is_constrained
 from .transfer import RoleMotion, Travel
 
@@ -37,6 +37,8 @@ class Applied(NamedTuple):
     frames: int
     missing: tuple[str, ...]  # roles of the target that the source does not move
     lowered: float  # the most that hips were lowered for a foot, world units
+    constrained: tuple[str, ...]  # keyed bones that constraints or drivers move nevertheless
+    is_hidden_by_switches: bool  # the rig is switched to the controls without keys
 
 
 def apply_motion(
@@ -92,7 +94,23 @@ def apply_motion(
         bone_keys = _plain_keys(prepared, posed, options)
     written, curves = _write(source, target, mapping, frames, bone_keys, options)
     missing = tuple(role for role in target_mapping.bones if role not in mapping.bones)
-    return Applied(written, curves, len(frames), missing, lowered)
+    constrained = (
+        () if mapping.controls else tuple(b for b in bone_keys if is_constrained(target, {b}))
+    )
+    use_ik = options.controls == "IK"
+    is_hidden = not options.key_switches and any(
+        _differs(target, switch, use_ik) for switch in mapping.switches
+    )
+    return Applied(written, curves, len(frames), missing, lowered, constrained, is_hidden)
+
+
+def _differs(target: bpy.types.Object, switch: Switch, use_ik: bool) -> bool:
+    """Return whether a switch that has one value in FK and another in IK has the wrong one."""
+    value = switch.value(use_ik=use_ik)
+    bone = target.pose.bones[switch.bone]
+    if value is None or switch.fk in {None, switch.ik} or switch.prop not in bone:
+        return False
+    return abs(float(bone[switch.prop]) - value) > 0.5 * abs(switch.fk - switch.ik)
 
 
 def check_target(source: bpy.types.Object, target: bpy.types.Object) -> None:
@@ -139,6 +157,10 @@ def _prepare(target: bpy.types.Object, mapping: RigMapping, options: Options) ->
     bones = set(mapping.bones.values()) - {mapping.bones.get("root")}
     ancestors = {skeleton.names[index] for index in skeleton.with_ancestors(bones)}
     constrained = bool(mapping.controls) or is_constrained(target, ancestors)
+    if mapping.controls and not mapping.control("hips"):
+        raise RetargetError(
+            f"{target.name} has no control for the hips by its preset: choose another preset."
+        )
     if options.controls == "IK" and not mapping.ik:
         raise RetargetError(
             f"The preset of {target.name} names no IK controls: choose FK or another preset."

@@ -289,6 +289,18 @@ def test_an_evaluated_source_gives_the_same_as_its_curves():
         assert np.abs(curve - second[key]).max() < 2e-4, key
 
 
+def test_constraints_that_override_keys_are_named():
+    source, target = source_character(), rig_tables.build("mixamo")
+    ik = target.pose.bones["mixamorig:LeftLeg"].constraints.new("IK")
+    ik.target, ik.chain_count = source, 2
+    applied = retarget(source, target, "Mixamo")
+    assert set(applied.constrained) == {"mixamorig:LeftUpLeg", "mixamorig:LeftLeg"}
+    ik.mute = True
+    for frame in FRAMES:
+        assert max(limb_errors(source, target, "Mixamo", frame).values()) < 1.0
+    assert not retarget(source, target, "Mixamo").constrained
+
+
 def test_a_previous_action_stays_in_the_file():
     source, target = source_character(), rig_tables.build("mixamo")
     target.animation_data_create().action = bpy.data.actions.new("Wave")

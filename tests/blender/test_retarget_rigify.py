@@ -95,11 +95,12 @@ def test_ik_keys_meet_the_fk_pose(rigify):
 def test_switches_are_keyed_only_if_asked(rigify):
     source = source_character(moves_face=False, frames=4)
     before = rig_state(rigify)
-    retarget(source, rigify, "Rigify", FK)
+    assert retarget(source, rigify, "Rigify", FK).is_hidden_by_switches  # Rigify starts in IK
     assert rig_state(rigify) == before
     assert not any('"]["' in path for path, _ in curves_of(rigify))
     keyed = {path.split('"')[1] for path, _ in curves_of(rigify)}
     assert {"torso", "thigh_fk.L", "spine_fk.002", "thumb.02.R"} <= keyed
     assert not any(name.startswith(("ORG-", "DEF-", "MCH-")) for name in keyed)
-    retarget(source, rigify, "Rigify", Options(keep_contacts=False, key_switches=True))
+    options = Options(keep_contacts=False, key_switches=True)
+    assert not retarget(source, rigify, "Rigify", options).is_hidden_by_switches
     assert any('"]["IK_FK"]' in path for path, _ in curves_of(rigify))

@@ -91,3 +91,17 @@ def test_contacts_of_the_file_are_used(settings, tmp_path):
     path.unlink()
     assert operator._stored_contacts(bpy.context, source) is None
     assert mapping(source, "HUND").body_coverage == 1.0
+
+
+def test_one_undo_takes_all_of_it_back(settings):
+    source, target = source_character(), rig_tables.build("mixamo")
+    settings.source, settings.target = source, target
+    bpy.ops.ed.undo_push(message="Before")
+    names = {action.name for action in bpy.data.actions}
+    bpy.ops.hund.retarget()
+    assert {action.name for action in bpy.data.actions} > names
+    bpy.ops.ed.undo_push(message="Apply")
+    bpy.ops.ed.undo()
+    assert {action.name for action in bpy.data.actions} == names
+    assert bpy.data.objects["mixamo"].animation_data is None
+    assert bpy.context.scene.hund.retarget.mapping.body_coverage == 1.0  # the table is kept
