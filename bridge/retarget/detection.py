@@ -55,8 +55,8 @@ def detect(armature: bpy.types.Object, known: Mapping[str, Preset]) -> Detected:
     if found.body_coverage < _LEAST:
         share = round(100 * found.body_coverage)
         raise RetargetError(
-            f"Only {share} % of a body's bones are recognized on {armature.name}: choose a preset, "
-            "or the bones one by one."
+            f"Only {share} % of a body's bones are recognized on {armature.name}: choose a "
+            "preset, or the bones one by one."
         )
     return Detected(found, ())
 

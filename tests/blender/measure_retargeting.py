@@ -1,4 +1,4 @@
-"""Measure retargeting on rigs (benchmarks/retarget.py): `python measure_retargeting.py CLIP.npz`."""
+"""Measure retargeting (benchmarks/retarget.py): `python measure_retargeting.py CLIP.npz`."""
 
 import os
 import subprocess
