@@ -1,4 +1,4 @@
-"""Contacts of heels and toes with the ground."""
+"""Resting points of the feet, and contacts as results have them."""
 
 import numpy as np
 from jaxtyping import Float
@@ -6,8 +6,6 @@ from scipy.ndimage import gaussian_filter1d
 
 REST_SPEED = 0.35  # m/s, at confidence ½
 SPEED_SOFTNESS = 0.08  # m/s
-REST_HEIGHT = 0.09  # metres above the person's ground, at confidence ½
-HEIGHT_SOFTNESS = 0.02  # metres
 ALONG_RAY = 0.3  # weight of velocity along the line of sight, where depth is noisy
 SMOOTHING = 0.04  # seconds, standard deviation; contacts last longer
 
@@ -31,24 +29,6 @@ def rest_confidence(
     speed = np.linalg.norm(velocity - along + ALONG_RAY * along, axis=-1)
     frames = SMOOTHING / np.median(np.diff(times))
     return _sigmoid((REST_SPEED - gaussian_filter1d(speed, frames, axis=0)) / SPEED_SOFTNESS)
-
-
-def foot_contacts(
-    feet: Float[np.ndarray, "frames points 3"],
-    times: Float[np.ndarray, " frames"],
-    up: Float[np.ndarray, "3"],
-    height: float,
-) -> Float[np.ndarray, "frames points"]:
-    """Return the confidence that each point touches the ground, 0…1: at rest, and low.
-
-    Args:
-        feet: points of the soles in the camera frame, metres.
-        times: of the frames, seconds.
-        up: unit vector away from the ground, camera frame.
-        height: of the person's ground along `up`, metres.
-    """
-    low = _sigmoid((REST_HEIGHT - (feet @ up - height)) / HEIGHT_SOFTNESS)
-    return rest_confidence(feet, times) * low
 
 
 def heel_and_toe(contacts: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 4"]:
