@@ -37,7 +37,7 @@ ALLOWED |= {
     "preview": {*BODY, "video", "rendering"},
     "part_preview": {*BODY, "video", "rendering", "perception", "preview"},
     "provenance": {*BASE, "perception"},
-    "doctor": {*BODY, "prior", "perception", "descent", "provenance"},
+    "doctor": {*BODY, "prior", "perception", "descent", "motion", "provenance"},
     "pipeline": {*ROUTE, "device", "options", "provenance", "stopwatch"},
     "training": {*ROUTE, "pipeline"},
     "evaluation": {*ROUTE, "pipeline", "options", "preview", "provenance", "stopwatch"},

@@ -18,7 +18,7 @@ NETWORKS = (doctor.PERCEPTION / "blazepose_heavy.safetensors").exists()
 # Blender imports the first, runs the second in a process; the others are its commands.
 ENTRIES = ("__init__.py", "hund_backend/__main__.py")
 ENTRIES += tuple(f"hund_backend/commands/{name}.py" for name in COMMANDS)
-BLENDERS_OWN = {"addon_utils", "blf", "bpy", "bpy_extras", "mathutils", "numpy"}
+BLENDERS_OWN = {"addon_utils", "blf", "bpy", "bpy_extras", "mathutils", "numpy", "pxr"}
 DISTRIBUTIONS = {"cv2": "opencv-python-headless"}
 
 
