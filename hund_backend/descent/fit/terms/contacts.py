@@ -22,8 +22,8 @@ class ContactConfig:
     """Noise of the contacts; a weight of zero switches the term off."""
 
     weight: float = 1.0
-    drift: float = 0.003  # m/√s: random walk of a point that stays in place
-    height: float = 0.006  # metres: of a point that bears on the floor
+    drift: float = 0.0015  # m/√s: random walk of a point that stays in place
+    height: float = 0.004  # metres: of a point that bears on the floor
     depth: float = 0.006  # metres: of any point below the floor
     # In units of the noise, where the parabola turns into a line: a contact that was taken for one
     # wrongly pulls, but does not hold.
