@@ -284,19 +284,13 @@ some_work = pytest.mark.parametrize(
 )
 
 
-def expected_text(work):
-    if work is keyed_face and not action.HAS_SLOTS:
-        return "Action "  # of its own, not in the result's action
-    return WORK[work]
-
-
 @every_work
 def test_change_is_described(work):
     written = write(solve(present=PRESENT))
     assert changes(written) == []
     lives = work(written)
     assert lives()
-    assert any(text.startswith(expected_text(work)) for text in texts(written)), texts(written)
+    assert any(text.startswith(WORK[work]) for text in texts(written)), texts(written)
 
 
 @every_work
