@@ -25,6 +25,7 @@ from .descent.learned.adaptation import (
 from .descent.learned.hund import Hund
 from .descent.learned.inputs import NetworkInputs
 from .descent.learned.track import descend
+from .descent.over_shots import descend_by_shot
 from .descent.result import DescentResult
 from .descent.sole_contacts import SoleContacts
 from .device import choose_device
@@ -281,12 +282,16 @@ def _pose(
     report: Callable[[int], None],
 ) -> DescentResult:
     """Estimate a person's states by the learned descent, by the fit, or by one after the other."""
-    if options.method != "hund":
-        return _fit(evidence, fps, options, models, report)
-    descended = descend(evidence, fps, hund, models.body, models.prior, dynamics=models.dynamics)
-    if not options.polish:
-        return descended
-    return _fit(evidence, fps, options, models, report, descended)
+
+    def pose_shot(shot: Evidence, _: torch.Tensor) -> DescentResult:
+        if options.method != "hund":
+            return _fit(shot, fps, options, models, report)
+        descended = descend(shot, fps, hund, models.body, models.prior, dynamics=models.dynamics)
+        if not options.polish:
+            return descended
+        return _fit(shot, fps, options, models, report, descended)
+
+    return descend_by_shot(evidence, pose_shot)
 
 
 def _settle(
@@ -298,10 +303,15 @@ def _settle(
     contacts: SoleContacts,
 ) -> DescentResult:
     """Polish a person's states once more, with the soles that bear held in place."""
-    if len(evidence.frames) <= 2:  # nothing moves
-        return result
     plain = dataclasses.replace(options, parts=False)  # the silhouette has found the body's shape
-    return _fit(evidence, fps, plain, models, lambda step: None, result, contacts)
+
+    def settle_shot(shot: Evidence, rows: torch.Tensor) -> DescentResult:
+        initial = result.select(rows)
+        if len(rows) <= 2:  # nothing moves
+            return initial
+        return _fit(shot, fps, plain, models, lambda step: None, initial, contacts.select(rows))
+
+    return descend_by_shot(evidence, settle_shot)
 
 
 def _fit(

@@ -1,8 +1,8 @@
 """Result of a descent, learned or fitted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .state import State
@@ -18,3 +18,13 @@ class DescentResult:
     terms: tuple[str, ...]  # names of the losses
     joint_confidence: Float[Tensor, "frames 63"]  # 0…1
     converged: bool
+
+    def select(self, frames: Int[Tensor, " chosen"]) -> "DescentResult":
+        """Return the result in some of the frames, in the given order."""
+        return replace(
+            self,
+            state=self.state.select(frames),
+            stages=self.stages.select(frames),
+            stage_losses=self.stage_losses[frames],
+            joint_confidence=self.joint_confidence[frames],
+        )

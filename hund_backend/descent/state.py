@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..body.model import BodyModel, PosedBody
@@ -29,6 +29,10 @@ class State:
         """States concatenated along the first axis of the batch."""
         names = [field.name for field in fields(cls)]
         return cls(**{n: torch.cat([getattr(s, n) for s in states]) for n in names})
+
+    def select(self, batch: Int[Tensor, " chosen"]) -> "State":
+        """States at some places of the first axis of the batch, in the given order."""
+        return State(**{name: values[batch] for name, values in vars(self).items()})
 
     def posed(self, body: BodyModel) -> PosedBody:
         """Posed body model."""

@@ -1,6 +1,6 @@
 """Evidence: the detections of one person over time, the descent's only input from a clip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -50,3 +50,16 @@ class Evidence:
     def crop_intrinsics(self) -> Float[np.ndarray, "frames 3 3"]:
         """Intrinsics of the crops' cameras, px of a 256-px crop."""
         return crop_from_image(self.crops) @ self.intrinsics
+
+    def shot_rows(self) -> list[Int[np.ndarray, " rows"]]:
+        """Return the rows of the frames of each shot, in order."""
+        rows = np.arange(len(self.frames))
+        if self.shots is None:
+            return [rows]
+        return np.split(rows, np.flatnonzero(np.diff(self.shots)) + 1)
+
+    def select(self, rows: Int[np.ndarray, " rows"]) -> "Evidence":
+        """Return the evidence of some of the frames, in the given order."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
+        return replace(self, **arrays)
