@@ -1,5 +1,7 @@
 """Handlers: update the stage preview on frame changes; remove it for saving and rendering."""
 
+import sys
+
 import bpy
 from bpy.app.handlers import persistent
 
@@ -147,6 +149,6 @@ def unregister() -> None:
     if bpy.app.timers.is_registered(_own_saved_results):
         bpy.app.timers.unregister(_own_saved_results)
     _switch_off()
-    from .bridge import clip_card
-
-    clip_card.close()
+    # Nothing may be imported here: Blender removes an extension's files before.
+    if clip_card := sys.modules.get(f"{__package__}.bridge.clip_card"):
+        clip_card.close()
