@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 HERE = Path(__file__).parent
@@ -56,6 +57,19 @@ def light_zip():
     return zips[-1]
 
 
+def write_long_clip(path, repeats=60):
+    """Write the clip forwards and backwards again and again: long enough to cancel its job."""
+    source, frames = cv2.VideoCapture(str(CLIP)), []
+    while (read := source.read())[0]:
+        frames.append(read[1])
+    height, width = frames[0].shape[:2]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (width, height))
+    for _ in range(repeats):
+        for frame in (*frames, *frames[::-1]):
+            video.write(frame)
+    video.release()
+
+
 @pytest.fixture(scope="session")
 def run_scenario(in_root, light_zip, tmp_path_factory):
     """A function that runs a scenario in an empty profile and returns its facts.
@@ -66,12 +80,14 @@ def run_scenario(in_root, light_zip, tmp_path_factory):
     def run(name):
         folder = tmp_path_factory.mktemp(f"hund-{name}")
         shutil.copy(CLIP, folder)
+        write_long_clip(folder / "long.mp4")
         (folder / "profile").mkdir()
         environment = os.environ | {
             "BLENDER_USER_RESOURCES": str(folder / "profile"),
             "HUND_UI_FOLDER": str(folder),
             "HUND_UI_ZIP": str(light_zip),
             "HUND_UI_CLIP": str(folder / CLIP.name),
+            "HUND_UI_LONG_CLIP": str(folder / "long.mp4"),
             "HUND_UI_INTERPRETER": sys.executable,
         }
         script = HERE / f"{name}.py"

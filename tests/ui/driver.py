@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 
 FOLDER = Path(os.environ["HUND_UI_FOLDER"])
-CLIP = os.environ["HUND_UI_CLIP"]
+CLIP, LONG_CLIP = os.environ["HUND_UI_CLIP"], os.environ["HUND_UI_LONG_CLIP"]
 FACTS = {"steps": []}
 MODULE = "bl_ext.user_default.hund"
 
@@ -99,9 +99,9 @@ def set_interpreter():
     yield 0.5
 
 
-def choose_clip():
-    """Choose the clip and wait until its card is there."""
-    bpy.context.scene.hund.clip = CLIP
+def choose_clip(clip=CLIP):
+    """Choose a clip and wait until its card is there."""
+    bpy.context.scene.hund.clip = clip
     view()[1].tag_redraw()
     yield from wait(lambda: bpy.context.scene.hund.card, "the clip is read", 120)
     yield 1.0

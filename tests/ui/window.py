@@ -9,6 +9,7 @@ import bpy
 sys.path.append(str(Path(__file__).parent))
 from driver import (
     CLIP,
+    LONG_CLIP,
     choose_clip,
     close_other_windows,
     in_view,
@@ -167,8 +168,10 @@ def scenario():
     screenshot("0_installed")
     yield from choose_clip()
     screenshot("1_clip")
+    yield from choose_clip(LONG_CLIP)
     yield from press_and_cancel()
     yield 1.0
+    yield from choose_clip()
     yield from press_and_wait()
     yield from see_first_result()
     yield from undo_and_redo()
