@@ -65,8 +65,8 @@ def card_lines(card):
         return [iface_("Picture"), size]
     lines = []
     if card.seconds is not None:
-        minutes, seconds = divmod(card.seconds, 60)
-        lines.append(f"{minutes:.0f}:{seconds:04.1f} min" if minutes else f"{seconds:.1f} s")
+        minutes, seconds = divmod(round(card.seconds), 60)
+        lines.append(f"{minutes}:{seconds:02} min" if minutes else f"{card.seconds:.1f} s")
     if card.frames:
         lines.append(texts.frames(card.frames))
     rate = f"{card.fps:.2f}".rstrip("0").rstrip(".")
