@@ -118,6 +118,7 @@ def motion_clip(
     held = SoleContacts(
         bearing=torch.from_numpy(bearing),
         on_floor=torch.from_numpy(bearing * low),
+        over_floor=torch.ones(bearing.shape, dtype=torch.float64),
         up=torch.from_numpy(up),
         floor=-float(camera.position[1]),
     )

@@ -383,10 +383,10 @@ def _posed(
 
 
 def _world(posed_tracks: list[PosedTrack], support: Support) -> Float[np.ndarray, "4 4"]:
-    """Return world_from_camera: on the main performer's floor, under their first frame."""
+    """Return world_from_camera: on the clip's floor, under the main performer's first frame."""
     performer = posed_tracks[support.main]
     origin = performer.joints[performer.present.argmax(), 0].astype(np.float64)
-    ground = dataclasses.replace(support.ground, level=support.floors[support.main])
+    ground = dataclasses.replace(support.ground, level=support.level)
     return world_from_camera(ground, origin)
 
 

@@ -11,7 +11,7 @@ from .contact_features import FootMotion
 from .contact_network import ContactNetwork
 from .contacts import rest_confidence
 from .ground import Ground, estimate_ground, floor_level
-from .performer import main_performer
+from .performer import clip_floor, main_performer, prominences
 from .posed_track import PosedTrack
 
 FLOOR_REACH = 0.15  # metres from the floor at which a bearing sole stands on it at confidence ½
@@ -25,13 +25,16 @@ class Support:
     main: int  # index of the main performer
     bearing: tuple[Float[np.ndarray, "frames 6"], ...]  # confidence of contact with anything, 0…1
     on_floor: tuple[Float[np.ndarray, "frames 6"], ...]  # confidence of contact with the floor
+    over_floor: tuple[Float[np.ndarray, "frames 6"], ...]  # confidence that the floor is below
     floors: tuple[float, ...]  # height of the floor under each person, metres
+    level: float  # height of the clip's floor, metres
 
     def contacts_of(self, person: int, frames: Int[np.ndarray, " chosen"]) -> SoleContacts:
         """Contacts of a person in some frames of the clip."""
         return SoleContacts(
             bearing=torch.from_numpy(self.bearing[person][frames]),
             on_floor=torch.from_numpy(self.on_floor[person][frames]),
+            over_floor=torch.from_numpy(self.over_floor[person][frames]),
             up=torch.from_numpy(self.ground.up),
             floor=self.floors[person],
         )
@@ -52,9 +55,10 @@ def estimate_support(
         times: of the frames, seconds.
         network: of the contacts.
     """
-    main = main_performer(
+    prominence = prominences(
         [person.keypoints for person in posed_tracks], [person.present for person in posed_tracks]
     )
+    main = main_performer(prominence)
     fps = float(1 / np.median(np.diff(times))) if len(times) > 1 else 1.0
     feet = [person.feet for person in posed_tracks]
     directions = [person.standing_directions for person in posed_tracks]
@@ -72,14 +76,22 @@ def estimate_support(
         floor_level(height.ravel(), confidence.ravel())
         for height, confidence in zip(heights, bearing, strict=True)
     ]
+    relative = [height - floor for height, floor in zip(heights, floors, strict=True)]
     on_floor = [
-        confidence / (1 + ((height - floor) / FLOOR_REACH) ** 4)
-        for confidence, height, floor in zip(bearing, heights, floors, strict=True)
+        confidence * _near_floor(height)
+        for confidence, height in zip(bearing, relative, strict=True)
     ]
     return Support(
         ground=ground,
         main=main,
         bearing=tuple(bearing),
         on_floor=tuple(on_floor),
+        over_floor=tuple(_near_floor(np.minimum(height, 0)) for height in relative),
         floors=tuple(floors),
+        level=clip_floor(tuple(floors), prominence),
     )
+
+
+def _near_floor(heights: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 6"]:
+    """Return the confidence that points at these heights belong to the floor, 0…1."""
+    return 1 / (1 + (heights / FLOOR_REACH) ** 4)

@@ -89,7 +89,9 @@ def random_contacts(frames=4):
     generator = torch.Generator().manual_seed(6)
     bearing, share = torch.rand(2, frames, 6, generator=generator, dtype=torch.float64)
     up = torch.tensor([0.0, -0.6, 0.8], dtype=torch.float64)
-    return SoleContacts(bearing=bearing, on_floor=bearing * share, up=up, floor=2.5)
+    return SoleContacts(
+        bearing=bearing, on_floor=bearing * share, over_floor=share, up=up, floor=2.5
+    )
 
 
 # Betas are solved for while frames are independent; with known betas frames are coupled.
@@ -222,7 +224,10 @@ def test_soles_in_contact_keep_their_place_and_lie_on_the_floor(body, prior):
     held = slice(3, 9)
     bearing[held, :3] = 1  # the left foot
     floor = float((before[held, :3] @ up).mean())
-    contacts = SoleContacts(bearing=bearing, on_floor=bearing, up=up, floor=floor)
+    everywhere = torch.ones_like(bearing)
+    contacts = SoleContacts(
+        bearing=bearing, on_floor=bearing, over_floor=everywhere, up=up, floor=floor
+    )
     settled = fitted(body, prior, evidence, initial=initial, contacts=contacts)
     after = soles_of(settled.state)
 
@@ -233,6 +238,26 @@ def test_soles_in_contact_keep_their_place_and_lie_on_the_floor(body, prior):
     heights = after[held, :3] @ up - floor
     assert heights.abs().mean() < 0.8 * (before[held, :3] @ up - floor).abs().mean()
     assert settled.state.betas.equal(initial.betas)
+
+
+def test_a_person_below_the_floor_that_they_left_stays_there(body, prior):
+    """Somebody who has jumped from a roof is not raised to it."""
+    reduced_body = ReducedBody.from_body(body)
+    motion = walk(reduced_body, prior, 6)
+    state = State(
+        pose=reduced_body.full_pose(motion).float(),
+        betas=motion.betas.float().expand(6, -1),
+        global_orient=motion.rotations[:, 0].float(),
+        root_translation=motion.translation.float(),
+    )
+    up, nothing = torch.tensor([0.0, -1, 0], dtype=torch.float64), torch.zeros(6, 6).double()
+    floor = float((body.soles(state.posed(body)).double() @ up).max()) + 2.5
+    contacts = SoleContacts(
+        bearing=nothing, on_floor=nothing, over_floor=nothing, up=up, floor=floor
+    )
+    evidence = evidence_of(reduced_body, motion)
+    settled = fitted(body, prior, evidence, initial=state, contacts=contacts)
+    assert (settled.state.root_translation - state.root_translation).norm(dim=-1).max() < 0.1
 
 
 def test_smoothing_scales_the_terms_of_motion_alone():

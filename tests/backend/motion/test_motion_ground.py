@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from hund_backend.motion.contacts import rest_confidence
 from hund_backend.motion.ground import estimate_ground, floor_level
-from hund_backend.motion.performer import main_performer
+from hund_backend.motion.performer import clip_floor, main_performer, prominences
 from hund_backend.motion.world import world_from_camera
 
 FPS = 30.0
@@ -127,8 +127,22 @@ def person(size=200.0, presence=1.0, confidence=0.9):
 )
 def test_main_performer_is_larger_longer_in_view_and_more_confident(less):
     one, other = person(**less), person()
-    assert main_performer([one[0], other[0]], [one[1], other[1]]) == 1
-    assert main_performer([other[0], one[0]], [other[1], one[1]]) == 0
+    assert main_performer(prominences([one[0], other[0]], [one[1], other[1]])) == 1
+    assert main_performer(prominences([other[0], one[0]], [other[1], one[1]])) == 0
+
+
+@pytest.mark.parametrize(
+    ("floors", "prominence", "level"),
+    [
+        ((0.5, 0.0), (10, 9), 0.5),  # an error of depth
+        ((2.0, 0.0), (10, 9), 0.0),  # on a roof, beside a walker
+        ((2.0, 0.0), (10, 1), 2.0),  # on a terrace; a bystander is below
+        ((0.0, 2.0), (10, 9), 0.0),
+        ((1.0,), (10,), 1.0),
+    ],
+)
+def test_floor_is_the_lower_one_of_performers_a_storey_apart(floors, prominence, level):
+    assert clip_floor(floors, np.array(prominence, float)) == level
 
 
 def test_resting_feet_are_found_at_any_frame_rate():

@@ -1,4 +1,4 @@
-"""Contact term: soles in contact keep their place, lie on the floor, and never sink below it."""
+"""Contact term: soles in contact keep their place, lie on the floor, and do not sink below it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -32,10 +32,11 @@ class ContactConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ContactTerm:
-    """½ Σ b ρ(‖Δx / σ‖²) + ½ Σ f ρ(((u·x − h) / σ_h)²) + ½ Σ (min(u·x − h, 0) / σ_d)².
+    """½ Σ b ρ(‖Δx / σ‖²) + ½ Σ f ρ(((u·x − h) / σ_h)²) + ½ Σ o (min(u·x − h, 0) / σ_d)².
 
     Δx is the step of a sole's point from one frame to the next, b the confidence that it bears on
-    something in both, f that this is the floor with normal u and height h.
+    something in both, f that this is the floor with normal u and height h, o that the floor is
+    below the point.
     """
 
     names: ClassVar = ("contacts",)
@@ -73,7 +74,8 @@ class ContactTerm:
         rho, _ = charbonnier((heights / config.height).square(), config.cutoff)
         energy = energy + 0.5 * (self.contacts.on_floor * rho).sum(-1)
         depths = (heights / config.depth).clamp(max=0)
-        return (config.weight * (energy + 0.5 * depths.square().sum(-1)),)
+        energy = energy + 0.5 * (self.contacts.over_floor * depths.square()).sum(-1)
+        return (config.weight * energy,)
 
     def linearize(self, at: LinearizationPoint, equations: NormalEquations) -> None:
         """Add gradient and Gauss–Newton Hessian."""
@@ -100,5 +102,5 @@ class ContactTerm:
         equations.add(
             (heights / config.depth)[..., None],
             by_step / config.depth,
-            config.weight * (heights < 0).to(heights),
+            config.weight * self.contacts.over_floor * (heights < 0),
         )
