@@ -63,7 +63,8 @@ def test_other_people_or_frames_differ_at_any_tolerance(folders, sizes):
 
 def test_other_frame_numbers_differ_at_any_tolerance(folders, capsys):
     path = folders[1] / "a.npz"
-    change(path, frame_numbers=compare_results.Reconstruction.load(path).frame_numbers + 1)
+    loaded = compare_results.Reconstruction.load(path)
+    change(path, frame_numbers=loaded.frame_numbers + 1, shots=loaded.shots + 1)
     assert compare(*folders, "--tolerance", "10") == 1
     assert "frame_numbers" in capsys.readouterr().out
 
