@@ -34,10 +34,11 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 def pytest_unconfigure(config):
-    """Exit at once: after its glTF exporter, Blender 4.2 crashes at exit."""
-    if bpy.app.version < (4, 5) and hasattr(config, "exit_status"):
+    """Exit at once: at exit, Blender 4.2 crashes after its glTF exporter, 4.5 hangs after Rigify."""
+    if hasattr(config, "exit_status"):
         _PROFILE.cleanup()
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(config.exit_status)
 
 
