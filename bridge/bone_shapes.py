@@ -1,4 +1,4 @@
-"""Bone shapes: wires around a person's skin by which bones are seen, told apart and selected.
+"""Bone shapes: wires around a person's skin by which bones are shown, distinguished and selected.
 
 They are objects without faces that all people of a result share. No scene contains them, so that
 they are neither rendered nor exported.

@@ -64,7 +64,7 @@ def apply_motion(
         options: how.
         frames: of the scene; None: all whole frames of the source's action.
         contacts: of the source's feet at the frames; None: found from its motion.
-        report: is told the progress; raises to cancel.
+        report: called with the progress; raises to cancel.
 
     Raises:
         RetargetError: one sentence, what is wrong.

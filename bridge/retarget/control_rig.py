@@ -66,7 +66,7 @@ def solve(
         controls: of arms and legs that are keyed.
         set_switches: the rig's switches will be keyed. False: they stay as they are now.
         use_locks: do not key locked axes.
-        report: is told the progress; raises to cancel.
+        report: called with the progress; raises to cancel.
     """
     use_ik = controls == "IK"
     wishes = _wishes(skeleton, mapping, motion, use_ik)

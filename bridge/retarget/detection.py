@@ -13,7 +13,7 @@ from .geometry_mapping import NoBodyError, Tree
 from .mapping import RigMapping
 from .presets import Preset
 
-NAMES_SUFFICE = 0.75  # coverage of the body from which a preset's names are believed
+NAMES_SUFFICE = 0.75  # coverage of the body from which a preset's names are trusted
 _LEAST = 0.4  # coverage of the body below which nothing was found
 _TELLING = ("thigh", "shin", "foot", "upper_arm", "forearm", "hand")  # roles that tell sides
 

@@ -56,7 +56,7 @@ def world_transforms(
         armature: object with an action.
         names: of the bones.
         frames: of the scene, (frames,).
-        report: is told the progress.
+        report: called with the progress.
     """
     skeleton = skeletons.read(armature)
     if is_keyed_only(armature, skeleton, names):
@@ -148,7 +148,7 @@ def sweep(
         depsgraph: of it.
         armature: to evaluate.
         frames: (frames,).
-        report: is told the progress.
+        report: called with the progress.
     """
     count = len(armature.data.bones)
     buffer = np.empty(16 * count, np.float32)

@@ -36,7 +36,7 @@ def read(
         armature: object with an action.
         mapping: of its bones.
         frames: of the scene; None: all whole frames of the action.
-        report: is told the progress.
+        report: called with the progress.
 
     Raises:
         RetargetError: it has no action, or its bones cannot be used.

@@ -28,9 +28,9 @@ def descend_by_shot(
         theirs, weighted by the number of observed frames.
     """
     rows = evidence.shot_rows()
+    if len(rows) == 1:
+        return descend(evidence, torch.from_numpy(rows[0]))
     results = [descend(evidence.select(shot), torch.from_numpy(shot)) for shot in rows]
-    if len(results) == 1:
-        return results[0]
     state = State.concatenated([result.state for result in results])
     weights = torch.from_numpy(evidence.observed).to(state.betas)[:, None] + 1e-6
     betas = (weights * state.betas).sum(dim=0) / weights.sum()

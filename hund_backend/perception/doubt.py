@@ -27,7 +27,7 @@ class DoubtConfig:
     hidden_seconds: float = 0.5  # before a tracklet begins and after it ends, moved on
     margin_seconds: float = 0.07  # added before and after
     pause_seconds: float = 0.25  # without overlap that does not end a moment
-    max_seconds: float = 2.0  # people who overlap longer are told apart by the tracker alone
+    max_seconds: float = 2.0  # people who overlap longer are distinguished by the tracker alone
     min_detections: int = 3  # of a piece that is left between two moments
     max_share: float = 0.6  # of a tracklet's detections
     reach_seconds: float = 1.0  # from a detection that is given back to one that is sure

@@ -16,7 +16,7 @@ RED, BLUE = np.tile((120.0, 180, 160), (8, 1)), np.tile((90.0, 130, 90), (8, 1))
 CENTER = 23  # a hip
 
 
-def sighting(hip, colors, frame, seed, noise=0.4, swing=4.0, pose=None):
+def detection_of(hip, colors, frame, seed, noise=0.4, swing=4.0, pose=None):
     """A detection of somebody whose wrists and ankles swing."""
     rng = np.random.default_rng((seed, frame))
     pose = pose or PersonPose(hip, 60)
@@ -34,7 +34,7 @@ def sighting(hip, colors, frame, seed, noise=0.4, swing=4.0, pose=None):
 
 
 def track(frames, place, colors, seed=0, **options):
-    return {f: sighting(place(f), colors, f, seed, **options) for f in frames}
+    return {f: detection_of(place(f), colors, f, seed, **options) for f in frames}
 
 
 def link(tracklets, num_frames, shots=(0,), max_people=None):
@@ -134,7 +134,7 @@ def moving(frame):
 
 def test_a_still_figure_is_known_and_left_out_beside_who_moves():
     poster = track(range(120), lambda _: (180, 100), BLUE, noise=0.05, swing=0.0)
-    dancer = {f: sighting(None, RED, f, 1, swing=8.0, pose=moving(f)) for f in range(120)}
+    dancer = {f: detection_of(None, RED, f, 1, swing=8.0, pose=moving(f)) for f in range(120)}
     assert static_confidence(poster, 30.0) > 0.9
     assert static_confidence(dancer, 30.0) < 0.2
     (person,) = link([poster, dancer], 120)
@@ -145,7 +145,7 @@ def test_a_still_figure_is_known_and_left_out_beside_who_moves():
 
 def test_who_moves_matters_more_than_who_stands():
     stands = track(range(60), lambda _: (180, 100), BLUE)
-    dances = {f: sighting(None, RED, f, 1, pose=moving(f)) for f in range(60)}
+    dances = {f: detection_of(None, RED, f, 1, pose=moving(f)) for f in range(60)}
     assert prominence(dances, 30.0) > 1.3 * prominence(stands, 30.0)
     people = link([stands, dances], 60, max_people=1)
     assert len(people) == 1 and people.left_out == 1
