@@ -4,6 +4,7 @@ import bpy
 import numpy as np
 import pytest
 from bl_ext.user_default.hund.bridge import (
+    action,
     bone_names,
     exports,
     ownership,
@@ -169,7 +170,7 @@ def test_symmetrize_replaces_a_side(person):
 def names_in_use(armature):
     """All names that follow a bone's: of bones, groups, F-curves and constraints."""
     (mesh,) = armature.children
-    curves = exports.action.fcurves(armature.animation_data.action)
+    curves = action.fcurves(armature.animation_data.action)
     return (
         [bone.name for bone in armature.data.bones],
         [group.name for group in mesh.vertex_groups],

@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.hund.bridge import exports, scene
+from bl_ext.user_default.hund.bridge import action, exports, scene, shown
 from bl_ext.user_default.hund.hund_backend.errors import BadInputError
 from synthetic_people import build_reconstruction
 
@@ -52,7 +52,7 @@ def fcurve_mutes():
     mutes = []
     for obj in bpy.data.objects:
         if obj.type == "MESH" and obj.animation_data:
-            curves = exports.action.fcurves(obj.animation_data.action)
+            curves = action.fcurves(obj.animation_data.action)
             mutes += [curve.mute for curve in curves if curve.data_path.startswith("hide_")]
     return mutes
 
@@ -200,7 +200,7 @@ def test_people_who_are_always_present_keep_their_size(tmp_path):
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     IMPORTERS["glb"](str(path))
     (armature,) = (item for item in bpy.data.objects if item.type == "ARMATURE")
-    paths = {curve.data_path for curve in exports.action.fcurves(armature.animation_data.action)}
+    paths = {curve.data_path for curve in action.fcurves(armature.animation_data.action)}
     assert "scale" not in paths
 
 
@@ -209,7 +209,7 @@ def curves(people):
     return [
         (curve.data_path, curve.array_index, len(curve.keyframe_points), curve.mute)
         for person in people
-        for curve in exports.action.fcurves(person.animation_data.action)
+        for curve in action.fcurves(person.animation_data.action)
     ]
 
 
@@ -244,7 +244,7 @@ def test_failed_export_leaves_scene_unchanged(people, file_format, tmp_path, mon
 
 
 def test_wrong_selection_fails(people, tmp_path, monkeypatch):
-    monkeypatch.setattr(exports, "_show", lambda *_: None)
+    monkeypatch.setattr(shown, "_show", lambda *_: None)
     before = scene_state()
     with pytest.raises(BadInputError, match="Person 2 Body"):
         exports.export(people, tmp_path, "walk", "fbx")

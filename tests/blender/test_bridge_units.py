@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.hund.bridge import exports, influences, scene
+from bl_ext.user_default.hund.bridge import action, exports, influences, scene
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 from synthetic_people import (
@@ -94,7 +94,7 @@ def test_exported_people_have_size_place_and_speed(file_format, scale, fps, tmp_
         bpy.context.scene.render.fps_base = round(fps) / fps
     IMPORTERS[file_format](str(path))
     (imported,) = (obj for obj in bpy.data.objects if obj.type == "ARMATURE")
-    curves = exports.action.fcurves(imported.animation_data.action)
+    curves = action.fcurves(imported.animation_data.action)
     ends = [
         min(curve.keyframe_points[0].co[0] for curve in curves),
         max(curve.keyframe_points[-1].co[0] for curve in curves),
