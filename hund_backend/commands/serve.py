@@ -2,6 +2,8 @@
 
 Requests:
     {"command": "reconstruct", "id", "clip", "output", and any of `options.REQUEST_OPTIONS`}
+    {"command": "pins", "id", "output", and the keys of a request of `commands/pins.py`}; without
+        pins the body is loaded, so that the next request is answered sooner
     {"command": "doctor", "id"}
     {"command": "finish"}: of all requests so far, stop reading frames and finish with those
         processed.
@@ -11,7 +13,7 @@ Requests:
 Answers carry the request's id:
     {"event": "ready"}, once, without an id
     {"event": "progress", "stage", "done", "total"}; the stages are `options.ProgressStage`
-    {"event": "done", "output", "skipped"}
+    {"event": "done", "output", "skipped"}; of pins: {"event": "done", "output", "misses"}
     {"event": "error", "message", "exit_code"}, and "missing": true if a package cannot be imported
     {"event": "doctor", "findings"}
 """
@@ -32,6 +34,7 @@ from .arguments import check_files, output_path, pipeline_options
 from .output import JsonLines, unexpected_error, write_event
 
 if TYPE_CHECKING:
+    from ..pins import Bodies
     from ..pipeline import Models
 
 LOGGER = logging.getLogger(__name__)
@@ -60,6 +63,7 @@ class _Server:
         self._last_cancelled = 0  # requests up to this number are cancelled
         self._last_finished = 0  # requests up to this number read no more frames
         self._models: dict[str, Models] = {}  # by device
+        self._bodies: Bodies | None = None  # of the pins
 
     def listen(self) -> None:
         """Read standard input: the body of the reader thread."""
@@ -92,6 +96,8 @@ class _Server:
 
                 findings = [vars(finding) for finding in examine()]
                 write_event(event="doctor", id=name, findings=findings)
+            elif request["command"] == "pins":
+                write_event(event="done", id=name, **self._solve_pins(request))
             elif request["command"] == "reconstruct":
                 write_event(event="done", id=name, **self._reconstruct(number, request))
             else:
@@ -140,6 +146,19 @@ class _Server:
         result.save(path)
         people = int(result.present.shape[0])
         return {"output": str(path), "skipped": False, "people": people}
+
+    def _solve_pins(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request.get("pins") and not isinstance(request.get("output"), str):
+            raise BadInputError("The request names no output.")
+        from ..pins import Bodies
+        from .pins import answer
+
+        if self._bodies is None:
+            self._bodies = Bodies.load()
+        if not request.get("pins"):
+            return {"output": "", "misses": []}
+        solved = answer(request, Path(request["output"]), self._bodies)
+        return {"output": request["output"], "misses": solved.misses.tolist()}
 
 
 def _label(option: str) -> str:

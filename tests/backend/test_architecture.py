@@ -37,6 +37,7 @@ ALLOWED |= {
     "preview": {*BODY, "video", "rendering"},
     "part_preview": {*BODY, "video", "rendering", "perception", "preview"},
     "provenance": {*BASE, "perception"},
+    "pins": {*BODY, "descent"},
     "doctor": {*BODY, "prior", "perception", "descent", "motion", "provenance"},
     "pipeline": {*ROUTE, "device", "options", "provenance", "stopwatch"},
     "training": {*ROUTE, "pipeline"},

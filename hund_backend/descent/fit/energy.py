@@ -167,9 +167,10 @@ class Energy:
 
     terms: tuple[Term, ...]
     reduced_body: ReducedBody
-    prior: PosePrior
+    prior: PosePrior | None  # None: no term needs latents
     coupled: bool = False  # some terms span neighboring frames
     frozen: int = 0  # number of frames at the start that keep their variables
+    frozen_end: int = 0  # and at the end
     rigid: bool = False  # only global orientation and translation are free; frames independent
     solves_betas: bool = False
 
@@ -207,7 +208,7 @@ class Energy:
             equations.gradient += at.scatter_joints(gradient)
         if self.rigid:
             equations.hold_pose()
-        equations.hold_frames(self.frozen)
+        equations.hold_frames(self.frozen, self.frozen_end)
         return equations
 
     @property

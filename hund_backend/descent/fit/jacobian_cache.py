@@ -17,7 +17,7 @@ class JacobianCache:
     `prior_gradient` computes them exactly, and cheaply.
     """
 
-    def __init__(self, prior: PosePrior) -> None:
+    def __init__(self, prior: PosePrior | None) -> None:
         self._prior = prior
         self._rotations: Tensor | None = None
         self._jacobian: Tensor | None = None

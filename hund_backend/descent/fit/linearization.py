@@ -11,10 +11,13 @@ from .jacobian_cache import JacobianCache
 
 
 class EvaluationPoint:
-    """Variables with the posed body and the prior's latent, each computed once when first read."""
+    """Variables with the posed body and the prior's latent, each computed once when first read.
+
+    The prior may be None where no term needs a latent.
+    """
 
     def __init__(
-        self, variables: FitVariables, reduced_body: ReducedBody, prior: PosePrior
+        self, variables: FitVariables, reduced_body: ReducedBody, prior: PosePrior | None
     ) -> None:
         self.variables, self.reduced_body, self.prior = variables, reduced_body, prior
 
@@ -45,7 +48,7 @@ class LinearizationPoint(EvaluationPoint):
         self,
         variables: FitVariables,
         reduced_body: ReducedBody,
-        prior: PosePrior,
+        prior: PosePrior | None,
         *,
         solves_betas: bool,
         cache: JacobianCache | None = None,

@@ -47,13 +47,11 @@ class NormalEquations:
             self.hessian.new_zeros(frames - lag, unknowns, unknowns) for lag in (1, 2)
         ]
 
-    def hold_frames(self, count: int) -> None:
-        """Fix the first frames: their steps are zero."""
-        self.hessian[:count] = 0
-        self.gradient[:count] = 0
-        self.mixed_hessian[:count] = 0
-        for blocks in self.off_diagonal:
-            blocks[:count] = 0
+    def hold_frames(self, first: int, last: int = 0) -> None:
+        """Fix some of the first and of the last frames: their steps are zero."""
+        for values in (self.hessian, self.gradient, self.mixed_hessian, *self.off_diagonal):
+            values[:first] = 0
+            values[len(values) - last :] = 0
 
     def hold_pose(self) -> None:
         """Fix the pose: only global orientation and translation have a step."""

@@ -45,6 +45,8 @@ class ContactTerm:
     contacts: SoleContacts
     soles: ReducedBody  # whose points are the soles'
     fps: float
+    reference: Float[Tensor, "frames 6 3"] | None = None
+    """Points of another motion: with them, Δx is the step of the difference from it."""
 
     def _points(self, at: EvaluationPoint) -> Float[Tensor, "frames 6 3"]:
         return self.soles.forward(at.variables).points[:, :NUM_SOLES]
@@ -54,6 +56,8 @@ class ContactTerm:
     ) -> tuple[Float[Tensor, "steps 6 3"], Float[Tensor, "steps 6"]]:
         """Steps in units of their noise, and the confidence that the point bears in both frames."""
         bearing = self.contacts.bearing
+        if self.reference is not None:
+            points = points - self.reference
         steps = (points[1:] - points[:-1]) / self._step_noise
         return steps, torch.minimum(bearing[1:], bearing[:-1])
 

@@ -49,18 +49,22 @@ class AccelerationConfig:
 class AccelerationTerm:
     """½ Σ ρ(‖a / σ‖²) of the pelvis' acceleration and of the others' relative to it.
 
-    Relative, because a jerk of the camera moves all joints alike and should count only once.
+    Relative, because a jerk of the camera moves all joints alike and should count only once. With a
+    reference, a is the acceleration of the difference from it.
     """
 
     names: ClassVar = ("motion",)
     rigid_invariant: ClassVar = True  # of frames that have no neighbours
     config: AccelerationConfig
     fps: float
+    reference: Float[Tensor, "frames joints 3"] | None = None  # joints of another motion, metres
 
     def residuals(
         self, joints: Float[Tensor, "frames joints 3"]
     ) -> Float[Tensor, "inner joints 3"]:
         """Accelerations in units of their noise, of all frames but the first and the last."""
+        if self.reference is not None:
+            joints = joints - self.reference
         motion = torch.cat((joints[:, :1], joints[:, 1:] - joints[:, :1]), dim=1)
         return _second_differences(motion, self.fps) / self._noise(joints)[:, None]
 
