@@ -12,7 +12,7 @@ AUTOMATIC = "AUTOMATIC"  # the preset is found by names and geometry
 _preset_items: list[tuple[str, str, str]] = []  # Blender keeps no references to their texts
 
 
-def _is_armature(_settings: "HUND_PG_retarget", obj: bpy.types.Object) -> bool:
+def _is_armature(_settings: bpy.types.PropertyGroup, obj: bpy.types.Object) -> bool:
     return obj.type == "ARMATURE"
 
 
@@ -49,6 +49,23 @@ class HUND_PG_role(bpy.types.PropertyGroup):
     def label(self) -> str:
         """Label of the role, such as "Upper Arm L"."""
         return roles.label(self.name)
+
+
+class HUND_PG_pair(bpy.types.PropertyGroup):
+    """A person and the armature that gets the motion."""
+
+    person: bpy.props.PointerProperty(
+        name="Person",
+        description="Choose the armature with the motion",
+        type=bpy.types.Object,
+        poll=_is_armature,
+    )
+    target: bpy.props.PointerProperty(
+        name="Armature",
+        description="Choose the armature that gets this person's motion; none: it gets no keys",
+        type=bpy.types.Object,
+        poll=_is_armature,
+    )
 
 
 class HUND_PG_retarget(bpy.types.PropertyGroup):
@@ -110,6 +127,11 @@ class HUND_PG_retarget(bpy.types.PropertyGroup):
         "also with longer or shorter legs",
         default=True,
     )
+    keep_hands: bpy.props.BoolProperty(
+        name="Keep Hand Contacts",
+        description="Let hands that touch each other or the body touch on the target, too, "
+        "also with other proportions",
+    )
     use_locks: bpy.props.BoolProperty(
         name="Respect Locks",
         description="Leave locked rotation axes without keys",
@@ -117,6 +139,8 @@ class HUND_PG_retarget(bpy.types.PropertyGroup):
     )
     roles: bpy.props.CollectionProperty(type=HUND_PG_role)
     active_role: bpy.props.IntProperty()
+    pairs: bpy.props.CollectionProperty(type=HUND_PG_pair)
+    active_pair: bpy.props.IntProperty()
     found: bpy.props.StringProperty()  # the preset that names the controls; empty: none does
     message: bpy.props.StringProperty()  # what was unusual or went wrong in the detection
 
@@ -155,4 +179,4 @@ class HUND_PG_retarget(bpy.types.PropertyGroup):
                 self.roles[-1].bone = found.bones.get(role, "")
 
 
-CLASSES = (HUND_PG_role, HUND_PG_retarget)
+CLASSES = (HUND_PG_role, HUND_PG_pair, HUND_PG_retarget)

@@ -18,7 +18,7 @@ from ..hund_backend.atomic_write import write_file
 from ..hund_backend.errors import ExitCode, HundError
 from ..hund_backend.sources import clip_name
 from . import backdrop, bone_names, exports, influences, job, paths, scene
-from .retarget import rig_files
+from .retarget import apply, rig_files
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ def main(
     try:
         args = _parser(device or options.DEFAULT_DEVICE).parse_args(arguments)
         args.rig = [rig_files.parse(text) for text in args.rig]
+        rig_files.check(args.rig)
     except SystemExit as error:  # Blender would report it as an error of its own
         return int(error.code or 0)
     except HundError as error:  # of `paths.resolve` and `rig_files.parse`
@@ -160,8 +161,12 @@ class Batch:
         )
         exported = written.people
         if self.args.rig:
+            controls = self.args.rig_controls.upper()
+            options = apply.Options(
+                controls=controls, key_switches=True, keep_hands=self.args.keep_hand_contacts
+            )
             exported = rig_files.animate(
-                written, reconstruction, self.args.rig, self._presets_folder
+                written, reconstruction, self.args.rig, self._presets_folder, options
             )
         for file_format in missing:
             files += exports.export(
@@ -244,9 +249,21 @@ def _parser(device: str) -> argparse.ArgumentParser:
         "--rig",
         action="append",
         default=[],
-        metavar="FILE.blend:ARMATURE",
+        metavar="[PERSON=]FILE.blend:ARMATURE",
         help="armature that gets the motion instead of the people's own; repeat it for several "
-        "people, the last one is used for all others",
+        "people, in order or with their numbers from 1; the last one without a number is used "
+        "for all others",
+    )
+    parser.add_argument(
+        "--rig-controls",
+        choices=("fk", "ik"),
+        default="fk",
+        help="controls of arms and legs that get keys on rigs that have both; default: fk",
+    )
+    parser.add_argument(
+        "--keep-hand-contacts",
+        action="store_true",
+        help="let hands that touch each other or the body touch on the rig, too",
     )
     parser.add_argument(
         "--interpreter",

@@ -11,8 +11,10 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
         solve.HUND_PT_scene,
         result.HUND_PT_result,
         retarget.HUND_UL_roles,
+        retarget.HUND_UL_pairs,
         retarget.HUND_PT_retarget,
         retarget.HUND_PT_roles,
+        retarget.HUND_PT_pairs,
         export.HUND_PT_export,
         advanced.HUND_PT_advanced,
     )

@@ -3,7 +3,7 @@
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ..operators.retarget import source_of
+from ..operators.retarget import progress, source_of
 from ..operators.texts import fill
 from .sidebar import SidebarPanel
 
@@ -43,8 +43,14 @@ class HUND_PT_retarget(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "controls", expand=True)
         column = layout.column(heading="Options")
         column.prop(settings, "keep_contacts")
+        column.prop(settings, "keep_hands")
         column.prop(settings, "use_locks")
         column.prop(settings, "key_switches")
+        share = progress()
+        if share is not None:
+            layout.progress(factor=share, text=iface_("Applying Motion"), translate=False)
+            layout.label(text="Esc cancels", icon="EVENT_ESC")
+            return
         row = layout.row()
         row.scale_y = 1.4
         row.operator("hund.retarget", icon="POSE_HLT")
@@ -82,6 +88,36 @@ class HUND_PT_roles(SidebarPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("hund.detect_bones", icon="VIEWZOOM")
         row.operator("hund.save_rig_preset", icon="FILE_TICK")
+
+
+class HUND_UL_pairs(bpy.types.UIList):
+    """People with their armatures"""
+
+    def draw_item(
+        self, context, layout, data, item, icon, active_data, active_property, index, flag
+    ):
+        split = layout.split(factor=0.42)
+        name = item.person.name if item.person else ""
+        split.label(text=name, icon="USER", translate=False)
+        split.prop(item, "target", text="")
+
+
+class HUND_PT_pairs(SidebarPanel, bpy.types.Panel):
+    """The people and their armatures"""
+
+    bl_label = "Several People"
+    bl_parent_id = "HUND_PT_retarget"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        settings, layout = context.scene.hund.retarget, self.layout
+        layout.template_list(
+            "HUND_UL_pairs", "", settings, "pairs", settings, "active_pair", rows=3
+        )
+        layout.operator("hund.list_people", icon="FILE_REFRESH")
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("hund.retarget_people", icon="COMMUNITY")
 
 
 def _source_label(context) -> str:

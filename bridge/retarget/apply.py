@@ -1,5 +1,7 @@
 """Applying a motion: from a source armature with an action to a new action of a target armature."""
 
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -9,11 +11,13 @@ import numpy as np
 from .. import timeline
 from . import control_rig, feet, keys, local_pose, rig, root_motion, source_motion, transfer
 from . import skeleton as skeletons
+from . import steps as step_by_step
 from .contacts import Contacts
 from .errors import RetargetError
 from .local_pose import BoneKeys, Wish
 from .mapping import RigMapping, Switch
-from .sampling import Progress, is_constrained
+from .sampling import is_constrained
+from .steps import Pace, Progress
 from .transfer import RoleMotion, Travel
 
 
@@ -23,7 +27,8 @@ class Options:
 
     travel: Travel = "SCALED"
     root: root_motion.RootMode = "HIPS"
-    keep_contacts: bool = True
+    keep_contacts: bool = True  # of the feet with the floor
+    keep_hands: bool = False  # in contact with the body and with each other
     controls: Literal["FK", "IK"] = "FK"  # which controls of arms and legs are keyed
     key_switches: bool = False  # of the rig between FK and IK
     use_locks: bool = True  # leave locked axes without keys
@@ -32,6 +37,7 @@ class Options:
 class Applied(NamedTuple):
     """What was applied."""
 
+    target: bpy.types.Object
     action: bpy.types.Action
     curves: int
     frames: int
@@ -39,6 +45,18 @@ class Applied(NamedTuple):
     lowered: float  # the most that hips were lowered for a foot, world units
     constrained: tuple[str, ...]  # keyed bones that constraints or drivers move nevertheless
     is_hidden_by_switches: bool  # the rig is switched to the controls without keys
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
+    """A motion to apply to an armature."""
+
+    source: bpy.types.Object  # armature with an action
+    source_mapping: RigMapping
+    target: bpy.types.Object  # armature to animate
+    target_mapping: RigMapping
+    frames: np.ndarray | None = None  # of the scene; None: all whole frames of the action
+    contacts: Contacts | None = None  # of the source's feet at the frames; None: found
 
 
 def apply_motion(
@@ -69,17 +87,76 @@ def apply_motion(
     Raises:
         RetargetError: one sentence, what is wrong.
     """
-    check_target(source, target)
-    rig.check_mapping(target, target_mapping)
-    motion, frames = source_motion.read(
-        source, source_mapping, frames, lambda share: report(0.5 * share)
+    task = Task(
+        source=source,
+        source_mapping=source_mapping,
+        target=target,
+        target_mapping=target_mapping,
+        frames=frames,
+        contacts=contacts,
     )
-    mapping = target_mapping.shared_with(source_mapping)
+    (applied,) = step_by_step.finish(apply_all([task], options, Pace(np.inf)), report)
+    return applied
+
+
+def apply_all(
+    tasks: Sequence[Task], options: Options, pace: Pace
+) -> Generator[float, None, list[Applied]]:
+    """Key motions on armatures, each in a new action.
+
+    All keys are written at the end, in one step. So nothing is changed if one of the tasks fails,
+    or if the steps are left before their end.
+
+    Args:
+        tasks: motions and armatures.
+        options: how.
+        pace: of the pauses.
+
+    Yields:
+        Progress, 0…1.
+
+    Raises:
+        RetargetError: one sentence, what is wrong.
+    """
+    targets: set[bpy.types.Object] = set()
+    for task in tasks:
+        check_target(task.source, task.target)
+        rig.check_mapping(task.target, task.target_mapping)
+        if task.target in targets:
+            raise RetargetError(f"{task.target.name} gets two motions: choose one of them.")
+        targets.add(task.target)
+    solved = []
+    for index, task in enumerate(tasks):
+        first, last = index / len(tasks), (index + 1) / len(tasks)
+        solved.append(
+            (yield from step_by_step.scaled(_solve_task(task, options, pace), first, last))
+        )
+    with ExitStack() as written:  # if one fails, all actions are taken back
+        return [_write(written, each, options) for each in solved]
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """Keys of a target, not yet written."""
+
+    task: Task
+    mapping: RigMapping  # what the source can move
+    frames: np.ndarray
+    keys: dict[str, BoneKeys]
+    lowered: float
+
+
+def _solve_task(task: Task, options: Options, pace: Pace) -> Generator[float, None, _Solved]:
+    """Find the keys of a target."""
+    target = task.target
+    reading = source_motion.sample(task.source, task.source_mapping, task.frames, pace)
+    motion, frames = yield from step_by_step.scaled(reading, 0.0, 0.5)
+    mapping = task.target_mapping.shared_with(task.source_mapping)
     prepared = _prepare(target, mapping, options)
     fps = timeline.fps_of(bpy.context.scene)
-    posed, lowered = _solve(motion, prepared, fps, options, contacts)
+    posed, lowered = _solve(motion, prepared, fps, options, task.contacts)
     if prepared.is_constrained:
-        bone_keys = control_rig.solve(
+        solving = control_rig.solve(
             prepared.armature,
             prepared.skeleton,
             mapping,
@@ -88,20 +165,12 @@ def apply_motion(
             options.controls,
             set_switches=options.key_switches,
             use_locks=options.use_locks,
-            report=lambda share: report(0.5 + 0.5 * share),
+            pace=pace,
         )
+        bone_keys = yield from step_by_step.scaled(solving, 0.5, 1.0)
     else:
         bone_keys = _plain_keys(prepared, posed, options)
-    written, curves = _write(source, target, mapping, frames, bone_keys, options)
-    missing = tuple(role for role in target_mapping.bones if role not in mapping.bones)
-    constrained = (
-        () if mapping.controls else tuple(b for b in bone_keys if is_constrained(target, {b}))
-    )
-    use_ik = options.controls == "IK"
-    is_hidden = not options.key_switches and any(
-        _differs(target, switch, use_ik) for switch in mapping.switches
-    )
-    return Applied(written, curves, len(frames), missing, lowered, constrained, is_hidden)
+    return _Solved(task, mapping, frames, bone_keys, lowered)
 
 
 def _differs(target: bpy.types.Object, switch: Switch, use_ik: bool) -> bool:
@@ -217,20 +286,28 @@ def _plain_keys(target: _Prepared, motion: RoleMotion, options: Options) -> dict
     )
 
 
-def _write(
-    source: bpy.types.Object,
-    target: bpy.types.Object,
-    mapping: RigMapping,
-    frames: np.ndarray,
-    bone_keys: dict[str, BoneKeys],
-    options: Options,
-) -> tuple[bpy.types.Action, int]:
-    name = f"{source.name} on {target.name}"
-    with keys.new_action(target, name, source.name) as motion:
-        curves = keys.write(motion, target, frames, bone_keys)
-        if options.key_switches:
-            keys.write_switches(
-                motion, target, frames[0], mapping.switches, use_ik=options.controls == "IK"
-            )
-        written = target.animation_data.action
-    return written, curves
+def _write(written: ExitStack, solved: _Solved, options: Options) -> Applied:
+    """Write the keys of a target; if the stack is left by an error, they are taken back."""
+    task, mapping, frames = solved.task, solved.mapping, solved.frames
+    target, use_ik = task.target, options.controls == "IK"
+    name = f"{task.source.name} on {target.name}"
+    motion = written.enter_context(keys.new_action(target, name, task.source.name))
+    curves = keys.write(motion, target, frames, solved.keys)
+    if options.key_switches:
+        keys.write_switches(motion, target, frames[0], mapping.switches, use_ik=use_ik)
+        if not use_ik:  # keys of an earlier action may have left them turned
+            twists = [chain.twist for chain in mapping.ik.values() if chain.twist]
+            keys.write_rest_rotations(motion, target, frames[0], twists)
+    constrained = (
+        ()
+        if mapping.controls
+        else tuple(bone for bone in solved.keys if is_constrained(target, {bone}))
+    )
+    is_hidden = not options.key_switches and any(
+        _differs(target, switch, use_ik) for switch in mapping.switches
+    )
+    missing = tuple(role for role in task.target_mapping.bones if role not in mapping.bones)
+    action = target.animation_data.action
+    return Applied(
+        target, action, curves, len(frames), missing, solved.lowered, constrained, is_hidden
+    )

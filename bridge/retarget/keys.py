@@ -1,13 +1,13 @@
 """Keys: a new action with the keys of the mapped controls, and nothing else of the rig changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import bpy
 import numpy as np
 
 from .. import action
-from .channels import Channels
+from .channels import Channels, rotation_channels
 from .local_pose import BoneKeys
 from .mapping import Switch
 
@@ -99,6 +99,32 @@ def write_switches(
             np.array([frame]),
             np.array([[value]]),
             group=switch.bone,
+            interpolation=action.CONSTANT,
+        )
+
+
+def write_rest_rotations(
+    motion: action.Motion, armature: bpy.types.Object, frame: float, names: Sequence[str]
+) -> None:
+    """Key bones unrotated, constantly.
+
+    Args:
+        motion: of the new action.
+        armature: to animate.
+        frame: of the keys.
+        names: of the bones.
+    """
+    channels = motion.channels(armature)
+    for name in names:
+        bone = armature.pose.bones[name]
+        rest = rotation_channels(bone, np.eye(3)[None], use_locks=False)
+        path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].{rest.path}'
+        action.write_channel(
+            channels,
+            path,
+            np.array([frame]),
+            rest.values,
+            group=name,
             interpolation=action.CONSTANT,
         )
 

@@ -28,6 +28,7 @@ class IkChain:
     end: str  # moves the hand or the foot
     pole: str  # empty without one
     toe: str = ""  # bends the toes of a foot
+    twist: str = ""  # turns the forearm or the shin about its own axis
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,12 @@ def save(user_folder: Path, name: str, mapping: RigMapping) -> Path:
         content["exact_controls"] = dict(mapping.controls)
     if mapping.ik:
         content["exact_ik"] = {
-            role: {"end": chain.end, "pole": chain.pole, "toe": chain.toe}
+            role: {
+                "end": chain.end,
+                "pole": chain.pole,
+                "toe": chain.toe,
+                "twist": chain.twist,
+            }
             for role, chain in mapping.ik.items()
         }
     if mapping.followers:
@@ -197,7 +202,10 @@ def _ik(
         bones = {key: names.get(normalized(name), "") for key, name in chain.items()}
         if bones["end"]:
             result[role] = IkChain(
-                end=bones["end"], pole=bones.get("pole", ""), toe=bones.get("toe", "")
+                end=bones["end"],
+                pole=bones.get("pole", ""),
+                toe=bones.get("toe", ""),
+                twist=bones.get("twist", ""),
             )
     return result
 

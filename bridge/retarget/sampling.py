@@ -5,7 +5,7 @@ strips take part, the armature is evaluated frame by frame in a temporary scene,
 and other objects of the user's scene.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import bpy
@@ -15,13 +15,11 @@ from mathutils import Euler, Quaternion
 from .. import action, quaternions
 from . import skeleton as skeletons
 from .skeleton import Skeleton
+from .steps import Pace
 
 TEMPORARY_NAME = "~retarget"
 _MOVING = ("location", "rotation", "scale", "delta_")  # data paths that move an object
 _ROUNDING = 1e-3  # frames; keys are stored in single precision
-
-# Called now and then with the share of the work that is done; raises to cancel.
-Progress = Callable[[float], None]
 
 
 def frame_range(armature: bpy.types.Object) -> tuple[int, int] | None:
@@ -48,27 +46,30 @@ def world_transforms(
     armature: bpy.types.Object,
     names: Sequence[str],
     frames: np.ndarray,
-    report: Progress,
-) -> np.ndarray:
-    """Return the posed bones in the world, (frames, bones, 4, 4).
+    pace: Pace,
+) -> Generator[float, None, np.ndarray]:
+    """Sample posed bones in the world, (frames, bones, 4, 4).
 
     Args:
         armature: object with an action.
         names: of the bones.
         frames: of the scene, (frames,).
-        report: called with the progress.
+        pace: of the pauses.
+
+    Yields:
+        Progress, 0…1.
     """
     skeleton = skeletons.read(armature)
     if is_keyed_only(armature, skeleton, names):
         posed = _from_curves(armature, skeleton, names, frames)
         return skeleton.world @ posed
-    with evaluated(armature) as (scene, depsgraph):
-        positions = [skeleton.index[name] for name in names]
-        result = np.empty((len(frames), len(names), 4, 4))
-        for index, (world, matrices) in enumerate(
-            sweep(scene, depsgraph, armature, frames, report)
-        ):
-            result[index] = world @ matrices[positions]
+    positions = [skeleton.index[name] for name in names]
+    result = np.empty((len(frames), len(names), 4, 4))
+    for span in pace.spans(len(frames)):
+        with evaluated(armature) as (scene, depsgraph):
+            swept = sweep(scene, depsgraph, armature, frames[span])
+            result[span] = [world @ matrices[positions] for world, matrices in swept]
+        yield span.stop / len(frames)
     return result
 
 
@@ -139,7 +140,6 @@ def sweep(
     depsgraph: bpy.types.Depsgraph,
     armature: bpy.types.Object,
     frames: np.ndarray,
-    report: Progress,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the object's matrix and all its posed bones, (bones, 4, 4), at each frame.
 
@@ -148,12 +148,10 @@ def sweep(
         depsgraph: of it.
         armature: to evaluate.
         frames: (frames,).
-        report: called with the progress.
     """
     count = len(armature.data.bones)
     buffer = np.empty(16 * count, np.float32)
-    for index, frame in enumerate(frames):
-        report(index / len(frames))
+    for frame in frames:
         whole = int(np.floor(frame))
         scene.frame_set(whole, subframe=float(frame - whole))
         current = armature.evaluated_get(depsgraph)
@@ -198,7 +196,7 @@ def _from_curves(
             values = np.array([curve.evaluate(frame) for frame in frames.tolist()])
             channels.setdefault(bone, {})[prop[2:], curve.array_index] = values
     own = {
-        bone: _own_transforms(
+        bone: own_transforms(
             armature.pose.bones[skeleton.names[bone]],
             channels.get(skeleton.names[bone], {}),
             len(frames),
@@ -211,7 +209,7 @@ def _from_curves(
     return np.stack(matrices, axis=1)
 
 
-def _own_transforms(
+def own_transforms(
     bone: bpy.types.PoseBone, channels: dict[tuple[str, int], np.ndarray], frames: int
 ) -> np.ndarray:
     """Return a bone's own transforms, (frames, 4, 4), or (1, 4, 4) if nothing is keyed."""

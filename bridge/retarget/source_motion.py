@@ -1,17 +1,18 @@
 """Source motion: a source armature's action as a motion of roles in the world."""
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 import bpy
 import numpy as np
 
 from .. import ownership
-from . import rig, roles, sampling
+from . import rig, roles, sampling, steps
 from . import skeleton as skeletons
 from .errors import RetargetError
 from .mapping import RigMapping
 from .rotations import orthonormal
-from .sampling import Progress
+from .steps import Pace, Progress
 from .transfer import RoleMotion
 
 _LOW = 2.0  # percent of the frames in which a foot may be below the floor: noise
@@ -30,13 +31,36 @@ def read(
     frames: np.ndarray | None,
     report: Progress,
 ) -> SourceMotion:
-    """Sample an armature's action.
+    """Sample an armature's action at once (see `sample`).
 
     Args:
         armature: object with an action.
         mapping: of its bones.
         frames: of the scene; None: all whole frames of the action.
         report: called with the progress.
+
+    Raises:
+        RetargetError: it has no action, or its bones cannot be used.
+    """
+    return steps.finish(sample(armature, mapping, frames, Pace(np.inf)), report)
+
+
+def sample(
+    armature: bpy.types.Object,
+    mapping: RigMapping,
+    frames: np.ndarray | None,
+    pace: Pace,
+) -> Generator[float, None, SourceMotion]:
+    """Sample an armature's action.
+
+    Args:
+        armature: object with an action.
+        mapping: of its bones.
+        frames: of the scene; None: all whole frames of the action.
+        pace: of the pauses.
+
+    Yields:
+        Progress, 0…1.
 
     Raises:
         RetargetError: it has no action, or its bones cannot be used.
@@ -54,7 +78,7 @@ def read(
     rig.check_limbs(armature, rest)
     mapped = list(mapping.bones)
     names = [mapping.bones[role] for role in mapped]
-    transforms = sampling.world_transforms(armature, names, frames, report)
+    transforms = yield from sampling.world_transforms(armature, names, frames, pace)
     rotations, positions = {}, {}
     for index, role in enumerate(mapped):
         posed = orthonormal(transforms[:, index, :3, :3])

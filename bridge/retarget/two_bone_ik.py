@@ -35,7 +35,12 @@ def solve(
 
 
 def bend_direction(
-    start: np.ndarray, middle: np.ndarray, end: np.ndarray, fallback: np.ndarray
+    start: np.ndarray,
+    middle: np.ndarray,
+    end: np.ndarray,
+    fallback: np.ndarray,
+    *,
+    bent: float = _BENT,
 ) -> np.ndarray:
     """Return the direction in which a posed limb bends, (frames, 3).
 
@@ -44,12 +49,13 @@ def bend_direction(
         middle: knee or elbow.
         end: ankle or wrist.
         fallback: direction for a straight limb, (frames, 3); a nearly straight one mixes both.
+        bent: bend, as a share of the limb's length, that alone gives the direction.
     """
     axis = unit(end - start)
     bend = across(middle - start, axis)
     length = np.linalg.norm(middle - start, axis=-1) + np.linalg.norm(end - middle, axis=-1)
     share = np.linalg.norm(bend, axis=-1) / np.maximum(length, 1e-9)
-    weight = np.clip(share / _BENT, 0, 1)[..., None]
+    weight = np.clip(share / bent, 0, 1)[..., None]
     return unit(weight * unit(bend) + (1 - weight) * unit(across(fallback, axis)))
 
 

@@ -82,4 +82,31 @@ def test_wrong_rigs_are_refused_in_a_sentence(hund, rig_file, tmp_path):
     assert rig_files.parse(f"{tmp_path}/a:b.blend:My Rig") == (
         tmp_path / "a:b.blend",
         "My Rig",
+        None,
     )
+    assert rig_files.parse(f"2={tmp_path}/a.blend:Rig") == (tmp_path / "a.blend", "Rig", 2)
+    with pytest.raises(RetargetError, match="first person"):
+        rig_files.parse("0=rig.blend:Rig")
+    code, _ = hund("--rig", f"1={rig_file}:mixamo", "--rig", f"1={rig_file}:mixamo")
+    assert code == 2
+    code, report = hund("--rig", f"1={rig_file}:mixamo", "--rig-controls", "ik", "--overwrite")
+    assert code == 2 and "names no IK controls" in report["clips"][0]["message"]
+
+
+def test_rigs_are_given_by_number_and_in_order():
+    first, second, third = (rig_files.RigFile(Path(name), name) for name in "abc")
+    numbered = rig_files.RigFile(Path("n"), "n", 2)
+    assert rig_files.of_people([first], 3) == [first] * 3
+    assert rig_files.of_people([first, second], 3) == [first, second, second]
+    assert rig_files.of_people([numbered], 3) == [None, numbered, None]
+    assert rig_files.of_people([first, numbered, third], 4) == [first, numbered, third, third]
+
+
+def test_people_without_a_rig_keep_their_own_character(hund, rig_file, tmp_path):
+    code, _ = hund("--rig", f"2={rig_file}:mixamo", "--keep-hand-contacts")
+    assert code == 0
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "walk.blend"))
+    (rigs,) = [c for c in bpy.data.collections if c.name.startswith("Rigs")]
+    assert [obj.type for obj in rigs.objects].count("ARMATURE") == 1
+    (hidden,) = [c for c in bpy.data.collections if c.name.startswith("Source")]
+    assert [obj["hund_person"] for obj in hidden.objects if obj.type == "ARMATURE"] == [1]

@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from bl_ext.user_default.hund.bridge.retarget import apply, steps
 from bl_ext.user_default.hund.bridge.retarget.apply import Options
 from retargeting import (
     FK,
@@ -76,20 +77,78 @@ def test_limbs_point_where_the_source_s_do(rigify, controls):
 
 def test_ik_keys_meet_the_fk_pose(rigify):
     source = source_character(moves_face=False)
-    poses = {}
+    poses, deforming = {}, {}
     for controls in ("FK", "IK"):
         options = Options(keep_contacts=False, controls=controls, key_switches=True)
         retarget(source, rigify, "Rigify", options)
         poses[controls] = [org_matrices(rigify, frame) for frame in FRAMES]
+        deforming[controls] = [deform_matrices(rigify, frame) for frame in FRAMES]
     for first, second in zip(poses["FK"], poses["IK"], strict=True):
         for role, matrix in first.items():
             miss = np.linalg.norm(matrix[:3, 3] - second[role][:3, 3])
             assert miss < TOLERANCE, role
-            # Bones of limbs with several segments are turned by what blends the segments.
-            if role.split(".")[0] not in {"upper_arm", "forearm", "thigh", "shin"}:
-                turn = matrix[:3, :3].T @ second[role][:3, :3]
-                cosine = np.clip((np.trace(turn) - 1) / 2, -1, 1)
-                assert np.degrees(np.arccos(cosine)) < DEGREES, role
+    # What the skin follows, also about the limbs' own axes.
+    for first, second in zip(deforming["FK"], deforming["IK"], strict=True):
+        assert len(first) > 80
+        for name, matrix in first.items():
+            assert np.linalg.norm(matrix[:3, 3] - second[name][:3, 3]) < TOLERANCE, name
+            assert turn_deg(matrix, second[name]) < DEGREES, name
+
+
+def turn_deg(first, second):
+    """Angle between the rotations of two matrices."""
+    turn = first[:3, :3].T @ second[:3, :3]
+    return np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+
+
+def deform_matrices(rig, frame):
+    """World matrices of the bones that deform the skin, without scale."""
+    bpy.context.scene.frame_set(frame)
+    evaluated = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    matrices = {}
+    for bone in evaluated.pose.bones:
+        if bone.bone.use_deform:
+            matrix = np.array(evaluated.matrix_world @ bone.matrix)
+            matrix[:3, :3] /= np.linalg.norm(matrix[:3, :3], axis=0)
+            matrices[bone.name] = matrix
+    return matrices
+
+
+def test_fk_after_ik_is_as_fk_alone(rigify):
+    source = source_character(moves_face=False)
+    poses = []
+    for controls in ("FK", "IK", "FK"):
+        options = Options(keep_contacts=False, controls=controls, key_switches=True)
+        retarget(source, rigify, "Rigify", options)
+        poses.append(deform_matrices(rigify, FRAMES[1]))
+    for name, matrix in poses[0].items():
+        assert np.abs(matrix - poses[2][name]).max() < 1e-3, name
+
+
+@pytest.mark.parametrize("controls", ["FK", "IK"])
+def test_pauses_change_no_key(rigify, controls):
+    source = source_character(moves_face=False, frames=60)
+    options = Options(controls=controls, key_switches=True)
+    retarget(source, rigify, "Rigify", options)
+    expected = curves_of(rigify)
+    task = apply.Task(
+        source=source,
+        source_mapping=mapping(source, "HUND"),
+        target=rigify,
+        target_mapping=mapping(rigify, "Rigify"),
+    )
+    counts, shares = datablock_counts(), []
+    work = apply.apply_all([task], options, steps.Pace(1e-3))
+    try:
+        while True:
+            shares.append(next(work))
+            assert datablock_counts() == counts  # nothing temporary while it is paused
+    except StopIteration:
+        pass
+    assert len(shares) > 10 and shares == sorted(shares)
+    found = curves_of(rigify)
+    assert found.keys() == expected.keys()
+    assert all(np.abs(found[key] - expected[key]).max() < 1e-4 for key in found)
 
 
 def test_switches_are_keyed_only_if_asked(rigify):
