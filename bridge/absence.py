@@ -22,15 +22,36 @@ def hidden_frames(
     Armatures that are not hidden in any frame are left out.
     """
     frames = range(scene.frame_start, scene.frame_end + 1)
-    hidden = {}
-    for armature in armatures:
-        channels = armature.animation_data and action.channels_of(armature.animation_data)
-        curve = channels and channels.fcurves.find("hide_render")
-        if curve and not curve.mute:
-            is_hidden = np.array([curve.evaluate(frame) > 0.5 for frame in frames])
-            if is_hidden.any():
-                hidden[armature] = is_hidden
-    return hidden
+    hidden = {
+        armature: np.array([is_hidden(armature, frame) for frame in frames])
+        for armature in armatures
+    }
+    return {armature: flags for armature, flags in hidden.items() if flags.any()}
+
+
+def is_hidden(armature: bpy.types.Object, frame: int) -> bool:
+    """Return whether keys hide an armature from renders in a frame of the scene.
+
+    Keys count in its action or, if it has none, in the topmost of its strips that has some.
+    """
+    animation = armature.animation_data
+    if animation is None:
+        return False
+    if animation.action:
+        return _is_on(action.channels_of(animation), frame)
+    for track in reversed(animation.nla_tracks):
+        for strip in track.strips if not track.mute else ():
+            channels = action.channels_of(strip)
+            if channels and channels.fcurves.find("hide_render") and strip.repeat == 1:
+                start, end = strip.action_frame_start, strip.action_frame_end
+                inside = start + (frame - strip.frame_start) / strip.scale
+                return _is_on(channels, min(max(inside, start), end))
+    return False
+
+
+def _is_on(channels: "action.Channels | None", frame: float) -> bool:
+    curve = channels and channels.fcurves.find("hide_render")
+    return bool(curve) and not curve.mute and curve.evaluate(frame) > 0.5
 
 
 @contextmanager

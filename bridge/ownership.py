@@ -60,9 +60,9 @@ def original_name(datablock: bpy.types.ID) -> str:
     return datablock[_NAME]
 
 
-def result_name(collection: bpy.types.Collection) -> str:
-    """Return the name of the result whose collection this is."""
-    return collection[_RESULT]
+def result_name(datablock: bpy.types.ID) -> str:
+    """Return the name of the result that an owned datablock, such as its collection, belongs to."""
+    return datablock[_RESULT]
 
 
 def result_collections(

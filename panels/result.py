@@ -25,6 +25,8 @@ class HUND_PT_result(SidebarPanel, bpy.types.Panel):
         column = layout.column(align=True)
         if context.scene.hund.results:
             column.operator("hund.set_floor", icon="VIEW_PERSPECTIVE")
+            column.operator("hund.push_to_nla", icon="NLA_PUSHDOWN")
+            column.operator("hund.mark_asset", icon="ASSET_MANAGER")
         column.operator("hund.load", text="Load Reconstruction...", icon="IMPORT")
         column.operator("hund.backend_log", icon="TEXT")
 
