@@ -114,15 +114,14 @@ def create(
     return armature
 
 
-def bone_frames(armature: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
-    """Return axes (joints, 3, 3) as columns and heads (joints, 3) of the joints' rest bones.
+def bone_heads(armature: bpy.types.Object) -> np.ndarray:
+    """Return the heads (joints, 3) of the joints' rest bones.
 
     Raises:
         KeyError: a joint's bone is missing.
     """
     bones = bone_names.find_bones(armature)
-    matrices = np.array([bones[name].matrix_local for name in JOINT_NAMES])
-    return matrices[:, :3, :3], matrices[:, :3, 3]
+    return np.array([bones[name].head_local for name in JOINT_NAMES])
 
 
 def _add_bones(data: bpy.types.Armature, rest: RestPose, skinning_weights: np.ndarray) -> None:

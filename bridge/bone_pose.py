@@ -5,8 +5,8 @@ from typing import NamedTuple
 import bpy
 import numpy as np
 
-from . import quaternions
-from .armature import bone_frames
+from . import quaternions, rest_pose
+from .armature import bone_heads
 from .world import ARMATURE_FROM_BODY, root_motion
 
 
@@ -31,6 +31,9 @@ def from_joints(
     joint j in the body frame, the posed bone is A G_j Aᵀ B_j, which at rest is B_j. Blender poses
     it as M_j = M_p B_pᵀ B_j basis_j with M_p = A G_p Aᵀ B_p, and G_j = G_p R_j; so
         basis_j = C_j R_j C_jᵀ  with  C_j = B_jᵀ A = bone_from_body.
+    In another rest pose than the A-pose, bone j is at rest rotated by P_j in its own axes, relative
+    to its parent, from where it is in the A-pose; B_j are its axes in the A-pose, and the rotation
+    is P_jᵀ basis_j.
     The root has no parent and rotates from the body frame into the world, in which the armature
     has the identity transform. With W = world_from_body the posed root is W Aᵀ B_0, so
         basis_0 = B_0ᵀ (W Aᵀ) B_0,  location_0 = B_0ᵀ (position − head_0).
@@ -42,11 +45,13 @@ def from_joints(
         world_from_camera: (frames, 4, 4), metres.
         units_per_meter: Blender units in a metre.
     """
-    axes, heads = bone_frames(armature)
+    offsets, axes = rest_pose.offsets_and_axes(armature)
+    heads = bone_heads(armature)
     root = root_motion(rotations[:, 0], root_translation, world_from_camera)
     bone_rotations = quaternions.change_basis(
         rotations.astype(np.float64), axes.swapaxes(1, 2) @ ARMATURE_FROM_BODY
     )
+    bone_rotations = quaternions.multiply(offsets * [1, -1, -1, -1], bone_rotations)
     body_from_armature = quaternions.from_matrices(ARMATURE_FROM_BODY.T[None])
     world_from_armature = quaternions.multiply(root.rotations, body_from_armature)
     bone_rotations[:, 0] = quaternions.change_basis(world_from_armature, axes[0].T)
