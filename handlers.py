@@ -21,7 +21,7 @@ def refresh(scene: bpy.types.Scene) -> None:
 
 def remove_lost_results(scene: bpy.types.Scene) -> None:
     """Remove the results whose collection the user has deleted or taken out of the scene."""
-    from .bridge import ownership
+    from .bridge import ownership, shots
 
     results = scene.hund.results
     if not results:
@@ -29,6 +29,7 @@ def remove_lost_results(scene: bpy.types.Scene) -> None:
     names = ownership.result_collections(scene)
     for index in reversed(range(len(results))):
         if results[index].name not in names:
+            shots.remove_markers(scene, results[index].name)
             results.remove(index)
 
 

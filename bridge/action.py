@@ -9,10 +9,9 @@ import numpy as np
 from ..hund_backend.reconstruction import Reconstruction
 from . import bone_names, bone_pose, quaternions
 from .character import Character
-from .resample import Resampler
+from .resample import CONSTANT, LINEAR, Resampler
 
 HAS_SLOTS = bpy.app.version >= (4, 4, 0)
-CONSTANT, LINEAR = 0, 1  # interpolation of keyframes, which foreach_set takes as numbers
 HIDING = ("hide_viewport", "hide_render")  # properties of an object that is hidden when absent
 _COLOR_MODES = {3: "AUTO_RGB", 4: "AUTO_YRGB"}  # of F-curves, by the number of components
 _MOTION_TOLERANCE = 1e-6  # a property that varies by less gets one key
@@ -62,8 +61,8 @@ class Motion:
         return self._action.layers[0].strips[0].channelbag(slot, ensure=True)
 
 
-def channels_of(animation: bpy.types.AnimData) -> "Channels | None":
-    """Return the container of the F-curves that animate a datablock, or None."""
+def channels_of(animation: bpy.types.AnimData | bpy.types.NlaStrip) -> "Channels | None":
+    """Return the container of the F-curves that a datablock or a strip uses, or None."""
     if animation.action is None or not HAS_SLOTS:
         return animation.action
     strips = [strip for layer in animation.action.layers for strip in layer.strips]
@@ -104,7 +103,7 @@ def copy_channels(source: Channels, target: Channels, paths: Mapping[str, str]) 
         points, interpolations = np.empty(2 * count, np.float32), np.empty(count, np.int32)
         curve.keyframe_points.foreach_get("co", points)
         curve.keyframe_points.foreach_get("interpolation", interpolations)
-        _set_keys(copy, points, interpolations)
+        set_keys(copy, points, interpolations)
 
 
 def write_channel(
@@ -114,7 +113,7 @@ def write_channel(
     values: np.ndarray,
     *,
     group: str = "",
-    interpolation: int = LINEAR,
+    interpolation: int | np.ndarray = LINEAR,
 ) -> None:
     """Key one property; a constant one gets a single key.
 
@@ -124,16 +123,16 @@ def write_channel(
         frames: of the keys in the scene's time, (frames,).
         values: (frames, components), one F-curve per component.
         group: of the F-curves in the editors; none if empty.
-        interpolation: CONSTANT or LINEAR.
+        interpolation: CONSTANT or LINEAR, of all keys or of each one, (frames,).
     """
-    if np.ptp(values, axis=0).max() < _MOTION_TOLERANCE:
-        frames, values = frames[:1], values[:1]
     interpolations = np.full(len(frames), interpolation, np.int32)
+    if np.ptp(values, axis=0).max() < _MOTION_TOLERANCE:
+        frames, values, interpolations = frames[:1], values[:1], interpolations[:1]
     for index, column in enumerate(values.T):
         fcurve = _ensure_fcurve(channels, data_path, index, group)
         fcurve.color_mode = _COLOR_MODES.get(values.shape[1], "AUTO_RAINBOW")
         points = np.column_stack((frames, column)).astype(np.float32).ravel()
-        _set_keys(fcurve, points, interpolations)
+        set_keys(fcurve, points, interpolations)
 
 
 def _ensure_fcurve(channels: Channels, data_path: str, index: int, group: str) -> bpy.types.FCurve:
@@ -146,7 +145,7 @@ def _ensure_fcurve(channels: Channels, data_path: str, index: int, group: str) -
     return fcurve
 
 
-def _set_keys(fcurve: bpy.types.FCurve, points: np.ndarray, interpolations: np.ndarray) -> None:
+def set_keys(fcurve: bpy.types.FCurve, points: np.ndarray, interpolations: np.ndarray) -> None:
     """Replace the keys of an F-curve.
 
     Args:
@@ -182,6 +181,7 @@ def write_person(
     face = (reconstruction.expression[person], reconstruction.arkit[person])
     _write_face(motion, character, np.concatenate(face, axis=1), keys)
     _write_presence(motion, character, reconstruction.present[person], keys)
+    _write_facts(motion, character, reconstruction, person, keys)
 
 
 def _write_pose(
@@ -200,13 +200,32 @@ def _write_pose(
         character.units_per_meter,
     )
     rotations = quaternions.make_continuous(keys.rotations(posed.rotations))
-    channels = motion.channels(character.armature)
+    channels, held = motion.channels(character.armature), keys.interpolations
     names = bone_names.joint_bone_names(character.armature)
-    path = f'pose.bones["{names[0]}"].location'
-    write_channel(channels, path, keys.frames, keys.values(posed.locations), group=names[0])
+    path, locations = f'pose.bones["{names[0]}"].location', keys.values(posed.locations)
+    write_channel(channels, path, keys.frames, locations, group=names[0], interpolation=held)
     for joint, bone in enumerate(names):
-        path = f'pose.bones["{bone}"].rotation_quaternion'
-        write_channel(channels, path, keys.frames, rotations[:, joint], group=bone)
+        path, values = f'pose.bones["{bone}"].rotation_quaternion', rotations[:, joint]
+        write_channel(channels, path, keys.frames, values, group=bone, interpolation=held)
+
+
+def _write_facts(
+    motion: Motion,
+    character: Character,
+    reconstruction: Reconstruction,
+    person: int,
+    keys: Resampler,
+) -> None:
+    """Key what is known beside the motion: contacts of the feet and confidence of the bones."""
+    from . import confidence, contact_curves  # here: they import this module
+
+    channels, times = motion.channels(character.armature), reconstruction.times
+    fps = float(1 / np.median(np.diff(times))) if len(times) > 1 else reconstruction.fps
+    flags = contact_curves.from_confidence(reconstruction.contacts[person], fps)
+    flags = keys.values(flags.astype(float)) > 0.5
+    contact_curves.write(channels, character.armature, keys.frames, flags)
+    values = keys.values(reconstruction.joint_confidence[person])
+    confidence.write(channels, character.armature, keys.frames, values)
 
 
 def _write_face(motion: Motion, character: Character, values: np.ndarray, keys: Resampler) -> None:
@@ -222,8 +241,12 @@ def _write_face(motion: Motion, character: Character, values: np.ndarray, keys: 
         key.value = float(column[0])
         if np.ptp(column) >= _MOTION_TOLERANCE:
             channels = motion.channels(shape_keys, "Face")
-            path = f'key_blocks["{name}"].value'
-            write_channel(channels, path, keys.frames, column[:, None], group="Face")
+            path, values, held = (
+                f'key_blocks["{name}"].value',
+                column[:, None],
+                keys.interpolations,
+            )
+            write_channel(channels, path, keys.frames, values, group="Face", interpolation=held)
 
 
 def _write_presence(

@@ -15,7 +15,7 @@ import bpy
 import numpy as np
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from . import action, ownership, texts
+from . import action, ownership, shots, texts
 
 # Checksums of one datablock: by aspect and item.
 Checksums = dict[str, dict[str, str]]
@@ -78,6 +78,7 @@ _TEXTS = {
     "deleted": "{part} is deleted",
     "driver": "Driver of {item} on {part}",
     "key": "Hand-made keys on {part}",
+    "marker": "Marker {item}",
     "material": "Material of {part}",
     "mesh": "Edited mesh of {part}",
     "modifier": "Modifier {item} on {part}",
@@ -198,10 +199,16 @@ def descriptions(found: Iterable[Change]) -> list[str]:
         is_data = kind not in {"OBJECT", "COLLECTION"}
         if is_data and change.aspect == "name" and names[part].datablock != change.datablock:
             continue  # its object is renamed, too
-        if change.aspect == "deleted" and any(part.startswith(f"{other} ") for other in deleted):
+        if change.aspect == "deleted" and any(_is_part(part, other) for other in deleted):
             continue  # its person is deleted, too
         shown.append(change.text)
     return list(dict.fromkeys(shown))
+
+
+def _is_part(part: str, other: str) -> bool:
+    """Return whether a part belongs to another one; "Camera 2" does not to "Camera"."""
+    rest = part.removeprefix(f"{other} ")
+    return rest != part and not rest.isdigit()
 
 
 def summary(found: Iterable[Change], count: int = 3) -> str:
@@ -375,6 +382,11 @@ def _action(data: bpy.types.Action, _animated: set[str]) -> Checksums:
     }
 
 
+def _collection(collection: bpy.types.Collection, _animated: set[str]) -> Checksums:
+    states = shots.marker_states(ownership.result_name(collection))
+    return {"marker": {name: _checksum(*state) for name, state in states.items()}}
+
+
 def _camera(data: bpy.types.Camera, animated: set[str]) -> Checksums:
     backgrounds = enumerate(data.background_images)
     return {
@@ -407,6 +419,7 @@ _READERS: dict[str, Callable[[Any, set[str]], Checksums]] = {
     "ACTION": _action,
     "ARMATURE": _armature,
     "CAMERA": _camera,
+    "COLLECTION": _collection,
     "KEY": _key,
     "MATERIAL": _material,
     "MESH": _mesh,

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import bpy
@@ -21,20 +22,19 @@ log = logging.getLogger(__name__)
 
 
 def attach(
-    camera: bpy.types.Object,
+    cameras: Mapping[bpy.types.Object, Motion],
     clip: Path,
     reconstruction: Reconstruction,
     timing: Timing,
-    motion: Motion,
 ) -> None:
-    """Show a clip behind its camera; if it cannot be shown, log a warning and leave it out.
+    """Show a clip behind its cameras; if it cannot be shown, log a warning and leave it out.
 
     Args:
-        camera: made by `camera.create`.
+        cameras: made by `camera.create`, one for each shot. Their motions get the keys of the
+            footage, if it needs any.
         clip: a movie, a picture, a folder of pictures or a pattern.
         reconstruction: made of the clip.
         timing: of the reconstruction in the scene.
-        motion: gets the keys of the footage, if it needs any.
     """
     try:
         files = source_files(clip)
@@ -42,19 +42,23 @@ def attach(
     except (BadInputError, RuntimeError) as error:
         log.warning("The footage is not shown: %s", error)
         return
-    image.name = f"{camera.name} Footage"
-    background = camera.data.background_images.new()
-    background.image = image
-    background.alpha = 1.0
-    camera.data.show_background_images = True
+    image.name = f"{next(iter(cameras)).name} Footage"
+    pictures = None  # numbers by Blender's count; None: a single picture
     indices = _picture_indices(reconstruction, timing)
     if len(files) > 1:
         image.source = "SEQUENCE"
         numbers = _picture_numbers(files)
-        _set_pictures(camera, numbers[indices.clip(0, len(numbers) - 1)], timing, motion)
+        pictures = numbers[indices.clip(0, len(numbers) - 1)]
     elif files[0].suffix.lower() not in IMAGE_SUFFIXES:
         image.source = "MOVIE"
-        _set_pictures(camera, indices + 1, timing, motion)  # Blender counts from 1
+        pictures = indices + 1  # Blender counts from 1
+    for camera, motion in cameras.items():
+        background = camera.data.background_images.new()
+        background.image = image
+        background.alpha = 1.0
+        camera.data.show_background_images = True
+        if pictures is not None:
+            _set_pictures(camera, pictures, timing, motion)
 
 
 def fit(camera: bpy.types.Object, scene: bpy.types.Scene, reconstruction: Reconstruction) -> None:

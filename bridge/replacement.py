@@ -8,7 +8,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..hund_backend.errors import ExitCode
-from . import action, bone_names, edits, ownership, texts
+from . import action, bone_names, edits, ownership, rest_pose, shots, texts
 from .character import UNITS_PER_METER, Character
 from .existing import Existing
 from .job import JobError
@@ -41,7 +41,8 @@ class Fresh:
 
     collection: bpy.types.Collection
     people: tuple[Character, ...]
-    camera: bpy.types.Object
+    shots: tuple[shots.Shot, ...]
+    cameras: tuple[bpy.types.Object, ...]  # of the shots
     datablocks: set[bpy.types.ID]
     write_motion: Callable[[Character, int, action.Motion], None]
     """Keys the motion of the person with this index on a character."""
@@ -50,8 +51,8 @@ class Fresh:
         """Return the name of a datablock within the result."""
         return datablock.name.removeprefix(self.collection.name).strip()
 
-    def of_person(self, part: str) -> set[bpy.types.ID]:
-        """Return the datablocks of a person."""
+    def of_object(self, part: str) -> set[bpy.types.ID]:
+        """Return the datablocks of a person or a camera."""
         return {
             datablock
             for datablock in self.datablocks
@@ -129,6 +130,7 @@ def choose(
 
 
 def replace_motion(
+    scene: bpy.types.Scene,
     previous: bpy.types.Collection,
     fresh: Fresh,
     clip: str,
@@ -138,11 +140,12 @@ def replace_motion(
     """Give the motion of a new result to the previous one, whose datablocks are all kept.
 
     Renewed are the keys of the solve, the body shape with its rest bones where the user has
-    changed neither, and of the camera what the solve determines and the user has not changed.
-    New people are added. What remains of the new result is removed.
+    changed neither, and of the cameras what the solve determines and the user has not changed.
+    New people and cameras are added; markers of shots follow. What remains of the new result is removed.
 
     Args:
-        previous: collection of the result.
+        scene: contains the result.
+        previous: its collection.
         fresh: the new result.
         clip: identifies the clip.
         tracks: of the new result's people.
@@ -155,7 +158,8 @@ def replace_motion(
     matching = match(previous, tracks)
     renewal = _Renewal(previous, fresh, clip, changes, report)
     armatures = {i: renewal.renew_person(i, part) for i, part in matching.kept.items()}
-    renewal.renew_camera()
+    renewal.renew_cameras()
+    shots.renew_markers(scene, result, fresh.shots)
     parts = {part: track for part, track in edits.recorded_people(previous).items()}
     for index in matching.new:
         part = next(p for n in range(1, 1000) if (p := person_part(n)) not in parts)
@@ -172,6 +176,15 @@ def replace_motion(
     renewal.remove_remains()
     edits.update(previous, parts, changes, renewal.is_rewritten)
     return armatures, report.sentences
+
+
+def rest_of(previous: bpy.types.Collection) -> str:
+    """Return the rest pose of the people of a result, one of `rest_pose.RESTS`."""
+    owned = ownership.datablocks(ownership.result_name(previous))
+    armatures = (
+        obj for (kind, part), obj in owned.items() if kind == "OBJECT" and ownership.PERSON in obj
+    )
+    return next(map(rest_pose.rest_of, armatures), "A")
 
 
 def people_without_bones(previous: bpy.types.Collection, tracks: list[int]) -> list[str]:
@@ -202,7 +215,7 @@ class _Renewal:
         self._rewritten: set[tuple[tuple[str, str], str]] = set()  # action and path
         self._backed_up: set[bpy.types.Action] = set()
         self.adopted: set[bpy.types.ID] = set()
-        self._new_people = False
+        self._has_added = False
 
     def is_rewritten(self, change: edits.Change) -> bool:
         """Return whether something that the user had changed was written again."""
@@ -230,46 +243,61 @@ class _Renewal:
             shape_keys.key_blocks[name].value = value
         return armature
 
-    def renew_camera(self) -> None:
-        """Write the keys, the lens and the footage's timing of the new camera on the old one."""
-        camera, fresh = self._owned.get(("OBJECT", "Camera")), self._fresh.camera
-        if camera is None or not camera.users_scene:
-            return
+    def renew_cameras(self) -> None:
+        """Renew the cameras of all shots; one that the user has deleted stays deleted."""
+        kept = shots.cameras(self._result)
+        for shot, fresh in zip(self._fresh.shots, self._fresh.cameras, strict=True):
+            if shot.number in kept:
+                self._renew_camera(shot.part, kept.pop(shot.number), fresh)
+            elif not edits.recorded_items(self._previous, ("OBJECT", shot.part), "scene"):
+                self._previous.objects.link(fresh)
+                self._fresh.collection.objects.unlink(fresh)
+                self._adopt(self._fresh.of_object(shot.part))
+        for number in kept:
+            part = shots.camera_part(number)
+            self._report.say("{camera} has no shot in the new result and stays.", camera=part)
+
+    def _renew_camera(self, part: str, camera: bpy.types.Object, fresh: bpy.types.Object) -> None:
+        """Write the keys, the lens and the footage's timing of a new camera on the old one."""
         self._copy_settings(camera, fresh, _CAMERA_OBJECT)
         self._copy_settings(camera.data, fresh.data, _CAMERA_DATA)
         self._renew_footage(camera, fresh)
         pairs = [(camera, fresh), (camera.data, fresh.data)]
         paths = _BackgroundPaths(self._footage_index(camera))
-        with self._kept_motion("Camera Motion", pairs, paths) as motion:
+        with self._kept_motion(f"{part} Motion", pairs, paths) as motion:
             for kept, source in pairs:
                 if source.animation_data and (
                     channels := action.channels_in(source.animation_data)
                 ):
-                    part = "" if kept == camera else "Lens"
-                    action.copy_channels(channels, motion.channels(kept, part), paths)
+                    suffix = "" if kept == camera else "Lens"
+                    action.copy_channels(channels, motion.channels(kept, suffix), paths)
 
     def add_person(self, index: int, part: str) -> bpy.types.Object:
         """Add a person whom the previous result does not have."""
         built_part = person_part(index + 1)
-        datablocks = self._fresh.of_person(built_part)
         person = self._fresh.people[index]
-        for obj in (person.armature, person.mesh):
+        for obj in person.objects:
             self._previous.objects.link(obj)
             self._fresh.collection.objects.unlink(obj)
-        ownership.claim(
-            datablocks, self._fresh.collection.name, self._result, self._clip, {built_part: part}
-        )
-        self.adopted |= datablocks
-        self._new_people = True
+        self._adopt(self._fresh.of_object(built_part), {built_part: part})
         self._report.say("{person} is added.", person=part)
         return person.armature
 
+    def _adopt(
+        self, datablocks: set[bpy.types.ID], renamed_parts: Mapping[str, str] | None = None
+    ) -> None:
+        """Make datablocks of the new result parts of the previous one."""
+        name = self._fresh.collection.name
+        ownership.claim(datablocks, name, self._result, self._clip, renamed_parts)
+        self.adopted |= datablocks
+        self._has_added = True
+
     def remove_remains(self) -> None:
-        """Remove what was not taken from the new result; what added people share is the old."""
+        """Remove what was not taken from the new result; what added objects share is the old."""
         remains = self._fresh.datablocks - self.adopted
-        for datablock in remains if self._new_people else ():
+        for datablock in remains if self._has_added else ():
             key = (datablock.id_type, self._fresh.part_of(datablock))
-            if key in self._owned and key[0] in {"OBJECT", "MESH"}:
+            if key in self._owned and key[0] in {"IMAGE", "MESH", "OBJECT"}:
                 datablock.user_remap(self._owned[key])
         bpy.data.batch_remove(remains)
 
@@ -373,7 +401,12 @@ class _Renewal:
             return False
         if armature.get(UNITS_PER_METER) != fresh.armature.get(UNITS_PER_METER):
             return False
+        if rest_pose.rest_of(armature) != rest_pose.rest_of(fresh.armature):
+            return False
         self._swap_bones(key, armature, fresh.armature)
+        bind = self._owned.get(("OBJECT", f"{part} Bind"))
+        if fresh.bind and bind:
+            self._swap_bones(("ARMATURE", f"{part} Bind"), bind, fresh.bind)
         for block in shapes:
             kept = blocks[block.name]
             kept.slider_min, kept.slider_max = block.slider_min, block.slider_max

@@ -1,4 +1,4 @@
-"""Scene: writes a Reconstruction as a collection with characters and a camera."""
+"""Scene: writes a Reconstruction as a collection with characters and a camera for each shot."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from . import (
     matching,
     ownership,
     replacement,
+    shots,
     startup,
     texts,
     timeline,
@@ -45,10 +46,17 @@ class WrittenScene:
     collection: bpy.types.Collection
     people: tuple[bpy.types.Object, ...]
     """Armatures, in the order of the reconstruction, without those that the user has deleted."""
-    camera: bpy.types.Object | None  # None: the user has deleted it
+    cameras: tuple[bpy.types.Object, ...]
+    """One for each shot, in order, without those that the user has deleted."""
+    shots: tuple[shots.Shot, ...]
     timing: timeline.Timing
     confidence: float  # 0…1, mean over the people while present
     kept: tuple[str, ...] = ()  # sentences for the user: what became of the changes made by hand
+
+    @property
+    def camera(self) -> bpy.types.Object | None:
+        """Camera of the first shot; None: the user has deleted it."""
+        return next(iter(self.cameras), None)
 
     @property
     def frames(self) -> int:
@@ -82,8 +90,11 @@ def write(
     use_subframes: bool = False,
     behind: backdrop.Backdrop = "footage",
     use_twist: bool = False,
+    rest: str = "A",
 ) -> WrittenScene:
-    """Write a reconstruction into the scene: one collection with its people and its camera.
+    """Write a reconstruction into the scene: one collection with its people and its cameras.
+
+    A clip with cuts gets a marker in the timeline at the start of each shot.
 
     Everything is built outside of the scene first. If that fails, nothing of it is kept and
     nothing is replaced.
@@ -97,13 +108,15 @@ def write(
         match_scene: set frame rate, frame range, resolution and camera of the scene to the clip's
             (see `matching.match`). If the scene has nothing of the user's, what it lacks for a
             render is added, too: light and the backdrop. False: the scene gets nothing but the
-            collection, and a camera if it has none.
+            collection, markers of shots, and a camera if it has none.
         start_frame: frame of the scene that shows the first frame of the reconstruction.
         use_subframes: key the motion at the clip's own frames also where they lie between frames
             of the scene. False: resample it to whole frames.
         behind: what renders of a scene with nothing of the user's show behind the people.
         use_twist: the twist bones deform the mesh. Forearms and shoulders twist without pinching,
             but the surface is not exactly the backend's.
+        rest: rest pose of the bones, one of `rest_pose.RESTS`. Poses and skin do not depend on it.
+            People whose motion alone is replaced keep theirs.
 
     Raises:
         JobError: the reconstruction has another skeleton, the body file is missing, or the motion
@@ -127,8 +140,11 @@ def write(
     fps = reconstruction.fps if match_scene else timeline.fps_of(scene)
     timing = timeline.timing_of(reconstruction, fps, start_frame, use_subframes=use_subframes)
     units_per_meter = world.units_per_meter(scene)
+    if choice == replacement.Existing.MOTION:
+        rest = replacement.rest_of(previous)
+    rig = character.RigOptions(use_twist=use_twist, rest=rest)
     with ownership.collect_new_datablocks() as new_datablocks:
-        written, people = _build(name, clip, reconstruction, timing, units_per_meter, use_twist)
+        written, people = _build(name, clip, reconstruction, timing, units_per_meter, rig)
         is_removed = choice == replacement.Existing.ALL
         if not is_users:
             _add_light(scene, written, previous if is_removed else None, units_per_meter)
@@ -136,13 +152,14 @@ def write(
         fresh = replacement.Fresh(
             collection=written.collection,
             people=people,
-            camera=written.camera,
+            shots=written.shots,
+            cameras=written.cameras,
             datablocks=new_datablocks,
             write_motion=lambda person, index, motion: action.write_person(
                 person, reconstruction, index, timing.keys, motion
             ),
         )
-        written = _renew(written, previous, fresh, clip_id, tracks, changes)
+        written = _renew(scene, written, previous, fresh, clip_id, tracks, changes)
     else:
         _add(scene, written, previous if is_removed else None, new_datablocks, name, clip_id)
     floor.place(
@@ -150,10 +167,11 @@ def write(
     )
     if match_scene:
         matching.match(scene, matching.clip_format(reconstruction), start_frame)
-    if written.camera:
-        footage.fit(written.camera, scene, reconstruction)
+    for shot_camera in written.cameras:
+        footage.fit(shot_camera, scene, reconstruction)
     if match_scene or scene.camera is None:
-        scene.camera = written.camera
+        shots.bind(scene, written.name)
+        scene.camera = shots.camera_at(scene, written.name, scene.frame_current)
     if not is_users and not backdrop.has_compositor(scene):
         backdrop.set_up(scene, written.camera, written.name, behind)
     if not is_renewed:
@@ -217,6 +235,7 @@ def _add(
     temporary = written.collection.name
     if previous:
         result = ownership.result_name(previous)
+        shots.remove_markers(scene, result)
         ownership.remove(previous, written.collection, new_datablocks)
     else:
         result = ownership.unused_name(name)
@@ -224,6 +243,7 @@ def _add(
     ownership.claim(new_datablocks, temporary, result, clip_id)
     for index, person in enumerate(written.people):
         person[ownership.PERSON] = index
+    shots.add_markers(scene, result, written.shots)
 
 
 def _add_light(
@@ -250,6 +270,7 @@ def _add_light(
 
 
 def _renew(
+    scene: bpy.types.Scene,
     written: WrittenScene,
     previous: bpy.types.Collection,
     fresh: replacement.Fresh,
@@ -258,13 +279,14 @@ def _renew(
     changes: list[edits.Change],
 ) -> WrittenScene:
     """Give a previous result the motion of a new one, which is removed."""
-    armatures, sentences = replacement.replace_motion(previous, fresh, clip_id, tracks, changes)
-    owned = ownership.datablocks(ownership.result_name(previous))
+    armatures, sentences = replacement.replace_motion(
+        scene, previous, fresh, clip_id, tracks, changes
+    )
     return replace(
         written,
         collection=previous,
         people=tuple(armatures[index] for index in sorted(armatures)),
-        camera=owned.get(("OBJECT", "Camera")),
+        cameras=tuple(shots.cameras(ownership.result_name(previous)).values()),
         kept=tuple(sentences),
     )
 
@@ -275,26 +297,31 @@ def _build(
     reconstruction: Reconstruction,
     timing: timeline.Timing,
     units_per_meter: float,
-    use_twist: bool,
+    rig: character.RigOptions,
 ) -> tuple[WrittenScene, tuple[character.Character, ...]]:
     """Make all datablocks, outside of all scenes."""
     name = ownership.TEMPORARY_PREFIX + ownership.shorten(name)
     collection = bpy.data.collections.new(name)
-    people = _build_people(name, reconstruction, timing, units_per_meter, use_twist)
-    motion = action.Motion(f"{name} Camera Motion")
-    clip_camera = camera.create(
-        f"{name} Camera", reconstruction, timing.keys, motion, units_per_meter
-    )
+    people = _build_people(name, reconstruction, timing, units_per_meter, rig)
+    clip_shots = tuple(shots.shots_of(reconstruction, timing))
+    cameras = {}
+    for shot in clip_shots:
+        motion = action.Motion(f"{name} {shot.part} Motion")
+        shown = shots.frames_of(reconstruction, shot)
+        keys = shots.keys_of(timing.keys, shot)
+        shot_camera = camera.create(f"{name} {shot.part}", shown, keys, motion, units_per_meter)
+        cameras[shot_camera] = motion
     if clip:
-        footage.attach(clip_camera, clip, reconstruction, timing, motion)
-    person_objects = (obj for person in people for obj in (person.armature, person.mesh))
-    for obj in (*person_objects, clip_camera):
+        footage.attach(cameras, clip, reconstruction, timing)
+    person_objects = (obj for person in people for obj in person.objects)
+    for obj in (*person_objects, *cameras):
         collection.objects.link(obj)
     confidence = reconstruction.joint_confidence[reconstruction.present]
     written = WrittenScene(
         collection=collection,
         people=tuple(person.armature for person in people),
-        camera=clip_camera,
+        cameras=tuple(cameras),
+        shots=clip_shots,
         timing=timing,
         confidence=float(confidence.mean()) if len(confidence) else 0.0,
     )
@@ -306,7 +333,7 @@ def _build_people(
     reconstruction: Reconstruction,
     timing: timeline.Timing,
     units_per_meter: float,
-    use_twist: bool,
+    rig: character.RigOptions,
 ) -> list[character.Character]:
     try:
         body = load_body_file()
@@ -324,7 +351,7 @@ def _build_people(
             edit_scene,
             shapes,
             units_per_meter=units_per_meter,
-            use_twist=use_twist,
+            options=rig,
         )
         action.write_person(person, reconstruction, index, timing.keys)
         people.append(person)

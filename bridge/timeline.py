@@ -53,7 +53,15 @@ def timing_of(
     is_near = np.abs(frames - whole).max() < _FRAME_TOLERANCE and (np.diff(whole) > 0).all()
     frames = whole if is_near else frames
     keys = resample.at_source_frames if use_subframes else resample.at_whole_frames
-    return Timing(fps, start, frames, keys(frames))
+    return Timing(fps, start, frames, keys(frames, cuts(reconstruction)))
+
+
+def cuts(reconstruction: Reconstruction) -> list[int]:
+    """Return the indices of the frames at which shots begin, but for the first one."""
+    if reconstruction.shots is None:
+        return []
+    starts = np.searchsorted(reconstruction.frame_numbers, reconstruction.shots)
+    return starts[1:].tolist()
 
 
 def fps_of(scene: bpy.types.Scene) -> float:

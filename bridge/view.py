@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import bpy
 from mathutils import Vector
 
-from . import ownership
-
 _MARGIN = 1.3  # of the distance at which the people fill the view
 
 
@@ -44,13 +42,6 @@ def frame(area: bpy.types.Area, objects: Sequence[bpy.types.Object]) -> None:
     view.view_location = (lowest + highest) / 2
     # A lens of 50 mm sees 0.72 m at 1 m: Blender's viewport takes a sensor of 36 mm twice as wide.
     view.view_distance = _MARGIN * (highest - lowest).length * space.lens / 72
-
-
-def camera_of(scene: bpy.types.Scene, result: str) -> bpy.types.Object | None:
-    """Return the camera of a result, None if it is no longer in the scene."""
-    collection = ownership.result_collections(scene).get(result)
-    objects = collection.all_objects if collection else ()
-    return next((obj for obj in objects if obj.type == "CAMERA"), None)
 
 
 def play(scene: bpy.types.Scene, start: int, end: int) -> None:
