@@ -149,6 +149,7 @@ REQUEST_OPTIONS = (
     "focal",
     "fov",
     "distortion",
+    "keep_evidence",
     "overwrite",
 )
 
@@ -234,6 +235,15 @@ def add_lens(parser: "ArgumentParser") -> None:
         default=(),
         metavar="K",
         help="k1 k2 p1 p2 [k3] as in OpenCV",
+    )
+
+
+def add_keep_evidence(parser: "ArgumentParser") -> None:
+    """Add `--keep-evidence`."""
+    parser.add_argument(
+        "--keep-evidence",
+        action="store_true",
+        help="also write DIR/<clip>.evidence, which can be solved again with other smoothing",
     )
 
 

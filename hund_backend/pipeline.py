@@ -1,6 +1,8 @@
 """Pipeline: clip → tracked people → states → motion and ground → Reconstruction."""
 
 import dataclasses
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -41,7 +43,7 @@ from .perception.run import Perception
 from .prior.dynamics import Dynamics
 from .prior.pose_flow import PoseFlow
 from .progress import Progress, Report, silent
-from .provenance import provenance_of
+from .provenance import provenance_of, source_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
 from .stopwatch import Stopwatch
 from .video import ClipInfo, Frame, open_clip
@@ -106,12 +108,23 @@ class TrackedClip:
     people: tuple[Evidence, ...]  # the most prominent first
     shots: tuple[int, ...] = (0,)  # positions in the frames at which shots begin
     left_out: int = 0  # people who were followed and are less prominent
+    source: dict[str, str] | None = None  # provenance of the clip; None: not known yet
 
     @property
     def fps(self) -> float:
         """Frames per second by the frames' time stamps."""
         steps = np.diff(self.times)
         return float(1 / np.median(steps)) if len(steps) else self.info.fps
+
+    def identity(self, options: Options) -> str:
+        """Return what identifies the evidence and the way to solve it but for the smoothing."""
+        settings = dataclasses.asdict(options) | {"smoothing": None, "only": None}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        digest.update(np.array(self.times).tobytes())
+        for evidence in self.people:
+            for array in (evidence.frames, evidence.keypoints, evidence.world_landmarks):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 def reconstruct(
@@ -120,6 +133,7 @@ def reconstruct(
     models: Models,
     report: Report = silent,
     stop_early: Callable[[], bool] = lambda: False,
+    keep: Callable[[TrackedClip], object] = lambda clip: None,
 ) -> Reconstruction:
     """Reconstruct the people in a clip.
 
@@ -130,6 +144,7 @@ def reconstruct(
         report: called for every frame and step; an exception from it ends the work.
         stop_early: called before every frame; once it returns True, no more frames are read and
             those processed are taken for the clip.
+        keep: called with the people found before they are posed.
 
     Raises:
         BadInputError: the clip or an option cannot be used.
@@ -137,6 +152,7 @@ def reconstruct(
     """
     stopwatch = Stopwatch()
     clip = perceive(path, options, models, report, stopwatch, stop_early)
+    keep(clip)
     return estimate(clip, options, models, report, stopwatch)
 
 
@@ -200,6 +216,7 @@ def perceive(
         people=tuple(people),
         shots=people.shots,
         left_out=people.left_out,
+        source=source_of(path),
     )
 
 
@@ -401,8 +418,10 @@ def _provenance(
     """Return the provenance: source, models, options, time spent, convergence."""
     settings = dataclasses.asdict(options)
     weights = models.used_weights(options)
-    return provenance_of(clip.path, str(models.device), settings, weights) | {
+    source = clip.source or source_of(clip.path)
+    return provenance_of(source, str(models.device), settings, weights) | {
         "truncated": clip.truncated,
+        "evidence": clip.identity(options),
         "method": options.method,
         "converged": [result.converged for result in results],
         "people_left_out": clip.left_out,

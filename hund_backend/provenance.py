@@ -21,19 +21,24 @@ def clip_hash(clip: Path) -> str:
     return digest.hexdigest()
 
 
+def source_of(clip: Path) -> dict[str, str]:
+    """Return the provenance of a clip: its name and its hash."""
+    return {"name": clip.name or clip.resolve().name, "sha256": clip_hash(clip)}
+
+
 def provenance_of(
-    source: Path, device: str, options: dict[str, Any], weights: dict[str, str]
+    source: dict[str, str], device: str, options: dict[str, Any], weights: dict[str, str]
 ) -> dict[str, Any]:
     """Return the part of a Reconstruction's provenance that is known before the work.
 
     Args:
-        source: the clip.
+        source: of the clip (see `source_of`).
         device: that the work is done on.
         options: the user's choices; those that are None or empty are left out.
         weights: SHA-256 of the weights that were loaded, by file name.
     """
     return {
-        "source": {"name": source.name or source.resolve().name, "sha256": clip_hash(source)},
+        "source": source,
         "hund": __version__,
         "python": platform.python_version(),
         "weights": weights,

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import options
+from .. import evidence_file, options
 from ..errors import BadInputError, CancelledError, ExitCode, HundError
 from .arguments import check_files, output_path, pipeline_options
 from .output import progress_output, unexpected_error, write_event
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_smoothing(parser)
     options.add_frames(parser)
     options.add_lens(parser)
+    options.add_keep_evidence(parser)
     options.add_overwrite(parser)
     parser.add_argument("--preview", action="store_true", help="also draw the result")
     parser.add_argument("--json", action="store_true", help="write progress and results as JSON")
@@ -96,10 +97,14 @@ class _Batch:
 
         self._models = self._models or pipeline.Models.load(self._arguments.device)
         progress = progress_output(clip.name, as_json=self._arguments.json)
+        kept: list[pipeline.TrackedClip] = []
+        keep = {"keep": kept.append} if self._arguments.keep_evidence else {}
         try:
-            result = pipeline.reconstruct(clip, self._options, self._models, progress)
+            result = pipeline.reconstruct(clip, self._options, self._models, progress, **keep)
         finally:
             progress.close()
+        for tracked in kept:
+            evidence_file.save(tracked, self._options, evidence_file.path_beside(path))
         result.save(path)
         people, frames = result.present.shape
         summary = f"{people} {'person' if people == 1 else 'people'} in {frames} frames"

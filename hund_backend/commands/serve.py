@@ -4,6 +4,8 @@ Requests:
     {"command": "reconstruct", "id", "clip", "output", and any of `options.REQUEST_OPTIONS`}
     {"command": "pins", "id", "output", and the keys of a request of `commands/pins.py`}; without
         pins the body is loaded, so that the next request is answered sooner
+    {"command": "solve", "id", "evidence", "output", "smoothing", "device"}: solve kept evidence
+        again (see solve.py)
     {"command": "doctor", "id"}
     {"command": "finish"}: of all requests so far, stop reading frames and finish with those
         processed.
@@ -27,11 +29,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import evidence_file
 from ..errors import BadInputError, CancelledError, ExitCode, HundError, OptionError
-from ..options import DEFAULT_DEVICE, LABELS, ProgressStage
-from ..progress import Progress
+from ..options import DEFAULT_DEVICE, DEFAULT_SMOOTHING, LABELS, ProgressStage
+from ..progress import Progress, Report
 from .arguments import check_files, output_path, pipeline_options
 from .output import JsonLines, unexpected_error, write_event
+from .solve import solve_again
 
 if TYPE_CHECKING:
     from ..pins import Bodies
@@ -100,6 +104,8 @@ class _Server:
                 write_event(event="done", id=name, **self._solve_pins(request))
             elif request["command"] == "reconstruct":
                 write_event(event="done", id=name, **self._reconstruct(number, request))
+            elif request["command"] == "solve":
+                write_event(event="done", id=name, **self._solve(number, request))
             else:
                 raise BadInputError(f"'{request['command']}' is no command of this server.")
         except HundError as error:
@@ -118,14 +124,39 @@ class _Server:
             write_event(event="error", id=name, message=message, exit_code=code)
 
     def _reconstruct(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
-        for key in ("clip", "output"):
-            if not isinstance(request.get(key), str):
-                raise BadInputError(f"The request names no {key}.")
-        clip = Path(request["clip"])
+        clip, folder = _paths(request, "clip", "output")
         options = pipeline_options(request)
-        path = output_path(clip, Path(request["output"]))
+        path = output_path(clip, folder)
         if path.exists() and not request.get("overwrite"):
             return {"output": str(path), "skipped": True}
+        report = self._report(number, request)
+        report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
+        check_files(clip, path, options)
+        from .. import pipeline
+
+        models, kept = self._load_models(request), list[pipeline.TrackedClip]()
+        keep = {"keep": kept.append} if request.get("keep_evidence") else {}
+        result = pipeline.reconstruct(
+            clip, options, models, report, lambda: number <= self._last_finished, **keep
+        )
+        for tracked in kept:
+            evidence_file.save(tracked, options, evidence_file.path_beside(path))
+        result.save(path)
+        people = int(result.present.shape[0])
+        return {"output": str(path), "skipped": False, "people": people}
+
+    def _solve(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
+        evidence, folder = _paths(request, "evidence", "output")
+        report = self._report(number, request)
+        report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
+        smoothing = request.get("smoothing", DEFAULT_SMOOTHING)
+        path, result = solve_again(
+            evidence, folder, smoothing, lambda: self._load_models(request), report
+        )
+        people = int(result.present.shape[0])
+        return {"output": str(path), "skipped": False, "people": people}
+
+    def _report(self, number: int, request: dict[str, Any]) -> Report:
         lines = JsonLines(id=request.get("id"))
 
         def report(progress: Progress) -> None:
@@ -133,19 +164,15 @@ class _Server:
                 raise CancelledError("The reconstruction was cancelled.")
             lines(progress)
 
-        report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
-        check_files(clip, path, options)
+        return report
+
+    def _load_models(self, request: dict[str, Any]) -> "Models":
         from .. import pipeline
 
         device = request.get("device") or DEFAULT_DEVICE
         if device not in self._models:
             self._models[device] = pipeline.Models.load(device)
-        result = pipeline.reconstruct(
-            clip, options, self._models[device], report, lambda: number <= self._last_finished
-        )
-        result.save(path)
-        people = int(result.present.shape[0])
-        return {"output": str(path), "skipped": False, "people": people}
+        return self._models[device]
 
     def _solve_pins(self, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("pins") and not isinstance(request.get("output"), str):
@@ -159,6 +186,13 @@ class _Server:
             return {"output": "", "misses": []}
         solved = answer(request, Path(request["output"]), self._bodies)
         return {"output": request["output"], "misses": solved.misses.tolist()}
+
+
+def _paths(request: dict[str, Any], *keys: str) -> list[Path]:
+    for key in keys:
+        if not isinstance(request.get(key), str):
+            raise BadInputError(f"The request names no {key}.")
+    return [Path(request[key]) for key in keys]
 
 
 def _label(option: str) -> str:

@@ -40,6 +40,7 @@ ALLOWED |= {
     "pins": {*BODY, "descent"},
     "doctor": {*BODY, "prior", "perception", "descent", "motion", "provenance"},
     "pipeline": {*ROUTE, "device", "options", "provenance", "stopwatch"},
+    "evidence_file": {"atomic_write", "errors", "options", "perception", "pipeline", "video"},
     "training": {*ROUTE, "pipeline"},
     "evaluation": {*ROUTE, "pipeline", "options", "preview", "provenance", "stopwatch"},
 }
@@ -51,6 +52,7 @@ READ_IN_BLENDER = {
     "body.file",
     "body.skeleton",
     "errors",
+    "evidence_file",
     "options",
     "reconstruction",
     "sources",

@@ -1,0 +1,91 @@
+"""Solve kept evidence again, with another amount of smoothing and without its clip."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import evidence_file, options
+from ..atomic_write import check_writable
+from ..errors import BadInputError, ExitCode
+from ..progress import Report
+from ..reconstruction import Reconstruction
+from .arguments import pipeline_options
+from .output import progress_output, write_event
+
+if TYPE_CHECKING:
+    from ..pipeline import Models
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "evidence",
+        type=Path,
+        metavar="EVIDENCE",
+        help=f"<clip>{evidence_file.SUFFIX}, which reconstruct --keep-evidence writes",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    options.add_device(parser)
+    options.add_smoothing(parser)
+    parser.add_argument("--json", action="store_true", help="write progress and result as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write DIR/<clip>.npz."""
+    from .. import pipeline
+
+    name = arguments.evidence.stem
+    progress = progress_output(name, as_json=arguments.json)
+    try:
+        path, _ = solve_again(
+            arguments.evidence,
+            arguments.output,
+            arguments.smoothing,
+            lambda: pipeline.Models.load(arguments.device),
+            progress,
+        )
+    finally:
+        progress.close()
+    if arguments.json:
+        write_event(event="done", clip=name, output=str(path), skipped=False)
+    else:
+        print(path)
+    return ExitCode.DONE
+
+
+def solve_again(
+    evidence: Path,
+    folder: Path,
+    smoothing: float,
+    load_models: Callable[[], "Models"],
+    report: Report,
+) -> tuple[Path, Reconstruction]:
+    """Solve kept evidence and write the Reconstruction.
+
+    Args:
+        evidence: the file.
+        folder: for the Reconstruction.
+        smoothing: of the motion in time; all other options are those of the first solve.
+        load_models: called once the input was checked.
+        report: called for every step; an exception from it ends the work.
+
+    Raises:
+        BadInputError: the file, the smoothing or the folder cannot be used.
+    """
+    smoothing = pipeline_options({"smoothing": smoothing}).smoothing
+    clip, chosen = evidence_file.load(evidence)
+    if not chosen.polish:
+        raise BadInputError(
+            "Draft quality is not smoothed: reconstruct the clip with another quality."
+        )
+    check_writable(folder)
+    from .. import pipeline
+    from ..stopwatch import Stopwatch
+
+    chosen = replace(chosen, smoothing=smoothing)
+    result = pipeline.estimate(clip, chosen, load_models(), report, Stopwatch())
+    path = folder / f"{evidence.stem}.npz"
+    result.save(path)
+    return path, result

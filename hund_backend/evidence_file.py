@@ -1,0 +1,139 @@
+"""Evidence file: what was found in a clip, kept so that motion can be solved again without it.
+
+It stands beside the Reconstruction, `<clip>.evidence` beside `<clip>.npz`, and holds arrays as that
+file does. Blender's own process reads its identity, so this module imports torch and cv2 only to
+load all of it.
+"""
+
+import json
+import zipfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .atomic_write import atomic_write
+from .errors import BadInputError
+from .options import Options
+
+if TYPE_CHECKING:
+    from .perception.evidence import Evidence
+    from .pipeline import TrackedClip
+
+SCHEMA = "hund-evidence/1"
+SUFFIX = ".evidence"
+
+_FRAMES = ("frame_numbers", "times", "intrinsics")
+_NUMBERS = ("track_id", "static")  # fields of Evidence that are no arrays
+_ADVICE = "reconstruct the clip again."
+
+
+def path_beside(reconstruction: Path) -> Path:
+    """Return the path of the evidence that a Reconstruction's file was solved from."""
+    return reconstruction.with_suffix(SUFFIX)
+
+
+def save(clip: "TrackedClip", options: Options, path: Path) -> None:
+    """Write a clip's evidence, whole or not at all.
+
+    Args:
+        clip: the people found in a clip.
+        options: that the clip is solved with.
+        path: of the file.
+
+    Raises:
+        BadInputError: the folder cannot be written to, or the disk is full.
+    """
+    info = clip.info
+    header = {
+        "options": asdict(options),
+        "path": str(clip.path),
+        "source": clip.source,
+        "truncated": clip.truncated,
+        "size": [info.width, info.height],
+        "fps": info.fps,
+        "num_frames": info.num_frames,
+        "shots": list(clip.shots),
+        "left_out": clip.left_out,
+        "people": len(clip.people),
+    }
+    arrays = {name: np.asarray(getattr(clip, name)) for name in _FRAMES}
+    for person, evidence in enumerate(clip.people):
+        values = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
+        arrays |= {f"{person}/{name}": v for name, v in values.items() if v is not None}
+    identity = clip.identity(options)
+    names = {"schema": SCHEMA, "identity": identity, "header": json.dumps(header)}
+    with atomic_write(path) as [part], part.open("wb") as opened:
+        np.savez_compressed(opened, **names, **arrays)
+
+
+def identity_of(path: Path) -> str:
+    """Return what identifies the evidence in a file: `evidence` in its results' provenance.
+
+    Raises:
+        BadInputError: the file is missing, damaged or no evidence.
+    """
+    return str(_read(path, ("schema", "identity"))["identity"])
+
+
+def load(path: Path) -> tuple["TrackedClip", Options]:
+    """Read the people of a clip, and the options that it was solved with.
+
+    Raises:
+        BadInputError: the file is missing, damaged or no evidence.
+    """
+    from .pipeline import TrackedClip
+    from .video import ClipInfo
+
+    arrays = _read(path)
+    try:
+        header = json.loads(str(arrays["header"]))
+        source, (width, height) = Path(header["path"]), header["size"]
+        clip = TrackedClip(
+            path=source,
+            info=ClipInfo(
+                path=source,
+                width=width,
+                height=height,
+                fps=header["fps"],
+                num_frames=header["num_frames"],
+            ),
+            truncated=header["truncated"],
+            frame_numbers=tuple(arrays["frame_numbers"].tolist()),
+            times=tuple(arrays["times"].tolist()),
+            intrinsics=arrays["intrinsics"],
+            people=tuple(_person(arrays, person) for person in range(header["people"])),
+            shots=tuple(header["shots"]),
+            left_out=header["left_out"],
+            source=header["source"],
+        )
+        options = header["options"]
+        options["distortion"] = tuple(options["distortion"])
+        if options["intrinsics"] is not None:
+            options["intrinsics"] = tuple(map(tuple, options["intrinsics"]))
+        return clip, Options(**options)
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadInputError(f"{path.name} is of another version of HUND: {_ADVICE}") from error
+
+
+def _read(path: Path, names: tuple[str, ...] | None = None) -> dict[str, Any]:
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names or file.files}
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInputError(f"{path} cannot be read ({reason}): {_ADVICE}") from error
+    except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInputError(f"{path.name} is damaged or no evidence: {_ADVICE}") from error
+    if str(arrays["schema"]) != SCHEMA:
+        raise BadInputError(f"{path.name} is of another version of HUND: {_ADVICE}")
+    return arrays
+
+
+def _person(arrays: dict[str, Any], person: int) -> "Evidence":
+    from .perception.evidence import Evidence
+
+    start = f"{person}/"
+    values = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
+    return Evidence(**values | {name: values[name].item() for name in _NUMBERS})
