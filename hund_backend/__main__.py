@@ -11,7 +11,17 @@ from types import FrameType
 from . import __version__
 from .errors import CancelledError, ExitCode, HundError
 
-COMMANDS = ("reconstruct", "solve", "preview", "evaluate", "serve", "inspect", "pins", "doctor")
+COMMANDS = (
+    "reconstruct",
+    "solve",
+    "people",
+    "preview",
+    "evaluate",
+    "serve",
+    "inspect",
+    "pins",
+    "doctor",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

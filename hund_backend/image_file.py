@@ -45,3 +45,8 @@ def _decode(encoded: UInt8[np.ndarray, " bytes"], flags: int) -> np.ndarray | No
         return cv2.imdecode(encoded, flags)
     except cv2.error:
         return None
+
+
+def encode_png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """Return the content of a PNG file of an RGB image."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -48,6 +48,7 @@ LABELS = {  # names of the options in Blender
     "adapt": "Adapt to Clip",
     "smoothing": "Smoothing",
     "people": "People",
+    "only": "Chosen People",
     "start": "Start",
     "end": "End",
     "focal": "Focal Length",
@@ -122,6 +123,7 @@ class Options:
     """Options of the pipeline."""
 
     people: int | None = None  # most people kept, the most prominent; None: all
+    only: str | None = None  # file of the people list whose chosen people are kept
     start: int | None = None  # first frame, by its number in the source
     end: int | None = None  # last frame, included
     stride: int = 1  # process every stride-th frame
@@ -144,6 +146,7 @@ REQUEST_OPTIONS = (
     "adapt",
     "smoothing",
     "people",
+    "only",
     "start",
     "end",
     "focal",
@@ -212,13 +215,24 @@ def add_smoothing(parser: "ArgumentParser") -> None:
 
 
 def add_frames(parser: "ArgumentParser") -> None:
-    """Add `--people`, `--start` and `--end`."""
+    """Add `--people`, `--only`, `--start` and `--end`."""
     parser.add_argument(
         "--people",
         type=int,
         metavar="N",
         help="keep the N people who are largest, move most and are longest in view; default: all",
     )
+    parser.add_argument(
+        "--only",
+        metavar="FILE",
+        help="keep who is chosen in FILE, a people.json of the command people, and whoever is not "
+        "listed there",
+    )
+    add_range(parser)
+
+
+def add_range(parser: "ArgumentParser") -> None:
+    """Add `--start` and `--end`."""
     parser.add_argument("--start", type=int, metavar="F", help="first frame, counted from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame, included")
 

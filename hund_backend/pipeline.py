@@ -38,6 +38,8 @@ from .motion.posed_track import PosedTrack, pose_track
 from .motion.support import Support, estimate_support
 from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
+from .people_list import PeopleList
+from .perception.choice import choices
 from .perception.evidence import Evidence
 from .perception.run import Perception
 from .prior.dynamics import Dynamics
@@ -172,6 +174,7 @@ def perceive(
     """
     frame_numbers: list[int] = []
     times: list[float] = []
+    listed = None if options.only is None else PeopleList.load_for(Path(options.only), path)
     stopped: str | None = None
 
     def chosen(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -201,6 +204,13 @@ def perceive(
             max_people=options.people,
             parts=options.parts,
             report=_step_report(report, ProgressStage.DETECT, total),
+            choose=listed
+            and (lambda found: choices(listed.people, found, np.array(times, np.float64))),
+        )
+    if not people and listed is not None:
+        raise NobodyFoundError(
+            f"Nobody who is chosen in {Path(options.only).name} was found in {path.name}: choose "
+            "other people or frames."
         )
     if not people:
         raise NobodyFoundError(

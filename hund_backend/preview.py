@@ -14,6 +14,7 @@ from .body.model import BodyModel
 from .body.rotations import quaternion_to_matrix
 from .body.skeleton import PART_NAMES
 from .errors import BadInputError
+from .image_file import encode_png
 from .reconstruction import Reconstruction
 from .rendering.mesh_overlay import Mesh, draw_meshes
 from .sources import clip_name
@@ -57,7 +58,7 @@ def write_preview(
     video, sheet = folder / f"{name}_overlay.mp4", folder / f"{name}_sheet.png"
     with atomic_write(video, sheet) as [video_part, sheet_part]:
         tiles = _write_video(reconstruction, clip, video_part)
-        sheet_part.write_bytes(_encode_png(_contact_sheet(tiles)))
+        sheet_part.write_bytes(encode_png(_contact_sheet(tiles)))
     return [video, sheet]
 
 
@@ -246,7 +247,3 @@ def _open_writer(
     if not writer.isOpened():
         raise OSError("no video can be opened for writing")
     return writer
-
-
-def _encode_png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

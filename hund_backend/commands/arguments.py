@@ -16,6 +16,7 @@ from ..options import (
     QUALITIES,
     Options,
 )
+from ..people_list import PeopleList
 from ..sources import clip_name
 
 _COUNTS = ("people", "start", "end")
@@ -38,6 +39,10 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
     for name in _NUMBERS:
         if name in values and not isinstance(values[name], int | float):
             raise OptionError(f"{{{name}}} is {{value!r}}: give a number.", value=values[name])
+    only = arguments.get("only")
+    if only is not None and not isinstance(only, str):
+        raise OptionError("{only} is {value!r}: give the name of a file.", value=only)
+    values["only"] = only
     _check_ranges(values)
     quality = arguments.get("quality") or DEFAULT_QUALITY
     if quality not in QUALITIES:
@@ -117,9 +122,12 @@ def check_files(clip: Path, path: Path, options: Options) -> None:
     The output folder is made, but only after the clip has turned out to be readable.
 
     Raises:
-        BadInputError: the clip cannot be read, or the output folder cannot be written to.
+        BadInputError: the clip or the list of chosen people cannot be read, or the output folder
+            cannot be written to.
     """
     from ..video import open_clip
 
     open_clip(clip, start=options.start, end=options.end).close()
+    if options.only is not None:
+        PeopleList.load_for(Path(options.only), clip)
     check_writable(path.parent)

@@ -45,6 +45,7 @@ class Evidence:
     of equal numbers.
     """
     static: float = 0.0  # confidence that this is a still figure: a poster, a mannequin, a screen
+    confidence: float = 1.0  # that this is a person, 0…1
 
     @property
     def crop_intrinsics(self) -> Float[np.ndarray, "frames 3 3"]:

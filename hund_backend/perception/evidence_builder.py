@@ -15,6 +15,7 @@ def build_evidence(
     *,
     shots: tuple[int, ...] = (0,),
     static: float = 0.0,
+    confidence: float = 1.0,
 ) -> Evidence:
     """Return evidence for all frames from the first detection to the last, gaps interpolated.
 
@@ -24,6 +25,7 @@ def build_evidence(
         track_id: number of the person.
         shots: positions at which shots begin.
         static: confidence that this is a still figure, as on a poster.
+        confidence: that this is a person.
     """
     positions = np.array(sorted(person))
     detections = [person[position] for position in positions]
@@ -36,8 +38,8 @@ def build_evidence(
     crops[:, 2] = np.exp(crops[:, 2])
     keypoints = np.stack([d.points[:NUM_KEYPOINTS] for d in detections])
     keypoints = _interpolate(keypoints, positions, frames)
-    confidence = np.zeros((len(frames), NUM_KEYPOINTS))
-    confidence[observed] = np.stack([d.confidence for d in detections])
+    seen = np.zeros((len(frames), NUM_KEYPOINTS))
+    seen[observed] = np.stack([d.confidence for d in detections])
     features = parts = None
     with_features = [i for i, detection in enumerate(detections) if detection.features is not None]
     if with_features:
@@ -49,7 +51,7 @@ def build_evidence(
         track_id=track_id,
         frames=frames,
         observed=observed,
-        keypoints=np.concatenate((keypoints, confidence[..., None]), axis=-1),
+        keypoints=np.concatenate((keypoints, seen[..., None]), axis=-1),
         world_landmarks=_interpolate(
             np.stack([d.world_landmarks for d in detections]), positions, frames
         ),
@@ -60,6 +62,7 @@ def build_evidence(
         parts=parts,
         shots=np.searchsorted(shots, frames, side="right") - 1,
         static=static,
+        confidence=confidence,
     )
 
 

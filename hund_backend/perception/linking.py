@@ -1,7 +1,7 @@
 """Linking: tracklets are joined into one track for each person and converted to evidence."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,9 @@ from .tracklets import (
 from .tracks import box_iou
 
 logger = logging.getLogger(__name__)
+
+Choose = Callable[[Sequence[Tracklet]], list[bool | None]]
+"""Says of each person whether they are chosen; None: whoever chose did not know of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,7 @@ def link_people(
     max_people: int | None,
     config: LinkConfig,
     shots: tuple[int, ...] = (0,),
+    choose: Choose | None = None,
 ) -> FoundPeople:
     """Return the evidence of everybody who is detected long enough, the most prominent first.
 
@@ -87,6 +91,8 @@ def link_people(
         max_people: number of people to keep, the most prominent ones; None keeps all.
         config: see LinkConfig.
         shots: positions at which shots begin.
+        choose: says who is chosen: they come first and are kept even if they are still figures;
+            who is not chosen is left out.
     """
     shortest = max(1, round(min(config.min_run_seconds * fps, num_frames / 2)))
     runs = [
@@ -108,7 +114,13 @@ def link_people(
     people = sorted(people, key=lambda person: -prominence(person, fps))
     static = [static_confidence(person, fps) for person in people]
     moves = [confidence < config.max_static for confidence in static]
-    kept = [index for index in range(len(people)) if moves[index] or not any(moves)]
+    chosen = [None] * len(people) if choose is None else choose(people)
+    kept = [index for index in range(len(people)) if chosen[index]]
+    kept += [
+        index
+        for index in range(len(people))
+        if chosen[index] is None and (moves[index] or not any(moves))
+    ]
     evidence = []
     for index in kept[:max_people]:
         person = people[index]
@@ -116,14 +128,19 @@ def link_people(
             person = _without_flips(person, config.flips)
         evidence.append(
             build_evidence(
-                person, intrinsics, track_id=len(evidence), shots=shots, static=static[index]
+                person,
+                intrinsics,
+                track_id=len(evidence),
+                shots=shots,
+                static=static[index],
+                confidence=min(upper_quality(person), 1.0),
             )
         )
     left_out = len(kept) - len(evidence)
     if left_out:
         logger.info("%d people are kept, %d less prominent ones left out.", max_people, left_out)
     if len(kept) < len(people):
-        logger.info("%d still figures are left out.", len(people) - len(kept))
+        logger.info("%d still figures or unchosen people are left out.", len(people) - len(kept))
     return FoundPeople(evidence, shots=shots, left_out=left_out)
 
 

@@ -13,7 +13,7 @@ from ..video import Frame
 from ..weights_file import WEIGHTS, record_loaded
 from .blazepose import BlazePose
 from .crop_detector import LandmarkNetwork
-from .linking import FoundPeople, link_people
+from .linking import Choose, FoundPeople, link_people
 from .part_head import BlazePoseWithParts, PartHead
 from .person_detector import PersonDetector
 from .shots import ShotDetector
@@ -77,6 +77,7 @@ class Perception:
         max_people: int | None = None,
         parts: bool = False,
         report: Callable[[int], None] = lambda done: None,
+        choose: Choose | None = None,
     ) -> FoundPeople:
         """Follow the people in a clip.
 
@@ -90,6 +91,7 @@ class Perception:
             max_people: number of people to keep, the most prominent ones; None keeps all.
             parts: whether to predict body parts, too.
             report: called with the number of processed frames after each.
+            choose: says who of the people found is kept, see `link_people`.
 
         Returns:
             Evidence of each person, the most prominent first; empty if nobody is in view.
@@ -102,7 +104,8 @@ class Perception:
             self.person_detector,
             intrinsics,
             fps=fps,
-            max_people=max_people,
+            # Who is not chosen is followed, too: otherwise they would be found for somebody else.
+            max_people=max_people if choose is None else None,
             config=self.config,
         )
         shots, repeated = ShotDetector(fps=fps, config=self.config.shots), []
@@ -135,6 +138,7 @@ class Perception:
             max_people=max_people,
             config=self.config.link,
             shots=shots.shots(),
+            choose=choose,
         )
 
 

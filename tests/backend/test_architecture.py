@@ -11,11 +11,20 @@ ROOT = Path(__file__).parents[2]
 BACKEND = ROOT / "hund_backend"
 
 # What each part of the backend may import from the rest of it; every part may import itself.
-BASE = {"atomic_write", "errors", "progress", "reconstruction", "sources", "weights_file"}
+BASE = {
+    "atomic_write",
+    "errors",
+    "people_list",
+    "progress",
+    "reconstruction",
+    "sources",
+    "weights_file",
+}
 BODY = {"body", *BASE}
 ALLOWED = {
     "errors": set(),
     "atomic_write": {"errors"},
+    "people_list": {"atomic_write", "errors"},
     "progress": {"errors"},
     "reconstruction": {"atomic_write", "errors"},
     "body": BASE,
@@ -34,7 +43,8 @@ ALLOWED = {
 }
 ROUTE = {*BODY, "video", "prior", "rendering", "perception", "descent", "motion"}
 ALLOWED |= {
-    "preview": {*BODY, "video", "rendering"},
+    "preview": {*BODY, "image_file", "video", "rendering"},
+    "quick_look": {*BODY, "image_file", "options", "perception", "video"},
     "part_preview": {*BODY, "video", "rendering", "perception", "preview"},
     "provenance": {*BASE, "perception"},
     "pins": {*BODY, "descent"},
@@ -54,6 +64,7 @@ READ_IN_BLENDER = {
     "errors",
     "evidence_file",
     "options",
+    "people_list",
     "reconstruction",
     "sources",
 }
