@@ -57,3 +57,38 @@ def from_joints(
     bone_rotations[:, 0] = quaternions.change_basis(world_from_armature, axes[0].T)
     positions = root.positions * units_per_meter
     return BonePose(bone_rotations, (positions - heads[0]) @ axes[0])
+
+
+def to_joints(
+    armature: bpy.types.Object,
+    pose: BonePose,
+    world_from_camera: np.ndarray,
+    units_per_meter: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Convert the pose of bones to the file's joint frames: the inverse of `from_joints`.
+
+    Args:
+        armature: made for this person.
+        pose: of its bones.
+        world_from_camera: (frames, 4, 4), metres.
+        units_per_meter: Blender units in a metre.
+
+    Returns:
+        Quaternions (frames, joints, 4) with w ≥ 0, and the root's translation (frames, 3), metres.
+    """
+    offsets, axes = rest_pose.offsets_and_axes(armature)
+    heads = bone_heads(armature)
+    rotations = quaternions.change_basis(
+        quaternions.multiply(np.broadcast_to(offsets, pose.rotations.shape), pose.rotations),
+        ARMATURE_FROM_BODY.T @ axes,
+    )
+    world_from_armature = quaternions.change_basis(pose.rotations[:, 0], axes[0])
+    world_from_body = quaternions.multiply(
+        world_from_armature, quaternions.from_matrices(ARMATURE_FROM_BODY[None])
+    )
+    camera_from_world = quaternions.from_matrices(world_from_camera[:, :3, :3].swapaxes(1, 2))
+    rotations[:, 0] = quaternions.multiply(camera_from_world, world_from_body)
+    rotations *= np.where(rotations[..., :1] < 0, -1, 1)
+    positions = (heads[0] + pose.locations @ axes[0].T) / units_per_meter
+    offset = positions - world_from_camera[:, :3, 3]
+    return rotations, (offset[:, None] @ world_from_camera[:, :3, :3])[:, 0]

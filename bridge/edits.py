@@ -15,7 +15,7 @@ import bpy
 import numpy as np
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from . import action, ownership, shots, texts
+from . import action, confidence_colors, ownership, shots, texts
 
 # Checksums of one datablock: by aspect and item.
 Checksums = dict[str, dict[str, str]]
@@ -302,7 +302,8 @@ def _object(obj: bpy.types.Object, animated: set[str]) -> Checksums:
         result["bone"], result["bone constraint"] = {}, {}
         for bone in obj.pose.bones:
             prefix = f'pose.bones["{bone.name}"].'
-            colors = bone.color.palette, *bone.color.custom.normal
+            palette, normal = confidence_colors.own_color(bone)
+            colors = palette, *normal
             values = _struct(bone, prefix, animated), colors, _custom_properties(bone)
             result["bone"][bone.name] = _checksum(*values)
             for name, value in _constraints(bone, prefix, animated).items():

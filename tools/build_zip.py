@@ -28,6 +28,7 @@ KINDS = ("light", "full")
 SOURCES = (
     "__init__.py",
     "handlers.py",
+    "pin_properties.py",
     "preferences.py",
     "properties.py",
     "retarget_properties.py",

@@ -58,6 +58,7 @@ def solve(
     set_switches: bool,
     use_locks: bool,
     pace: Pace,
+    keep_motion: bool = False,
 ) -> Generator[float, None, dict[str, BoneKeys]]:
     """Find the keys of a rig's controls, by name.
 
@@ -71,6 +72,8 @@ def solve(
         set_switches: the rig's switches will be keyed. False: they stay as they are now.
         use_locks: do not key locked axes.
         pace: of the pauses.
+        keep_motion: other controls move as in the rig's present action. False: they stay as they
+            are now.
 
     Yields:
         Progress, 0…1.
@@ -78,7 +81,9 @@ def solve(
     use_ik = controls == "IK"
     wishes = _wishes(skeleton, mapping, motion, use_ik)
     switches = tuple((switch, use_ik) for switch in mapping.switches if set_switches)
-    evaluation = _Evaluation(armature, skeleton, mapping, wishes, switches, frames, pace)
+    evaluation = _Evaluation(
+        armature, skeleton, mapping, wishes, switches, frames, pace, keep_motion=keep_motion
+    )
     corrections = _Corrections(wishes, skeleton, mapping, motion, evaluation.columns)
     if len(frames) > 2 * _PROBES:
         probes = np.linspace(0, len(frames) - 1, _PROBES).round().astype(int)
@@ -112,8 +117,10 @@ class _Evaluation:
         switches: tuple[tuple[Switch, bool], ...],
         frames: np.ndarray,
         pace: Pace,
+        *,
+        keep_motion: bool,
     ) -> None:
-        self._armature, self._wishes = armature, wishes
+        self._armature, self._wishes, self._keep_motion = armature, wishes, keep_motion
         self._switches, self._frames, self._pace = switches, frames, pace
         names = {*mapping.bones.values(), *wishes.controls}
         self._needed = rig_dependencies.needed(armature, names)
@@ -140,7 +147,7 @@ class _Evaluation:
     def _evaluate(self, which: np.ndarray) -> np.ndarray:
         frames = self._frames[which]
         with _temporary_datablocks():
-            copy = _copy(self._armature)
+            copy = _copy(self._armature, keep_motion=self._keep_motion)
             rig_dependencies.free(copy, self._needed)
             for switch, use_ik in self._switches:
                 _set_property(copy.pose.bones[switch.bone], switch, use_ik)
@@ -227,12 +234,13 @@ def _temporary_datablocks() -> Iterator[None]:
         bpy.data.batch_remove(set(bpy.data.user_map()) - before)
 
 
-def _copy(armature: bpy.types.Object) -> bpy.types.Object:
-    """Return a copy whose constraints and drivers refer to itself, without an action."""
+def _copy(armature: bpy.types.Object, *, keep_motion: bool) -> bpy.types.Object:
+    """Return a copy whose constraints and drivers refer to itself, with or without its action."""
     copy = armature.copy()
     animation = copy.animation_data
     if animation:
-        animation.action = None
+        if not keep_motion:
+            animation.action = None
         for track in animation.nla_tracks:
             track.mute = True
         for curve in animation.drivers:

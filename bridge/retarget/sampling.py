@@ -185,6 +185,20 @@ def _from_curves(
     armature: bpy.types.Object, skeleton: Skeleton, names: Sequence[str], frames: np.ndarray
 ) -> np.ndarray:
     """Return posed bones in armature space, (frames, bones, 4, 4)."""
+    own = own_transforms_of(armature, skeleton, names, frames)
+    posed = skeletons.pose(skeleton, own, own)
+    shape = (len(frames), 4, 4)  # bones without keys, with unkeyed ones above, have one pose
+    matrices = [np.broadcast_to(posed[skeleton.index[name]], shape) for name in names]
+    return np.stack(matrices, axis=1)
+
+
+def own_transforms_of(
+    armature: bpy.types.Object, skeleton: Skeleton, names: Sequence[str], frames: np.ndarray
+) -> dict[int, np.ndarray]:
+    """Return the own transforms of bones and of all bones above them, by their curves.
+
+    They are (frames, 4, 4), or (1, 4, 4) if nothing is keyed.
+    """
     needed = skeleton.with_ancestors(names)
     channels: dict[str, dict[tuple[str, int], np.ndarray]] = {}
     wanted = {skeleton.names[bone] for bone in needed}
@@ -195,7 +209,7 @@ def _from_curves(
         if bone in wanted and prop.startswith("]."):
             values = np.array([curve.evaluate(frame) for frame in frames.tolist()])
             channels.setdefault(bone, {})[prop[2:], curve.array_index] = values
-    own = {
+    return {
         bone: own_transforms(
             armature.pose.bones[skeleton.names[bone]],
             channels.get(skeleton.names[bone], {}),
@@ -203,10 +217,6 @@ def _from_curves(
         )
         for bone in needed
     }
-    posed = skeletons.pose(skeleton, own, needed)
-    shape = (len(frames), 4, 4)  # bones without keys, with unkeyed ones above, have one pose
-    matrices = [np.broadcast_to(posed[skeleton.index[name]], shape) for name in names]
-    return np.stack(matrices, axis=1)
 
 
 def own_transforms(
