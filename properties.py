@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from .bridge.stage_preview import Source
 
 
+_REST_ITEMS = (
+    ("A", "A-Pose", "Hold the arms 45 degrees below the horizontal, where the skin is bound"),
+    ("T", "T-Pose", "Hold the arms horizontally, as many engines and tools ask for"),
+    ("I", "I-Pose", "Let the arms hang down"),
+)
+
+
 def _update_preview(result: "HUND_PG_result", context: bpy.types.Context) -> None:
     if result.stages and result.stage >= result.stages:
         result.stage = result.stages - 1  # calls this function again
@@ -158,6 +165,17 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         description="Key the motion exactly at the clip's own frames, which lie between frames of "
         "the scene where its rate is another, instead of on whole frames",
     )
+    rest: bpy.props.EnumProperty(
+        name="Rest Pose",
+        description="Choose the pose that the bones of new people have without motion. Motion and "
+        "skin do not depend on it",
+        items=_REST_ITEMS,
+    )
+    use_twist: bpy.props.BoolProperty(
+        name="Twist Bones Deform",
+        description="Let the twist bones of upper arms and forearms move the skin of new people, "
+        "which then twists along the arms",
+    )
     behind: bpy.props.EnumProperty(
         name="Backdrop",
         description="Choose what renders show behind the people, in a scene that has nothing else",
@@ -186,6 +204,33 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         items=(
             ("blender", "Blender", "Write Hand.L, which Blender's tools for symmetry know"),
             ("ghum", "GHUM", "Write HandL, as scripts for GHUM and HUND's own files have it"),
+            ("mixamo", "Mixamo", "Write mixamorig:LeftHand, as Mixamo's characters have it"),
+            ("unreal", "Unreal", "Write hand_l, as Unreal's Manny and Quinn have it"),
+            ("unity", "Unity", "Write LeftHand, as Unity's humanoid avatar finds it by itself"),
+        ),
+    )
+    export_rest: bpy.props.EnumProperty(
+        name="Rest Pose",
+        description="Choose the pose that the bones have without motion. Motion and skin stay as "
+        "they are",
+        items=(("scene", "As in Scene", "Write the rest pose of the scene"), *_REST_ITEMS),
+    )
+    export_twist: bpy.props.EnumProperty(
+        name="Twist Bones",
+        description="Choose what becomes of the twist bones of upper arms and forearms",
+        items=(
+            ("scene", "As in Scene", "Write them as they are"),
+            ("on", "Deform", "Let them move the skin, which twists along the arms"),
+            ("off", "None", "Leave them out"),
+        ),
+    )
+    export_target: bpy.props.EnumProperty(
+        name="For",
+        description="Choose the program whose unit and axes the file gets",
+        items=(
+            ("general", "Any Program", "Write the scene's unit, as Blender does"),
+            ("unreal", "Unreal", "Write centimeters, with a scale of 1 and without rotation"),
+            ("unity", "Unity", "Write meters, with a scale of 1 and without rotation"),
         ),
     )
     export_selected: bpy.props.BoolProperty(

@@ -5,14 +5,11 @@ the partner of `Hand.L` by its name, but not that of GHUM's `HandL`.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 
 import bpy
 
 from ..hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 
-STYLES = ("blender", "ghum")  # of names in exchange files
 GHUM_NAME = "ghum_name"  # custom property of a bone; twist bones, which GHUM lacks, have one, too
 _GHUM_SIDE = re.compile(r"(?<=[a-z0-9])(?=[LR]$)")
 _BLENDER_SIDE = re.compile(r"\.(?=[LR]$)")
@@ -57,17 +54,3 @@ def joint_bone_names(armature: bpy.types.Object) -> list[str] | None:
     if not all(joint in bones for joint in JOINT_NAMES):
         return None
     return [bones[joint].name for joint in JOINT_NAMES]
-
-
-@contextmanager
-def renamed_to_ghum(armatures: Sequence[bpy.types.Object]) -> Iterator[None]:
-    """Give bones their names in GHUM's style inside the block, and theirs back afterwards.
-
-    Blender renames vertex groups, F-curves and the references of constraints with them.
-    """
-    with ExitStack() as restore:
-        for armature in {armature.data: armature for armature in armatures}.values():
-            for name, bone in find_bones(armature).items():
-                restore.callback(setattr, bone, "name", bone.name)
-                bone.name = name
-        yield

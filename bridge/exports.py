@@ -12,10 +12,13 @@ import numpy as np
 from mathutils import Matrix
 
 from ..hund_backend.atomic_write import atomic_write
-from . import absence, bone_names, influences, shown, world
+from . import absence, bone_styles, export_copies, influences, shown, world
 
 _EXPORT_ADDONS = {"fbx": "io_scene_fbx", "glb": "io_scene_gltf2", "bvh": "io_anim_bvh"}
 _SUFFIXES = {"usd": ".usdc"}
+_AS_IN_SCENE = export_copies.Form()
+# Where the FBX header says the unit: of Unity, in the scene's own; else in the objects' scale.
+_FBX_SCALES = {"unity": "FBX_SCALE_ALL"}
 
 
 def files(folder: Path, name: str, file_format: str, people: int) -> list[Path]:
@@ -33,7 +36,8 @@ def export(
     file_format: str,
     *,
     glb_influences: int = influences.DEFAULT_LIMIT,
-    names: str = bone_names.STYLES[0],
+    names: str = bone_styles.STYLES[0],
+    form: export_copies.Form = _AS_IN_SCENE,
 ) -> list[Path]:
     """Write the people of the open scene in one format.
 
@@ -48,7 +52,8 @@ def export(
         file_format: one of `EXPORT_FORMATS`.
         glb_influences: largest number of bones that move a vertex in GLB files, 4 or 8. Four can
             be read by every viewer.
-        names: of the bones in exchange files, one of `bone_names.STYLES`.
+        names: of the bones in exchange files, one of `bone_styles.STYLES`.
+        form: rest pose, twist bones, unit and axes. A USD file has the A-rest.
 
     Raises:
         BadInputError: the folder cannot be written to, the disk is full, or a person cannot be
@@ -62,23 +67,30 @@ def export(
         return targets
     scene = bpy.context.scene
     hidden = absence.hidden_frames(armatures, scene)  # now: to be selected, people are shown
-    writers = {
-        "fbx": _write_fbx,
-        "glb": lambda path: _write_glb(path, armatures, glb_influences),
-        "usd": lambda path: _write_usd(path, armatures, hidden),
-    }
     with ExitStack() as changes:
-        if names == "ghum":
-            changes.enter_context(bone_names.renamed_to_ghum(armatures))
+        people, has_copies = armatures, export_copies.needs_copies(armatures, form, file_format)
+        if has_copies:
+            changes.enter_context(shown.selected([*armatures, *_meshes(armatures)]))
+            people = changes.enter_context(export_copies.copied(armatures, form, file_format))
+            copies = dict(zip(armatures, people, strict=True))
+            hidden = {copies[armature]: flags for armature, flags in hidden.items()}
+        changes.enter_context(bone_styles.renamed(people, names))
+        writers = {
+            "fbx": lambda path: _write_fbx(path, form.target),
+            "glb": lambda path: _write_glb(
+                path, people, glb_influences, rest_from_pose=has_copies
+            ),
+            "usd": lambda path: _write_usd(path, people, hidden),
+        }
         if file_format == "bvh":
-            for armature, target in zip(armatures, targets, strict=True):
+            for armature, target in zip(people, targets, strict=True):
                 with shown.selected([armature]):
                     _write_atomically(
                         target, lambda path, armature=armature: _write_bvh(path, armature)
                     )
         else:
-            meshes = [mesh for armature in armatures for mesh in armature.children]
-            changes.enter_context(shown.selected([*armatures, *meshes]))
+            children = [child for armature in people for child in armature.children]
+            changes.enter_context(shown.selected([*people, *children]))
             if file_format != "usd":
                 changes.enter_context(absence.scaled_to_nothing(hidden, scene))
             _write_atomically(targets[0], writers[file_format])
@@ -107,7 +119,7 @@ def _write_blend(path: Path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, compress=True, check_existing=False)
 
 
-def _write_fbx(path: Path) -> None:
+def _write_fbx(path: Path, target: str) -> None:
     bpy.ops.export_scene.fbx(
         filepath=str(path),
         check_existing=False,
@@ -120,10 +132,13 @@ def _write_fbx(path: Path) -> None:
         bake_anim_simplify_factor=0.0,  # keeps every frame
         axis_forward="-Z",
         axis_up="Y",
+        apply_scale_options=_FBX_SCALES.get(target, "FBX_SCALE_NONE"),
     )
 
 
-def _write_glb(path: Path, armatures: Sequence[bpy.types.Object], limit: int) -> None:
+def _write_glb(
+    path: Path, armatures: Sequence[bpy.types.Object], limit: int, *, rest_from_pose: bool
+) -> None:
     with ExitStack() as restore:
         _scale_to_meters(armatures, restore)
         for mesh in _meshes(armatures):
@@ -146,6 +161,7 @@ def _write_glb(path: Path, armatures: Sequence[bpy.types.Object], limit: int) ->
             export_anim_slide_to_zero=True,  # else a late start frame is a pause at the start
             export_morph_normal=False,
             export_influence_nb=limit,
+            export_rest_position_armature=not rest_from_pose,
         )
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,27 @@ import bpy
 from ..hund_backend import options
 from ..hund_backend.atomic_write import write_file
 from ..hund_backend.errors import ExitCode, HundError
+from ..hund_backend.reconstruction import Reconstruction
 from ..hund_backend.sources import clip_name
-from . import backdrop, bone_names, exports, influences, job, paths, scene
+from . import (
+    backdrop,
+    bone_styles,
+    clip_assets,
+    clips,
+    export_copies,
+    exports,
+    influences,
+    job,
+    paths,
+    rest_pose,
+    scene,
+)
 from .retarget import apply, rig_files
 
 log = logging.getLogger(__name__)
 
 REPORT = "hund_report.json"
+TWIST_BONES = ("idle", "deform", "none")
 
 
 def main(
@@ -158,6 +173,8 @@ class Batch:
             start_frame=self.args.start_frame,
             use_subframes=self.args.subframes,
             behind=self.args.backdrop,
+            use_twist=self.args.twist_bones == "deform",
+            rest=self.args.rest_pose,
         )
         exported = written.people
         if self.args.rig:
@@ -168,6 +185,9 @@ class Batch:
             exported = rig_files.animate(
                 written, reconstruction, self.args.rig, self._presets_folder, options
             )
+        self._finish_clips(clip, reconstruction, written, exported)
+        twist = "off" if self.args.twist_bones == "none" else export_copies.FROM_SCENE
+        form = export_copies.Form(twist=twist, target=self.args.engine)
         for file_format in missing:
             files += exports.export(
                 exported,
@@ -176,8 +196,30 @@ class Batch:
                 file_format,
                 glb_influences=self.args.glb_influences,
                 names=self.args.bone_names,
+                form=form,
             )
         return files, people, False
+
+    def _finish_clips(
+        self,
+        clip: Path,
+        reconstruction: Reconstruction,
+        written: scene.WrittenScene,
+        armatures: Sequence[bpy.types.Object],
+    ) -> None:
+        """Make assets and strips of the motions, if requested."""
+        numbers = reconstruction.frame_numbers
+        origin = clip_assets.Origin(
+            clip=clip.name,
+            frames=(int(numbers[0]), int(numbers[-1])),
+            fps=reconstruction.fps,
+            confidence=written.confidence,
+            provenance=reconstruction.provenance,
+        )
+        for armature in armatures if self.args.assets else ():
+            clip_assets.mark_action(bpy.context, armature, origin)
+        if self.args.nla:
+            clips.push_to_nla(clips.animated_objects(armatures))
 
     def _record(self, clip: Path, status: str, **details: Any) -> None:  # noqa: ANN401 - JSON
         seconds = round(time.monotonic() - self._clip_start, 2)
@@ -234,9 +276,41 @@ def _parser(device: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--bone-names",
-        choices=bone_names.STYLES,
-        default=bone_names.STYLES[0],
-        help="names of bones in exchange files: Blender's Hand.L or GHUM's HandL",
+        choices=bone_styles.STYLES,
+        default=bone_styles.STYLES[0],
+        help="names of bones in exchange files: Blender's Hand.L, GHUM's HandL, or those of "
+        "Mixamo, of Unreal's Manny or of Unity's humanoid",
+    )
+    parser.add_argument(
+        "--rest-pose",
+        choices=rest_pose.RESTS,
+        default=rest_pose.RESTS[0],
+        help="rest pose of the people's bones, in the scene and in FBX, GLB and BVH: arms 45 "
+        "degrees below the horizontal, horizontal, or straight down; default: A",
+    )
+    parser.add_argument(
+        "--twist-bones",
+        choices=TWIST_BONES,
+        default=TWIST_BONES[0],
+        help="idle: they follow but move no skin; deform: upper arms and forearms twist along "
+        "their length; none: exchange files lack them; default: idle",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=export_copies.TARGETS,
+        default=export_copies.TARGETS[0],
+        help="program whose unit and axes FBX files get, without scale and rotation of objects: "
+        "centimetres for unreal, metres for unity; default: general",
+    )
+    parser.add_argument(
+        "--nla",
+        action="store_true",
+        help="put the motion of each person into a strip named after the clip",
+    )
+    parser.add_argument(
+        "--assets",
+        action="store_true",
+        help="mark the motion of each person as an asset, with a preview picture, in .blend files",
     )
     options.add_device(parser, device)
     options.add_quality(parser)

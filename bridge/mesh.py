@@ -47,6 +47,33 @@ def create(
     return mesh
 
 
+def use_twist_bones(mesh: bpy.types.Object, armature: bpy.types.Object, *, is_used: bool) -> None:
+    """Let the twist bones deform a person's mesh, or let the limbs have their weights.
+
+    Args:
+        mesh: the skin of a person.
+        armature: deforms it; in the A-rest.
+        is_used: whether the twist bones deform the mesh afterwards.
+    """
+    bones = bone_names.find_bones(armature)
+    matrix = np.array(mesh.matrix_basis)
+    vertices = _rest_vertices(mesh) @ matrix[:3, :3].T + matrix[:3, 3]
+    for twist in TWISTS:
+        if not {twist.name, twist.limb, twist.end} <= bones.keys():
+            continue  # the user has removed it
+        bone, limb = bones[twist.name], bones[twist.limb]
+        limb_weights, twist_weights = (_weights(mesh, item.name) for item in (limb, bone))
+        ends = (np.array(bones[name].head_local) for name in (twist.limb, twist.end))
+        total = limb_weights + twist_weights
+        if is_used and not twist_weights.any():
+            twist_weights = total * _twist_fraction(twist, vertices, *ends)
+        elif not is_used:
+            twist_weights = np.zeros_like(total)
+        bone.use_deform = is_used
+        _set_weights(mesh, limb.name, total - twist_weights)
+        _set_weights(mesh, bone.name, twist_weights)
+
+
 def face_key_names(body: BodyFile) -> tuple[str, ...]:
     """Return the names of the face's shape keys: expression coefficients, then ARKit units."""
     return (*_numbered("Expression", len(body.expression_basis)), *body.arkit_names)
@@ -116,32 +143,77 @@ def _bone_weights(
     """Return the skinning weights (vertices,) of each bone, by its name in GHUM's style."""
     weights = {name: skinning_weights[:, joint] for joint, name in enumerate(JOINT_NAMES)}
     for twist in TWISTS if use_twist else ():
-        shared = weights[twist.limb] * _twist_fraction(twist, rest)
+        ends = (rest.joints[JOINT_INDEX[name]] for name in (twist.limb, twist.end))
+        shared = weights[twist.limb] * _twist_fraction(twist, rest.vertices, *ends)
         weights[twist.limb] = weights[twist.limb] - shared
         weights[twist.name] = shared
     return weights
 
 
-def _twist_fraction(twist: Twist, rest: RestPose) -> np.ndarray:
+def _twist_fraction(
+    twist: Twist, vertices: np.ndarray, start: np.ndarray, end: np.ndarray
+) -> np.ndarray:
     """Return the fraction of the limb's weight that its twist bone gets, (vertices,), 0…1.
 
     It is 1 at the end of the limb where the twist bone is, and falls linearly to 0 at the other.
+
+    Args:
+        twist: the bone.
+        vertices: (vertices, 3) at rest.
+        start: of the limb, (3,).
+        end: of the limb, (3,).
     """
-    start, end = (rest.joints[JOINT_INDEX[name]] for name in (twist.limb, twist.end))
-    position = (rest.vertices - start) @ (end - start) / ((end - start) @ (end - start))
+    position = (vertices - start) @ (end - start) / ((end - start) @ (end - start))
     fraction = np.clip(position, 0, 1)
     return 1 - fraction if twist.is_inverted else fraction
 
 
 def _add_weights(mesh: bpy.types.Object, weights: dict[str, np.ndarray]) -> None:
     for name, values in weights.items():
-        group = mesh.vertex_groups.new(name=bone_names.to_blender(name))
-        full = np.flatnonzero(values == 1)
-        if len(full):
-            group.add(full.tolist(), 1.0, "REPLACE")
-        partial = np.flatnonzero((values > 0) & (values < 1))
-        for vertex, weight in zip(partial.tolist(), values[partial].tolist(), strict=True):
-            group.add((vertex,), weight, "REPLACE")
+        _set_weights(mesh, bone_names.to_blender(name), values)
+
+
+def _weights(mesh: bpy.types.Object, name: str) -> np.ndarray:
+    """Return the weights of a vertex group, (vertices,); zeros if there is none."""
+    values = np.zeros(len(mesh.data.vertices))
+    group = mesh.vertex_groups.get(name)
+    for vertex in mesh.data.vertices if group else ():
+        for element in vertex.groups:
+            if element.group == group.index:
+                values[vertex.index] = element.weight
+    return values
+
+
+def _set_weights(mesh: bpy.types.Object, name: str, values: np.ndarray) -> None:
+    """Replace the weights of a vertex group, (vertices,), which is made if there is none."""
+    group = mesh.vertex_groups.get(name)
+    if group is None:
+        group = mesh.vertex_groups.new(name=name)
+    else:
+        group.remove(range(len(values)))
+    full = np.flatnonzero(values == 1)
+    if len(full):
+        group.add(full.tolist(), 1.0, "REPLACE")
+    partial = np.flatnonzero((values > 0) & (values < 1))
+    for vertex, weight in zip(partial.tolist(), values[partial].tolist(), strict=True):
+        group.add((vertex,), weight, "REPLACE")
+
+
+def _rest_vertices(mesh: bpy.types.Object) -> np.ndarray:
+    """Return the vertices (vertices, 3) of a mesh with its body shape, without the face's keys."""
+    count = len(mesh.data.vertices)
+
+    def read(items: bpy.types.bpy_prop_collection) -> np.ndarray:
+        values = np.empty(3 * count, np.float32)
+        items.foreach_get("co", values)
+        return values.reshape(-1, 3).astype(np.float64)
+
+    shape_keys = mesh.data.shape_keys
+    if shape_keys is None:
+        return read(mesh.data.vertices)
+    basis = read(shape_keys.reference_key.points)
+    shapes = [block for block in shape_keys.key_blocks if block.name.startswith("Shape ")]
+    return basis + sum(block.value * (read(block.points) - basis) for block in shapes)
 
 
 def _numbered(word: str, count: int) -> list[str]:

@@ -7,18 +7,22 @@ the *bind armature*, still rests in the A-pose, copies them and moves the skin. 
 keys are the same in every frame whatever the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import bpy
 import numpy as np
+from bpy.app.translations import pgettext_rpt as rpt_
 from mathutils import Matrix, Quaternion, Vector
 
 from ..hund_backend.body.skeleton import JOINT_NAMES, PARENTS
-from . import bone_names, quaternions
+from ..hund_backend.errors import BadInputError
+from . import bone_names, quaternions, texts
 
 RESTS = ("A", "T", "I")  # arms 45° below the horizontal; horizontal; straight down
 _REST = "hund_rest"  # custom property of an armature's data, one of `RESTS`
 _OFFSET = "hund_rest_offset"  # of a bone: its rotation from the A-rest, in its own axes
+_MOVED = ("Upperarm", "Hand", "Thigh", "Ankle")  # bones of a side that the rests depend on
 _DOWN = (0.0, 0.0, -1.0)
 _ARMS = {"T": {"L": (1.0, 0.0, 0.0), "R": (-1.0, 0.0, 0.0)}, "I": {"L": _DOWN, "R": _DOWN}}
 
@@ -47,10 +51,18 @@ def displacements(armature: bpy.types.Object, rest: str) -> dict[str, Matrix]:
     Args:
         armature: in the A-rest.
         rest: one of `RESTS`.
+
+    Raises:
+        BadInputError: bones of arms or legs are missing.
     """
     if rest == "A":
         return {bone.name: Matrix.Identity(4) for bone in armature.data.bones}
     bones = bone_names.find_bones(armature)
+    needed = [f"{name}{side}" for side in "LR" for name in _MOVED]
+    if missing := [name for name in needed if name not in bones]:
+        text = "{name} lacks the bone {bone}: choose the A-pose."
+        text = texts.fill(rpt_(text), name=armature.name, bone=bone_names.to_blender(missing[0]))
+        raise BadInputError(text)
     turns: dict[str, Quaternion] = {}  # of bones in armature space, relative to their parents
     for side in "LR":
         arm = _turn(bones, f"Upperarm{side}", f"Hand{side}", _ARMS[rest][side])
@@ -72,14 +84,14 @@ def displacements(armature: bpy.types.Object, rest: str) -> dict[str, Matrix]:
     return {name: lift @ matrix for name, matrix in moved.items()}
 
 
-def move_bones(
-    armature: bpy.types.Object, moved: Mapping[str, Matrix], edit_scene: bpy.types.Scene
-) -> None:
-    """Move rest bones in Edit Mode, heads, tails and rolls.
+@contextmanager
+def edit_bones(
+    armature: bpy.types.Object, edit_scene: bpy.types.Scene
+) -> Iterator["bpy.types.ArmatureEditBones"]:
+    """Provide the edit bones of an armature that is in no scene.
 
     Args:
-        armature: is in no scene.
-        moved: what moves each bone, in armature space.
+        armature: may be hidden.
         edit_scene: a temporary scene (see `armature.create`).
     """
     edit_scene.collection.objects.link(armature)
@@ -89,16 +101,27 @@ def move_bones(
         scene=edit_scene, view_layer=view_layer, object=armature, active_object=armature
     ):
         bpy.ops.object.mode_set(mode="EDIT")
-        bones = armature.data.edit_bones
-        targets = {bone.name: moved[bone.name] @ bone.matrix for bone in bones}
-        lengths = {bone.name: bone.length for bone in bones}
-        for bone in bones:
-            matrix = targets[bone.name]
-            bone.head = matrix.translation
-            bone.tail = matrix @ Vector((0, lengths[bone.name], 0))
-            bone.align_roll(matrix.to_3x3() @ Vector((0, 0, 1)))
+        yield armature.data.edit_bones
         bpy.ops.object.mode_set(mode="OBJECT")
     edit_scene.collection.objects.unlink(armature)
+
+
+def move_bones(
+    armature: bpy.types.Object, moved: Mapping[str, Matrix], edit_scene: bpy.types.Scene
+) -> None:
+    """Move rest bones: heads, tails and rolls.
+
+    Args:
+        armature: is in no scene.
+        moved: what moves each bone, in armature space.
+        edit_scene: a temporary scene (see `armature.create`).
+    """
+    with edit_bones(armature, edit_scene) as bones:
+        targets = {bone.name: (moved[bone.name] @ bone.matrix, bone.length) for bone in bones}
+        for bone in bones:
+            matrix, length = targets[bone.name]
+            bone.head, bone.tail = matrix.translation, matrix @ Vector((0, length, 0))
+            bone.align_roll(matrix.to_3x3() @ Vector((0, 0, 1)))
 
 
 def change(

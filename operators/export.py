@@ -58,7 +58,7 @@ class HUND_OT_export(bpy.types.Operator):
         return False
 
     def execute(self, context):
-        from ..bridge import exports  # here: Blender starts faster
+        from ..bridge import export_copies, exports  # here: Blender starts faster
 
         settings, written = context.scene.hund, []
         try:
@@ -75,6 +75,11 @@ class HUND_OT_export(bpy.types.Operator):
                     settings.export_format,
                     glb_influences=int(settings.glb_influences),
                     names=settings.export_names,
+                    form=export_copies.Form(
+                        rest=settings.export_rest,
+                        twist=settings.export_twist,
+                        target=settings.export_target,
+                    ),
                 )
         except (job.BadInputError, job.JobError, OSError) as error:
             self.report({"ERROR"}, str(error))

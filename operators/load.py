@@ -47,6 +47,8 @@ def write(
         start_frame=settings.start_frame,
         use_subframes=settings.use_subframes,
         behind=settings.behind,
+        use_twist=settings.use_twist,
+        rest=settings.rest,
     )
     result = settings.results.get(written.name) or settings.results.add()
     result.name, result.filepath, result.clip = written.name, str(path), str(clip or "")

@@ -62,3 +62,5 @@ class HUND_PT_scene(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "start_frame")
         layout.prop(settings, "behind")
         layout.prop(settings, "use_subframes")
+        layout.prop(settings, "rest")
+        layout.prop(settings, "use_twist")

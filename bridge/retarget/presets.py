@@ -135,6 +135,11 @@ def resolve(preset: Preset, armature: bpy.types.Object) -> RigMapping:
     )
 
 
+def names_by_role(preset: Preset) -> dict[str, str]:
+    """Return the names that a preset has for bones, by their roles."""
+    return dict(_named(preset.content, preset.content["sides"]))
+
+
 def names_of(armature: bpy.types.Object) -> dict[str, str]:
     """Return the bones of an armature by their normalized names, and ours by GHUM's names."""
     names = {normalized(bone.name): bone.name for bone in reversed(armature.data.bones)}
