@@ -9,7 +9,18 @@ import bpy
 import numpy as np
 
 from .. import timeline
-from . import control_rig, feet, keys, local_pose, rig, root_motion, source_motion, transfer
+from . import (
+    body_surface,
+    control_rig,
+    feet,
+    hands,
+    keys,
+    local_pose,
+    rig,
+    root_motion,
+    source_motion,
+    transfer,
+)
 from . import skeleton as skeletons
 from . import steps as step_by_step
 from .contacts import Contacts
@@ -154,7 +165,7 @@ def _solve_task(task: Task, options: Options, pace: Pace) -> Generator[float, No
     mapping = task.target_mapping.shared_with(task.source_mapping)
     prepared = _prepare(target, mapping, options)
     fps = timeline.fps_of(bpy.context.scene)
-    posed, lowered = _solve(motion, prepared, fps, options, task.contacts)
+    posed, lowered = _solve(task.source, motion, prepared, fps, options, task.contacts)
     if prepared.is_constrained:
         solving = control_rig.solve(
             prepared.armature,
@@ -249,6 +260,7 @@ def _prepare(target: bpy.types.Object, mapping: RigMapping, options: Options) ->
 
 
 def _solve(
+    source_armature: bpy.types.Object,
     source: RoleMotion,
     target: _Prepared,
     fps: float,
@@ -260,6 +272,14 @@ def _solve(
     lowered = 0.0
     if options.keep_contacts:
         motion, lowered = feet.keep_contacts(source, motion, floor_map, fps, contacts)
+    if options.keep_hands:
+        armatures = (source_armature, target.armature)
+        use_meshes = all(body_surface.has_meshes(armature) for armature in armatures)
+        surfaces = tuple(
+            body_surface.read(armature, rest, use_meshes=use_meshes)
+            for armature, rest in zip(armatures, (source.rest, target.rest), strict=True)
+        )
+        motion = hands.keep_contacts(source, motion, surfaces, fps)
     motion = root_motion.separate(
         motion, options.root, has_root="root" in target.mapping.bones, name=target.armature.name
     )

@@ -16,12 +16,15 @@ _REST_HEIGHT, _HEIGHT_SOFTNESS = 0.06, 0.015  # metres
 _SMOOTHING = 0.04  # seconds, standard deviation
 
 
-def runs(confidence: np.ndarray, fps: float) -> list[tuple[int, int]]:
+def runs(
+    confidence: np.ndarray, fps: float, *, shortest: float = _SHORTEST
+) -> list[tuple[int, int]]:
     """Return the first and last index of each run of contact.
 
     Args:
-        confidence: of a foot, (frames,).
+        confidence: of a foot or a hand, (frames,).
         fps: frames per second.
+        shortest: seconds of a run; it has two frames at least.
     """
     found: list[tuple[int, int]] = []
     start: int | None = None
@@ -29,7 +32,7 @@ def runs(confidence: np.ndarray, fps: float) -> list[tuple[int, int]]:
         if start is None and value > _ON:
             start = index
         elif start is not None and value < _OFF:
-            if index - start >= max(2, _SHORTEST * fps):
+            if index - start >= max(2, shortest * fps):
                 found.append((start, index - 1))
             start = None
     return found

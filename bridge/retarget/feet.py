@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from . import contacts as foot_contacts
-from . import roles, transfer, two_bone_ik
+from . import limbs, roles, transfer
 from .contacts import Contacts
+from .easing import eased
 from .rest_alignment import RoleRest
 from .rotations import across, rotated
 from .transfer import FloorMap, RoleMotion
@@ -25,7 +26,7 @@ _TOES = 0.35  # from the ball to the tip of the toes, where no bone tells
 _EASE = 0.2  # seconds in which a correction comes and goes
 _LOWERING = 0.1  # seconds, standard deviation with which hips go up and down
 _REACH = 0.998  # of a leg's length that is used
-_LEG = ("thigh", "shin", "foot")
+_FLOOR = 0.15  # of a leg's length: a contact that is lower is one with the floor
 
 
 class Steps(NamedTuple):
@@ -63,9 +64,7 @@ def keep_contacts(
         fps: frames per second.
         contacts: of the source; None: found from its motion.
     """
-    sides = [
-        side for side in roles.SIDES if all(f"{name}.{side}" in target.rotations for name in _LEG)
-    ]
+    sides = legs_of(target)
     steps = {side: _steps(source, side, fps, contacts and contacts.get(side)) for side in sides}
     raised = floor_map.scale * _raising(steps, len(target.positions["hips"]), fps)
     up = np.array([0.0, 0, 1])
@@ -78,13 +77,58 @@ def keep_contacts(
     }
     lowered = _lowering(target, ankles, fps)
     hips = target.positions["hips"] - lowered[:, None] * up
-    moved = transfer.forward(target.rest, target.rotations, hips)
-    rotations = dict(target.rotations)
+    return placed(target, hips, ankles), float(lowered.max(initial=0))
+
+
+def locked(
+    motion: RoleMotion, contacts: Contacts, fps: float, inside: np.ndarray
+) -> tuple[RoleMotion, float]:
+    """Return a motion whose feet stay in place in each run of contact, and the hips' lowering.
+
+    The hips stay where they are unless a leg cannot reach its foot.
+
+    Args:
+        motion: with both legs.
+        contacts: of its feet.
+        fps: frames per second.
+        inside: how much of the change is taken at each frame, (frames,), 0…1.
+    """
+    same = FloorMap(1.0, 1.0, np.zeros(2))
+    still = np.zeros(len(inside))
+    ankles = {}
+    for side in legs_of(motion):
+        steps = _steps(motion, side, fps, contacts[side])
+        wanted = _ankle(motion, motion, same, fps, side, steps, still)
+        before = motion.positions[f"foot.{side}"]
+        ankles[side] = before + inside[:, None] * (wanted - before)
+    lowered = inside * _lowering(motion, ankles, fps)
+    hips = motion.positions["hips"] - lowered[:, None] * np.array([0.0, 0, 1])
+    return placed(motion, hips, ankles), float(lowered.max(initial=0))
+
+
+def legs_of(motion: RoleMotion) -> list[str]:
+    """Return the sides whose legs are mapped as a whole."""
+    return [
+        side
+        for side in roles.SIDES
+        if all(f"{name}.{side}" in motion.rotations for name in limbs.LEG)
+    ]
+
+
+def placed(motion: RoleMotion, hips: np.ndarray, ankles: dict[str, np.ndarray]) -> RoleMotion:
+    """Return a motion with hips and ankles elsewhere; the feet keep their rotations.
+
+    Args:
+        motion: to change.
+        hips: (frames, 3).
+        ankles: (frames, 3) by side.
+    """
+    moved = transfer.forward(motion.rest, motion.rotations, hips)
+    rotations = dict(motion.rotations)
     for side, ankle in ankles.items():
-        rotations |= _leg(target.rest, rotations, moved, side, ankle)
-    positions = transfer.forward(target.rest, rotations, hips)
-    result = dataclasses.replace(target, rotations=rotations, positions=positions)
-    return result, float(lowered.max(initial=0))
+        rotations |= limbs.reach(motion.rest, rotations, moved, limbs.LEG, side, ankle)
+    positions = transfer.forward(motion.rest, rotations, hips)
+    return dataclasses.replace(motion, rotations=rotations, positions=positions)
 
 
 def sole(rest: RoleRest, ground: float, side: str) -> Sole:
@@ -200,45 +244,12 @@ def _ankle(
         weights = np.maximum(steps.confidence[span, 1], 0.05)
         balls = joint[span, :2]
         correction[span, :2] = np.average(balls, axis=0, weights=weights) - balls
-        correction[span, 2] = -height[span]
-    wanted += _eased(corrections, runs, round(_EASE * fps))
+        # What is held well above the floor stands on something else: a step, a box.
+        support = float(np.median(height[span]))
+        is_floor = support < _FLOOR * target.rest.leg_length()
+        correction[span, 2] = (0.0 if is_floor else support) - height[span]
+    wanted += eased(corrections, runs, round(_EASE * fps))
     return wanted
-
-
-def _eased(corrections: np.ndarray, runs: list[tuple[int, int]], ease: int) -> np.ndarray:
-    """Return the corrections of all runs, (frames, 3), with transitions between them.
-
-    Args:
-        corrections: of each run, (runs, frames, 3).
-        runs: first and last frame of each.
-        ease: frames of a transition; less where the next run begins before.
-    """
-    frames = corrections.shape[1]
-    result = corrections.sum(0)
-    if not runs:
-        return result
-    gaps = zip(
-        [None, *range(len(runs))], [*range(len(runs)), None], strict=True
-    )  # the runs before and after each gap
-    for before, after in gaps:
-        start = runs[before][1] + 1 if before is not None else 0
-        stop = runs[after][0] if after is not None else frames
-        first = corrections[before, start - 1] if before is not None else np.zeros(3)
-        last = corrections[after, stop] if after is not None else np.zeros(3)
-        steps = np.arange(1, stop - start + 1)
-        if before is not None and after is not None and len(steps) <= 2 * ease:
-            share = _smoothstep(steps / (len(steps) + 1))[:, None]
-            result[start:stop] = first + share * (last - first)
-        else:
-            leaving = _smoothstep(1 - steps / (ease + 1))[:, None]
-            coming = _smoothstep(1 - steps[::-1] / (ease + 1))[:, None]
-            result[start:stop] = first * leaving + last * coming
-    return result
-
-
-def _smoothstep(share: np.ndarray) -> np.ndarray:
-    share = np.clip(share, 0, 1)
-    return share * share * (3 - 2 * share)
 
 
 def _lowering(target: RoleMotion, ankles: dict[str, np.ndarray], fps: float) -> np.ndarray:
@@ -246,7 +257,7 @@ def _lowering(target: RoleMotion, ankles: dict[str, np.ndarray], fps: float) -> 
     frames = len(target.positions["hips"])
     need = np.zeros(frames)
     for side, ankle in ankles.items():
-        reach = _REACH * sum(_lengths(target.rest, side))
+        reach = _REACH * sum(limbs.lengths(target.rest, limbs.LEG, side))
         toward = ankle - target.positions[f"thigh.{side}"]
         across_floor = np.linalg.norm(toward[:, :2], axis=-1)
         deepest = np.sqrt(np.maximum(reach**2 - across_floor**2, 0))
@@ -256,28 +267,3 @@ def _lowering(target: RoleMotion, ankles: dict[str, np.ndarray], fps: float) -> 
     padded = np.pad(need, 2 * radius, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
     return np.convolve(windows.max(-1), _gaussian(deviation, radius), "valid")
-
-
-def _lengths(rest: RoleRest, side: str) -> tuple[float, float]:
-    thigh, shin, foot = (rest.heads[f"{name}.{side}"] for name in _LEG)
-    return float(np.linalg.norm(shin - thigh)), float(np.linalg.norm(foot - shin))
-
-
-def _leg(
-    rest: RoleRest,
-    rotations: dict[str, np.ndarray],
-    positions: dict[str, np.ndarray],
-    side: str,
-    ankle: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Return the rotations of thigh and shin with which the ankle is where it shall be."""
-    thigh, shin, foot = (f"{name}.{side}" for name in _LEG)
-    forward = rotated(rotations[thigh], -rest.facing()[:, 1])
-    start = positions[thigh]
-    pole = two_bone_ik.bend_direction(start, positions[shin], positions[foot], forward)
-    knee, reached = two_bone_ik.solve(start, _lengths(rest, side), ankle, pole)
-    offsets = rest.heads[shin] - rest.heads[thigh], rest.heads[foot] - rest.heads[shin]
-    turned = two_bone_ik.limb_rotations(
-        (rotations[thigh], rotations[shin]), offsets, (start, knee, reached)
-    )
-    return dict(zip((thigh, shin), turned, strict=True))

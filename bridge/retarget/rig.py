@@ -107,7 +107,7 @@ def ground_of(armature: bpy.types.Object, rest: RoleRest) -> float:
         for point in (rest.heads[role], rest.tails[role])
     ]
     lowest_bone = min(ends)
-    lowest = [_lowest_vertex(mesh, up) for mesh in _meshes(armature)]
+    lowest = [_lowest_vertex(mesh, up) for mesh in meshes_of(armature)]
     deepest = lowest_bone - _SOLE * rest.leg_length()
     lowest = [height for height in lowest if deepest < height <= lowest_bone + 1e-6]
     return min(lowest, default=lowest_bone)
@@ -135,7 +135,7 @@ def _carrier(skeleton: Skeleton, bone: int, role_of: Mapping[str, str]) -> str |
     return None
 
 
-def _meshes(armature: bpy.types.Object) -> list[bpy.types.Object]:
+def meshes_of(armature: bpy.types.Object) -> list[bpy.types.Object]:
     """Return the meshes that an armature deforms."""
     return [
         obj
@@ -146,12 +146,24 @@ def _meshes(armature: bpy.types.Object) -> list[bpy.types.Object]:
     ]
 
 
-def _lowest_vertex(mesh: bpy.types.Object, up: np.ndarray) -> float:
+def rest_vertices(mesh: bpy.types.Object) -> np.ndarray:
+    """Return the vertices of a mesh with its shape keys, undeformed, in the world, (vertices, 3)."""
     vertices = np.empty(3 * len(mesh.data.vertices), np.float32)
     mesh.data.vertices.foreach_get("co", vertices)
+    shape_keys = mesh.data.shape_keys
+    if shape_keys and shape_keys.use_relative:
+        basis, key_points = vertices.copy(), np.empty_like(vertices)
+        for key in shape_keys.key_blocks:
+            if key.mute or not key.value or key == shape_keys.reference_key:
+                continue
+            key.points.foreach_get("co", key_points)
+            vertices += key.value * (key_points - basis)
     matrix = np.array(mesh.matrix_world)
-    heights = vertices.reshape(-1, 3) @ (up @ matrix[:3, :3]) + up @ matrix[:3, 3]
-    return float(heights.min())
+    return vertices.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _lowest_vertex(mesh: bpy.types.Object, up: np.ndarray) -> float:
+    return float((rest_vertices(mesh) @ up).min())
 
 
 def rest_rotation(skeleton: Skeleton, name: str, neutral: Mapping[int, np.ndarray]) -> np.ndarray:
