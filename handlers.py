@@ -40,6 +40,15 @@ def _before_frame(scene: bpy.types.Scene, *_: object) -> None:
 
 
 @persistent
+def _color_bones(scene: bpy.types.Scene, *_: object) -> None:
+    """Color bones by their confidence in the frame that is about to be evaluated."""
+    if scene.hund.color_confidence and not bpy.app.is_job_running("RENDER"):
+        from .bridge import confidence_colors
+
+        confidence_colors.update(scene.objects, scene.frame_current + scene.frame_subframe)
+
+
+@persistent
 def _after_frame(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     if _has_preview(scene) and depsgraph.mode == "VIEWPORT":
         refresh(scene)
@@ -120,6 +129,7 @@ def _restore_poses(scene: bpy.types.Scene) -> None:
 
 _HANDLERS = (
     ("frame_change_pre", _before_frame),  # also while rendering
+    ("frame_change_pre", _color_bones),
     ("frame_change_post", _after_frame),
     ("render_complete", _refresh_all),
     ("render_cancel", _refresh_all),
@@ -151,5 +161,6 @@ def unregister() -> None:
         bpy.app.timers.unregister(_own_saved_results)
     _switch_off()
     # Nothing may be imported here: Blender removes an extension's files before.
-    if clip_card := sys.modules.get(f"{__package__}.bridge.clip_card"):
-        clip_card.close()
+    for name in ("clip_card", "found_people"):
+        if module := sys.modules.get(f"{__package__}.bridge.{name}"):
+            module.close()

@@ -4,16 +4,40 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from . import handlers, preferences, retarget_properties
+from . import handlers, pin_properties, preferences, retarget_properties
 from .bridge import paths
 from .bridge.existing import EXISTING
 from .bridge.job import JobError
 from .bridge.paths import BLEND_RELATIVE
 from .hund_backend import options
 
+_SOFT_SMOOTHING = 4.0  # end of the slider; more can be typed
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .bridge.clip_card import Card
+    from .bridge.found_people import ListedPerson
+    from .bridge.solving_again import Evidence
     from .bridge.stage_preview import Source
+
+
+def smoothing_property(description: str) -> bpy.props.FloatProperty:
+    """Return the slider of the amount of smoothing.
+
+    Args:
+        description: what it smooths; the amounts are added.
+    """
+    return bpy.props.FloatProperty(
+        name=options.LABELS["smoothing"],
+        description=f"{description}: 0 leaves it as seen, 1 is the default, more is smoother",
+        min=0.0,
+        max=options.MAX_SMOOTHING,
+        soft_max=_SOFT_SMOOTHING,
+        default=options.DEFAULT_SMOOTHING,
+        step=10,
+        precision=2,
+    )
 
 
 _REST_ITEMS = (
@@ -30,6 +54,75 @@ def _update_preview(result: "HUND_PG_result", context: bpy.types.Context) -> Non
         handlers.refresh(result.id_data)
 
 
+def _forget_people(settings: "HUND_PG_scene", _context: bpy.types.Context) -> None:
+    """Empty the list of people of the clip that was chosen before."""
+    if settings.found.file:
+        settings.found.show("", ())
+        from .bridge import found_people  # here: Blender starts faster
+
+        found_people.close()
+
+
+class HUND_PG_found_person(bpy.types.PropertyGroup):
+    """A person whom a quick look found in the clip."""
+
+    number: bpy.props.IntProperty()  # in the list
+    picture: bpy.props.StringProperty()  # name of a file beside the list
+    presence: bpy.props.FloatProperty()  # share of the clip's frames, 0…1
+    first: bpy.props.FloatProperty()  # seconds
+    last: bpy.props.FloatProperty()  # seconds
+    is_static: bpy.props.BoolProperty()
+    is_chosen: bpy.props.BoolProperty(
+        name="Reconstruct",
+        description="Reconstruct this person",
+    )
+
+    @property
+    def icon(self) -> int:
+        """Number of the picture's icon; 0 if there is none."""
+        from .bridge import found_people  # here: Blender starts faster
+
+        try:
+            folder = paths.resolve(self.id_data.hund.found.file).parent
+        except JobError:
+            return 0
+        return found_people.icon(folder / self.picture)
+
+
+class HUND_PG_found(bpy.types.PropertyGroup):
+    """People whom a quick look found in the chosen clip."""
+
+    file: bpy.props.StringProperty(subtype="FILE_PATH")  # with the list; empty: none was made
+    people: bpy.props.CollectionProperty(type=HUND_PG_found_person)
+
+    def show(self, file: str, people: "Iterable[ListedPerson]") -> None:
+        """Show the people of a list; still figures are not ticked.
+
+        Args:
+            file: path of the list.
+            people: in it.
+        """
+        self.people.clear()
+        self.file = file
+        for listed in people:
+            person = self.people.add()
+            person.number, person.picture = listed.id, listed.picture
+            person.presence = listed.presence
+            person.first, person.last = listed.first, listed.last
+            person.is_static = listed.static
+            person.is_chosen = listed.chosen and not listed.static
+
+
+def _update_colors(settings: "HUND_PG_scene", _context: bpy.types.Context) -> None:
+    from .bridge import confidence_colors
+
+    objects = settings.id_data.objects
+    if settings.color_confidence:
+        confidence_colors.show(objects)
+    else:
+        confidence_colors.hide(objects)
+
+
 class HUND_PG_result(bpy.types.PropertyGroup):
     """A reconstruction in the scene; its name is the clip's."""
 
@@ -44,12 +137,18 @@ class HUND_PG_result(bpy.types.PropertyGroup):
     first: bpy.props.IntProperty()  # number of the clip's frame that is at the start
     stages: bpy.props.IntProperty()
     fingerprint: bpy.props.StringProperty()
+    evidence_path: bpy.props.StringProperty(subtype="FILE_PATH", options=BLEND_RELATIVE)
+    evidence_identity: bpy.props.StringProperty()
+    is_smoothed: bpy.props.BoolProperty(default=True)
+    smoothing: smoothing_property("Smooth the motion of this result when it is solved again")
     show_descent: bpy.props.BoolProperty(
         name="Preview Stages",
         description="Show the poses of one stage of the network instead of the final motion. "
         "Keyframes do not change; renders and saved files contain the final motion",
         update=_update_preview,
     )
+    pins: bpy.props.CollectionProperty(type=pin_properties.HUND_PG_pin)
+    active_pin: bpy.props.IntProperty()
     stage: bpy.props.IntProperty(
         name="Stage",
         description="Choose the stage: 0 is the initial pose, each later stage refines it. "
@@ -74,6 +173,20 @@ class HUND_PG_result(bpy.types.PropertyGroup):
         return Source(self.filepath, self.fingerprint, self.fps, self.start)
 
     @property
+    def evidence(self) -> "Evidence":
+        """What the motion was solved from."""
+        from .bridge.solving_again import Evidence
+
+        return Evidence(self.evidence_path, self.evidence_identity, self.is_smoothed)
+
+    @property
+    def solve_again_reason(self) -> str | None:
+        """Why the motion cannot be solved again, one sentence, or None."""
+        from .bridge import solving_again
+
+        return solving_again.unavailable_reason(self.evidence)
+
+    @property
     def unavailable_reason(self) -> str | None:
         """Why the stages cannot be shown, or None."""
         from .bridge import stage_preview
@@ -90,6 +203,12 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         "a name with #### for the digits",
         subtype="FILE_PATH",
         options=BLEND_RELATIVE,
+        update=_forget_people,
+    )
+    found: bpy.props.PointerProperty(
+        name="Found People",
+        description="Choose whom to reconstruct",
+        type=HUND_PG_found,
     )
     use_range: bpy.props.BoolProperty(
         name="Range",
@@ -131,6 +250,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         items=options.enum_items(options.METHODS),
         default=options.DEFAULT_METHOD,
     )
+    smoothing: smoothing_property("Smooth the motion in time")
     adapt: bpy.props.BoolProperty(
         name=options.LABELS["adapt"],
         description="Adapt the network to this clip before posing. The adaptation is kept only if "
@@ -244,6 +364,19 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         options=BLEND_RELATIVE,
     )
     results: bpy.props.CollectionProperty(type=HUND_PG_result)
+    color_confidence: bpy.props.BoolProperty(
+        name="Color Bones by Confidence",
+        description="Color the bones of people by how sure the reconstruction is of them in this "
+        "frame: red where they are doubtful, green where they are sure",
+        update=_update_colors,
+    )
+    low_confidence: bpy.props.FloatProperty(
+        name="Doubtful Below",
+        description="Set the confidence below which a part of the body is doubtful",
+        default=0.35,
+        min=0.0,
+        max=1.0,
+    )
     retarget: bpy.props.PointerProperty(
         name="Apply Motion to Armature",
         description="Choose how a motion is applied to another armature",
@@ -262,6 +395,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
             return clip_card.get(paths.resolve(self.clip), settings)
         except JobError:
             return None
+
+    @property
+    def is_smoothed(self) -> bool:
+        """Whether the chosen quality smooths the motion."""
+        return options.QUALITIES[self.quality].polish
 
     @property
     def scene_changes(self) -> str:
@@ -289,8 +427,10 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
 
 def register() -> None:
     """Register the properties."""
-    for item in retarget_properties.CLASSES:
+    for item in (*retarget_properties.CLASSES, *pin_properties.CLASSES):
         bpy.utils.register_class(item)
+    bpy.utils.register_class(HUND_PG_found_person)
+    bpy.utils.register_class(HUND_PG_found)
     bpy.utils.register_class(HUND_PG_result)
     bpy.utils.register_class(HUND_PG_scene)
     bpy.types.Scene.hund = bpy.props.PointerProperty(type=HUND_PG_scene)
@@ -301,5 +441,7 @@ def unregister() -> None:
     del bpy.types.Scene.hund
     bpy.utils.unregister_class(HUND_PG_scene)
     bpy.utils.unregister_class(HUND_PG_result)
-    for item in reversed(retarget_properties.CLASSES):
+    bpy.utils.unregister_class(HUND_PG_found)
+    bpy.utils.unregister_class(HUND_PG_found_person)
+    for item in reversed((*retarget_properties.CLASSES, *pin_properties.CLASSES)):
         bpy.utils.unregister_class(item)

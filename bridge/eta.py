@@ -1,8 +1,11 @@
 """Progress estimate of a running clip: the fraction done and the time left."""
 
 import time
+from typing import Literal
 
 from ..hund_backend.options import ProgressStage
+
+Command = Literal["reconstruct", "solve", "people"]  # of the backend
 
 # Start and end of each stage on the progress bar, as measured on two processor cores: the backend
 # does not know beforehand how many steps posing takes.
@@ -17,6 +20,15 @@ _STAGE_SPANS_WITH_ADAPTATION = {
     ProgressStage.ADAPT: (0.4, 0.7),
     ProgressStage.POSE: (0.7, 1.0),
 }
+_COMMAND_SPANS: dict[Command, dict[ProgressStage, tuple[float, float]]] = {
+    "reconstruct": _STAGE_SPANS,
+    "solve": {
+        ProgressStage.START: (0.0, 0.05),
+        ProgressStage.LOAD: (0.05, 0.2),
+        ProgressStage.POSE: (0.2, 1.0),
+    },
+    "people": _STAGE_SPANS | {ProgressStage.DETECT: (0.05, 1.0)},
+}
 _POSE_PER_DETECT = 0.6  # seconds of posing per second of detection
 _MAX_UNKNOWN = 0.97  # largest fraction of a stage whose number of steps is unknown
 
@@ -24,15 +36,23 @@ _MAX_UNKNOWN = 0.97  # largest fraction of a stage whose number of steps is unkn
 class ProgressEstimate:
     """Progress of one clip, estimated from the backend's progress events."""
 
-    def __init__(self, adapt_seconds: float = 0.0) -> None:
-        """Begin a clip that is adapted to for at most so long; 0: no adaptation."""
+    def __init__(self, adapt_seconds: float = 0.0, command: Command = "reconstruct") -> None:
+        """Begin a clip.
+
+        Args:
+            adapt_seconds: limit of the adaptation to it; 0: none.
+            command: that is done with it.
+        """
         self.stage, self.person = ProgressStage.START, ""  # the first of two people: "1/2"
         self.done, self.total = 0, None
         self._stage_start = time.monotonic()
         self._first_done = 0  # of the stage's first event
         self._detect_seconds = 0.0  # duration of the detection
         self._adapt_seconds = adapt_seconds
-        self._spans = _STAGE_SPANS | (_STAGE_SPANS_WITH_ADAPTATION if adapt_seconds else {})
+        self._spans = _COMMAND_SPANS[command]
+        if adapt_seconds:
+            self._spans = self._spans | _STAGE_SPANS_WITH_ADAPTATION
+        self._pose_per_detect = 0.0 if command == "people" else _POSE_PER_DETECT
 
     def update(self, stage: str, done: int, total: int | None) -> None:
         """Process a progress event; its stage may name the person, as in "pose 2/3"."""
@@ -49,7 +69,7 @@ class ProgressEstimate:
         start, end = self._spans.get(self.stage, (0.0, 1.0))
         part = self.done / self.total if self.total else 0.0
         if self.stage == ProgressStage.POSE and self._detect_seconds:
-            part = self._elapsed / (_POSE_PER_DETECT * self._detect_seconds)
+            part = self._elapsed / (self._pose_per_detect * self._detect_seconds)
         if self.stage == ProgressStage.ADAPT and self._adapt_seconds:
             # The time is divided among the people, the steps are not.
             part = self._elapsed / self._adapt_seconds
@@ -61,8 +81,8 @@ class ProgressEstimate:
         if self.stage == ProgressStage.DETECT and self.total and self.done > self._first_done:
             seconds_per_frame = self._elapsed / (self.done - self._first_done)
             left = seconds_per_frame * max(self.total - self.done, 0)
-            return left + self._adapt_seconds + _POSE_PER_DETECT * (self._elapsed + left)
-        pose_seconds = _POSE_PER_DETECT * self._detect_seconds
+            return left + self._adapt_seconds + self._pose_per_detect * (self._elapsed + left)
+        pose_seconds = self._pose_per_detect * self._detect_seconds
         if self.stage == ProgressStage.ADAPT and self._detect_seconds:
             return max(self._adapt_seconds - self._elapsed, 0.0) + pose_seconds
         if self.stage == ProgressStage.POSE and self._elapsed < pose_seconds:

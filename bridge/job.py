@@ -1,4 +1,4 @@
-"""Job: a batch of clips that the backend reconstructs one after the other."""
+"""Job: a batch of tasks that the backend does one after the other."""
 
 import atexit
 import time
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..hund_backend.errors import BadInputError, ExitCode
 from ..hund_backend.options import STAGE_LABELS, ProgressStage
 from .backend import GRACE_SECONDS, Backend, JobError, Settings
-from .eta import ProgressEstimate
+from .eta import Command, ProgressEstimate
 from .installation import Check
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One clip to reconstruct."""
+    """One clip to reconstruct, to solve again, or whose people are listed."""
 
     clip: Path
-    output: Path  # folder for the Reconstruction
+    output: Path  # folder for the files
+    command: Command = "reconstruct"
     options: Mapping[str, Any] = field(default_factory=dict)  # of the backend's request
 
 
@@ -53,6 +54,7 @@ class Status:
     seconds_left: float | None  # of the clip
     stopping: bool
     finishing: bool  # no more frames are read; those processed are finished
+    command: Command = "reconstruct"
 
     @property
     def stage_label(self) -> str:
@@ -61,8 +63,9 @@ class Status:
 
     @property
     def is_detecting(self) -> bool:
-        """Whether frames are being read."""
-        return self.stage == ProgressStage.DETECT and self.done > 0
+        """Whether frames are being read, which may end early."""
+        is_reading = self.stage == ProgressStage.DETECT and self.done > 0
+        return is_reading and self.command == "reconstruct"
 
 
 class Job:
@@ -110,6 +113,7 @@ class Job:
         """Progress of the current task."""
         progress = self._progress
         return Status(
+            command=self._task.command if self._task else "reconstruct",
             clip=self._task.clip.name if self._task else "",
             position=self._position,
             clips=self._clips,
@@ -182,7 +186,8 @@ class Job:
             self._task = self._queue.pop(0)
             self._position += 1
             adapt_seconds = float(self._task.options.get("adapt") or 0)
-            self._progress, self._task_start = ProgressEstimate(adapt_seconds), time.monotonic()
+            self._progress = ProgressEstimate(adapt_seconds, self._task.command)
+            self._task_start = time.monotonic()
             try:
                 self._backend = self._backend or Backend(self.settings)
             except JobError as error:
@@ -195,7 +200,7 @@ class Job:
         assert self._backend
         # Absolute, as the backend has another working folder.
         paths = {"clip": str(task.clip.absolute()), "output": str(task.output.absolute())}
-        request = {"id": self._position, "command": "reconstruct", **paths}
+        request = {"id": self._position, "command": task.command, **paths}
         self._backend.send(request | dict(task.options))
 
     def _handle_reply(self, reply: dict[str, Any]) -> None:

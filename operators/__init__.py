@@ -8,16 +8,21 @@ from . import (
     check_backend,
     clips,
     command,
+    confidence,
+    contacts,
     export,
+    find_people,
     finish,
     frame_people,
     load,
     look_through,
     open_preferences,
+    pins,
     reconstruct,
     retarget,
     set_floor,
     set_range,
+    solve_again,
 )
 
 _CLASSES = (
@@ -26,6 +31,8 @@ _CLASSES = (
     reconstruct.HUND_OT_reconstruct,
     reconstruct.HUND_OT_reconstruct_files,
     reconstruct.HUND_FH_clip,
+    find_people.HUND_OT_find_people,
+    solve_again.HUND_OT_solve_again,
     finish.HUND_OT_finish,
     cancel.HUND_OT_cancel,
     backend_log.HUND_OT_backend_log,
@@ -44,6 +51,9 @@ _CLASSES = (
     retarget.HUND_OT_list_people,
     retarget.HUND_OT_detect_bones,
     retarget.HUND_OT_save_rig_preset,
+    *confidence.CLASSES,
+    *pins.CLASSES,
+    *contacts.CLASSES,
 )
 _commands = []
 
@@ -60,6 +70,7 @@ def unregister() -> None:
     """Unregister them in reverse order."""
     reconstruct.stop()
     check_backend.stop()
+    pins.stop()
     bpy.utils.unregister_cli_command(_commands.pop())
     bpy.types.TOPBAR_MT_file_import.remove(load.draw_menu)
     for item in reversed(_CLASSES):

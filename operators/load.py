@@ -14,7 +14,14 @@ MAX_LISTED = 8  # changes in the dialog
 
 
 def write(
-    context, path: Path, clip: Path | None, existing: str = Existing.AUTO, previous: str = ""
+    context,
+    path: Path,
+    clip: Path | None,
+    existing: str = Existing.AUTO,
+    previous: str = "",
+    *,
+    start_frame: int | None = None,
+    evidence: str = "",
 ) -> str:
     """Write a Reconstruction file into the scene and add it to the scene's results.
 
@@ -24,6 +31,8 @@ def write(
         clip: that it was made from, if it is known.
         existing: what becomes of the previous result, one of `Existing`.
         previous: name of that result, if it is not the clip's latest one.
+        start_frame: frame of the scene that shows its first frame; None: the panel's.
+        evidence: path of what the file was solved from, if it does not stand beside it.
 
     Returns:
         Message for the user: what was written, whether the clip was truncated, and what was kept
@@ -32,7 +41,8 @@ def write(
     Raises:
         JobError: the file cannot be used.
     """
-    from ..bridge import scene, stage_preview, startup  # here: Blender starts faster
+    # Here: Blender starts faster.
+    from ..bridge import scene, solving_again, stage_preview, startup
 
     settings = context.scene.hund
     reconstruction = job.load(path)
@@ -44,7 +54,7 @@ def write(
         existing=existing,
         result=previous,
         match_scene=settings.match_scene,
-        start_frame=settings.start_frame,
+        start_frame=settings.start_frame if start_frame is None else start_frame,
         use_subframes=settings.use_subframes,
         behind=settings.behind,
         use_twist=settings.use_twist,
@@ -59,6 +69,14 @@ def write(
     result.fps, result.start = written.timing.fps, written.timing.start
     result.end, result.first = written.timing.end, int(reconstruction.frame_numbers[0])
     result.show_descent, result.stage = False, 0
+    for pin in result.pins:
+        pin.is_solved = False
+    if settings.color_confidence:
+        settings.color_confidence = True  # of the new people, too
+    solved = solving_again.evidence_of(reconstruction, path)
+    result.evidence_path, result.evidence_identity = evidence or solved.path, solved.identity
+    result.is_smoothed = solved.is_smoothed
+    result.smoothing = solving_again.smoothing_of(reconstruction)
     if is_first:
         _show_first(context, written)
     people, frames = texts.people(result.people), texts.frames(result.frames)

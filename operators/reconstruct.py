@@ -1,5 +1,6 @@
 """Operators: reconstruct clips, in the background or, without a window, waiting for the result."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -61,8 +62,8 @@ def stop() -> None:
 
 
 def unclaimed() -> list[job.Outcome]:
-    """Return the outcomes that were not written because another file was opened."""
-    return [outcome for outcome in _unclaimed if outcome.path]
+    """Return the results that were not written because another file was opened."""
+    return [each for each in _unclaimed if each.path and each.task.command != "people"]
 
 
 def make_tasks(context, clips: list[Path]) -> list[job.Task]:
@@ -71,6 +72,8 @@ def make_tasks(context, clips: list[Path]) -> list[job.Task]:
     options = {
         "device": addon_preferences.device,
         "quality": settings.quality,
+        "smoothing": settings.smoothing,
+        "keep_evidence": True,
         "overwrite": True,
     }
     if settings.people:
@@ -78,16 +81,33 @@ def make_tasks(context, clips: list[Path]) -> list[job.Task]:
     options["method"] = settings.method
     if settings.adapt and settings.method == "hund":
         options["adapt"] = settings.adapt_seconds
-    if settings.use_range:
-        options |= {"start": settings.start, "end": settings.end}
+    options |= frame_range(settings)
     output = preferences.cache_folder(context)
     return [job.Task(clip=clip, output=output, options=options) for clip in clips]
 
 
-class ReconstructMixin:
+def frame_range(settings) -> dict[str, int]:
+    """Return the options that limit a clip to the panel's range."""
+    return {"start": settings.start, "end": settings.end} if settings.use_range else {}
+
+
+class JobMixin:
     """Mixin of the operators that run a job and write its outcomes into the scene."""
 
-    def clips(self, context) -> list[Path]:
+    def tasks(self, context) -> list[job.Task]:
+        """Return the tasks of the job.
+
+        Raises:
+            JobError: there is something wrong with the settings.
+        """
+        raise NotImplementedError
+
+    def write(self, context, outcome) -> str:
+        """Write an outcome into the scene; return a message for the user.
+
+        Raises:
+            JobError: it cannot be written.
+        """
         raise NotImplementedError
 
     def execute(self, context):
@@ -95,7 +115,7 @@ class ReconstructMixin:
         outcomes = []
         try:
             settings = preferences.settings(context)
-            job.run(make_tasks(context, self.clips(context)), settings, outcomes.append)
+            job.run(self.tasks(context), settings, outcomes.append)
         except job.JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -107,7 +127,7 @@ class ReconstructMixin:
         if bpy.app.background:
             return self.execute(context)
         try:
-            _job = job.Job(make_tasks(context, self.clips(context)), preferences.settings(context))
+            _job = job.Job(self.tasks(context), preferences.settings(context))
         except job.JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -150,14 +170,25 @@ class ReconstructMixin:
             try:
                 if outcome.error:
                     raise outcome.error
-                self.report({"INFO"}, self._write(context, outcome))
+                self.report({"INFO"}, self.write(context, outcome))
                 written += 1
             except job.JobError as error:
                 kind = "INFO" if error.exit_code == job.ExitCode.CANCELLED else "ERROR"
                 self.report({kind}, _message(outcome.task.clip.name, error))
         return {"FINISHED"} if written else {"CANCELLED"}
 
-    def _write(self, context, outcome):
+
+class ReconstructMixin(JobMixin):
+    """Mixin of the operators that reconstruct clips."""
+
+    def clips(self, context) -> list[Path]:
+        """Return the clips."""
+        raise NotImplementedError
+
+    def tasks(self, context):
+        return make_tasks(context, self.clips(context))
+
+    def write(self, context, outcome):
         """Write an outcome without a question: the user may be in the middle of work."""
         existing = context.scene.hund.existing
         return load.write(context, outcome.path, outcome.task.clip, existing)
@@ -179,6 +210,10 @@ class HUND_OT_reconstruct(ReconstructMixin, bpy.types.Operator):
 
     def clips(self, context):
         return [paths.resolve(context.scene.hund.clip)]
+
+    def tasks(self, context):
+        [task] = super().tasks(context)
+        return [replace(task, options={**task.options, **_choice(context.scene.hund)})]
 
 
 class HUND_OT_reconstruct_files(ReconstructMixin, bpy.types.Operator):
@@ -225,6 +260,17 @@ class HUND_FH_clip(bpy.types.FileHandler):
         return poll_file_object_drop(context)
 
 
+def _choice(settings) -> dict[str, str]:
+    """Return the option that limits a reconstruction to the people who are ticked."""
+    from ..bridge import found_people  # here: Blender starts faster
+
+    found = settings.found
+    if not found.people:
+        return {}
+    chosen = [person.number for person in found.people if person.is_chosen]
+    return {"only": str(found_people.write_choice(paths.resolve(found.file), chosen))}
+
+
 def _message(clip: str, error: job.JobError) -> str:
     """Return an error with the name of its clip, once."""
     text = rpt_(str(error))
@@ -233,6 +279,14 @@ def _message(clip: str, error: job.JobError) -> str:
 
 def unavailable_reason(context) -> str | None:
     """Return why the panel's clip cannot be reconstructed now, or None."""
+    reason, found = clip_unavailable_reason(context), context.scene.hund.found.people
+    if not reason and found and not any(person.is_chosen for person in found):
+        return "Tick at least one of the people who were found"
+    return reason
+
+
+def clip_unavailable_reason(context) -> str | None:
+    """Return why nothing can be done with the panel's clip now, or None."""
     clip = context.scene.hund.clip
     if not clip.strip():
         return "Choose a clip first"

@@ -16,7 +16,8 @@ def draw(layout, status):
     row.label(text=detail_text(status), translate=False)
     column = layout.column(align=True)
     column.scale_y = 1.4
-    column.operator("hund.finish", icon="CHECKMARK")
+    if status.command == "reconstruct":
+        column.operator("hund.finish", icon="CHECKMARK")
     column.operator("hund.cancel", icon="CANCEL")
 
 

@@ -29,6 +29,9 @@ class HUND_PT_solve(SidebarPanel, bpy.types.Panel):
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(settings, "quality")
+        smoothing = column.row()
+        smoothing.active = settings.is_smoothed
+        smoothing.prop(settings, "smoothing", slider=True)
         if settings.result_of_clip:
             column.prop(settings, "existing")
         layout.prop(settings, "match_scene")

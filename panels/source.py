@@ -9,6 +9,7 @@ from . import wrapped_text
 from .sidebar import SidebarPanel
 
 _PICTURE = 5.5  # size of the clip's picture, in units of the interface
+_PERSON = 3.5  # size of a person's picture
 
 
 class HUND_PT_source(SidebarPanel, bpy.types.Panel):
@@ -35,10 +36,44 @@ class HUND_PT_source(SidebarPanel, bpy.types.Panel):
             row.operator("hund.set_range", text="", icon="TRIA_DOWN_BAR").limit = name
         column.separator()
         row = column.split(factor=0.7, align=True)
+        row.active = not settings.found.people
         row.prop(settings, "use_people")
         count = row.row(align=True)
         count.active = settings.people > 0
         count.prop(settings, "people", text="")
+        layout.operator("hund.find_people", icon="VIEWZOOM")
+        draw_found(layout, settings)
+
+
+def draw_found(layout, settings):
+    """Draw the people of the clip whom a quick look found, to be ticked."""
+    if settings.found.file and not settings.found.people:
+        layout.label(text="Nobody was found", icon="INFO")
+    for person in settings.found.people:
+        row = layout.box().row()
+        row.use_property_split = False
+        if person.icon:
+            row.template_icon(icon_value=person.icon, scale=_PERSON)
+        column = row.column(align=True)
+        column.scale_y = 0.9
+        name = fill(iface_("Person {number}"), number=person.number)
+        column.prop(person, "is_chosen", text=name, translate=False)
+        text = column.column(align=True)
+        text.active = person.is_chosen
+        for line in found_lines(person):
+            text.label(text=line, translate=False)
+
+
+def found_lines(person):
+    """Return what is known of a person who was found, in short lines."""
+    times = fill(
+        iface_("{first} to {last} s"), first=f"{person.first:.1f}", last=f"{person.last:.1f}"
+    )
+    presence = fill(iface_("In view {percent} %"), percent=round(100 * person.presence))
+    lines = [times, presence]
+    if person.is_static:
+        lines.append(iface_("Does not move: a picture?"))
+    return lines
 
 
 def draw_card(layout, context, card):

@@ -9,7 +9,8 @@ from pathlib import Path
 from .. import options
 from ..atomic_write import check_writable
 from ..errors import ExitCode, HundError, OptionError
-from ..people_list import FILE_NAME
+from ..people_list import FILE_NAME, PeopleList
+from ..progress import Report
 from .output import progress_output, write_event
 
 
@@ -34,28 +35,58 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from ..video import open_clip
-
-    start, end = arguments.start, arguments.end
-    if min(start or 0, end or 0) < 0:
-        raise OptionError("{start} and {end} count from 0: give numbers that are not negative.")
-    open_clip(arguments.clip, start=start, end=end).close()
-    check_writable(arguments.out)
-    from ..device import choose_device
-    from ..perception.run import Perception
-    from ..quick_look import quick_look
-
-    perception = Perception.open(choose_device(arguments.device).type)
     progress = progress_output(arguments.clip.name, as_json=arguments.json)
     try:
-        found = quick_look(
-            arguments.clip, arguments.out, perception, progress, start=start, end=end
+        path, found = list_people(
+            arguments.clip,
+            arguments.out,
+            arguments.device,
+            progress,
+            start=arguments.start,
+            end=arguments.end,
         )
     finally:
         progress.close()
-    path, count = arguments.out / FILE_NAME, len(found.people)
+    count = len(found.people)
     if arguments.json:
         write_event(event="done", clip=str(arguments.clip), output=str(path), people=count)
     else:
         print(f"{path}: {count} {'person' if count == 1 else 'people'}")
     return ExitCode.DONE
+
+
+def list_people(
+    clip: Path,
+    folder: Path,
+    device: str,
+    report: Report,
+    *,
+    start: int | None = None,
+    end: int | None = None,
+) -> tuple[Path, PeopleList]:
+    """Look at a clip and write the list of its people.
+
+    Args:
+        clip: a video, a picture, a folder of pictures or a pattern.
+        folder: for the list and the pictures.
+        device: that computes.
+        report: called after every frame; an exception from it ends the work.
+        start: number of the first frame.
+        end: number of the last frame, included.
+
+    Raises:
+        BadInputError: the clip or the range cannot be used, or the folder cannot be written to.
+    """
+    from ..video import open_clip
+
+    if min(start or 0, end or 0) < 0:
+        raise OptionError("{start} and {end} count from 0: give numbers that are not negative.")
+    open_clip(clip, start=start, end=end).close()
+    check_writable(folder)
+    from ..device import choose_device
+    from ..perception.run import Perception
+    from ..quick_look import quick_look
+
+    perception = Perception.open(choose_device(device).type)
+    found = quick_look(clip, folder, perception, report, start=start, end=end)
+    return folder / FILE_NAME, found

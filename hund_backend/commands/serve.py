@@ -4,6 +4,8 @@ Requests:
     {"command": "reconstruct", "id", "clip", "output", and any of `options.REQUEST_OPTIONS`}
     {"command": "pins", "id", "output", and the keys of a request of `commands/pins.py`}; without
         pins the body is loaded, so that the next request is answered sooner
+    {"command": "people", "id", "clip", "output", "device", "start", "end"}: list the people of a
+        clip (see people.py)
     {"command": "solve", "id", "evidence", "output", "smoothing", "device"}: solve kept evidence
         again (see solve.py)
     {"command": "doctor", "id"}
@@ -35,6 +37,7 @@ from ..options import DEFAULT_DEVICE, DEFAULT_SMOOTHING, LABELS, ProgressStage
 from ..progress import Progress, Report
 from .arguments import check_files, output_path, pipeline_options
 from .output import JsonLines, unexpected_error, write_event
+from .people import list_people
 from .solve import solve_again
 
 if TYPE_CHECKING:
@@ -104,6 +107,8 @@ class _Server:
                 write_event(event="done", id=name, **self._solve_pins(request))
             elif request["command"] == "reconstruct":
                 write_event(event="done", id=name, **self._reconstruct(number, request))
+            elif request["command"] == "people":
+                write_event(event="done", id=name, **self._list_people(number, request))
             elif request["command"] == "solve":
                 write_event(event="done", id=name, **self._solve(number, request))
             else:
@@ -144,6 +149,16 @@ class _Server:
         result.save(path)
         people = int(result.present.shape[0])
         return {"output": str(path), "skipped": False, "people": people}
+
+    def _list_people(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
+        clip, folder = _paths(request, "clip", "output")
+        chosen = pipeline_options(request)
+        report = self._report(number, request)
+        report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
+        device = request.get("device") or DEFAULT_DEVICE
+        start, end = chosen.start, chosen.end
+        path, found = list_people(clip, folder, device, report, start=start, end=end)
+        return {"output": str(path), "skipped": False, "people": len(found.people)}
 
     def _solve(self, number: int, request: dict[str, Any]) -> dict[str, Any]:
         evidence, folder = _paths(request, "evidence", "output")

@@ -268,7 +268,7 @@ def test_look_through_sets_camera_and_playback_but_not_the_range(enabled, recons
     scene.camera = None
     result = scene.hund.results[0]
     assert bpy.ops.hund.look_through(name=result.name) == {"FINISHED"}
-    assert scene.camera == module("bridge.view").camera_of(scene, result.name)
+    assert scene.camera == module("bridge.shots").cameras(result.name)[1]
     assert (scene.frame_start, scene.frame_end) == (1, 500)
     assert scene.use_preview_range
     assert (scene.frame_preview_start, scene.frame_preview_end) == (result.start, result.end)

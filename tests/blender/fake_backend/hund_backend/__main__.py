@@ -3,8 +3,11 @@
 bad, nobody: answers with an error. crash: exits with an error. killed: kills itself.
 garbage: prints lines that are no replies. slow: runs until it is cancelled or finished.
 stubborn: ignores requests to stop. held: waits for a file `release` beside the clip.
+The command people lists three people, of whom the second is a still figure; solve copies the file
+<clip>.solved beside the evidence. Each request is written to request.json in the output folder.
 """
 
+import base64
 import itertools
 import json
 import os
@@ -16,6 +19,9 @@ from pathlib import Path
 
 STEP_SECONDS = 0.02
 TOTAL_STEPS = 1000
+PICTURE = base64.b64decode(  # one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
 GARBAGE = 'not JSON at all\n[1, 2]\n"text"\n{"no": "event"}\n{"event": "progress"}'
 
 cancelled, finishing, orphaned = threading.Event(), threading.Event(), threading.Event()
@@ -69,11 +75,53 @@ def reconstruct(clip, output, request):
     send(event="done", id=request["id"], output=str(target), skipped=False)
 
 
+def list_people(clip, output, request):
+    target = Path(output) / "people.json"
+    people = [
+        {
+            "id": number,
+            "picture": f"person_{number}.png",
+            "presence": 0.5,
+            "size": 0.25,
+            "first": 0.0,
+            "last": 2.5,
+            "static": number == 2,
+            "confidence": 0.9,
+            "chosen": True,
+            "boxes": [[0.0, 1.0, 2.0, 3.0, 4.0]],
+        }
+        for number in (1, 2, 3)
+    ]
+    for person in people:
+        target.with_name(person["picture"]).write_bytes(PICTURE)
+    content = {"schema": 1, "clip": str(clip), "duration": 2.5, "people": people}
+    target.write_text(json.dumps(content))
+    send(event="done", id=request["id"], output=str(target), skipped=False)
+
+
+def solve(evidence, output, request):
+    target = Path(output) / f"{evidence.stem}.npz"
+    shutil.copy(evidence.with_suffix(".solved"), target)
+    send(event="done", id=request["id"], output=str(target), skipped=False)
+
+
+def answer(request):
+    clip, output = Path(request["clip"]), Path(request["output"])
+    output.mkdir(parents=True, exist_ok=True)
+    output.joinpath("request.json").write_text(json.dumps(request))
+    if request["command"] == "people" and clip.stem != "bad":
+        list_people(clip, output, request)
+    elif request["command"] == "solve":
+        solve(Path(request["evidence"]), output, request)
+    else:
+        reconstruct(clip, request["output"], request)
+
+
 def process_requests(requests):
     while request := requests.get():
         cancelled.clear()
         finishing.clear()
-        reconstruct(Path(request["clip"]), request["output"], request)
+        answer(request)
 
 
 def read_messages(requests):
