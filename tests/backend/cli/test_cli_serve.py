@@ -11,6 +11,7 @@ import pytest
 from hund_backend import pipeline
 from hund_backend.commands import serve
 from hund_backend.errors import CancelledError, NobodyFoundError
+from hund_backend.people_list import PeopleList
 from hund_backend.progress import Progress
 
 
@@ -230,3 +231,52 @@ def test_a_missing_package_is_marked_and_options_have_the_names_of_the_panel(
     assert found[1]["missing"] and "cv2" in found[1]["message"]
     assert found[2]["message"] == "End 2 lies before Start 5: exchange them."
     assert "missing" not in found[2]
+
+
+def test_kept_evidence_is_written_and_solved_again(server, clips, monkeypatch):
+    requests, answers = server
+    calls = []
+
+    def reconstruct(clip, options, models, report, stop_early, keep):
+        keep("tracked")
+        return cli_fakes.build_reconstruction()
+
+    def solve_again(evidence, folder, smoothing, load_models, report):
+        report(Progress(stage="pose", done=1, total=1))
+        calls.append((evidence.name, smoothing))
+        requests.say({"command": "quit"})
+        return folder / "a.npz", cli_fakes.build_reconstruction(people=2)
+
+    monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
+    monkeypatch.setattr(serve, "solve_again", solve_again)
+    monkeypatch.setattr(
+        serve.evidence_file, "save", lambda tracked, options, path: calls.append(path.name)
+    )
+    folder = str(clips[0].parent / "out")
+    requests.say(request(1, clips[0]) | {"keep_evidence": True})
+    requests.say({"id": 2, "command": "solve", "output": folder, "smoothing": 0.5})
+    again = {"command": "solve", "output": folder, "evidence": "a.evidence"}
+    requests.say({"id": 3, **again, "smoothing": 0.5})
+    serve.run(argparse.Namespace())
+    found = ends(answers())
+    assert calls == ["a.evidence", ("a.evidence", 0.5)]
+    assert "evidence" in found[2]["message"] and found[2]["exit_code"] == 2
+    assert found[3]["event"] == "done" and found[3]["people"] == 2
+
+
+def test_a_request_lists_people(server, clips, monkeypatch):
+    requests, answers = server
+    calls = []
+
+    def list_people(clip, folder, device, report, *, start, end):
+        calls.append((clip, start, end))
+        requests.say({"command": "quit"})
+        return folder / "people.json", PeopleList(clip=str(clip), duration=1.0, people=())
+
+    monkeypatch.setattr(serve, "list_people", list_people)
+    requests.say(request(1, clips[0]) | {"command": "people", "start": 3, "end": 2})
+    requests.say(request(2, clips[0]) | {"command": "people", "start": 1, "end": 2})
+    serve.run(argparse.Namespace())
+    found = ends(answers())
+    assert found[1]["exit_code"] == 2 and calls == [(clips[0], 1, 2)]
+    assert found[2]["output"].endswith("people.json") and found[2]["people"] == 0
