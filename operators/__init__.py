@@ -14,6 +14,7 @@ from . import (
     find_people,
     finish,
     frame_people,
+    keys,
     load,
     look_through,
     open_preferences,
@@ -54,6 +55,7 @@ _CLASSES = (
     *confidence.CLASSES,
     *pins.CLASSES,
     *contacts.CLASSES,
+    *keys.CLASSES,
 )
 _commands = []
 

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import advanced, export, progress, result, retarget, solve, source
+from . import advanced, correct, export, keys, progress, result, retarget, solve, source
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
     (
@@ -10,11 +10,13 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
         solve.HUND_PT_solve,
         solve.HUND_PT_scene,
         result.HUND_PT_result,
+        *correct.CLASSES,
         retarget.HUND_UL_roles,
         retarget.HUND_UL_pairs,
         retarget.HUND_PT_retarget,
         retarget.HUND_PT_roles,
         retarget.HUND_PT_pairs,
+        keys.HUND_PT_keys,
         export.HUND_PT_export,
         advanced.HUND_PT_advanced,
     )

@@ -1,0 +1,1 @@
+"""Keys that animators edit: fewer of them, smoother, mirrored, trimmed, looped."""
