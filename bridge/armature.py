@@ -106,8 +106,10 @@ def create(
     for bone in armature.pose.bones:
         bone.rotation_mode = "QUATERNION"
         bone.lock_scale = (True, True, True)
-        bone.lock_location = (bone.parent is not None,) * 3
-    _drive_twists(armature)
+        # Connected bones cannot be moved anyway; locked, Auto IK could not drag hands and feet.
+        bone.lock_location = (bone.parent is not None and not bone.bone.use_connect,) * 3
+    for twist in TWISTS:
+        drive_twist(armature, twist)
     bones = bone_names.find_bones(armature)
     _assign_bone_collections(armature.data, bones)
     _color_sides(bones)
@@ -182,19 +184,24 @@ def _roll_axis(name: str, direction: Vector, rest: RestPose) -> Vector:
     return _FORWARD
 
 
-def _drive_twists(armature: bpy.types.Object) -> None:
-    for twist in TWISTS:
-        bone = armature.pose.bones[bone_names.to_blender(twist.name)]
-        bone.lock_rotation = (True, True, True)
-        bone.lock_rotation_w = True
-        copy = bone.constraints.new("COPY_ROTATION")
-        copy.name = "Half the twist"
-        copy.target, copy.subtarget = armature, bone_names.to_blender(twist.source)
-        copy.use_x = copy.use_z = False
-        copy.invert_y = twist.is_inverted
-        copy.euler_order = "YZX"  # twist comes first, and flexion, about x, may pass 90°
-        copy.owner_space, copy.target_space = "LOCAL", "LOCAL_OWNER_ORIENT"
-        copy.influence = 0.5
+def drive_twist(armature: bpy.types.Object, twist: Twist) -> None:
+    """Let a twist bone rotate by half of its source's twist.
+
+    Args:
+        armature: in the A-rest; its bones have their first names.
+        twist: the bone.
+    """
+    bone = armature.pose.bones[bone_names.to_blender(twist.name)]
+    bone.lock_rotation = (True, True, True)
+    bone.lock_rotation_w = True
+    copy = bone.constraints.new("COPY_ROTATION")
+    copy.name = "Half the twist"
+    copy.target, copy.subtarget = armature, bone_names.to_blender(twist.source)
+    copy.use_x = copy.use_z = False
+    copy.invert_y = twist.is_inverted
+    copy.euler_order = "YZX"  # twist comes first, and flexion, about x, may pass 90°
+    copy.owner_space, copy.target_space = "LOCAL", "LOCAL_OWNER_ORIENT"
+    copy.influence = 0.5
 
 
 def _assign_bone_collections(

@@ -191,7 +191,7 @@ def _posed_bones(armature: bpy.types.Object) -> list[bpy.types.PoseBone]:
 
 def _channels(bone: bpy.types.PoseBone) -> list[str]:
     """Return the names of a bone's transforms that are not locked."""
-    names = [] if all(bone.lock_location) else ["location"]
+    names = [] if all(bone.lock_location) or bone.bone.use_connect else ["location"]
     if not all(bone.lock_rotation):
         names.append(_CHANNELS.get(bone.rotation_mode, "rotation_euler"))
     return names if all(bone.lock_scale) else [*names, "scale"]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import bpy
+import numpy as np
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..hund_backend.errors import ExitCode
@@ -407,6 +408,7 @@ class _Renewal:
         bind = self._owned.get(("OBJECT", f"{part} Bind"))
         if fresh.bind and bind:
             self._swap_bones(("ARMATURE", f"{part} Bind"), bind, fresh.bind)
+        _raise_skin(shape_keys, fresh.mesh.data.shape_keys)
         for block in shapes:
             kept = blocks[block.name]
             kept.slider_min, kept.slider_max = block.slider_min, block.slider_max
@@ -469,6 +471,29 @@ class _Renewal:
 
 def _paths(bags: Iterable[action.Channels]) -> set[str]:
     return {curve.data_path for bag in bags for curve in bag.fcurves}
+
+
+def _raise_skin(kept: bpy.types.Key, fresh: bpy.types.Key) -> None:
+    """Raise the shape keys of a skin by as much as new rest bones are higher than before.
+
+    The soles of each build stand on z = 0, and the template is raised with the bones. The median
+    leaves out what the user has edited.
+    """
+    before, after = (_coordinates(keys.reference_key) for keys in (kept, fresh))
+    if before.shape != after.shape:
+        return  # the user has added or removed vertices
+    offset = np.median(after - before, axis=0)
+    for block in kept.key_blocks:
+        moved = (_coordinates(block) + offset).astype(np.float32)
+        block.points.foreach_set("co", moved.ravel())
+    kept.id_data.update_tag()
+
+
+def _coordinates(block: bpy.types.ShapeKey) -> np.ndarray:
+    """Return the points of a shape key, (vertices, 3)."""
+    values = np.empty(3 * len(block.points), np.float32)
+    block.points.foreach_get("co", values)
+    return values.reshape(-1, 3)
 
 
 @contextmanager

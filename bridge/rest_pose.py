@@ -18,6 +18,7 @@ from mathutils import Matrix, Quaternion, Vector
 from ..hund_backend.body.skeleton import JOINT_NAMES, PARENTS
 from ..hund_backend.errors import BadInputError
 from . import bone_names, quaternions, texts
+from .armature import TWISTS, drive_twist
 
 RESTS = ("A", "T", "I")  # arms 45° below the horizontal; horizontal; straight down
 _REST = "hund_rest"  # custom property of an armature's data, one of `RESTS`
@@ -207,11 +208,19 @@ def _bind(
     edit_scene.view_layers[0].update()  # makes the pose bones
     edit_scene.collection.objects.unlink(bind)
     bind.hide_viewport = bind.hide_render = bind.hide_select = True
+    twists = {bone_names.to_blender(twist.name): twist for twist in TWISTS}
     for bone in bind.pose.bones:
         bone.rotation_mode = "QUATERNION"
-        copy = bone.constraints.new("COPY_TRANSFORMS")
+        if bone.name in twists:  # what is twist and what is swing depends on the rest
+            follower, leader = armature.pose.bones[bone.name], bind
+            drive_twist(bind, twists[bone.name])
+            for constraint in list(follower.constraints):
+                follower.constraints.remove(constraint)
+        else:
+            follower, leader = bone, armature
+        copy = follower.constraints.new("COPY_TRANSFORMS")
         copy.name = "Pose of the person"
-        copy.target, copy.subtarget = armature, bone.name
+        copy.target, copy.subtarget = leader, bone.name
     for modifier in mesh.modifiers:
         if modifier.type == "ARMATURE":
             modifier.object = bind
