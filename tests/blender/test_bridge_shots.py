@@ -274,3 +274,22 @@ def test_the_floor_moves_all_cameras():
     bpy.context.view_layer.update()
     after = [camera.matrix_world.translation.z for camera in again.cameras]
     assert np.subtract(before, after) == pytest.approx([0.25] * 3, abs=1e-5)
+
+
+def test_one_undo_takes_markers_and_cameras_back(enabled, tmp_path):
+    cut_clip().save(tmp_path / "dance.npz")
+    bpy.context.scene.timeline_markers.new("Mine", frame=3)
+    bpy.ops.ed.undo_push(message="Before")
+    assert bpy.ops.hund.load(filepath=str(tmp_path / "dance.npz")) == {"FINISHED"}
+    bpy.ops.ed.undo_push(message="Loaded")
+    bpy.context.scene.timeline_markers["Shot 2"].frame = 7
+    bpy.ops.ed.undo_push(message="Moved")
+    bpy.ops.ed.undo()
+    mine = ("Mine", 3, None)
+    assert sorted(set(marker_table()) - {mine}) == EXPECTED
+    written = bpy.data.collections["dance"]
+    assert edits.changes(written) == []
+    bpy.ops.ed.undo()
+    assert marker_table() == [mine] and not bpy.data.cameras
+    bpy.ops.ed.redo()
+    assert sorted(set(marker_table()) - {mine}) == EXPECTED
