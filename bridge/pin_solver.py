@@ -1,6 +1,7 @@
 """Pin solver: a backend process that stays, so that a solve does not wait for its start."""
 
 import atexit
+import dataclasses
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +28,8 @@ class PinSolver:
         Raises:
             JobError: it cannot be started.
         """
+        # Small matrices: with more threads, they wait for each other most of the time.
+        settings = dataclasses.replace(settings, threads=1)
         self._settings = settings
         settings.log.parent.mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix="hund-pins-")

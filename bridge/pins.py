@@ -201,6 +201,7 @@ def _apply_span(
     channels = action.channels_of(armature.animation_data)
     names = bone_names.joint_bone_names(armature)
     moved = quaternions.multiply(present.rotations, turns)
+    limits = float(keys.frames[0]), float(keys.frames[-1])
     for joint, name in enumerate(names):
         if np.linalg.norm(turns[:, joint, 1:], axis=-1).max() <= _UNCHANGED:
             continue
@@ -210,11 +211,11 @@ def _apply_span(
         path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].{rotation.path}'
         values = curve_spans.continued(channels, path, rotation.path, frames, rotation.values)
         for component in range(values.shape[1]):
-            curve_spans.replace(channels, path, component, frames, values[:, component])
+            curve_spans.replace(channels, path, component, frames, values[:, component], limits)
     if np.abs(shifts).max() > _UNCHANGED:
         path = f'pose.bones["{bpy.utils.escape_identifier(names[0])}"].location'
         for component, column in enumerate((present.locations + shifts).T):
-            curve_spans.replace(channels, path, component, frames, column)
+            curve_spans.replace(channels, path, component, frames, column, limits)
 
 
 def _pose_at(armature: bpy.types.Object, frames: np.ndarray) -> bone_pose.BonePose:

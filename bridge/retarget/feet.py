@@ -9,6 +9,7 @@ the hips go down, smoothly; then the legs are solved by two-bone inverse kinemat
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ _TOES = 0.35  # from the ball to the tip of the toes, where no bone tells
 _EASE = 0.2  # seconds in which a correction comes and goes
 _LOWERING = 0.1  # seconds, standard deviation with which hips go up and down
 _REACH = 0.998  # of a leg's length that is used
+_STILL = 1e-5  # of a leg's length: what moves less does not move
 _FLOOR = 0.15  # of a leg's length: a contact that is lower is one with the floor
 
 
@@ -75,15 +77,22 @@ def keep_contacts(
     ankles = {
         side: _ankle(source, target, floor_map, fps, side, steps[side], raised) for side in sides
     }
-    lowered = _lowering(target, ankles, fps)
+    reaches = {side: _REACH * sum(limbs.lengths(target.rest, limbs.LEG, side)) for side in ankles}
+    lowered = _lowering(target, ankles, reaches, fps)
     hips = target.positions["hips"] - lowered[:, None] * up
     return placed(target, hips, ankles), float(lowered.max(initial=0))
 
 
-def locked(
-    motion: RoleMotion, contacts: Contacts, fps: float, inside: np.ndarray
-) -> tuple[RoleMotion, float]:
-    """Return a motion whose feet stay in place in each run of contact, and the hips' lowering.
+class Locked(NamedTuple):
+    """Motion whose feet stay in place."""
+
+    motion: RoleMotion
+    lowered: np.ndarray  # (frames,): how far hips went down
+    changed: np.ndarray  # (frames,): where hips or feet are elsewhere
+
+
+def locked(motion: RoleMotion, contacts: Contacts, fps: float, inside: np.ndarray) -> Locked:
+    """Keep the feet of a motion in place in each run of contact.
 
     The hips stay where they are unless a leg cannot reach its foot.
 
@@ -95,15 +104,22 @@ def locked(
     """
     same = FloorMap(1.0, 1.0, np.zeros(2))
     still = np.zeros(len(inside))
-    ankles = {}
+    changed = np.zeros(len(inside), bool)
+    least = _STILL * motion.rest.leg_length()
+    ankles, reaches = {}, {}
     for side in legs_of(motion):
         steps = _steps(motion, side, fps, contacts[side])
         wanted = _ankle(motion, motion, same, fps, side, steps, still)
         before = motion.positions[f"foot.{side}"]
         ankles[side] = before + inside[:, None] * (wanted - before)
-    lowered = inside * _lowering(motion, ankles, fps)
+        changed |= np.linalg.norm(ankles[side] - before, axis=-1) > least
+        own = np.linalg.norm(before - motion.positions[f"thigh.{side}"], axis=-1)
+        usual = _REACH * sum(limbs.lengths(motion.rest, limbs.LEG, side))
+        reaches[side] = np.maximum(own, usual)  # a leg may stay as straight as it was
+    lowered = inside * _lowering(motion, ankles, reaches, fps)
+    changed |= lowered > least
     hips = motion.positions["hips"] - lowered[:, None] * np.array([0.0, 0, 1])
-    return placed(motion, hips, ankles), float(lowered.max(initial=0))
+    return Locked(placed(motion, hips, ankles, keeps_pose=True), lowered, changed)
 
 
 def legs_of(motion: RoleMotion) -> list[str]:
@@ -115,18 +131,27 @@ def legs_of(motion: RoleMotion) -> list[str]:
     ]
 
 
-def placed(motion: RoleMotion, hips: np.ndarray, ankles: dict[str, np.ndarray]) -> RoleMotion:
+def placed(
+    motion: RoleMotion,
+    hips: np.ndarray,
+    ankles: dict[str, np.ndarray],
+    *,
+    keeps_pose: bool = False,
+) -> RoleMotion:
     """Return a motion with hips and ankles elsewhere; the feet keep their rotations.
 
     Args:
         motion: to change.
         hips: (frames, 3).
         ankles: (frames, 3) by side.
+        keeps_pose: legs whose ends stay keep their poses, however straight they are.
     """
     moved = transfer.forward(motion.rest, motion.rotations, hips)
     rotations = dict(motion.rotations)
     for side, ankle in ankles.items():
-        rotations |= limbs.reach(motion.rest, rotations, moved, limbs.LEG, side, ankle)
+        rotations |= limbs.reach(
+            motion.rest, rotations, moved, limbs.LEG, side, ankle, keeps_pose=keeps_pose
+        )
     positions = transfer.forward(motion.rest, rotations, hips)
     return dataclasses.replace(motion, rotations=rotations, positions=positions)
 
@@ -252,15 +277,26 @@ def _ankle(
     return wanted
 
 
-def _lowering(target: RoleMotion, ankles: dict[str, np.ndarray], fps: float) -> np.ndarray:
-    """Return how far the hips go down so that the legs reach, (frames,)."""
+def _lowering(
+    target: RoleMotion,
+    ankles: dict[str, np.ndarray],
+    reaches: Mapping[str, float | np.ndarray],
+    fps: float,
+) -> np.ndarray:
+    """Return how far the hips go down so that the legs reach, (frames,).
+
+    Args:
+        target: motion.
+        ankles: where they shall be, (frames, 3), by side.
+        reaches: of the legs, world units, by side.
+        fps: frames per second.
+    """
     frames = len(target.positions["hips"])
     need = np.zeros(frames)
     for side, ankle in ankles.items():
-        reach = _REACH * sum(limbs.lengths(target.rest, limbs.LEG, side))
         toward = ankle - target.positions[f"thigh.{side}"]
         across_floor = np.linalg.norm(toward[:, :2], axis=-1)
-        deepest = np.sqrt(np.maximum(reach**2 - across_floor**2, 0))
+        deepest = np.sqrt(np.maximum(reaches[side] ** 2 - across_floor**2, 0))
         need = np.maximum(need, -toward[:, 2] - deepest)
     deviation = max(_LOWERING * fps, 0.5)
     radius = int(np.ceil(2.5 * deviation))

@@ -22,7 +22,6 @@ from .steps import Pace, Progress
 from .transfer import RoleMotion
 
 EASE = 0.2  # seconds before and after a range in which the change comes and goes
-_STILL = 1e-5  # of a leg's length: a foot that moves less keeps its keys
 _ROLES = ("thigh", "shin", "foot")
 
 
@@ -82,14 +81,15 @@ def stepwise(
     )
     motion = _on_floor(armature, sampled.motion)
     contacts = contacts_of(armature, motion, frames, fps)
-    solved, lowered = feet.locked(motion, contacts, fps, inside)
-    moved = _moved(motion, solved)
+    solved = feet.locked(motion, contacts, fps, inside)
     runs = sum(len(foot_contacts.runs(each.max(-1), fps)) for each in contacts.values())
-    if not moved.any():
+    if not solved.changed.any():
         return Locked(0, runs, 0.0)
-    bone_keys = yield from steps.scaled(_keys(armature, mapping, solved, frames, pace), 0.4, 1.0)
-    _write(armature, frames, moved, bone_keys)
-    return Locked(int(moved.sum()), runs, lowered)
+    bone_keys = yield from steps.scaled(
+        _keys(armature, mapping, solved.motion, frames, pace), 0.4, 1.0
+    )
+    _write(armature, frames, solved.changed, bone_keys)
+    return Locked(int(solved.changed.sum()), runs, float(solved.lowered.max()))
 
 
 def check(armature: bpy.types.Object | None, mapping: RigMapping) -> None:
@@ -185,17 +185,6 @@ def _frames_of(
     return frames, share * share * (3 - 2 * share)
 
 
-def _moved(before: RoleMotion, after: RoleMotion) -> np.ndarray:
-    """Return the frames in which hips or ankles are elsewhere, (frames,)."""
-    moved = np.zeros(len(before.positions["hips"]), bool)
-    size = _STILL * before.rest.leg_length()
-    for role in ("hips", *(f"{name}.{side}" for name in _ROLES for side in "LR")):
-        if role in before.positions:
-            step = np.linalg.norm(after.positions[role] - before.positions[role], axis=-1)
-            moved |= step > size
-    return moved
-
-
 def _keys(
     armature: bpy.types.Object,
     mapping: RigMapping,
@@ -258,6 +247,7 @@ def _write(
 ) -> None:
     """Write the keys of the frames that move; all others stay."""
     channels = action.channels_of(armature.animation_data)
+    limits = float(frames[0]), float(frames[-1])
     for rows in _spans(moved):
         for name, bone in bone_keys.items():
             path = f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
@@ -269,7 +259,9 @@ def _write(
                 values = curve_spans.continued(channels, path + prop, prop, frames[rows], values)
                 for component in components:
                     column = values[:, component]
-                    curve_spans.replace(channels, path + prop, component, frames[rows], column)
+                    curve_spans.replace(
+                        channels, path + prop, component, frames[rows], column, limits
+                    )
 
 
 def _spans(flags: np.ndarray) -> list[slice]:

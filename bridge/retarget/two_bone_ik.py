@@ -13,6 +13,8 @@ def solve(
     lengths: tuple[float, float],
     end: np.ndarray,
     pole: np.ndarray,
+    *,
+    straightest: float = STRAIGHTEST,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle joint and the end that is reached, (frames, 3) each.
 
@@ -21,12 +23,13 @@ def solve(
         lengths: of the two bones.
         end: wanted ankle or wrist, (frames, 3); the limb points at one that is out of reach.
         pole: direction in which the middle joint bends, (frames, 3), of any length.
+        straightest: share of the limb's length that is used.
     """
     first, second = lengths
     toward = end - start
     distance = np.linalg.norm(toward, axis=-1, keepdims=True)
     nearest = abs(first - second) + 1e-4 * (first + second)
-    reached = np.clip(distance, nearest, STRAIGHTEST * (first + second))
+    reached = np.clip(distance, nearest, straightest * (first + second))
     axis = unit(toward)
     along = (first**2 - second**2 + reached**2) / (2 * reached)
     height = np.sqrt(np.maximum(first**2 - along**2, 0))

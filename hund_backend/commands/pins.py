@@ -15,12 +15,11 @@ The answer is an .npz file: "frames" that were solved again, their "rotations" a
 
 import argparse
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..atomic_write import atomic_write
 from ..errors import BadInputError, ExitCode
@@ -46,6 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     except ValueError as error:
         raise BadInputError(f"{arguments.request.name} is no JSON.") from error
+    # Small matrices: more threads only wait for each other. Read when the libraries are imported.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     from ..pins import Bodies
 
     solved = answer(request, arguments.output, Bodies.load())
@@ -60,6 +62,8 @@ def answer(request: Mapping[str, Any], output: Path, bodies: "Bodies") -> "Solve
     Raises:
         BadInputError: the request or one of its files cannot be used.
     """
+    import numpy as np
+
     from ..pins import REACH, solve_pins
     from ..reconstruction import Reconstruction
 
@@ -111,6 +115,8 @@ def _pins(request: Mapping[str, Any]) -> "list[Pin]":
 
 
 def _motion(path: Path, reconstruction: "Reconstruction") -> "Motion":
+    import numpy as np
+
     from ..pins import Motion
 
     shape = reconstruction.rotations.shape[1:]
