@@ -125,6 +125,10 @@ def resolve(preset: Preset, armature: bpy.types.Object) -> RigMapping:
     controls = _consecutive(found(_named(content.get("controls", {}), sides))) | found(
         iter(content.get("exact_controls", {}).items())
     )
+    if "hips" not in controls:  # the skeleton of a control rig, without its controls
+        return RigMapping(
+            bones=bones, followers=_followers(content, sides, names), preset=preset.name
+        )
     return RigMapping(
         bones=bones,
         controls=controls,

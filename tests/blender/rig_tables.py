@@ -91,3 +91,30 @@ def directions(points, pairs):
 def angle_deg(first, second):
     """Angle between two unit vectors, degrees."""
     return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(first, second)), first @ second)))
+
+
+def split(armature, name, new):
+    """Divide a bone: its outer half is a bone of its own that carries what the bone carried."""
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = armature.data.edit_bones
+    bone, outer = bones[name], bones.new(new)
+    outer.head, outer.tail, outer.roll = bone.head.lerp(bone.tail, 0.5), bone.tail, bone.roll
+    for child in bone.children:
+        child.use_connect = False
+        child.parent = outer
+    bone.tail = outer.head
+    outer.parent = bone
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def add_twists(armature, names):
+    """Add two twist bones, which carry nothing, to each of some bones."""
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = armature.data.edit_bones
+    for name in names:
+        parent = bones[name]
+        for number, share in ((1, 0.3), (2, 0.6)):
+            twist = bones.new(f"{name}_twist_{number:02d}")
+            twist.head, twist.tail = parent.head.lerp(parent.tail, share), parent.tail
+            twist.parent = parent
+    bpy.ops.object.mode_set(mode="OBJECT")

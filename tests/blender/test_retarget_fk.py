@@ -6,7 +6,6 @@ import pytest
 import rig_tables
 from bl_ext.user_default.hund.bridge.retarget.apply import Options, apply_motion
 from bl_ext.user_default.hund.bridge.retarget.errors import RetargetError
-from bl_ext.user_default.hund.bridge.retarget.mapping import RigMapping
 from retargeting import (
     FK,
     LIMBS,
@@ -41,13 +40,6 @@ def assert_limbs(source, target, preset, degrees=1.0):
         assert hip_line < 1.5
         (shoulder_line,) = limb_errors(source, target, preset, frame, SHOULDER_LINE).values()
         assert shoulder_line < 16  # shoulder blades of other shapes, and large motion
-
-
-@pytest.mark.parametrize("rig", RIGS)
-def test_limbs_point_where_the_source_s_do(rig):
-    source, target = source_character(), rig_tables.build(rig)
-    retarget(source, target, RIGS[rig])
-    assert_limbs(source, target, RIGS[rig])
 
 
 @pytest.mark.parametrize("rig", ["mixamo", "makehuman"])
@@ -127,28 +119,10 @@ def test_keys_onto_a_copy_of_our_own_rig_are_equal():
     given, written = curves_of(source), curves_of(target)
     bones = {path for path, _ in written}
     assert len(mapping(target, "HUND").bones) == 63
-    assert bones == {path for path, _ in given if path.startswith("pose.bones")}
+    assert bones == {path for path, _ in given if path.endswith(("location", "_quaternion"))}
     for key, curve in written.items():
         expected = np.interp(curve[:, 0], given[key][:, 0], given[key][:, 1])
         assert np.abs(curve[:, 1] - expected).max() < 1e-4, key
-
-
-def test_a_turned_scaled_object_gives_the_same_pose():
-    source = source_character()
-    plain, turned = rig_tables.build("mixamo"), rig_tables.build("mixamo")
-    turned.rotation_euler, turned.location = (1.2, 0.3, 2.0), (3, -2, 0.7)
-    turned.scale = (0.4, 0.4, 0.4)
-    bpy.context.view_layer.update()
-    for target in (plain, turned):
-        retarget(source, target, "Mixamo")
-    names = list(mapping(plain, "Mixamo").bones.values())
-    for frame in FRAMES:
-        first = rig_tables.heads(plain, names, frame)
-        second = rig_tables.heads(turned, names, frame)
-        hips = names[0]
-        for name in names:
-            expected = 0.4 * (first[name] - first[hips])
-            assert np.abs(second[name] - second[hips] - expected).max() < 2e-4
 
 
 @pytest.mark.parametrize("mode", ["XYZ", "ZXY", "AXIS_ANGLE"])
@@ -328,38 +302,3 @@ def test_nothing_is_left_after_a_cancel():
         retarget(source, target, "Mixamo", report=_cancel)
     assert rig_state(target) == before and datablock_counts() == counts
     assert target.animation_data is None
-
-
-def test_refusals_are_one_sentence():
-    source, target = source_character(), rig_tables.build("mixamo")
-    own, names = mapping(source, "HUND"), mapping(target, "Mixamo")
-    empty = bpy.data.objects.new("Empty", None)
-    still = rig_tables.build("cmu")
-    few = RigMapping(bones={"hips": "mixamorig:Hips", "head": "mixamorig:Head"})
-    twice = RigMapping(bones={**names.bones, "head": "mixamorig:Hips"})
-    wrong = RigMapping(bones={**names.bones, "shin.L": "mixamorig:Hat"})
-    flat = RigMapping(bones={**names.bones, "shin.L": "Flat", "foot.L": "mixamorig:LeftLeg"})
-    bpy.context.view_layer.objects.active = target
-    bpy.ops.object.mode_set(mode="EDIT")
-    shin = target.data.edit_bones["mixamorig:LeftLeg"]
-    double = target.data.edit_bones.new("Flat")
-    double.head, double.tail = shin.head, shin.tail
-    double.parent = shin.parent
-    bpy.ops.object.mode_set(mode="OBJECT")
-    cases = {
-        "not an armature": (source, own, empty, names),
-        "the same armature": (source, own, source, own),
-        "has no motion": (still, mapping(still, "CMU BVH"), target, names),
-        "Only": (source, own, target, few),
-        "mapped twice": (source, own, target, twice),
-        "has no bone": (source, own, target, wrong),
-        "has no length": (source, own, target, flat),
-    }
-    for text, arguments in cases.items():
-        with pytest.raises(RetargetError, match=text) as caught:
-            apply_motion(*arguments, FK)
-        assert str(caught.value).endswith(".") and str(caught.value).count(". ") == 0
-    target.scale = (1, 2, 1)
-    bpy.context.view_layer.update()
-    with pytest.raises(RetargetError, match="unevenly"):
-        apply_motion(source, own, target, names, FK)

@@ -19,6 +19,8 @@ from retargeting import (
     rig_state,
     source_character,
 )
+from test_retarget_feet import walking_character
+from test_retarget_rigs import LINES, check_stance
 
 GENERATE = Path(__file__).with_name("generate_rigify.py")
 FRAMES = (1, 4, 8)
@@ -114,6 +116,16 @@ def deform_matrices(rig, frame):
     return matrices
 
 
+@pytest.mark.parametrize("controls", ["FK", "IK"])
+def test_stance_feet_neither_slide_nor_sink(rigify, controls):
+    source = walking_character()
+    options = Options(controls=controls, key_switches=True)
+    retarget(source, rigify, "Rigify", options)
+    lines = limb_errors(source, rigify, "Rigify", 20, LINES)
+    assert max(lines.values()) < 2, lines
+    check_stance(source, rigify)
+
+
 def test_fk_after_ik_is_as_fk_alone(rigify):
     source = source_character(moves_face=False)
     poses = []
@@ -138,14 +150,14 @@ def test_pauses_change_no_key(rigify, controls):
         target_mapping=mapping(rigify, "Rigify"),
     )
     counts, shares = datablock_counts(), []
-    work = apply.apply_all([task], options, steps.Pace(1e-3))
+    work = apply.apply_all([task], options, steps.Pace(1.0))
     try:
         while True:
             shares.append(next(work))
             assert datablock_counts() == counts  # nothing temporary while it is paused
     except StopIteration:
         pass
-    assert len(shares) > 10 and shares == sorted(shares)
+    assert len(shares) > 3 and shares == sorted(shares)
     found = curves_of(rigify)
     assert found.keys() == expected.keys()
     assert all(np.abs(found[key] - expected[key]).max() < 1e-4 for key in found)

@@ -105,3 +105,65 @@ def test_one_undo_takes_all_of_it_back(settings):
     assert {action.name for action in bpy.data.actions} == names
     assert bpy.data.objects["mixamo"].animation_data is None
     assert bpy.context.scene.hund.retarget.mapping.body_coverage == 1.0  # the table is kept
+
+
+def two_people(tmp_path):
+    """A scene with two characters of ours."""
+    from bl_ext.user_default.hund.operators import load
+    from synthetic_people import build_reconstruction
+
+    path = tmp_path / "two.npz"
+    build_reconstruction(people=2, frames=6, moves_face=False).save(path)
+    load.write(bpy.context, path, None)
+    return [obj for obj in bpy.context.scene.objects if "hund_person" in obj]
+
+
+def test_several_people_get_their_own_armatures(settings, tmp_path):
+    with pytest.raises(RuntimeError, match="no people"):
+        bpy.ops.hund.list_people()
+    people = two_people(tmp_path)
+    assert bpy.ops.hund.list_people() == {"FINISHED"}
+    assert [pair.person for pair in settings.pairs] == people
+    assert not bpy.ops.hund.retarget_people.poll()
+    targets = [rig_tables.build("mixamo"), rig_tables.build("cmu")]
+    settings.keep_contacts = False
+    for pair, target in zip(settings.pairs, targets, strict=True):
+        pair.target = target
+    assert bpy.ops.hund.list_people() == {"FINISHED"}  # chosen armatures stay
+    assert bpy.ops.hund.retarget_people() == {"FINISHED"}
+    found = [curves_of(target) for target in targets]
+    for person, target, preset, curves in zip(
+        people, targets, ("Mixamo", "CMU BVH"), found, strict=True
+    ):
+        retarget(person, target, preset, Options(keep_contacts=False))
+        expected = curves_of(target)
+        assert curves.keys() == expected.keys()
+        assert all(np.array_equal(curves[key], expected[key]) for key in curves)
+
+
+def test_all_people_get_their_motion_or_none_does(settings, tmp_path):
+    two_people(tmp_path)
+    bpy.ops.hund.list_people()
+    first, second = rig_tables.build("mixamo"), rig_tables.build("cmu")
+    second.scale = (1, 2, 1)
+    bpy.context.view_layer.update()
+    settings.pairs[0].target, settings.pairs[1].target = first, second
+    actions = len(bpy.data.actions)
+    with pytest.raises(RuntimeError, match="unevenly"):
+        bpy.ops.hund.retarget_people()
+    assert first.animation_data is None and len(bpy.data.actions) == actions
+    settings.pairs[1].target = first
+    with pytest.raises(RuntimeError, match="gets two motions"):
+        bpy.ops.hund.retarget_people()
+    assert first.animation_data is None
+
+
+def test_hands_keep_contacts_if_it_is_asked_for(settings):
+    source, target = source_character(), rig_tables.build("mixamo")
+    settings.source, settings.target = source, target
+    settings.keep_hands = True
+    assert bpy.ops.hund.retarget() == {"FINISHED"}
+    found = curves_of(target)
+    retarget(source, target, "Mixamo", Options(keep_hands=True))
+    expected = curves_of(target)
+    assert all(np.array_equal(found[key], expected[key]) for key in expected)
