@@ -23,11 +23,13 @@ class HUND_PT_export(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "export_format")
         if settings.export_format == "glb":
             layout.prop(settings, "glb_influences")
-        if settings.export_format == "fbx":
-            layout.prop(settings, "export_target")
+        row = layout.row()
+        row.active = settings.export_format == "fbx"
+        row.prop(settings, "export_target")
         layout.prop(settings, "export_names")
-        if settings.export_format != "usd":
-            layout.prop(settings, "export_rest")
+        row = layout.row()
+        row.active = settings.export_format != "usd"
+        row.prop(settings, "export_rest")
         layout.prop(settings, "export_twist")
         layout.prop(settings, "export_folder")
         layout.prop(settings, "export_selected")

@@ -13,7 +13,15 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.hund.bridge import exports, headless, job, scene
+from bl_ext.user_default.hund.bridge import (
+    bone_styles,
+    exports,
+    headless,
+    job,
+    ownership,
+    rest_pose,
+    scene,
+)
 from bl_ext.user_default.hund.hund_backend.errors import HundError
 from bl_ext.user_default.hund.hund_backend.options import EXPORT_FORMATS
 from synthetic_people import BONE_NAMES, build_reconstruction, in_world
@@ -275,3 +283,23 @@ def test_exported_people_are_unchanged_after_import(file_format, tmp_path):
 def first_frame(armature):
     action = armature.animation_data and armature.animation_data.action
     return round(action.frame_range[0]) if action else 1
+
+
+def test_people_get_their_rest_names_strips_and_assets(hund, clips, tmp_path):
+    options = "--rest-pose T --twist-bones none --engine unity --bone-names unity --nla --assets"
+    code, report = hund(*clips("walk"), "--format", "blend", "fbx", *options.split())
+    assert (code, report["exit_code"]) == (0, 0)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "out" / "walk.blend"))
+    (person,) = (obj for obj in bpy.data.objects if ownership.PERSON in obj)
+    assert rest_pose.rest_of(person) == "T"
+    assert person.animation_data.action is None
+    (strip,) = person.animation_data.nla_tracks[0].strips
+    assert strip.name == "walk" and strip.action.asset_data.tags[0].name == "HUND"
+    assert strip.action.preview and min(strip.action.preview.image_size) > 0
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.import_scene.fbx(filepath=str(tmp_path / "out" / "walk.fbx"))
+    (armature,) = (obj for obj in bpy.data.objects if obj.type == "ARMATURE")
+    names = bone_styles.names("unity")
+    expected = {name for joint, name in names.items() if "Twist" not in joint}
+    assert set(armature.data.bones.keys()) == expected
+    assert armature.animation_data.action  # the strip's motion
