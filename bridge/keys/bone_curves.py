@@ -1,7 +1,7 @@
 """Curves of an armature's bones: read as samples at whole frames, written as keys."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import bpy
@@ -33,6 +33,7 @@ class Track:
     curves: Mapping[int, bpy.types.FCurve]  # by component
     samples: np.ndarray  # (frames, components): one without a curve has its present value
     key_frames: np.ndarray  # (keys,): indices of frames with a key, as far as they are whole
+    corners: np.ndarray  # (corners,): those with handles that are free of each other
 
     @property
     def is_dense(self) -> bool:
@@ -158,13 +159,15 @@ def without_keys(armature: bpy.types.Object, bone: str, prop: str, like: Track) 
     present = _present(armature.pose.bones[bone], prop)
     path = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].{prop}'
     samples = np.tile(present, (len(like.samples), 1))
-    return Track(bone, prop, path, {}, samples, like.key_frames)
+    return Track(bone, prop, path, {}, samples, like.key_frames, like.corners)
 
 
-def count_keys(armature: bpy.types.Object) -> int:
-    """Return the number of keys of an armature's own curves."""
-    curves = action.channels_of(armature.animation_data).fcurves
-    return sum(len(curve.keyframe_points) for curve in curves)
+def normalized(track: Track, samples: np.ndarray) -> np.ndarray:
+    """Return samples of which quaternions have the length one."""
+    if track.prop != "rotation_quaternion" or len(track.curves) < samples.shape[1]:
+        return samples
+    norms = np.linalg.norm(samples, axis=-1, keepdims=True)
+    return np.where(norms > 0, samples / np.where(norms > 0, norms, 1), [1.0, 0, 0, 0])
 
 
 def bones_with_keys(armature: bpy.types.Object) -> set[str]:
@@ -235,9 +238,9 @@ def write_samples(
         return
     keys = np.union1d(track.key_frames, [track.first, track.last]).astype(int)
     keys = keys[(keys >= 0) & (keys < len(frames))]
-    corners = np.zeros(len(keys), bool)
+    corners = np.isin(keys, track.corners)
     spline = bezier.fit(samples, keys, corners, ~corners)
-    track = Track(track.bone, track.prop, track.path, curves, samples, keys)
+    track = replace(track, curves=curves)
     write_spline(track, spline, float(frames[0]), corners)
 
 
@@ -271,14 +274,25 @@ def _track(
     present = _present(armature.pose.bones[bone], prop)
     samples = np.tile(present, (len(frames), 1))
     key_frames: set[int] = set()
+    corners: set[int] = set()
     for component, curve in curves.items():
         samples[:, component] = [curve.evaluate(frame) for frame in frames.tolist()]
         points = np.empty(2 * len(curve.keyframe_points), np.float32)
         curve.keyframe_points.foreach_get("co", points)
         key_frames |= _whole(points[::2] - frames[0], curve.extrapolation, len(frames))
+        corners |= _corners(curve, frames[0])
     samples = _continuous(prop, samples, is_complete=len(curves) == samples.shape[1])
     path = next(iter(curves.values())).data_path
-    return Track(bone, prop, path, curves, samples, np.array(sorted(key_frames), int))
+    places = (np.array(sorted(found), int) for found in (key_frames, corners))
+    return Track(bone, prop, path, curves, samples, *places)
+
+
+def _corners(curve: bpy.types.FCurve, first: float) -> set[int]:
+    """Return the frames, counted from the first, of Béziers' keys with free handles."""
+    keys = read_keys(curve)
+    is_free = keys.numbers["handle_left_type"] == _FREE
+    is_free &= keys.numbers["interpolation"] == _BEZIER
+    return set(np.rint(keys.points[is_free, 1, 0] - first).astype(int).tolist())
 
 
 def _whole(places: np.ndarray, extrapolation: str, count: int) -> set[int]:
@@ -296,8 +310,6 @@ def _continuous(prop: str, samples: np.ndarray, *, is_complete: bool) -> np.ndar
     if prop == "rotation_euler":
         return np.unwrap(samples, axis=0)
     if prop == "rotation_quaternion" and is_complete:
-        norms = np.linalg.norm(samples, axis=-1, keepdims=True)
-        samples = np.where(norms > 0, samples / np.where(norms > 0, norms, 1), [1.0, 0, 0, 0])
         sign = -1 if samples[0, 0] < 0 else 1  # as the first key has it
         return sign * quaternions.make_continuous(samples)
     if prop == "rotation_axis_angle" and is_complete:

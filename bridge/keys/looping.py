@@ -1,6 +1,6 @@
 """Loop: a part of a motion that repeats without a visible seam, in place or traveling on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
@@ -14,7 +14,6 @@ from . import armatures, bodies, bone_curves, cycles, trimming, whole_body
 from .bone_curves import Track
 from .cycles import Cycle
 from .errors import KeysError
-from .smoothing import normalized
 
 _LEAST = 8  # frames
 
@@ -123,7 +122,8 @@ def loop(
         if not track.is_dense:
             keys = np.union1d(keys, np.arange(last - first - options.blend, last - first + 1, 2))
             keys = keys[keys >= 0]
-        track = Track(track.bone, track.prop, track.path, track.curves, samples, keys)
+        corners = track.corners - first
+        track = replace(track, samples=samples, key_frames=keys, corners=corners)
         bone_curves.write_samples(armature, track, frames[first : last + 1], samples)
     motion_action = armature.animation_data.action
     motion_action.use_frame_range = motion_action.use_cyclic = True
@@ -229,4 +229,4 @@ def _closed(
     if lead:
         slope = (level[lead + 1] - level[0]) / 2
     closed = cycles.seam(level[lead:], blend, sign * level[lead], sign * slope)
-    return normalized(track, closed + steady[lead:])
+    return bone_curves.normalized(track, closed + steady[lead:])

@@ -6,7 +6,7 @@ so that the plane is that of the body in the first frame: it starts where it sta
 where it faced. Mirrored twice, a motion is what it was.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import bpy
@@ -60,12 +60,13 @@ def mirror(
         raise KeysError(f"No curve of {armature.name} has keys that can be mirrored.")
     other = counterparts(skeleton, mapping)
     keyed = {bone for bone, _ in tracks}
-    chosen = sorted(keyed | {other[bone] for bone in keyed})
+    every = sorted(keyed | {other[bone] for bone in keyed})
+    chosen = every
     if options.bones is not None:
         chosen = [bone for bone in chosen if bone in options.bones]
     if not chosen:
         raise KeysError("The selected bones have no keys: select others.")
-    found = whole_body.carriers(armature, skeleton, chosen, frames)
+    found = whole_body.carriers(armature, skeleton, every, frames)
     where = whole_body.facing(skeleton, mapping, found)
     rest = whole_body.reflection(where.side, where.middle)
     changed: dict[str, dict[str, tuple[Track, np.ndarray]]] = {}
@@ -164,7 +165,7 @@ def _mirrored(
         else:
             turned = across @ bone_curves.rotations(pose[other], source_prop, values) @ across.T
             values = rotation_samples(pose[bone], turned, own.samples[0])
-        track = Track(bone, prop, own.path, own.curves, own.samples, source.key_frames)
+        track = replace(own, key_frames=source.key_frames, corners=source.corners)
         result[prop] = (track, values)
     return result
 

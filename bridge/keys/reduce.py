@@ -5,7 +5,7 @@ at keys are the motion's own. What the curves give is checked on the evaluated r
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import bpy
@@ -73,7 +73,10 @@ def reduce_keys(
         KeysError: its keys cannot be reduced.
     """
     frames = armatures.frames_of(armature)
-    tracks = bone_curves.read(armature, frames, options.bones)
+    tracks = [
+        replace(track, samples=bone_curves.normalized(track, track.samples))
+        for track in bone_curves.read(armature, frames, options.bones)
+    ]
     if not tracks:
         raise KeysError(f"No curve of {armature.name} has keys that can be reduced.")
     feet = feet_contacts.find(armature, mapping, frames, fps, contacts)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import bpy
-import numpy as np
 
 from ..retarget.contacts import Contacts
 from ..retarget.mapping import RigMapping
@@ -62,7 +61,7 @@ def smooth(
         span = slice(track.first, track.last + 1)
         values = track.samples.copy()
         values[span] = filters.smooth(values[span], deviation, keep_extremes=options.keep_extremes)
-        samples.append(normalized(track, values))
+        samples.append(bone_curves.normalized(track, values))
     sliding: tuple[feet_contacts.Foot, ...] = ()
     if options.keep_contacts and mapping:
         feet = feet_contacts.find(armature, mapping, frames, fps, contacts)
@@ -72,10 +71,3 @@ def smooth(
         bone_curves.write_samples(armature, track, frames, values)
     curves = sum(len(track.curves) for track in tracks)
     return Smoothed(curves, tuple(foot.side for foot in sliding if foot.runs))
-
-
-def normalized(track: bone_curves.Track, samples: np.ndarray) -> np.ndarray:
-    """Return samples of which quaternions have the length one."""
-    if track.prop != "rotation_quaternion" or len(track.curves) < samples.shape[1]:
-        return samples
-    return samples / np.maximum(np.linalg.norm(samples, axis=-1, keepdims=True), 1e-9)

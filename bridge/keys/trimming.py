@@ -123,10 +123,10 @@ def _corrected(*points: np.ndarray) -> np.ndarray:
     """Return a Bézier's points, (4, 2), with too long handles shortened as Blender does."""
     start, out, into, end = (np.array(point) for point in points)
     width = end[0] - start[0]
-    reach = abs(out[0] - start[0]) + abs(end[0] - into[0])
-    if reach > width > 0:
-        out = start + (out - start) * width / reach
-        into = end + (into - end) * width / reach
+    for key, handle in ((start, out), (end, into)):
+        reach = abs(handle[0] - key[0])
+        if reach > width:
+            handle[:] = key + (handle - key) * width / reach
     return np.array([start, out, into, end])
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import bpy
 import numpy as np
 
+from .. import quaternions
 from ..retarget import sampling, steps
 from ..retarget import skeleton as skeletons
 from ..retarget.mapping import RigMapping
@@ -89,7 +90,7 @@ def facing(skeleton: Skeleton, mapping: RigMapping | None, found: Sequence[Carri
     size = np.ptp(skeleton.rest[:, :3, 3], axis=0).max()
     across, center = unit(left - right), (left + right) / 2
     if abs(across[0]) > 1 - _SYMMETRIC and abs(center[0]) < _SYMMETRIC * size:
-        return Facing(np.sign(across[0]) * side, middle, mapping.bones["hips"])
+        return Facing(np.sign(across[0]) * side, center * [0, 1, 1], mapping.bones["hips"])
     return Facing(across, center, mapping.bones["hips"])
 
 
@@ -110,6 +111,19 @@ def hips_in_world(
     moved = posed @ np.linalg.inv(skeleton.rest[skeleton.index[where.hips]])
     side = rotated(orthonormal(moved[:, :3, :3]), where.side)
     return side, (moved @ np.append(where.middle, 1.0))[:, :3]
+
+
+def _turned(
+    armature: bpy.types.Object, track: Track, samples: np.ndarray, turns: np.ndarray
+) -> np.ndarray:
+    """Return a rotation's samples after further rotations, (frames or 1, 3, 3)."""
+    if track.prop == "rotation_quaternion":  # linear, so that curves keep their shapes
+        further = quaternions.make_continuous(quaternions.from_matrices(turns))
+        result = quaternions.multiply(np.broadcast_to(further, samples.shape), samples)
+        return -result if result[0] @ track.samples[0] < 0 else result
+    bone = armature.pose.bones[track.bone]
+    own = turns @ bone_curves.rotations(bone, track.prop, samples)
+    return rotation_samples(bone, own, track.samples[0])
 
 
 def moved(
@@ -137,9 +151,7 @@ def moved(
             offset = heads - space.location[0, :3, 3]
             result[prop] = np.linalg.solve(space.location[0, :3, :3], offset.T).T
         elif prop.startswith("rotation"):
-            bone = armature.pose.bones[carrier.bone]
-            own = bone_curves.rotations(bone, prop, values)
             axes = orthonormal(space.rotation[:, :3, :3])
-            own = axes.swapaxes(1, 2) @ motion[:, :3, :3] @ axes @ own
-            result[prop] = rotation_samples(bone, own, tracks[prop].samples[0])
+            turns = axes.swapaxes(1, 2) @ motion[:, :3, :3] @ axes
+            result[prop] = _turned(armature, tracks[prop], values, turns)
     return result

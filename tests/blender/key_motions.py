@@ -84,11 +84,15 @@ def walking():
     contacts = np.zeros((1, count, 4), np.float32)
     contacts[0, :, 0] = contacts[0, :, 1] = np.cos(phase) < -0.3
     contacts[0, :, 2] = contacts[0, :, 3] = np.cos(phase) > 0.3
+    level = np.eye(4)
+    level[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]  # the camera looks along y
+    level[2, 3] = 1.5
     reconstruction = build_reconstruction(
         frames=count,
         rotations=rotvecs_to_quaternions(rotvecs).astype(np.float32),
         root_translation=translation.astype(np.float32),
         contacts=contacts,
+        world_from_camera=np.tile(level, (count, 1, 1)),
         moves_face=False,
     )
     (character,) = scene.write(bpy.context, reconstruction, match_scene=True).people
