@@ -193,6 +193,8 @@ def marker_states(result: str) -> dict[str, tuple[str, int, str]]:
     """
     states = {}
     for scene in bpy.data.scenes:
+        if result not in ownership.result_collections(scene):
+            continue  # a copy of the scene
         for number, marker in markers(scene, result).items():
             is_users = marker.camera is not None and not ownership.is_owned(marker.camera)
             camera = marker.camera.name if is_users else ""

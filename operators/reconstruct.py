@@ -213,7 +213,10 @@ class HUND_OT_reconstruct(ReconstructMixin, bpy.types.Operator):
 
     def tasks(self, context):
         [task] = super().tasks(context)
-        return [replace(task, options={**task.options, **_choice(context.scene.hund)})]
+        options = dict(task.options)
+        if choice := _choice(context.scene.hund):
+            options.pop("people", None)  # who is ticked is kept, however many they are
+        return [replace(task, options=options | choice)]
 
 
 class HUND_OT_reconstruct_files(ReconstructMixin, bpy.types.Operator):

@@ -233,6 +233,14 @@ def test_two_results_have_markers_of_their_own():
     assert set(shots.markers(bpy.context.scene, second.name)) == {1, 2, 3}
 
 
+def test_a_copy_of_the_scene_has_markers_of_the_user():
+    written = write()
+    bpy.ops.scene.new(type="FULL_COPY")
+    assert len(bpy.data.scenes) == 2
+    bpy.context.scene.timeline_markers[1].frame = 8
+    assert texts(written) == []
+
+
 def test_a_deleted_result_takes_its_markers_along(enabled, tmp_path):
     cut_clip().save(tmp_path / "dance.npz")
     assert bpy.ops.hund.load(filepath=str(tmp_path / "dance.npz")) == {"FINISHED"}

@@ -74,7 +74,9 @@ def test_another_clip_empties_the_list_and_frees_the_pictures(clip):
 def test_the_reconstruction_follows_the_ticks(clip, tmp_path):
     people = find()
     people[1].is_chosen, people[2].is_chosen = True, False
+    bpy.context.scene.hund.people = 1  # an earlier choice, which is gray beside the list
     assert bpy.ops.hund.reconstruct() == {"FINISHED"}
+    assert "people" not in request(tmp_path)
     listed = json.loads(Path(request(tmp_path)["only"]).read_text())
     assert [person["chosen"] for person in listed["people"]] == [True, True, False]
     original = json.loads(Path(found().file).read_text())
