@@ -137,6 +137,18 @@ class HUND_PG_retarget(bpy.types.PropertyGroup):
         description="Leave locked rotation axes without keys",
         default=True,
     )
+    reduce_keys: bpy.props.BoolProperty(
+        name="Reduce Keys",
+        description="Replace the key on each frame by fewer keys with curves, within the tolerance",
+    )
+    key_tolerance_mm: bpy.props.FloatProperty(
+        name="Tolerance (mm)",
+        description="Set how far a joint may be from its place in any frame, in millimetres; "
+        "feet in contact may be at most 2 mm off",
+        default=5.0,
+        min=0.1,
+        soft_max=50.0,
+    )
     roles: bpy.props.CollectionProperty(type=HUND_PG_role)
     active_role: bpy.props.IntProperty()
     pairs: bpy.props.CollectionProperty(type=HUND_PG_pair)

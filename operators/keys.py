@@ -7,6 +7,7 @@ from .. import preferences
 from ..bridge import timeline, world
 from .texts import fill
 
+CONTACT_MM = 2.0  # that feet in contact may be off by
 _MILLIMETER = 0.001  # metres
 
 
@@ -75,7 +76,7 @@ class HUND_OT_reduce_keys(SelectedBonesMixin, bpy.types.Operator):
         name="Feet in Contact (mm)",
         description="Set how far a foot may be from its place while it touches the floor, in "
         "millimetres",
-        default=2.0,
+        default=CONTACT_MM,
         min=0.1,
         soft_max=50.0,
     )
@@ -291,8 +292,17 @@ class HUND_OT_loop_motion(KeysMixin, bpy.types.Operator):
         return text
 
 
-def reduce(context, armature, tolerance_mm, contact_mm, bones, report):
-    """Reduce the keys of an armature and return what was done; tolerances in millimetres."""
+def reduce(context, armature, tolerance_mm, contact_mm, bones, report=lambda share: None):
+    """Reduce the keys of an armature and return what was done.
+
+    Args:
+        context: with the scene.
+        armature: with an action.
+        tolerance_mm: that joints may be off by.
+        contact_mm: that feet in contact may be off by.
+        bones: names of those whose keys are reduced; None: all.
+        report: called with the progress.
+    """
     from ..bridge.keys import reduce as keys_reduce
 
     unit = _MILLIMETER * world.units_per_meter(context.scene)

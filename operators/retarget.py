@@ -8,6 +8,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from .. import preferences
 from ..bridge import job, ownership, paths, screen
 from ..bridge.retarget.errors import RetargetError
+from . import keys
 from .texts import fill
 
 
@@ -140,8 +141,24 @@ class ApplyMixin:
 
     def _finish(self, applied):
         for each in applied:
-            self.report({"INFO"}, _summary(each))
+            text = _summary(each)
+            if bpy.context.scene.hund.retarget.reduce_keys:
+                text += " " + self._reduced(each.target)
+            self.report({"INFO"}, text)
         return {"FINISHED"}
+
+    def _reduced(self, target) -> str:
+        """Reduce the keys that were written; if that is impossible, they stay and it is said."""
+        from ..bridge.keys.errors import KeysError
+
+        tolerance = bpy.context.scene.hund.retarget.key_tolerance_mm
+        try:
+            done = keys.reduce(bpy.context, target, tolerance, keys.CONTACT_MM, None)
+        except (KeysError, RetargetError) as error:
+            return str(error)
+        return fill(
+            rpt_("{after} of {before} keys are left."), after=done.after, before=done.before
+        )
 
 
 class HUND_OT_retarget(ApplyMixin, bpy.types.Operator):

@@ -46,6 +46,9 @@ class HUND_PT_retarget(SidebarPanel, bpy.types.Panel):
         column.prop(settings, "keep_hands")
         column.prop(settings, "use_locks")
         column.prop(settings, "key_switches")
+        column.prop(settings, "reduce_keys")
+        if settings.reduce_keys:
+            column.prop(settings, "key_tolerance_mm")
         share = progress()
         if share is not None:
             layout.progress(factor=share, text=iface_("Applying Motion"), translate=False)
