@@ -20,6 +20,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 LOW = 0.35  # below which a part is doubtful
 _SHORTEST = 0.15  # seconds of a doubtful span
+_FLICKER = 0.1  # seconds for which a part may be sure within a span
 _GAP = 0.3  # seconds between two spans that are one
 
 
@@ -97,9 +98,13 @@ def doubtful_spans(armature: bpy.types.Object, fps: float, low: float = LOW) -> 
         for part, members in named.items()
         if any(name in values for name in members)
     }
-    table = np.stack(list(parts.values()))
-    is_low = (table < low).any(0) & ~_is_hidden(armature, frames)
-    spans = _runs(is_low, round(_GAP * fps), max(2, round(_SHORTEST * fps)))
+    is_shown = ~_is_hidden(armature, frames)
+    is_low = np.zeros(len(frames), bool)
+    for values_of_part in parts.values():
+        flickers = _runs((values_of_part < low) & is_shown, round(_FLICKER * fps), 1)
+        for a, b in flickers:
+            is_low[a : b + 1] |= b - a + 1 >= max(2, round(_SHORTEST * fps))
+    spans = _runs(is_low, round(_GAP * fps), 1)
     return [_doubt(frames, a, b, parts, named, values, low) for a, b in spans]
 
 

@@ -21,6 +21,7 @@ from .mapping import RigMapping
 from .steps import Pace, Progress
 from .transfer import RoleMotion
 
+_ROUNDING = 1e-5  # of keys
 EASE = 0.2  # seconds before and after a range in which the change comes and goes
 _ROLES = ("thigh", "shin", "foot")
 
@@ -259,9 +260,26 @@ def _write(
                 values = curve_spans.continued(channels, path + prop, prop, frames[rows], values)
                 for component in components:
                     column = values[:, component]
+                    if _is_there(channels, path + prop, component, frames[rows], column):
+                        continue
                     curve_spans.replace(
                         channels, path + prop, component, frames[rows], column, limits
                     )
+
+
+def _is_there(
+    channels: action.Channels,
+    data_path: str,
+    component: int,
+    frames: np.ndarray,
+    values: np.ndarray,
+) -> bool:
+    """Return whether a curve has these values already, but for rounding."""
+    curve = channels.fcurves.find(data_path, index=component)
+    if curve is None:
+        return False
+    present = np.array([curve.evaluate(frame) for frame in frames.tolist()])
+    return bool(np.abs(present - values).max() < _ROUNDING)
 
 
 def _spans(flags: np.ndarray) -> list[slice]:
