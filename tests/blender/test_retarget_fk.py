@@ -113,7 +113,10 @@ def test_linked_rigs_need_an_override(tmp_path):
 def test_keys_onto_a_copy_of_our_own_rig_are_equal():
     source = source_character()
     target = source.copy()
-    bpy.context.scene.collection.objects.link(target)
+    skin = source.children[0].copy()
+    skin.parent = skin.modifiers["Armature"].object = target
+    for obj in (target, skin):
+        bpy.context.scene.collection.objects.link(obj)
     target.animation_data_clear()
     retarget(source, target, "HUND")
     given, written = curves_of(source), curves_of(target)
