@@ -34,7 +34,7 @@ def load_tracked_clip(path: Path, clip: Path) -> TrackedClip:
     people = [
         Evidence(
             **{
-                field.name: value.item() if field.name in ("track_id", "static") else value
+                field.name: value.item() if field.name in ("track_id", "static", "confidence") else value
                 for field in fields(Evidence)
                 if (value := arrays.get(f"{person}/{field.name}")) is not None
             }

@@ -25,7 +25,7 @@ SCHEMA = "hund-evidence/1"
 SUFFIX = ".evidence"
 
 _FRAMES = ("frame_numbers", "times", "intrinsics")
-_NUMBERS = ("track_id", "static")  # fields of Evidence that are no arrays
+_NUMBERS = ("track_id", "static", "confidence")  # fields of Evidence that are no arrays
 _ADVICE = "reconstruct the clip again."
 
 
@@ -57,6 +57,7 @@ def save(clip: "TrackedClip", options: Options, path: Path) -> None:
         "shots": list(clip.shots),
         "left_out": clip.left_out,
         "people": len(clip.people),
+        "focal_source": clip.focal_source,
     }
     arrays = {name: np.asarray(getattr(clip, name)) for name in _FRAMES}
     for person, evidence in enumerate(clip.people):
@@ -107,6 +108,7 @@ def load(path: Path) -> tuple["TrackedClip", Options]:
             shots=tuple(header["shots"]),
             left_out=header["left_out"],
             source=header["source"],
+            focal_source=header["focal_source"],
         )
         options = header["options"]
         options["distortion"] = tuple(options["distortion"])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,12 +28,15 @@ from .descent.learned.hund import Hund
 from .descent.learned.inputs import NetworkInputs
 from .descent.learned.track import descend
 from .descent.over_shots import descend_by_shot
+from .descent.refocus import refocused_evidence, refocused_intrinsics, refocused_result
 from .descent.result import DescentResult
 from .descent.sole_contacts import SoleContacts
 from .device import choose_device
 from .errors import NobodyFoundError
+from .lens_metadata import focal_length_px
 from .motion.contact_network import ContactNetwork
 from .motion.contacts import heel_and_toe
+from .motion.focal_length import FocalLength, estimate_focal_length
 from .motion.posed_track import PosedTrack, pose_track
 from .motion.support import Support, estimate_support
 from .motion.world import world_from_camera
@@ -47,6 +50,7 @@ from .prior.pose_flow import PoseFlow
 from .progress import Progress, Report, silent
 from .provenance import provenance_of, source_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
+from .sources import source_files
 from .stopwatch import Stopwatch
 from .video import ClipInfo, Frame, open_clip
 from .weights_file import record_loaded
@@ -56,6 +60,9 @@ from .weights_file import record_loaded
 SILHOUETTE_ENERGY = EnergyConfig(
     silhouette=dataclasses.replace(EnergyConfig().silhouette, weight=2.0)
 )
+
+
+FocalSource = Literal["option", "metadata", "guess"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +117,7 @@ class TrackedClip:
     people: tuple[Evidence, ...]  # the most prominent first
     shots: tuple[int, ...] = (0,)  # positions in the frames at which shots begin
     left_out: int = 0  # people who were followed and are less prominent
+    focal_source: FocalSource = "option"  # where the focal length of the intrinsics is from
     source: dict[str, str] | None = None  # provenance of the clip; None: not known yet
 
     @property
@@ -195,7 +203,8 @@ def perceive(
         stopwatch.measure(ProgressStage.DETECT),
         open_clip(path, start=options.start, end=options.end) as clip,
     ):
-        intrinsics, total = _intrinsics(options, clip.info), clip.info.num_frames
+        intrinsics, focal_source = _intrinsics(options, clip.info)
+        total = clip.info.num_frames
         total = total and math.ceil(total / options.stride)
         people = models.perception.run(
             chosen(clip),
@@ -227,6 +236,7 @@ def perceive(
         shots=people.shots,
         left_out=people.left_out,
         source=source_of(path),
+        focal_source=focal_source,
     )
 
 
@@ -254,6 +264,16 @@ def estimate(
     with stopwatch.measure(ProgressStage.GROUND):
         posed_tracks = _posed(clip.people, results, models, frames)
         support = estimate_support(posed_tracks, times, models.contacts)
+        focal = FocalLength(ratio=1.0, confidence=0.0)
+        if clip.focal_source == "guess" and not options.distortion:
+            focal = estimate_focal_length(posed_tracks, support.bearing, clip.shots)
+        intrinsics = clip.intrinsics
+        if focal.is_sure:
+            intrinsics = refocused_intrinsics(intrinsics, focal.ratio)
+            undistorted = [refocused_evidence(evidence, focal.ratio) for evidence in undistorted]
+            results = [refocused_result(result, focal.ratio) for result in results]
+            posed_tracks = _posed(clip.people, results, models, frames)
+            support = estimate_support(posed_tracks, times, models.contacts)
     if options.polish:
         with stopwatch.measure(ProgressStage.POSE):
             results = [
@@ -273,7 +293,12 @@ def estimate(
     world = _world(posed_tracks, support)
     reports = [adaptation for _, adaptation in adaptations]
     provenance = _provenance(clip, options, models, results, reports, stopwatch)
-    return _assemble(clip, posed_tracks, contacts, world, provenance)
+    provenance["focal_length"] = {
+        "px": float(intrinsics[0, 0]),
+        "source": "steps" if focal.is_sure else clip.focal_source,
+        "confidence": focal.confidence if clip.focal_source == "guess" else None,
+    }
+    return _assemble(clip, intrinsics, posed_tracks, contacts, world, provenance)
 
 
 def _adapt(
@@ -372,15 +397,18 @@ def _fit(
     )
 
 
-def _intrinsics(options: Options, info: ClipInfo) -> Float[np.ndarray, "3 3"]:
-    """Return the full frame's intrinsics by the options, else by default; px."""
+def _intrinsics(options: Options, info: ClipInfo) -> tuple[Float[np.ndarray, "3 3"], FocalSource]:
+    """Return the full frame's intrinsics in px: by the options, else the file, else by default."""
     if options.intrinsics is not None:
-        return np.array(options.intrinsics, dtype=np.float64)
+        return np.array(options.intrinsics, dtype=np.float64), "option"
     if options.focal is not None:
-        return camera.intrinsics_from_focal(options.focal, info.width, info.height)
+        return camera.intrinsics_from_focal(options.focal, info.width, info.height), "option"
     if options.fov is not None:
-        return camera.intrinsics_from_fov(options.fov, info.width, info.height)
-    return camera.default_intrinsics(info.width, info.height)
+        return camera.intrinsics_from_fov(options.fov, info.width, info.height), "option"
+    stated = focal_length_px(source_files(info.path)[0], info.width, info.height)
+    if stated is not None:
+        return camera.intrinsics_from_focal(stated, info.width, info.height), "metadata"
+    return camera.default_intrinsics(info.width, info.height), "guess"
 
 
 def _undistort(
@@ -444,6 +472,7 @@ def _provenance(
 
 def _assemble(
     clip: TrackedClip,
+    intrinsics: Float[np.ndarray, "3 3"],
     posed_tracks: list[PosedTrack],
     contacts: Float[np.ndarray, "people frames 4"],
     world: Float[np.ndarray, "4 4"],
@@ -461,7 +490,7 @@ def _assemble(
         frame_numbers=np.array(clip.frame_numbers, np.int64),
         times=np.array(clip.times, np.float64),
         image_size=(clip.info.width, clip.info.height),
-        intrinsics=np.repeat(clip.intrinsics[None], frames, axis=0),
+        intrinsics=np.repeat(intrinsics[None], frames, axis=0),
         world_from_camera=np.repeat(world[None], frames, axis=0),
         joint_names=JOINT_NAMES,
         parents=np.array(PARENTS, np.int64),

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-LEVEL_STD = np.radians(15.0)  # of a camera's tilt from level
-UPRIGHT_STD = np.radians(10.0)  # of a person's mean lean over a clip
-FOOT_STD = 0.04  # metres; of resting feet from the plane
+from .upright import UpEvidence
+
+# Tilt of a camera from level: most stand on a tripod or are held level, others look down or up.
+LEVEL_SHARE = 0.5
+LEVEL_STD = np.radians([1.5, 2.5])  # roll, pitch
+TILTED_STD = np.radians([10.0, 18.0])
+FOOT_STD = 0.05  # metres; of resting feet from the plane
 DEPTH_STD = 0.06  # of a person's distance: error of the depth, which moves feet along their ray
 PERSISTENCE = 0.7  # seconds in which that error stays the same
-SLOPE_STD = np.tan(np.radians(6.0))  # of the ground against the initial up direction
+SLOPE_STD = np.radians(5.0)  # most, of the ground against the initial up direction
 CAMERA_UP = np.array([0.0, -1.0, 0.0])
 ITERATIONS = 10
 SAME_GROUND = 0.35  # metres: supports whose heights differ by less are the same ground
@@ -29,11 +33,11 @@ class Ground:
 def estimate_ground(
     feet: list[Float[np.ndarray, "frames feet 3"]],
     rest_confidence: list[Float[np.ndarray, "frames feet"]],
-    standing_directions: list[Float[np.ndarray, "frames 3"]],
+    uprights: list[UpEvidence],
     fps: float,
     main: int = 0,
 ) -> Ground:
-    """Fit a plane to resting feet, with level cameras and upright people as the prior.
+    """Fit a plane to resting feet, with level cameras and people in balance as the prior.
 
     Ridge regression of the plane's slope, shared by all people, and of a height for each (people
     stand on stairs and roofs). The prior slope is zero against the initial up direction, so feet
@@ -45,13 +49,12 @@ def estimate_ground(
     Args:
         feet: points under the feet of each person, camera frame, metres.
         rest_confidence: that each point is at rest, 0…1.
-        standing_directions: unit vectors from hips to neck while the person stands, zero elsewhere;
-            camera frame.
+        uprights: up direction by each person's balance.
         fps: frames per second.
         main: index of the main performer, on whose floor the world stands. Somebody far behind is
             placed too roughly in depth to decide about it.
     """
-    up = _initial_up(standing_directions)
+    up, std = _initial_up(uprights)
     side, depth = _tangents(up)
     points = [person.reshape(-1, 3) for person in feet]
     weights = [person.reshape(-1) for person in rest_confidence]
@@ -63,16 +66,20 @@ def estimate_ground(
     ]
     slopes, residuals = np.zeros(2), [np.zeros(len(person)) for person in points]
     for _ in range(ITERATIONS):
-        slopes, heights = _regress(points, weights, precisions, residuals, (up, side, depth))
+        slopes, heights, information = _regress(
+            points, weights, precisions, residuals, (up, side, depth), min(std, SLOPE_STD)
+        )
         residuals = [
             person @ up - person @ side * slopes[0] - person @ depth * slopes[1] - height
             for person, height in zip(points, heights, strict=True)
         ]
-    normal = up - slopes[0] * side - slopes[1] * depth
-    scale = np.linalg.norm(normal)
-    up = normal / scale
+    up = up - slopes[0] * side - slopes[1] * depth
+    up = expected_up(up / np.linalg.norm(up), np.sqrt(1 / information.diagonal()))
+    heights = np.array(
+        [_mean_height(person @ up, weight) for person, weight in zip(points, weights, strict=True)]
+    )
     level = floor_level(points[main] @ up, weights[main])
-    return Ground(up=up, heights=heights / scale, level=level)
+    return Ground(up=up, heights=heights, level=level)
 
 
 def floor_level(
@@ -101,18 +108,46 @@ def _weighted_quantile(
     return float(ascending[np.searchsorted(cumulative, share * cumulative[-1])])
 
 
-def _initial_up(
-    standing_directions: list[Float[np.ndarray, "frames 3"]],
-) -> Float[np.ndarray, "3"]:
-    """Return the mean up direction of camera and standing people, weighted by inverse variance."""
-    total = CAMERA_UP / LEVEL_STD**2
-    for directions in standing_directions:
-        mean = directions.sum(0)
-        length = np.linalg.norm(mean)
-        if length > 0:  # a lean persists, so the weight does not grow with the number of frames
-            total = total + mean / length / UPRIGHT_STD**2
+def _initial_up(uprights: list[UpEvidence]) -> tuple[Float[np.ndarray, "3"], float]:
+    """Return the mean up direction by everybody, and its standard deviation in radians."""
+    precisions = [1 / TILTED_STD.max() ** 2, *(upright.std**-2 for upright in uprights)]
+    directions = [CAMERA_UP, *(upright.direction for upright in uprights)]
+    total = sum(p * direction for p, direction in zip(precisions, directions, strict=True))
     length = np.linalg.norm(total)
-    return total / length if length > 0 else CAMERA_UP
+    return (total / length if length > 0 else CAMERA_UP), float(sum(precisions)) ** -0.5
+
+
+def expected_up(up: Float[np.ndarray, "3"], std: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3"]:
+    """Return the expected up direction, given a measured one: most cameras are level.
+
+    The prior of roll and pitch each is a mixture of level and of tilted cameras. A small measured
+    tilt is mostly the measurement's error, a large one is a tilt.
+
+    Args:
+        up: as measured, camera frame.
+        std: of the measured roll and pitch, radians.
+    """
+    measured = np.array([np.arcsin(np.clip(up[0], -1, 1)), np.arctan2(up[2], -up[1])])
+    if abs(measured[1]) > np.pi / 4:  # straight down or up: no camera that was meant to be level
+        return up
+    stds = np.stack((LEVEL_STD, TILTED_STD))
+    total = stds**2 + std**2
+    shares = np.array([[LEVEL_SHARE], [1 - LEVEL_SHARE]]) / np.sqrt(total)
+    shares = shares * np.exp(-0.5 * measured**2 / total)
+    shares = shares / np.maximum(shares.sum(axis=0), 1e-300)
+    roll, pitch = (shares * stds**2 / total * measured).sum(axis=0)
+    return np.array([np.sin(roll), -np.cos(roll) * np.cos(pitch), np.cos(roll) * np.sin(pitch)])
+
+
+def _mean_height(
+    heights: Float[np.ndarray, " points"], weights: Float[np.ndarray, " points"]
+) -> float:
+    """Return the mean height of points, those near their median first of all."""
+    weights = weights + 1e-9  # defines the height of people whose feet never rest
+    order = np.argsort(heights)
+    middle = _weighted_quantile(heights[order], weights[order], 0.5)
+    weights = weights * FOOT_STD / np.maximum(np.abs(heights - middle), FOOT_STD)
+    return float((weights * heights).sum() / weights.sum())
 
 
 def _tangents(
@@ -131,10 +166,11 @@ def _regress(
     precisions: list[Float[np.ndarray, " points"]],
     residuals: list[Float[np.ndarray, " points"]],
     frame: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, " people"]]:
-    """Return the slopes along the two tangents, and each person's height."""
+    slope_std: float,
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, " people"], Float[np.ndarray, "2 2"]]:
+    """Return the slopes along the two tangents, each person's height, the slopes' information."""
     up, side, depth = frame
-    normal = np.eye(2) / SLOPE_STD**2
+    normal = np.eye(2) / slope_std**2
     right = np.zeros(2)
     means = []
     for person, weight, precision, residual in zip(
@@ -152,4 +188,4 @@ def _regress(
         normal = normal + centered.T @ (tangential - middle)
         right = right + centered.T @ (height - mean)
     slopes = np.linalg.solve(normal, right)
-    return slopes, np.array([mean - middle @ slopes for middle, mean in means])
+    return slopes, np.array([mean - middle @ slopes for middle, mean in means]), normal

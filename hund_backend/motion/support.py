@@ -13,6 +13,7 @@ from .contacts import rest_confidence
 from .ground import Ground, estimate_ground, floor_level
 from .performer import clip_floor, main_performer, prominences
 from .posed_track import PosedTrack
+from .upright import UpEvidence, up_evidence
 
 FLOOR_REACH = 0.15  # metres from the floor at which a bearing sole stands on it at confidence ½
 
@@ -61,16 +62,15 @@ def estimate_support(
     main = main_performer(prominence)
     fps = float(1 / np.median(np.diff(times))) if len(times) > 1 else 1.0
     feet = [person.feet for person in posed_tracks]
-    directions = [person.standing_directions for person in posed_tracks]
     rest = [
         rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks
     ]
-    first = estimate_ground(feet, rest, directions, fps, main)
+    first = estimate_ground(feet, rest, _uprights(posed_tracks, rest, fps), fps, main)
     bearing = [
         network.bearing(FootMotion.of_track(person), times, first.up) * person.present[:, None]
         for person in posed_tracks
     ]
-    ground = estimate_ground(feet, bearing, directions, fps, main)
+    ground = estimate_ground(feet, bearing, _uprights(posed_tracks, bearing, fps), fps, main)
     heights = [points @ ground.up for points in feet]
     floors = [
         floor_level(height.ravel(), confidence.ravel())
@@ -90,6 +90,15 @@ def estimate_support(
         floors=tuple(floors),
         level=clip_floor(tuple(floors), prominence),
     )
+
+
+def _uprights(
+    posed_tracks: list[PosedTrack], bearing: list[Float[np.ndarray, "frames 6"]], fps: float
+) -> list[UpEvidence]:
+    return [
+        up_evidence(person, confidence, fps)
+        for person, confidence in zip(posed_tracks, bearing, strict=True)
+    ]
 
 
 def _near_floor(heights: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 6"]:

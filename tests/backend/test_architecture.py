@@ -14,6 +14,7 @@ BACKEND = ROOT / "hund_backend"
 BASE = {
     "atomic_write",
     "errors",
+    "lens_metadata",
     "people_list",
     "progress",
     "reconstruction",
@@ -24,6 +25,7 @@ BODY = {"body", *BASE}
 ALLOWED = {
     "errors": set(),
     "atomic_write": {"errors"},
+    "lens_metadata": {"sources"},
     "people_list": {"atomic_write", "errors"},
     "progress": {"errors"},
     "reconstruction": {"atomic_write", "errors"},

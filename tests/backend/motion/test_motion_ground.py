@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from hund_backend.motion.contacts import rest_confidence
-from hund_backend.motion.ground import estimate_ground, floor_level
+from hund_backend.motion.ground import estimate_ground, expected_up, floor_level
 from hund_backend.motion.performer import clip_floor, main_performer, prominences
+from hund_backend.motion.upright import NO_EVIDENCE, UpEvidence
 from hund_backend.motion.world import world_from_camera
 
 FPS = 30.0
@@ -55,11 +56,9 @@ def test_camera_tilt_is_recovered(pitch, roll):
     camera = camera_from_world(pitch, roll)
     in_camera = camera_points(feet, camera)
     up = camera[0] @ np.array([0, 0, 1.0])
-    standing_directions = np.tile(up, (len(times), 1))
-    ground = estimate_ground(
-        [in_camera], [rest_confidence(in_camera, times)], [standing_directions], FPS
-    )
-    assert angle_deg(ground.up, up) < 2
+    upright = UpEvidence(direction=up, std=np.radians(4))
+    ground = estimate_ground([in_camera], [rest_confidence(in_camera, times)], [upright], FPS)
+    assert angle_deg(ground.up, up) < 2.5
     assert abs(ground.level - (in_camera[:, :, :][feet[..., 2] == 0] @ ground.up).mean()) < 0.03
 
 
@@ -68,14 +67,30 @@ def test_moving_feet_correct_the_initial_up_direction():
     camera = camera_from_world(pitch=0.1)
     in_camera = camera_points(feet, camera)
     up = camera[0] @ np.array([0, 0, 1.0])
-    no_directions = [np.zeros((len(times), 3))]
-    without_feet = estimate_ground(
-        [in_camera], [0 * rest_confidence(in_camera, times)], no_directions, FPS
-    )
-    with_feet = estimate_ground(
-        [in_camera], [rest_confidence(in_camera, times)], no_directions, FPS
-    )
-    assert angle_deg(with_feet.up, up) < 0.5 * angle_deg(without_feet.up, up)
+    rest = rest_confidence(in_camera, times)
+    without_feet = estimate_ground([in_camera], [0 * rest], [NO_EVIDENCE], FPS)
+    with_feet = estimate_ground([in_camera], [rest], [NO_EVIDENCE], FPS)
+    assert angle_deg(with_feet.up, up) < 0.55 * angle_deg(without_feet.up, up)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_small_doubtful_tilt_is_mostly_an_error_and_a_large_one_is_a_tilt(axis, sign):
+    def kept(tilt_deg, std_deg):
+        angles = np.zeros(2)
+        angles[axis] = sign * np.radians(tilt_deg)
+        roll, pitch = angles
+        up = np.array([np.sin(roll), -np.cos(roll) * np.cos(pitch), np.cos(roll) * np.sin(pitch)])
+        found = expected_up(up, np.radians([std_deg, std_deg]))
+        assert np.linalg.norm(found) == pytest.approx(1)
+        level = np.array([0, -1.0, 0])
+        assert angle_deg(found, level) + angle_deg(found, up) == pytest.approx(tilt_deg, abs=1e-4)
+        return angle_deg(found, level) / tilt_deg
+
+    assert kept(2, 4) < 0.45
+    assert kept(18, 4) > 0.7
+    assert kept(2, 0.2) > 0.95
+    assert kept(5, 8) < kept(5, 4) < kept(5, 2)
 
 
 def test_person_on_a_roof_does_not_tilt_the_ground():
@@ -84,8 +99,7 @@ def test_person_on_a_roof_does_not_tilt_the_ground():
     below = camera_points(feet, camera)
     above = camera_points(feet + np.array([2.0, 3.0, 3.5]), camera)
     rest = rest_confidence(below, times)
-    no_directions = np.zeros((len(times), 3))
-    ground = estimate_ground([below, above], [rest, rest], [no_directions, no_directions], FPS)
+    ground = estimate_ground([below, above], [rest, rest], [NO_EVIDENCE] * 2, FPS)
     assert angle_deg(ground.up, np.array([0, -1.0, 0])) < 1
     assert ground.level == pytest.approx(ground.heights[0], abs=0.02)
     assert ground.heights[1] - ground.heights[0] == pytest.approx(3.5, abs=0.1)
@@ -97,10 +111,9 @@ def test_floor_is_that_of_the_main_performer(offset):
     performer = camera_points(feet, camera_from_world())
     bystander = camera_points(feet + np.array([1.0, 6.0, offset]), camera_from_world())
     rest = rest_confidence(performer, times)
-    no_directions = np.zeros((len(times), 3))
-    alone = estimate_ground([performer], [rest], [no_directions], FPS)
-    first = estimate_ground([performer, bystander], [rest] * 2, [no_directions] * 2, FPS, 0)
-    second = estimate_ground([bystander, performer], [rest] * 2, [no_directions] * 2, FPS, 1)
+    alone = estimate_ground([performer], [rest], [NO_EVIDENCE], FPS)
+    first = estimate_ground([performer, bystander], [rest] * 2, [NO_EVIDENCE] * 2, FPS, 0)
+    second = estimate_ground([bystander, performer], [rest] * 2, [NO_EVIDENCE] * 2, FPS, 1)
     assert first.level == pytest.approx(alone.level, abs=0.02)
     assert second.level == pytest.approx(first.level, abs=1e-9)
 
@@ -172,9 +185,8 @@ def test_world_is_a_rigid_frame_with_the_ground_at_zero(pitch, roll, height):
     points = camera_points(
         np.array([[0.0, 0, 0], [1, 2, 0], [-3, 1, 0], [0, 0, 1]]), (rotation, translation)
     )
-    ground = estimate_ground(
-        [points[None, :3]], [np.ones((1, 3))], [1000 * np.tile(up, (1, 1))], FPS
-    )
+    upright = UpEvidence(direction=up, std=0.05)
+    ground = estimate_ground([points[None, :3]], [np.ones((1, 3))], [upright], FPS)
     ground = type(ground)(up=up, heights=ground.heights, level=float(points[0] @ up))
     transform = world_from_camera(ground, points[3])
     linear = transform[:3, :3]

@@ -1,0 +1,95 @@
+"""Upright: which way is up, by how people keep their balance.
+
+Over time, the center of mass of somebody on their feet is above the feet that bear, whatever the
+lean of the trunk: otherwise they fall.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ..body.skeleton import JOINT_INDEX
+from .posed_track import PosedTrack
+
+# Shares of the body's mass, at a point between two joints: segments of Winter, "Biomechanics and
+# Motor Control of Human Movement", 2009.
+_SEGMENTS = (
+    (0.497, "Pelvis", "Neck01", 0.55),
+    (0.081, "Head01", "Head01", 0.0),
+    *(
+        (mass, f"{start}{side}", f"{end}{side}", share)
+        for side in "LR"
+        for mass, start, end, share in (
+            (0.028, "Upperarm", "Lowerarm", 0.44),
+            (0.022, "Lowerarm", "Hand", 0.60),
+            (0.100, "Thigh", "Calf", 0.43),
+            (0.0465, "Calf", "Ankle", 0.43),
+            (0.0145, "Ankle", "Ball", 0.50),
+        )
+    ),
+)
+BEARING_SHARES = np.array([1, 0.5, 0.5, 1, 0.5, 0.5])  # heel; ball and toe are one end of a foot
+BALANCE_STD = np.radians(3.0)  # of the direction over a long time: the feet's depth, a lean
+MOMENT_STD = np.radians(6.0)  # of the direction in one moment: people move
+MOMENT_SECONDS = 0.5  # for which a moment's imbalance lasts
+LEAN_STD = np.radians(12.0)  # of the trunk of somebody who stands, if the feet say nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpEvidence:
+    """What a person says of the up direction, camera frame."""
+
+    direction: Float[np.ndarray, "3"]  # unit vector
+    std: float  # radians; infinite: nothing
+
+
+NO_EVIDENCE = UpEvidence(direction=np.array([0.0, -1.0, 0.0]), std=np.inf)
+
+
+def up_evidence(
+    track: PosedTrack, bearing: Float[np.ndarray, "frames 6"], fps: float
+) -> UpEvidence:
+    """Return the up direction from the feet that bear to the center of mass.
+
+    Where the feet are not seen, the trunk's direction counts, while the person stands.
+
+    Args:
+        track: of the person.
+        bearing: confidence that each point of SOLE_NAMES bears weight, 0…1.
+        fps: frames a second.
+    """
+    weights = bearing * track.feet_confidence * BEARING_SHARES
+    total = weights.sum(axis=1)
+    support = (track.feet * weights[..., None]).sum(axis=1) / np.maximum(total, 1e-9)[:, None]
+    rays = center_of_mass(track.joints.astype(np.float64)) - support
+    rays /= np.maximum(np.linalg.norm(rays, axis=-1, keepdims=True), 1e-9)
+    total = np.minimum(total, 1.0)
+    seconds = float(total.sum()) / fps
+    balance = (rays * total[:, None]).sum(axis=0)
+    moments = seconds / MOMENT_SECONDS
+    variances = [(BALANCE_STD**2 + MOMENT_STD**2 / (1 + moments)) / max(1e-9, min(1.0, moments))]
+    directions = [balance]
+    lean = track.standing_directions.sum(axis=0)
+    if np.linalg.norm(lean) > 0:
+        directions.append(lean)
+        variances.append(LEAN_STD**2 * (1 + moments))
+    if max(np.linalg.norm(direction) for direction in directions) < 1e-6:
+        return NO_EVIDENCE
+    mean = sum(
+        direction / max(np.linalg.norm(direction), 1e-9) / variance
+        for direction, variance in zip(directions, variances, strict=True)
+    )
+    std = float(np.sqrt(1 / sum(1 / variance for variance in variances)))
+    return UpEvidence(direction=mean / np.linalg.norm(mean), std=std)
+
+
+def center_of_mass(joints: Float[np.ndarray, "frames joints 3"]) -> Float[np.ndarray, "frames 3"]:
+    """Return the center of mass of a body, by the shares of its segments."""
+    total = sum(mass for mass, *_ in _SEGMENTS)
+    return sum(
+        mass
+        / total
+        * ((1 - share) * joints[:, JOINT_INDEX[start]] + share * joints[:, JOINT_INDEX[end]])
+        for mass, start, end, share in _SEGMENTS
+    )
