@@ -291,6 +291,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         "skin do not depend on it",
         items=_REST_ITEMS,
     )
+    one_action: bpy.props.BoolProperty(
+        name="One Action",
+        description="Animate all new people and cameras by slots of one action, which needs "
+        "Blender 4.4 or later, instead of one action for each",
+    )
     use_twist: bpy.props.BoolProperty(
         name="Twist Bones Deform",
         description="Let the twist bones of upper arms and forearms move the skin of new people, "

@@ -22,6 +22,7 @@ Checksums = dict[str, dict[str, str]]
 
 _STATE = "hund_state"  # custom property of a collection
 _VERSION = 1  # of the state; states of other versions are not comparable
+SHARED_MOTION = "Motion"  # part of an action that animates all people and cameras of a result
 _ANIMATED = "animated"  # instead of the checksum of a property that has keys or a driver
 
 # Properties that are not the user's work: derived, selected, or of the interface.
@@ -362,20 +363,39 @@ def _key(data: bpy.types.Key, animated: set[str]) -> Checksums:
     return result
 
 
+def key_prefix(data: bpy.types.Action, channels: action.Channels) -> str:
+    """Return what precedes the paths of F-curves among the items of an action's keys.
+
+    It is the slot where all people and cameras share the action, as their bones have equal paths.
+    """
+    is_shared = ownership.is_owned(data) and ownership.part_of(data) == SHARED_MOTION
+    return f"{channels.slot_handle}:" if action.HAS_SLOTS and is_shared else ""
+
+
+def _curves(data: bpy.types.Action) -> Iterator[tuple[str, bpy.types.FCurve]]:
+    """Yield the F-curves of an action, each with the item that stands for its path."""
+    if not action.HAS_SLOTS:
+        yield from ((curve.data_path, curve) for curve in data.fcurves)
+        return
+    for bag in (b for layer in data.layers for s in layer.strips for b in s.channelbags):
+        prefix = key_prefix(data, bag)
+        yield from ((prefix + curve.data_path, curve) for curve in bag.fcurves)
+
+
 def _action(data: bpy.types.Action, _animated: set[str]) -> Checksums:
     keys: dict[str, list[str]] = {}
     modifiers: dict[str, str] = {}
-    for curve in action.fcurves(data):
+    for path, curve in _curves(data):
         values = (
             curve.array_index,
             _array(curve.keyframe_points, "co", 2),
             _array(curve.keyframe_points, "interpolation", 1, np.int32),
             curve.extrapolation,
         )
-        keys.setdefault(curve.data_path, []).append(_checksum(*values))
+        keys.setdefault(path, []).append(_checksum(*values))
         if curve.modifiers or curve.mute:
             kinds = [modifier.type for modifier in curve.modifiers]
-            item = f"{curve.data_path}[{curve.array_index}]"
+            item = f"{path}[{curve.array_index}]"
             modifiers[item] = _checksum(kinds, curve.mute)
     return {
         "key": {path: _checksum(sorted(values)) for path, values in keys.items()},

@@ -175,6 +175,7 @@ class Batch:
             behind=self.args.backdrop,
             use_twist=self.args.twist_bones == "deform",
             rest=self.args.rest_pose,
+            one_action=self.args.one_action,
         )
         exported = written.people
         if self.args.rig:
@@ -301,6 +302,11 @@ def _parser(device: str) -> argparse.ArgumentParser:
         default=export_copies.TARGETS[0],
         help="program whose unit and axes FBX files get, without scale and rotation of objects: "
         "centimetres for unreal, metres for unity; default: general",
+    )
+    parser.add_argument(
+        "--one-action",
+        action="store_true",
+        help="animate all people and cameras by slots of one action (Blender 4.4 and later)",
     )
     parser.add_argument(
         "--nla",

@@ -335,9 +335,13 @@ class _Renewal:
         edited = set()
         for kept_action in kept_actions:
             key = ("ACTION", ownership.part_of(kept_action))
-            solved = edits.recorded_items(self._previous, key, "key") | written
-            own = self._edited_paths(key) & solved & _paths(channels.values())
-            self._rewritten |= {(key, path) for path in solved - own}
+            prefixes = {edits.key_prefix(kept_action, bag) for bag in channels.values()}
+            recorded = edits.recorded_items(self._previous, key, "key")
+            solved = _without_prefixes(recorded, prefixes) | written
+            own = _without_prefixes(self._edited_items(key), prefixes)
+            own &= solved & _paths(channels.values())
+            rewritten = {prefix + path for prefix in prefixes for path in solved - own}
+            self._rewritten |= {(key, item) for item in rewritten}
             edited |= own
             for kept, bag in channels.items():
                 for curve in [c for c in bag.fcurves if c.data_path in solved - written - own]:
@@ -371,8 +375,8 @@ class _Renewal:
                 return holder
         return None
 
-    def _edited_paths(self, key: tuple[str, str]) -> set[str]:
-        """Return the paths of an action's F-curves that the user has edited."""
+    def _edited_items(self, key: tuple[str, str]) -> set[str]:
+        """Return the items of an action's keys that the user has edited."""
         return {c.item for c in self._before if c[:2] == (key, "key")}
 
     def _renew_build(
@@ -467,6 +471,11 @@ class _Renewal:
         image = self._owned.get(("IMAGE", "Camera Footage"))
         backgrounds = enumerate(camera.data.background_images)
         return next((index for index, item in backgrounds if image and item.image == image), None)
+
+
+def _without_prefixes(items: Iterable[str], prefixes: Iterable[str]) -> set[str]:
+    """Return the paths of F-curves in some slots of an action (see `edits.key_prefix`)."""
+    return {i.removeprefix(p) for i in items for p in prefixes if i.startswith(p)}
 
 
 def _paths(bags: Iterable[action.Channels]) -> set[str]:

@@ -91,6 +91,7 @@ def write(
     behind: backdrop.Backdrop = "footage",
     use_twist: bool = False,
     rest: str = "A",
+    one_action: bool = False,
 ) -> WrittenScene:
     """Write a reconstruction into the scene: one collection with its people and its cameras.
 
@@ -117,6 +118,9 @@ def write(
             but the surface is not exactly the backend's.
         rest: rest pose of the bones, one of `rest_pose.RESTS`. Poses and skin do not depend on it.
             People whose motion alone is replaced keep theirs.
+        one_action: animate all people and cameras by slots of one action, where Blender has slots
+            (4.4 and later). False: each person and each camera has an action. What is replaced by
+            its motion alone keeps its actions.
 
     Raises:
         JobError: the reconstruction has another skeleton, the body file is missing, or the motion
@@ -144,7 +148,10 @@ def write(
         rest = replacement.rest_of(previous)
     rig = character.RigOptions(use_twist=use_twist, rest=rest)
     with ownership.collect_new_datablocks() as new_datablocks:
-        written, people = _build(name, clip, reconstruction, timing, units_per_meter, rig)
+        is_shared = one_action and action.HAS_SLOTS and choice != replacement.Existing.MOTION
+        written, people = _build(
+            name, clip, reconstruction, timing, units_per_meter, rig, is_shared=is_shared
+        )
         is_removed = choice == replacement.Existing.ALL
         if not is_users:
             _add_light(scene, written, previous if is_removed else None, units_per_meter)
@@ -298,15 +305,20 @@ def _build(
     timing: timeline.Timing,
     units_per_meter: float,
     rig: character.RigOptions,
+    *,
+    is_shared: bool,
 ) -> tuple[WrittenScene, tuple[character.Character, ...]]:
-    """Make all datablocks, outside of all scenes."""
+    """Make all datablocks, outside of all scenes; all share one action if requested."""
     name = ownership.TEMPORARY_PREFIX + ownership.shorten(name)
     collection = bpy.data.collections.new(name)
+    shared = action.Motion(f"{name} {edits.SHARED_MOTION}") if is_shared else None
     people = _build_people(name, reconstruction, timing, units_per_meter, rig)
+    for index, person in enumerate(people):
+        action.write_person(person, reconstruction, index, timing.keys, shared)
     clip_shots = tuple(shots.shots_of(reconstruction, timing))
     cameras = {}
     for shot in clip_shots:
-        motion = action.Motion(f"{name} {shot.part} Motion")
+        motion = shared or action.Motion(f"{name} {shot.part} Motion")
         shown = shots.frames_of(reconstruction, shot)
         keys = shots.keys_of(timing.keys, shot)
         shot_camera = camera.create(f"{name} {shot.part}", shown, keys, motion, units_per_meter)
@@ -353,7 +365,6 @@ def _build_people(
             units_per_meter=units_per_meter,
             options=rig,
         )
-        action.write_person(person, reconstruction, index, timing.keys)
         people.append(person)
     bpy.data.scenes.remove(edit_scene)
     return people

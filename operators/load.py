@@ -59,6 +59,7 @@ def write(
         behind=settings.behind,
         use_twist=settings.use_twist,
         rest=settings.rest,
+        one_action=settings.one_action,
     )
     result = settings.results.get(written.name) or settings.results.add()
     result.name, result.filepath, result.clip = written.name, str(path), str(clip or "")

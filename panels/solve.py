@@ -67,3 +67,6 @@ class HUND_PT_scene(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "use_subframes")
         layout.prop(settings, "rest")
         layout.prop(settings, "use_twist")
+        row = layout.row()
+        row.active = bpy.app.version >= (4, 4, 0)
+        row.prop(settings, "one_action")
