@@ -123,6 +123,8 @@ class HUND_OT_pin(bpy.types.Operator):
             pin.place = pins.place_of(armature, joint)
         pin.is_solved = False
         result.active_pin = list(result.pins).index(pin)
+        if not bpy.app.background:
+            screen.redraw_resized()  # the list has grown
         if not bpy.app.background and preferences.unavailable_reason(context) is None:
             try:
                 _start_solver(context)  # meanwhile the animator goes on
@@ -152,6 +154,8 @@ class HUND_OT_remove_pin(bpy.types.Operator):
             return {"CANCELLED"}
         result.pins.remove(index)
         result.active_pin = min(result.active_pin, max(len(result.pins) - 1, 0))
+        if not bpy.app.background:
+            screen.redraw_resized()
         return {"FINISHED"}
 
 

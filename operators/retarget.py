@@ -314,10 +314,13 @@ def _detected(armature: bpy.types.Object):
 
 
 def _stored_contacts(context, source: bpy.types.Object):
-    """Return the contacts from the file that a character was made from, or None without one."""
+    """Return the contacts of a source's own curves, else of its file; None without either."""
+    from ..bridge import contact_curves
     from ..bridge.retarget import sampling, stored_contacts
 
     limits = sampling.frame_range(source)
+    if limits and (edited := contact_curves.read(source, sampling.whole_frames(limits))):
+        return edited
     for result in context.scene.hund.results if limits else ():
         if result.characters.get(source.get(ownership.PERSON)) != source:
             continue

@@ -40,8 +40,8 @@ class HUND_PT_confidence(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "color_confidence")
         layout.prop(settings, "low_confidence", slider=True)
         row = layout.row(align=True)
-        row.operator("hund.next_doubt", text="Previous", icon="TRIA_LEFT").backward = True
-        row.operator("hund.next_doubt", text="Next Doubtful Span", icon="TRIA_RIGHT")
+        row.operator("hund.next_doubt", text="", icon="TRIA_LEFT").backward = True
+        row.operator("hund.next_doubt", icon="TRIA_RIGHT")
         row = layout.row(align=True)
         row.operator("hund.mark_doubts", icon="MARKER_HLT")
         row.operator("hund.mark_doubts", text="", icon="X").remove = True
