@@ -47,8 +47,9 @@ class HUND_PT_retarget(SidebarPanel, bpy.types.Panel):
         column.prop(settings, "use_locks")
         column.prop(settings, "key_switches")
         column.prop(settings, "reduce_keys")
-        if settings.reduce_keys:
-            column.prop(settings, "key_tolerance_mm")
+        row = column.row()
+        row.active = settings.reduce_keys
+        row.prop(settings, "key_tolerance_mm")
         share = progress()
         if share is not None:
             layout.progress(factor=share, text=iface_("Applying Motion"), translate=False)
@@ -77,6 +78,7 @@ class HUND_PT_roles(SidebarPanel, bpy.types.Panel):
 
     bl_label = "Bones"
     bl_parent_id = "HUND_PT_retarget"
+    bl_order = 1
     bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod
@@ -110,6 +112,7 @@ class HUND_PT_pairs(SidebarPanel, bpy.types.Panel):
 
     bl_label = "Several People"
     bl_parent_id = "HUND_PT_retarget"
+    bl_order = 2
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):

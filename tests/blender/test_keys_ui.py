@@ -49,7 +49,7 @@ def test_the_operators_do_what_the_functions_do():
             armature, reduce.Options(), fps=fps, mapping=known
         ),
         "smooth_keys": lambda: smoothing.smooth(
-            armature, smoothing.Options(), fps=fps, mapping=known
+            armature, smoothing.Options(strength=0.25), fps=fps, mapping=known
         ),
         "mirror_motion": lambda: mirroring.mirror(armature, mirroring.Options(), mapping=known),
         "trim_motion": lambda: trimming.trim(armature, 10, 40, start=None),
@@ -74,7 +74,8 @@ def test_the_operators_do_what_the_functions_do():
 
 
 def options(name):
-    return {"start": 10, "end": 40} if name == "trim_motion" else {}
+    chosen = {"trim_motion": {"start": 10, "end": 40}, "smooth_keys": {"strength": 0.25}}
+    return chosen.get(name, {})
 
 
 @pytest.mark.parametrize("name", NAMES)
