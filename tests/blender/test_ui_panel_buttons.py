@@ -293,6 +293,23 @@ def test_export_writes_to_the_folder_and_reports_it(enabled, reconstruction, tmp
     assert len(list((tmp_path / "out").glob("*.bvh"))) == 2
 
 
+def test_export_in_a_form_writes_as_the_function_does(enabled, reconstruction, tmp_path):
+    settings = bpy.context.scene.hund
+    settings.rest = "I"
+    load(reconstruction)
+    settings.export_format, settings.export_folder = "bvh", str(tmp_path / "out")
+    settings.export_names, settings.export_rest, settings.export_twist = "mixamo", "T", "off"
+    assert bpy.ops.hund.export() == {"FINISHED"}
+    people = [settings.results[0].characters[0]]
+    assert module("bridge.rest_pose").rest_of(people[0]) == "I"
+    form = module("bridge.export_copies").Form(rest="T", twist="off")
+    [path] = module("bridge.exports").export(
+        people, tmp_path, "same", "bvh", names="mixamo", form=form
+    )
+    written = next((tmp_path / "out").glob("*_1.bvh"))
+    assert written.read_text() == path.read_text()
+
+
 @pytest.mark.parametrize(("names", "bone"), [("blender", "Hand.L"), ("ghum", "HandL")])
 def test_export_has_the_chosen_names_of_bones(enabled, reconstruction, tmp_path, names, bone):
     load(reconstruction)
