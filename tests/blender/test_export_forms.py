@@ -236,3 +236,36 @@ def test_failed_export_in_a_form_leaves_the_scene_unchanged(tmp_path, monkeypatc
         exports.export([person], tmp_path, "walk", "fbx", names="unity", form=Form(rest="T"))
     assert scene_state() == before
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("file_format", "target"), [("fbx", "unity"), ("glb", "general")])
+def test_absent_people_have_no_size_in_any_form(file_format, target, tmp_path):
+    present = np.ones((2, FRAMES), bool)
+    present[0, 2:] = False
+    present[1, :1] = False
+    people = write(people=2, present=present)
+    [path] = export(people, tmp_path, file_format, rest="T", target=target)
+    sizes = []
+    for armature in imported(path):
+        curves = action.fcurves(armature.animation_data.action)
+        start = min(curve.keyframe_points[0].co[0] for curve in curves)
+        sizes.append([])
+        for frame in range(FRAMES):
+            go_to_frame(bpy.context.scene, start + frame)
+            sizes[-1].append(round(armature.matrix_world.to_scale()[0], 3))
+    assert sizes == [[1, 1, 0], [0, 1, 1]]
+
+
+def test_moved_parented_and_scaled_people_keep_their_places(tmp_path):
+    """What the user has done to the object is in the file, too: parent, place, turn and size."""
+    (person,) = write()
+    parent = bpy.data.objects.new("Stage", None)
+    bpy.context.scene.collection.objects.link(parent)
+    parent.location, parent.rotation_euler = (1, 2, 0.5), (0, 0, 0.7)
+    person.parent, person.location, person.scale = parent, (0.1, 0, 0.3), (1.2, 1.2, 1.2)
+    joints, vertices = motion_of(person)
+    [path] = export([person], tmp_path, "fbx", rest="T", target="unreal")
+    (armature,) = imported(path)
+    order = [bone_names.to_blender(name) for name in JOINT_NAMES]
+    assert np.abs(heads_over_time(armature, order, FRAMES) - joints).max() < JOINT_TOLERANCE
+    assert np.abs(skin_vertices(armature) - vertices[-1]).max() < JOINT_TOLERANCE
