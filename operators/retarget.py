@@ -80,6 +80,7 @@ class ApplyMixin:
         self._timer = manager.event_timer_add(_POLL_SECONDS, window=context.window)
         manager.modal_handler_add(self)
         self._show(context, share)
+        screen.redraw_resized()
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
@@ -137,7 +138,7 @@ class ApplyMixin:
         context.window_manager.event_timer_remove(self._timer)
         if context.workspace:
             context.workspace.status_text_set(None)
-        screen.redraw()
+        screen.redraw_resized()
 
     def _finish(self, applied):
         for each in applied:

@@ -273,7 +273,9 @@ def _ankle(
         support = float(np.median(height[span]))
         is_floor = support < _FLOOR * target.rest.leg_length()
         correction[span, 2] = (0.0 if is_floor else support) - height[span]
-    wanted += eased(corrections, runs, round(_EASE * fps))
+    moved = eased(corrections, runs, round(_EASE * fps))
+    moved[:, 2] = np.maximum(moved[:, 2], -height)  # no transition leads through the floor
+    wanted += moved
     return wanted
 
 
