@@ -3,8 +3,8 @@
 The skin is bound in the A-pose, which is the body model's. Linear blend skinning gives another
 surface from another bind pose (by up to 25 mm in the armpits of a walk, see `docs/log/blender.md`).
 In a T or I rest, therefore, the bones that the animator poses rest there, and a hidden armature,
-the *bind armature*, still rests in the A-pose, copies them and moves the skin. Poses, skin and shape
-keys are the same in every frame whatever the rest.
+the *bind armature*, still rests in the A-pose, copies them and moves the skin. Poses, skin and
+shape keys are the same in every frame whatever the rest.
 """
 
 from collections.abc import Iterator, Mapping
