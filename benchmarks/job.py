@@ -86,8 +86,7 @@ def measure_decode(args: argparse.Namespace) -> None:
 
 def measure_perception(args: argparse.Namespace) -> None:
     """Run perception and measure its networks; keep the evidence."""
-    from benchmarks.tracked_clips import save_tracked_clip
-    from hund_backend import pipeline, progress, stopwatch
+    from hund_backend import evidence_file, pipeline, progress, stopwatch
 
     models = pipeline.Models.load("cpu")
     whole, people, landmarks = Stopwatch(), Stopwatch(), Stopwatch()
@@ -97,7 +96,7 @@ def measure_perception(args: argparse.Namespace) -> None:
         tracked = pipeline.perceive(
             args.clip, _options(args), models, progress.silent, stopwatch.Stopwatch()
         )
-    save_tracked_clip(tracked, args.evidence)
+    evidence_file.save(tracked, _options(args), args.evidence)
     tracking = whole.without(people, landmarks)
     parts = {"people": people, "landmarks": landmarks, "tracking": tracking}
     measuring.report(len(tracked.frame_numbers), {"perception": whole} | parts)
@@ -105,10 +104,9 @@ def measure_perception(args: argparse.Namespace) -> None:
 
 def measure_pose(args: argparse.Namespace) -> None:
     """Fit the body to the kept evidence, and find the ground."""
-    from benchmarks.tracked_clips import load_tracked_clip
-    from hund_backend import pipeline, progress, stopwatch
+    from hund_backend import evidence_file, pipeline, progress, stopwatch
 
-    models, tracked = pipeline.Models.load("cpu"), load_tracked_clip(args.evidence, args.clip)
+    models, (tracked, _) = pipeline.Models.load("cpu"), evidence_file.load(args.evidence)
     total, pose = Stopwatch(), Stopwatch()
     pose.attach(pipeline, "fit")
     with total:
