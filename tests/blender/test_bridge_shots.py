@@ -200,14 +200,14 @@ def test_motion_alone_keeps_what_the_user_did_to_markers_and_cameras():
     markers["Shot 2"].frame = 7
     markers.remove(markers["Shot 3"])
     written.cameras[1].constraints.new("LIMIT_LOCATION").name = "Limit"
-    told = texts(written)
-    assert {"Marker Shot 1", "Marker Shot 2", "Marker Shot 3"} < set(told)
+    edited = texts(written)
+    assert {"Marker Shot 1", "Marker Shot 2", "Marker Shot 3"} < set(edited)
     again = write(cut_clip(starts=(0, 5, 8)))  # keeps what was changed
     assert again.collection == written.collection
     assert marker_table() == [("Close-up", 1, EXPECTED[0][2]), ("Shot 2", 7, EXPECTED[1][2])]
     assert "Limit" in again.cameras[1].constraints
     assert again.cameras[0].data.lens == pytest.approx(FOCALS[0] / 640 * 36, rel=1e-5)
-    assert set(texts(again)) == set(told)
+    assert set(texts(again)) == set(edited)
 
 
 def test_a_marker_of_the_user_that_binds_a_camera_of_ours_stays_and_follows_it():

@@ -110,7 +110,7 @@ def test_a_failed_look_keeps_the_list(clip, tmp_path):
     assert found().file == before and len(found().people) == 3
 
 
-def test_a_list_that_is_gone_is_told_in_a_sentence(clip):
+def test_a_list_that_is_gone_gives_a_sentence(clip):
     find()
     shutil.rmtree(Path(found().file).parent)
     drawn()
