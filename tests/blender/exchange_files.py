@@ -18,7 +18,7 @@ def imported(path, fps=30):
     """Import a file into an empty scene and return its armatures, sorted by name."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     bpy.context.scene.render.fps = fps
-    IMPORTERS[path.suffix[1:]](str(path))
+    IMPORTERS[path.suffix[1:].replace("usdc", "usd")](str(path))
     found = [item for item in bpy.data.objects if item.type == "ARMATURE"]
     return sorted(found, key=lambda item: item.name)
 

@@ -269,3 +269,14 @@ def test_moved_parented_and_scaled_people_keep_their_places(tmp_path):
     order = [bone_names.to_blender(name) for name in JOINT_NAMES]
     assert np.abs(heads_over_time(armature, order, FRAMES) - joints).max() < JOINT_TOLERANCE
     assert np.abs(skin_vertices(armature) - vertices[-1]).max() < JOINT_TOLERANCE
+
+
+@pytest.mark.parametrize("file_format", ["usd", "glb", "fbx"])
+def test_people_of_another_rest_are_exported_as_they_move(file_format, tmp_path):
+    (person,) = write("T")
+    joints, _ = motion_of(person)
+    [path] = export([person], tmp_path, file_format)
+    (armature,) = imported(path)
+    separator = "_" if file_format == "usd" else "."
+    order = [bone_names.to_blender(name).replace(".", separator) for name in JOINT_NAMES]
+    assert np.abs(heads_over_time(armature, order, FRAMES) - joints).max() < JOINT_TOLERANCE
