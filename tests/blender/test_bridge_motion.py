@@ -33,6 +33,12 @@ def fcurves_of(datablock):
     )
 
 
+def motion_curves_of(armature):
+    """F-curves of bones' transforms, without those of contacts and confidence."""
+    paths = (".location", ".rotation_quaternion")
+    return [curve for curve in fcurves_of(armature) if curve.data_path.endswith(paths)]
+
+
 def keys_of(fcurve):
     values = np.empty(2 * len(fcurve.keyframe_points), np.float32)
     fcurve.keyframe_points.foreach_get("co", values)
@@ -72,7 +78,7 @@ def test_exact_motion_keeps_speed_at_other_scene_rates(clip_fps, scene_fps, star
 def test_rounded_time_stamps_give_whole_frames():
     times = np.round(np.arange(20) / 29.97, 3)
     written = write(build_reconstruction(fps=29.97, times=times, frame_numbers=np.arange(20)))
-    for fcurve in fcurves_of(written.people[0]):
+    for fcurve in motion_curves_of(written.people[0]):
         assert np.array_equal(keys_of(fcurve)[:, 0], 1 + np.arange(20))
 
 
@@ -109,11 +115,8 @@ def test_constant_channels_have_one_key():
     reconstruction = build_reconstruction(moves_face=False)
     reconstruction.rotations[:, :, 20:] = [1, 0, 0, 0]
     written = write(reconstruction)
-    lengths = {
-        curve.data_path.split('"')[1]: len(keys_of(curve))
-        for curve in fcurves_of(written.people[0])
-        if curve.data_path.endswith((".location", ".rotation_quaternion"))
-    }
+    curves = motion_curves_of(written.people[0])
+    lengths = {curve.data_path.split('"')[1]: len(keys_of(curve)) for curve in curves}
     assert {lengths[name] for name in BONE_NAMES[:20]} == {20}
     assert {lengths[name] for name in BONE_NAMES[20:]} == {1}
     keys = written.people[0].children[0].data.shape_keys
