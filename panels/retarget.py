@@ -53,7 +53,7 @@ class HUND_PT_retarget(SidebarPanel, bpy.types.Panel):
         share = progress()
         if share is not None:
             layout.progress(factor=share, text=iface_("Applying Motion"), translate=False)
-            layout.label(text="Esc cancels", icon="EVENT_ESC")
+            layout.label(text="Escape cancels")
             return
         row = layout.row()
         row.scale_y = 1.4
