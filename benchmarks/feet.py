@@ -1,4 +1,4 @@
-"""Feet and snap: contacts, sliding, penetration, and fast motion, on clips with known truth.
+"""Contacts and snap: sliding, penetration, flights, and fast motion, on clips with known truth.
 
 Run as `python -m benchmarks.feet MOCAP_FOLDER`. Held-out motion whose contacts hold, played by
 random bodies before random cameras and seen by a simulated detector (benchmarks/motion_clips.py),
@@ -16,14 +16,16 @@ from jaxtyping import Bool, Float
 from benchmarks import measuring
 from benchmarks.hand_clips import clap_clip
 from benchmarks.motion_clips import SEGMENTS, MotionClip, motion_clip
+from hund_backend.body.center_of_mass import GRAVITY, mass_weights
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import quaternion_to_matrix
-from hund_backend.body.skeleton import JOINT_INDEX
+from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.reduced_body import REDUCED_JOINTS
 from hund_backend.descent.state import State
 from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
 from hund_backend.motion.contact_network import ContactNetwork
+from hund_backend.motion.contacts import body_contacts
 from hund_backend.options import Options
 from hund_backend.pipeline import Models, TrackedClip, estimate
 from hund_backend.prior.dynamics import Dynamics
@@ -32,7 +34,7 @@ from hund_backend.progress import silent
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.stopwatch import Stopwatch
 from hund_backend.training.motion.filmed_motion import SIZE
-from hund_backend.training.motion.motion_set import motion_set
+from hund_backend.training.motion.motion_set import FLOOR_PACKS, PACKS, motion_set
 from hund_backend.video import ClipInfo
 
 PACKAGES = ("torch", "numpy")
@@ -45,8 +47,13 @@ METRICS = {
     "sliding": "mm a frame of soles in true contact (WHAM)",
     "contact F1": "of heel and toe of each foot",
     "timing": "frames by which begins and ends of contacts are off",
-    "penetration": "mm of the lowest sole below the floor, mean over frames",
+    "penetration": "mm of the lowest point below the floor or its support, mean over frames",
     "float": "mm between soles in true contact with the floor and the floor",
+    "body sliding": "mm a frame of hands, knees and seats in true contact",
+    "body F1": "of contacts of hands, knees and seat",
+    "body timing": "frames by which begins and ends of these are off",
+    "flight": "m/s², error of the center of mass's acceleration in true flight",
+    "size": "% by which the distance of the pelvis is wrong, absolute",
     "wander": "mm by which a sole moves in a clip of standing",
     "MPJPE": "mm",
     "PA-MPJPE": "mm",
@@ -118,7 +125,8 @@ def load_models() -> Models:
 
 def clips(args: argparse.Namespace, models: Models) -> Iterable[MotionClip]:
     """Yield the clips, each made when it is needed."""
-    motions, prior = motion_set(args.mocap), PoseFlow.load().double()
+    motions = motion_set(args.mocap, packs=PACKS + FLOOR_PACKS)
+    prior = PoseFlow.load().double()
     for repeat in range(args.repeats):
         for number, segment in enumerate(SEGMENTS):
             if not args.kinds or segment.kind in args.kinds:
@@ -150,24 +158,36 @@ def scores(clip: MotionClip, result: Reconstruction, body: BodyModel) -> dict[st
     found = posed(result)
     posed_body = found.posed(body)
     joints = posed_body.joints.double().numpy()
-    soles = body.soles(posed_body).double().numpy()
+    points = body.contact_points(posed_body).double().numpy()
+    soles = points[:, :6]
     world = result.world_from_camera[0]
-    heights = soles @ world[2, :3] + world[2, 3]
-    steps = np.linalg.norm(np.diff(soles, axis=0), axis=-1) * clip.fps / 30
+    heights = points @ world[2, :3] + world[2, 3]
+    true_heights = clip.points @ clip.up - clip.floor
+    supports = np.where(clip.contacts, true_heights.clip(0), 0)
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=-1) * clip.fps / 30
     both = clip.contacts[1:] & clip.contacts[:-1]
-    true_contacts = four_contacts(clip.contacts)
+    true_contacts = four_contacts(clip.contacts[:, :6])
     contacts = result.contacts[0] > 0.5
-    on_floor = clip.contacts & (np.abs(clip.soles @ clip.up - clip.floor) < 0.05)
+    on_floor = clip.contacts[:, :6] & (np.abs(true_heights[:, :6]) < 0.05)
+    true_body = body_contacts(clip.contacts.astype(float)) > 0.5
+    found_body = np.zeros_like(true_body)
+    if result.body_contacts is not None:
+        found_body = result.body_contacts[0] > 0.5
     truth, estimate_ = clip.joints[:, JOINTS], joints[:, JOINTS]
     valid = np.ones(truth.shape[:2], dtype=bool)
     relative = estimate_ - estimate_[:, :1], truth - truth[:, :1]
     gap, timing = clap_errors(clip, joints)
     return {
-        "sliding": 1000 * _mean(steps[both]),
+        "sliding": 1000 * _mean(steps[:, :6][both[:, :6]]),
         "contact F1": f1(contacts, true_contacts),
         "timing": timing_error(contacts, true_contacts) * 30 / clip.fps,
-        "penetration": 1000 * float((-heights.min(axis=1)).clip(0).mean()),
-        "float": 1000 * _mean(heights[on_floor]),
+        "penetration": 1000 * float((supports - heights).max(axis=1).clip(0).mean()),
+        "float": 1000 * _mean(heights[:, :6][on_floor]),
+        "body sliding": 1000 * _mean(steps[:, 6:][both[:, 6:]]),
+        "body F1": f1(found_body, true_body),
+        "body timing": timing_error(found_body, true_body) * 30 / clip.fps,
+        "flight": flight_error(clip, joints),
+        "size": 100 * _mean(np.abs(joints[:, 0, 2] / clip.joints[:, 0, 2] - 1)),
         "wander": wander_mm(soles) if clip.kind == "stand" else np.nan,
         "MPJPE": float(mpjpe_mm(1000 * estimate_, 1000 * truth, valid, (0,)).mean()),
         "PA-MPJPE": float(pa_mpjpe_mm(1000 * estimate_, 1000 * truth, valid).mean()),
@@ -219,6 +239,16 @@ def timing_error(
                 distance = np.abs(events - event).min(initial=TIMING_REACH + 1)
                 errors += [distance] if distance <= TIMING_REACH else []
     return _mean(np.array(errors, dtype=float))
+
+
+def flight_error(clip: MotionClip, joints: Float[np.ndarray, "frames 63 3"]) -> float:
+    """Mean distance of the acceleration of the center of mass from gravity's in flight, m/s²."""
+    if clip.flies is None:
+        return np.nan
+    center = np.einsum("j,fjx->fx", mass_weights(JOINT_NAMES), joints)
+    acceleration = (center[:-2] - 2 * center[1:-1] + center[2:]) * clip.fps**2
+    inner = clip.flies[:-2] & clip.flies[1:-1] & clip.flies[2:]
+    return _mean(np.linalg.norm(acceleration + GRAVITY * clip.up, axis=-1)[inner])
 
 
 def wander_mm(soles: Float[np.ndarray, "frames 6 3"]) -> float:

@@ -43,7 +43,7 @@ def clap_clip(body: BodyModel, seed: int) -> MotionClip:
     with torch.no_grad():
         posed = state.posed(body)
         keypoints = body.keypoints(posed, "blazepose").double().numpy()
-        soles = body.soles(posed).double().numpy()
+        points = body.contact_points(posed).double().numpy()
     up = np.array([0.0, -1, 0])
     intrinsics = np.array([[focal, 0, SIZE[0] / 2], [0, focal, SIZE[1] / 2], [0, 0, 1.0]])
     return MotionClip(
@@ -51,10 +51,10 @@ def clap_clip(body: BodyModel, seed: int) -> MotionClip:
         state=state,
         joints=posed.joints.double().numpy(),
         keypoints=keypoints,
-        soles=soles,
-        contacts=np.ones((frames, 6), dtype=bool),
+        points=points,
+        contacts=np.repeat(np.arange(12)[None] < 6, frames, axis=0),
         up=up,
-        floor=float((soles @ up).mean()),
+        floor=float((points[:, :6] @ up).mean()),
         evidence=simulated_evidence(keypoints, intrinsics, FPS, rng),
         intrinsics=intrinsics,
         fps=FPS,

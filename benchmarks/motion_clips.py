@@ -1,7 +1,8 @@
 """Clips of held-out motion for benchmarks: known bodies, cameras, contacts and detections.
 
 Captured feet slide by 3–8 mm a frame on our body, so the truth is captured motion whose contacts
-were made to hold: the soles that bear stay in place, and those on the floor lie on it.
+were made to hold: the points that bear stay in place, those on the floor lie on it, and who flies
+falls with gravity. Walks are lifted step by step where there are stairs or a platform.
 """
 
 from dataclasses import dataclass, replace
@@ -10,18 +11,21 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, label
 from torch import Tensor
 from torch.nn.functional import pad
 
 from hund_backend.body.camera import project
+from hund_backend.body.contact_points import CONTACT_NAMES
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_rotvec
+from hund_backend.descent.body_contacts import BodyContacts
 from hund_backend.descent.fit.energy import Energy
 from hund_backend.descent.fit.linearization import EvaluationPoint, LinearizationPoint
 from hund_backend.descent.fit.solver import NormalEquations, SolverConfig, minimize
 from hund_backend.descent.fit.terms.contacts import ContactConfig, ContactTerm
 from hund_backend.descent.fit.terms.evidence import KeypointTerm
+from hund_backend.descent.fit.terms.flight import FlightConfig, FlightTerm
 from hund_backend.descent.fit.terms.kernels import Robust
 from hund_backend.descent.fit.terms.pose_anchor import (
     PoseAnchor,
@@ -29,18 +33,21 @@ from hund_backend.descent.fit.terms.pose_anchor import (
     PoseAnchorTerm,
 )
 from hund_backend.descent.reduced_body import ReducedBody
-from hund_backend.descent.sole_contacts import SoleContacts
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import Targets
+from hund_backend.motion.levels import contact_levels
 from hund_backend.perception.evidence import Evidence
 from hund_backend.prior.coordinates import inverse_right_jacobian
 from hund_backend.prior.pose_prior import PosePrior
+from hund_backend.training.motion.contact_labels import contact_labels, contact_motion
 from hund_backend.training.motion.filmed_motion import filmed, leg_ratio, random_camera
 from hund_backend.training.motion.motion_set import MotionSet
 from hund_backend.training.motion.simulated_detector import DetectorNoise, simulated_evidence
-from hund_backend.training.motion.sole_labels import sole_labels, sole_points
 
 FLOOR_TOLERANCE = 0.08  # metres: a sole in contact below this height is on the floor
+BODY_TOLERANCE = 0.15  # the same of hands, knees and seats, which differ more from body to body
+SOLES = np.arange(len(CONTACT_NAMES)) < 6
+LIFT_SECONDS = 0.15  # standard deviation: smoothness of the way up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +58,10 @@ class Segment:
     clip: str
     start: int
     frames: int
+    step: float = 0.0  # metres by which each footfall is higher than the one before
+    steps: int = 0  # after which footfalls stay on one level
+    ride: float = 0.0  # m/s at which what bears the person moves across the view
+    bounce: float = 0.0  # metres by which it gives way and rises again, once a second
 
 
 SEGMENTS = (
@@ -68,6 +79,31 @@ SEGMENTS = (
     Segment(kind="dance", clip="cmu_subset/05_12", start=100, frames=120),
     Segment(kind="kick", clip="deepmimic/humanoid3d_spinkick", start=0, frames=38),
     Segment(kind="busy", clip="cmu_subset/14_19", start=100, frames=120),
+    Segment(
+        kind="stairs",
+        clip="cmu_eval8/train/walking/walking_2",
+        start=0,
+        frames=110,
+        step=0.15,
+        steps=5,
+    ),
+    Segment(
+        kind="platform",
+        clip="cmu_eval8/train/walking_extra/walking_20",
+        start=0,
+        frames=110,
+        step=0.12,
+        steps=2,
+    ),
+    Segment(kind="chair", clip="quaternius_ual_cc0/Sitting_Talking_Loop", start=0, frames=88),
+    Segment(kind="chair", clip="quaternius_ual_cc0/Sitting_Enter", start=0, frames=39),
+    Segment(kind="sit", clip="mesh2motion_cc0/Meditate", start=0, frames=46),
+    Segment(kind="lie", clip="mesh2motion_cc0/Sleeping", start=0, frames=51),
+    Segment(kind="push-up", clip="mesh2motion_cc0/Pushup", start=0, frames=47),
+    Segment(kind="kneel", clip="mesh2motion_cc0/Kneeling Tired", start=0, frames=26),
+    Segment(kind="cartwheel", clip="deepmimic/humanoid3d_cartwheel", start=0, frames=82),
+    Segment(kind="ride", clip="cmu_subset/13_09", start=0, frames=120, ride=0.5),
+    Segment(kind="bounce", clip="cmu_subset/13_09", start=0, frames=120, bounce=0.1),
 )
 
 
@@ -79,13 +115,15 @@ class MotionClip:
     state: State  # camera frame
     joints: Float[np.ndarray, "frames 63 3"]
     keypoints: Float[np.ndarray, "frames 33 3"]
-    soles: Float[np.ndarray, "frames 6 3"]
-    contacts: Bool[np.ndarray, "frames 6"]
+    points: Float[np.ndarray, "frames 12 3"]  # of CONTACT_NAMES
+    contacts: Bool[np.ndarray, "frames 12"]  # with what keeps its place
     up: Float[np.ndarray, "3"]
     floor: float  # height along `up`
     evidence: Evidence
     intrinsics: Float[np.ndarray, "3 3"]
     fps: float
+    betas: Float[np.ndarray, "16"] | None = None
+    flies: Bool[np.ndarray, " frames"] | None = None  # where nothing bears the person
 
 
 @torch.no_grad()
@@ -104,25 +142,51 @@ def motion_clip(
     rotations, translation = motions.rotations[frames], motions.translation[frames]
     betas = torch.from_numpy(0.6 * rng.normal(size=16)).float()
     translation = translation * leg_ratio(body, betas)
-    soles = sole_points(body, rotations, translation, betas)
-    contacts = sole_labels(soles.double().numpy(), motions.fps)
-    heights = soles[..., 1].numpy()
-    low = contacts & (heights < np.quantile(heights[contacts], 0.05) + FLOOR_TOLERANCE)
-    floor = float(np.median(heights[low]))
+    motion = contact_motion(body, rotations, translation, betas)
+    labels = contact_labels(motion, motions.fps)
+    contacts, heights = labels.contacts, motion.points[..., 1]
+    low = contacts & (
+        heights
+        < np.quantile(heights[contacts], 0.05) + np.where(SOLES, FLOOR_TOLERANCE, BODY_TOLERANCE)
+    )
+    on_soles = low & SOLES if (low & SOLES).any() else low
+    floor = float(np.median(heights[on_soles]))
+    translation = translation.clone()
     translation[:, 1] -= floor
+    steps = _steps(contacts, segment)
+    lift = gaussian_filter1d(steps.mean(axis=1), LIFT_SECONDS * motions.fps, mode="nearest")
+    lift += segment.bounce * (np.cos(2 * np.pi * np.arange(len(lift)) / motions.fps) - 1) / 2
+    translation[:, 1] += torch.from_numpy(lift).float()
     camera = random_camera(translation.numpy(), rng)
     intrinsics, up = camera.intrinsics, camera.up
     state = filmed(rotations, translation, betas, camera)
+    flies = labels.known & ~contacts.any(axis=1)
+    on_level, levels = contact_levels(heights - floor + lift[:, None], contacts.astype(float))
+    ground = -float(camera.position[1])
     # They begin and end softly, or the correction would jerk.
     bearing = contacts * gaussian_filter1d(contacts.astype(float), 1.0, axis=0)
-    held = SoleContacts(
+    soles = np.repeat(steps, 3, axis=1)
+    levels[:, :6] = np.where(soles > 0, soles, levels[:, :6])
+    on_level = np.where(low, 0.0, on_level)
+    on_level[:, :6] = np.where(soles > 0, 1.0, on_level[:, :6])
+    held = BodyContacts(
         bearing=torch.from_numpy(bearing),
-        on_floor=torch.from_numpy(bearing * low),
+        on_floor=torch.from_numpy(bearing * low * (on_level == 0)),
         over_floor=torch.ones(bearing.shape, dtype=torch.float64),
+        on_level=torch.from_numpy(bearing * on_level),
+        levels=torch.from_numpy(levels + ground),
+        airborne=torch.from_numpy(flies.astype(float)),
         up=torch.from_numpy(up),
-        floor=-float(camera.position[1]),
+        floor=ground,
     )
     state = _held(state, held, body, prior, intrinsics, motions.fps)
+    if segment.ride or segment.bounce:  # what bears the person does not keep its place
+        contacts = np.zeros_like(contacts)
+        seconds = torch.arange(len(contacts)) / motions.fps
+        aside = segment.ride * (seconds - seconds.mean())
+        moved = state.root_translation.clone()
+        moved[:, 0] += aside
+        state = replace(state, root_translation=moved)
     posed = state.posed(body)
     keypoints = body.keypoints(posed, "blazepose").double().numpy()
     return MotionClip(
@@ -130,26 +194,49 @@ def motion_clip(
         state=state,
         joints=posed.joints.double().numpy(),
         keypoints=keypoints,
-        soles=body.soles(posed).double().numpy(),
+        points=body.contact_points(posed).double().numpy(),
         contacts=contacts,
         up=up,
         floor=held.floor,
         evidence=simulated_evidence(keypoints, intrinsics, motions.fps, rng, noise),
         intrinsics=intrinsics,
         fps=motions.fps,
+        betas=betas.numpy(),
+        flies=flies,
     )
+
+
+def _steps(
+    contacts: Bool[np.ndarray, "frames 12"], segment: Segment
+) -> Float[np.ndarray, "frames 2"]:
+    """Height of what is under each foot: each footfall is a step higher than the one before.
+
+    Between two footfalls it is that of the next one.
+    """
+    feet = contacts[:, :6].reshape(-1, 2, 3).any(axis=-1)
+    steps = np.zeros(feet.shape)
+    falls = []
+    for foot in range(2):
+        runs, count = label(feet[:, foot])
+        falls += [(np.flatnonzero(runs == run + 1), foot) for run in range(count)]
+    ends = [0, 0]
+    for number, (frames, foot) in enumerate(sorted(falls, key=lambda fall: fall[0][0])):
+        steps[ends[foot] : frames[-1] + 1, foot] = segment.step * min(number, segment.steps)
+        steps[frames[-1] + 1 :, foot] = steps[frames[-1], foot]
+        ends[foot] = frames[-1] + 1
+    return steps
 
 
 def _held(
     state: State,
-    contacts: SoleContacts,
+    contacts: BodyContacts,
     body: BodyModel,
     prior: PosePrior,
     intrinsics: Float[np.ndarray, "3 3"],
     fps: float,
 ) -> State:
     """The nearest states whose contacts hold."""
-    reduced_body, soles = ReducedBody.from_body(body), ReducedBody.soles_from_body(body)
+    reduced_body = ReducedBody.from_body(body)
     points = body.keypoints(state.posed(body), "blazepose")
     exact = _exact_evidence(points.double(), intrinsics)
     variables = reduced_body.variables_of(state)
@@ -167,7 +254,13 @@ def _held(
         SmoothCorrection(
             rotations=variables.rotations, translation=variables.translation, fps=fps
         ),
-        ContactTerm(config=held, contacts=contacts, soles=soles, fps=fps),
+        ContactTerm(
+            config=held,
+            contacts=contacts,
+            points=ReducedBody.contacts_from_body(body),
+            fps=fps,
+        ),
+        FlightTerm(config=FlightConfig(noise=0.02), contacts=contacts, fps=fps),
     )
     energy = Energy(terms=terms, reduced_body=reduced_body, prior=prior, coupled=True)
     groups = torch.zeros(len(points), dtype=torch.int64)

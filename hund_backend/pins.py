@@ -9,10 +9,10 @@ from jaxtyping import Float, Float32, Int
 
 from .body.model import BodyModel
 from .body.rotations import matrix_to_quaternion, quaternion_to_matrix
+from .descent.body_contacts import BodyContacts
 from .descent.fit.span import SpanConfig, fit_span
 from .descent.fit.terms.pins import Pins
 from .descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
-from .descent.sole_contacts import SoleContacts
 from .errors import BadInputError
 from .reconstruction import Reconstruction
 
@@ -58,7 +58,7 @@ class Bodies:
     """Body in the two forms that the fit needs, loaded once."""
 
     keypoints: ReducedBody
-    soles: ReducedBody
+    contact_points: ReducedBody
 
     @classmethod
     def load(cls) -> "Bodies":
@@ -68,7 +68,7 @@ class Bodies:
             BadInputError: its file is missing or damaged.
         """
         body = BodyModel.load("keypoints")
-        return cls(ReducedBody.from_body(body), ReducedBody.soles_from_body(body))
+        return cls(ReducedBody.from_body(body), ReducedBody.contacts_from_body(body))
 
 
 def solve_pins(
@@ -145,7 +145,7 @@ class _Span:
         confidence = confidence * reconstruction.present[person, rows, None]
         self._confidence = torch.from_numpy(confidence.astype(np.float64))
         self._intrinsics = torch.from_numpy(reconstruction.intrinsics[rows])
-        self._contacts = _sole_contacts(reconstruction, person, rows)
+        self._contacts = _body_contacts(reconstruction, person, rows)
 
     def solve(self, pins: Sequence[Pin]) -> FitVariables:
         """Fit the span to its pins."""
@@ -156,7 +156,7 @@ class _Span:
             self._intrinsics,
             self._fps,
             self._bodies.keypoints,
-            soles=self._bodies.soles,
+            contact_points=self._bodies.contact_points,
             contacts=self._contacts,
             frozen=self._frozen,
             config=self._config,
@@ -241,15 +241,21 @@ def _spans(
     return spans
 
 
-def _sole_contacts(reconstruction: Reconstruction, person: int, rows: slice) -> SoleContacts:
-    """Return the contacts of the points of SOLE_NAMES; where the floor is does not matter here."""
-    heel_and_toe = torch.from_numpy(reconstruction.contacts[person, rows].astype(np.float64))
-    nowhere = torch.zeros(len(heel_and_toe), 6, dtype=torch.float64)
-    up = torch.from_numpy(reconstruction.world_from_camera[rows.start, 2, :3].copy())
-    return SoleContacts(
-        bearing=heel_and_toe[:, [0, 1, 1, 2, 3, 3]],
+def _body_contacts(reconstruction: Reconstruction, person: int, rows: slice) -> BodyContacts:
+    """Return the contacts of CONTACT_NAMES; where the floor is does not matter here."""
+    soles = reconstruction.contacts[person, rows][:, [0, 1, 1, 2, 3, 3]]
+    others = np.zeros_like(soles)
+    if reconstruction.body_contacts is not None:
+        others = reconstruction.body_contacts[person, rows][:, [0, 2, 4, 1, 3, 4]]
+    bearing = torch.from_numpy(np.concatenate((soles, others), axis=1).astype(np.float64))
+    nowhere = torch.zeros_like(bearing)
+    return BodyContacts(
+        bearing=bearing,
         on_floor=nowhere,
         over_floor=nowhere,
-        up=up,
+        on_level=nowhere,
+        levels=nowhere,
+        airborne=nowhere[:, 0],
+        up=torch.from_numpy(reconstruction.world_from_camera[rows.start, 2, :3].copy()),
         floor=0.0,
     )

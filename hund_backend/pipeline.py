@@ -16,6 +16,7 @@ from jaxtyping import Float
 from .body import camera
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
+from .descent.body_contacts import BodyContacts
 from .descent.fit.energy import EnergyConfig
 from .descent.fit.fit import FitConfig, fit
 from .descent.learned.adaptation import (
@@ -29,16 +30,16 @@ from .descent.learned.inputs import NetworkInputs
 from .descent.learned.track import descend
 from .descent.over_shots import descend_by_shot
 from .descent.refocus import refocused_evidence, refocused_intrinsics, refocused_result
+from .descent.resize import resized
 from .descent.result import DescentResult
-from .descent.sole_contacts import SoleContacts
 from .device import choose_device
 from .errors import NobodyFoundError
 from .lens_metadata import focal_length_px
 from .motion.contact_network import ContactNetwork
-from .motion.contacts import heel_and_toe
+from .motion.contacts import body_contacts, heel_and_toe
 from .motion.focal_length import FocalLength, estimate_focal_length
 from .motion.posed_track import PosedTrack, pose_track
-from .motion.support import Support, estimate_support
+from .motion.support import NUM_SOLES, Support, estimate_support
 from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
 from .people_list import PeopleList
@@ -60,6 +61,7 @@ from .weights_file import record_loaded
 SILHOUETTE_ENERGY = EnergyConfig(
     silhouette=dataclasses.replace(EnergyConfig().silhouette, weight=2.0)
 )
+LEAST_RESIZING = 0.01  # share of a person's size by which flights have to correct it
 
 
 FocalSource = Literal["option", "metadata", "guess"]
@@ -266,12 +268,21 @@ def estimate(
         support = estimate_support(posed_tracks, times, models.contacts)
         focal = FocalLength(ratio=1.0, confidence=0.0)
         if clip.focal_source == "guess" and not options.distortion:
-            focal = estimate_focal_length(posed_tracks, support.bearing, clip.shots)
+            soles = tuple(bearing[:, :NUM_SOLES] for bearing in support.bearing)
+            focal = estimate_focal_length(posed_tracks, soles, clip.shots)
         intrinsics = clip.intrinsics
         if focal.is_sure:
             intrinsics = refocused_intrinsics(intrinsics, focal.ratio)
             undistorted = [refocused_evidence(evidence, focal.ratio) for evidence in undistorted]
             results = [refocused_result(result, focal.ratio) for result in results]
+            posed_tracks = _posed(clip.people, results, models, frames)
+            support = estimate_support(posed_tracks, times, models.contacts)
+        sizes = [flights.size for flights in support.flights]
+        if options.polish and max(abs(size - 1) for size in sizes) > LEAST_RESIZING:
+            results = [
+                resized(result, models.body, size)
+                for result, size in zip(results, sizes, strict=True)
+            ]
             posed_tracks = _posed(clip.people, results, models, frames)
             support = estimate_support(posed_tracks, times, models.contacts)
     if options.polish:
@@ -289,7 +300,6 @@ def estimate(
             ]
         with stopwatch.measure(ProgressStage.GROUND):
             posed_tracks = _posed(clip.people, results, models, frames)
-    contacts = np.stack([heel_and_toe(bearing) for bearing in support.bearing])
     world = _world(posed_tracks, support)
     reports = [adaptation for _, adaptation in adaptations]
     provenance = _provenance(clip, options, models, results, reports, stopwatch)
@@ -298,7 +308,7 @@ def estimate(
         "source": "steps" if focal.is_sure else clip.focal_source,
         "confidence": focal.confidence if clip.focal_source == "guess" else None,
     }
-    return _assemble(clip, intrinsics, posed_tracks, contacts, world, provenance)
+    return _assemble(clip, intrinsics, posed_tracks, support, world, provenance)
 
 
 def _adapt(
@@ -352,9 +362,9 @@ def _settle(
     options: Options,
     models: Models,
     result: DescentResult,
-    contacts: SoleContacts,
+    contacts: BodyContacts,
 ) -> DescentResult:
-    """Polish a person's states once more, with the soles that bear held in place."""
+    """Polish a person's states once more, with the points that bear held in place."""
     plain = dataclasses.replace(options, parts=False)  # the silhouette has found the body's shape
 
     def settle_shot(shot: Evidence, rows: torch.Tensor) -> DescentResult:
@@ -373,7 +383,7 @@ def _fit(
     models: Models,
     report: Callable[[int], None],
     initial: DescentResult | None = None,
-    contacts: SoleContacts | None = None,
+    contacts: BodyContacts | None = None,
 ) -> DescentResult:
     """Fit a person, or refine an initial result, whose stages are kept."""
     energy = SILHOUETTE_ENERGY if options.parts else EnergyConfig()
@@ -474,7 +484,7 @@ def _assemble(
     clip: TrackedClip,
     intrinsics: Float[np.ndarray, "3 3"],
     posed_tracks: list[PosedTrack],
-    contacts: Float[np.ndarray, "people frames 4"],
+    support: Support,
     world: Float[np.ndarray, "4 4"],
     provenance: dict[str, Any],
 ) -> Reconstruction:
@@ -483,6 +493,9 @@ def _assemble(
 
     def stacked(name: str) -> np.ndarray:
         return np.stack([getattr(person, name) for person in posed_tracks])
+
+    def over_people(columns: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        return np.stack([columns(bearing) for bearing in support.bearing]).astype(np.float32)
 
     return Reconstruction(
         provenance=provenance,
@@ -504,7 +517,8 @@ def _assemble(
         joints=stacked("joints"),
         keypoints=stacked("keypoints"),
         joint_confidence=stacked("joint_confidence"),
-        contacts=contacts.astype(np.float32),
+        contacts=over_people(lambda bearing: heel_and_toe(bearing[:, :NUM_SOLES])),
+        body_contacts=over_people(body_contacts),
         stage_losses=stacked("stage_losses"),
         shots=np.array([clip.frame_numbers[shot] for shot in clip.shots], np.int64),
         static=np.array([evidence.static for evidence in clip.people], np.float32),

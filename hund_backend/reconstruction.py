@@ -16,6 +16,7 @@ from .errors import BadInputError
 SCHEMA = "hund-reconstruction/1"
 
 NUM_BETAS, NUM_EXPRESSION, NUM_ARKIT = 16, 20, 52
+NUM_BODY_CONTACTS = 5
 UNIT_TOLERANCE = 1e-3  # largest difference of a quaternion's norm from one
 
 # Arrays of the file: axes (a letter has one length throughout the file) and type.
@@ -48,6 +49,7 @@ OPTIONAL: dict[str, tuple[tuple[str | int, ...], type]] = {
     "stage_root_translation": (("P", "F", "S", 3), np.float32),
     "shots": (("C",), np.int64),
     "static": (("P",), np.float32),
+    "body_contacts": (("P", "F", NUM_BODY_CONTACTS), np.float32),
 }
 
 
@@ -93,6 +95,9 @@ class Reconstruction:
     static: Float32[np.ndarray, " people"] | None = None
     """Confidence that somebody is a still figure (a poster, a mannequin, a screen), 0…1; None: not
     known."""
+    body_contacts: Float32[np.ndarray, "people frames 5"] | None = None
+    """As `contacts`: left hand, right hand, left knee, right knee, seat; None in files before they
+    were looked for."""
 
     def validate(self) -> None:
         """Check shapes, types and values.
@@ -179,8 +184,9 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
         "joint_confidence": arrays["joint_confidence"],
         "contacts": arrays["contacts"],
     }
-    if "static" in arrays:
-        confidences["static"] = arrays["static"]
+    confidences |= {
+        name: arrays[name] for name in ("static", "body_contacts") if name in arrays
+    }
     for name, values in confidences.items():
         if values.size and not 0 <= values.min() <= values.max() <= 1:
             raise ValueError(f"'{name}' holds confidences outside 0…1.")

@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..weights_file import note_loaded
+from .contact_points import contact_matrix
 from .file import BODY_FILE, BodyFile, load_body_file
 from .kinematics import forward_kinematics
 from .skeleton import KEYPOINT_NAMES, PARENTS, PART_OF_FINE_PART
 from .skinning import linear_blend_skinning
-from .soles import sole_matrix
+from .soles import SOLE_NAMES
 
 Resolution = Literal["full", "low", "keypoints"]
 Table = Literal["blazepose", "coco", "h36m"]
@@ -49,7 +50,7 @@ class BodyModel(nn.Module):
     def __init__(self, body: BodyFile, resolution: Resolution) -> None:
         super().__init__()
         matrices = {table: body.keypoint_matrix(table) for table in KEYPOINT_NAMES}
-        matrices["sole"] = sole_matrix(body)
+        matrices["contact"] = contact_matrix(body)
         kept, faces, face_uvs = _select_mesh(body, resolution, matrices)
         index_of_vertex = np.full(len(body.template), -1)
         index_of_vertex[kept] = np.arange(len(kept))
@@ -87,7 +88,7 @@ class BodyModel(nn.Module):
 
         Args:
             resolution: "full" mesh, "low" mesh (about 3,200 vertices), or only the vertices that
-                "keypoints" and soles need, which is the fastest.
+                "keypoints" and contact points need, which is the fastest.
             path: the body file.
 
         Raises:
@@ -160,7 +161,11 @@ class BodyModel(nn.Module):
 
     def soles(self, posed: PosedBody) -> Float[Tensor, "*batch 6 3"]:
         """Return the points of SOLE_NAMES on a posed body; "low" lacks their vertices."""
-        return self._sole_matrix @ torch.cat((posed.vertices, posed.joints), dim=-2)
+        return self.contact_points(posed)[..., : len(SOLE_NAMES), :]
+
+    def contact_points(self, posed: PosedBody) -> Float[Tensor, "*batch 12 3"]:
+        """Return the points of CONTACT_NAMES on a posed body; "low" lacks their vertices."""
+        return self._contact_matrix @ torch.cat((posed.vertices, posed.joints), dim=-2)
 
 
 def _select_mesh(

@@ -83,7 +83,7 @@ class FitVariables(NamedTuple):
 class PosedReducedBody(NamedTuple):
     """Posed reduced body in the camera frame, metres."""
 
-    points: Float[Tensor, "frames points 3"]  # keypoints or soles, then the joints
+    points: Float[Tensor, "frames points 3"]  # keypoints or contact points, then the joints
     orientations: Float[Tensor, "frames joints 3 3"]
     joints: Float[Tensor, "frames joints 3"]
     contributions: Float[Tensor, "frames points joints 3"]  # summands of each point, by joint
@@ -120,10 +120,12 @@ class ReducedBody:
         return _reduce(body, lambda posed: body.keypoints(posed, "blazepose"))
 
     @classmethod
-    def soles_from_body(cls, body: BodyModel, dtype: torch.dtype = torch.float64) -> "ReducedBody":
-        """Reduce a body model to its joints and the points of SOLE_NAMES, instead of keypoints."""
+    def contacts_from_body(
+        cls, body: BodyModel, dtype: torch.dtype = torch.float64
+    ) -> "ReducedBody":
+        """Reduce a body model to its joints and the points of CONTACT_NAMES, not its keypoints."""
         body = copy.deepcopy(body).to("cpu", dtype)
-        return _reduce(body, body.soles)
+        return _reduce(body, body.contact_points)
 
     @cached_property
     def ancestor_mask(self) -> Float[Tensor, "joints joints"]:

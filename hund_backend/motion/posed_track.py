@@ -6,18 +6,20 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
 
+from ..body.contact_points import CONTACT_NAMES
 from ..body.model import BodyModel
 from ..body.rotations import matrix_to_quaternion
 from ..body.skeleton import BLAZEPOSE_NAMES, JOINT_INDEX
+from ..body.soles import SOLE_NAMES
 from ..descent.result import DescentResult
 from ..descent.state import State
 from ..perception.evidence import Evidence
 
-# Keypoints whose confidence is that of each point of SOLE_NAMES.
-FEET = [
-    BLAZEPOSE_NAMES.index(f"{side}_{name}")
-    for side in ("left", "right")
-    for name in ("heel", "foot_index", "foot_index")
+_KEYPOINT_OF = {"ball": "foot_index", "toe": "foot_index", "hand": "wrist", "seat": "hip"}
+# Keypoints whose confidence is that of each point of CONTACT_NAMES.
+NEAREST_KEYPOINTS = [
+    BLAZEPOSE_NAMES.index(f"{side}_{_KEYPOINT_OF.get(point, point)}")
+    for side, point in (name.split("_") for name in CONTACT_NAMES)
 ]
 MIN_LEG_EXTENT = 0.6  # of a standing person: height of hips over ankles, in leg lengths
 HIPS, NECK = JOINT_INDEX["Pelvis"], JOINT_INDEX["Neck01"]
@@ -36,7 +38,7 @@ class PosedTrack:
     rotations: Float32[np.ndarray, "frames joints 4"]  # quaternions, w first
     joints: Float32[np.ndarray, "frames joints 3"]
     pelvis_axes: Float[np.ndarray, "frames 3 3"]  # rotation from the body to the camera frame
-    feet: Float[np.ndarray, "frames 6 3"]  # points of SOLE_NAMES
+    contact_points: Float[np.ndarray, "frames 12 3"]  # of CONTACT_NAMES
     betas: Float32[np.ndarray, " betas"]
     keypoints: Float32[np.ndarray, "frames 33 3"]
     joint_confidence: Float32[np.ndarray, "frames joints"]
@@ -45,9 +47,14 @@ class PosedTrack:
     stage_root_translation: Float32[np.ndarray, "frames stages 3"]
 
     @property
-    def feet_confidence(self) -> Float[np.ndarray, "frames 6"]:
-        """Confidence of the keypoints next to the points of SOLE_NAMES."""
-        return self.keypoints[:, FEET, 2].astype(np.float64)
+    def feet(self) -> Float[np.ndarray, "frames 6 3"]:
+        """Points of SOLE_NAMES."""
+        return self.contact_points[:, : len(SOLE_NAMES)]
+
+    @property
+    def point_confidence(self) -> Float[np.ndarray, "frames 12"]:
+        """Confidence of the keypoints next to the points of CONTACT_NAMES."""
+        return self.keypoints[:, NEAREST_KEYPOINTS, 2].astype(np.float64)
 
     @property
     def standing_directions(self) -> Float[np.ndarray, "frames 3"]:
@@ -76,7 +83,7 @@ def pose_track(
     state = result.state
     with torch.no_grad():
         posed = state.posed(body)
-        feet = body.soles(posed)
+        points = body.contact_points(posed)
         quaternions, stages = map(_quaternions, (state, result.stages))
     frames = np.arange(num_frames)
     held = np.clip(np.searchsorted(evidence.frames, frames), 0, len(evidence.frames) - 1)
@@ -98,7 +105,7 @@ def pose_track(
         rotations=over_clip(quaternions),
         joints=over_clip(posed.joints),
         pelvis_axes=over_clip(state.global_orient).astype(np.float64),
-        feet=over_clip(feet).astype(np.float64),
+        contact_points=over_clip(points).astype(np.float64),
         betas=state.betas.reshape(-1, state.betas.shape[-1])[0].numpy(force=True),
         keypoints=keypoints,
         joint_confidence=within_track(result.joint_confidence),

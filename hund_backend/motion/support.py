@@ -1,4 +1,4 @@
-"""Support: what everybody's feet bear on, and the floor, in the camera frame."""
+"""Support: what everybody bears on, and the floor, in the camera frame."""
 
 from dataclasses import dataclass
 
@@ -6,38 +6,52 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from ..descent.sole_contacts import SoleContacts
-from .contact_features import FootMotion
+from ..body.soles import SOLE_NAMES
+from ..descent.body_contacts import BodyContacts
+from .balance import bearing_by_balance
+from .contact_features import PointMotion
 from .contact_network import ContactNetwork
-from .contacts import rest_confidence
+from .contacts import rest_confidence, steadiness, with_hysteresis
+from .flight import Flights, find_flights
 from .ground import Ground, estimate_ground, floor_level
+from .levels import contact_levels, near_floor
 from .performer import clip_floor, main_performer, prominences
 from .posed_track import PosedTrack
 from .upright import UpEvidence, up_evidence
 
-FLOOR_REACH = 0.15  # metres from the floor at which a bearing sole stands on it at confidence ½
+NUM_SOLES = len(SOLE_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Support:
-    """Contacts of everybody's soles, and the floor."""
+    """Contacts of everybody's points, flights, and the floor."""
 
     ground: Ground
     main: int  # index of the main performer
-    bearing: tuple[Float[np.ndarray, "frames 6"], ...]  # confidence of contact with anything, 0…1
-    on_floor: tuple[Float[np.ndarray, "frames 6"], ...]  # confidence of contact with the floor
-    over_floor: tuple[Float[np.ndarray, "frames 6"], ...]  # confidence that the floor is below
+    bearing: tuple[Float[np.ndarray, "frames 12"], ...]
+    """Confidence that each point of CONTACT_NAMES bears on something that keeps its place, 0…1."""
+    heights: tuple[Float[np.ndarray, "frames 12"], ...]  # over the floor under each person, metres
+    flights: tuple[Flights, ...]
     floors: tuple[float, ...]  # height of the floor under each person, metres
     level: float  # height of the clip's floor, metres
 
-    def contacts_of(self, person: int, frames: Int[np.ndarray, " chosen"]) -> SoleContacts:
+    def contacts_of(self, person: int, frames: Int[np.ndarray, " chosen"]) -> BodyContacts:
         """Contacts of a person in some frames of the clip."""
-        return SoleContacts(
-            bearing=torch.from_numpy(self.bearing[person][frames]),
-            on_floor=torch.from_numpy(self.on_floor[person][frames]),
-            over_floor=torch.from_numpy(self.over_floor[person][frames]),
+        bearing, heights = self.bearing[person], self.heights[person]
+        on_level, levels = contact_levels(heights, bearing)
+        floor = self.floors[person]
+        on_floor = (bearing - on_level) * near_floor(heights)
+        over_floor = near_floor(np.minimum(heights, 0))
+        airborne = self.flights[person].airborne
+        arrays = (bearing, on_floor, over_floor, on_level, levels + floor, airborne)
+        names = ("bearing", "on_floor", "over_floor", "on_level", "levels", "airborne")
+        return BodyContacts(
+            **{
+                name: torch.from_numpy(array[frames])
+                for name, array in zip(names, arrays, strict=True)
+            },
             up=torch.from_numpy(self.ground.up),
-            floor=self.floors[person],
+            floor=floor,
         )
 
 
@@ -48,8 +62,8 @@ def estimate_support(
 ) -> Support:
     """Estimate contacts and floor from everybody's motion.
 
-    Resting feet give a first ground, in whose up direction the network sees which soles bear; these
-    give the ground.
+    Resting feet give a first ground, in whose up direction the network sees which points bear; the
+    soles among them give the ground.
 
     Args:
         posed_tracks: at least one, in the frame of a static camera.
@@ -66,27 +80,30 @@ def estimate_support(
         rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks
     ]
     first = estimate_ground(feet, rest, _uprights(posed_tracks, rest, fps), fps, main)
-    bearing = [
-        network.bearing(FootMotion.of_track(person), times, first.up) * person.present[:, None]
+    touching = [
+        with_hysteresis(_bearing(person, times, first.up, network)) * person.present[:, None]
         for person in posed_tracks
     ]
-    ground = estimate_ground(feet, bearing, _uprights(posed_tracks, bearing, fps), fps, main)
-    heights = [points @ ground.up for points in feet]
-    floors = [
-        floor_level(height.ravel(), confidence.ravel())
-        for height, confidence in zip(heights, bearing, strict=True)
+    bearing = [
+        contact * steadiness(person.contact_points, contact)
+        for person, contact in zip(posed_tracks, touching, strict=True)
     ]
-    relative = [height - floor for height, floor in zip(heights, floors, strict=True)]
-    on_floor = [
-        confidence * _near_floor(height)
-        for confidence, height in zip(bearing, relative, strict=True)
+    soles = [contact[:, :NUM_SOLES] for contact in bearing]
+    ground = estimate_ground(feet, soles, _uprights(posed_tracks, soles, fps), fps, main)
+    heights = [person.contact_points @ ground.up for person in posed_tracks]
+    floors = [
+        floor_level(height[:, :NUM_SOLES].ravel(), confidence.ravel())
+        for height, confidence in zip(heights, soles, strict=True)
     ]
     return Support(
         ground=ground,
         main=main,
         bearing=tuple(bearing),
-        on_floor=tuple(on_floor),
-        over_floor=tuple(_near_floor(np.minimum(height, 0)) for height in relative),
+        heights=tuple(height - floor for height, floor in zip(heights, floors, strict=True)),
+        flights=tuple(
+            find_flights(person.joints, person.present, contact, ground.up, times)
+            for person, contact in zip(posed_tracks, touching, strict=True)
+        ),
         floors=tuple(floors),
         level=clip_floor(tuple(floors), prominence),
     )
@@ -101,6 +118,15 @@ def _uprights(
     ]
 
 
-def _near_floor(heights: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 6"]:
-    """Return the confidence that points at these heights belong to the floor, 0…1."""
-    return 1 / (1 + (heights / FLOOR_REACH) ** 4)
+def _bearing(
+    person: PosedTrack,
+    times: Float[np.ndarray, " frames"],
+    up: Float[np.ndarray, "3"],
+    network: ContactNetwork,
+) -> Float[np.ndarray, "frames 12"]:
+    """Return the probability that each point bears, by the network or by balance."""
+    learned = network.bearing(PointMotion.of_track(person), times, up)
+    inferred = bearing_by_balance(
+        person.contact_points, person.joints.astype(np.float64), up, times
+    )
+    return np.maximum(learned, inferred)

@@ -59,7 +59,7 @@ def up_evidence(
         bearing: confidence that each point of SOLE_NAMES bears weight, 0…1.
         fps: frames a second.
     """
-    weights = bearing * track.feet_confidence * BEARING_SHARES
+    weights = bearing * track.point_confidence[:, : bearing.shape[1]] * BEARING_SHARES
     total = weights.sum(axis=1)
     support = (track.feet * weights[..., None]).sum(axis=1) / np.maximum(total, 1e-9)[:, None]
     rays = center_of_mass(track.joints.astype(np.float64)) - support

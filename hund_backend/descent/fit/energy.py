@@ -14,8 +14,8 @@ from torch import Tensor
 from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
+from ..body_contacts import BodyContacts
 from ..reduced_body import FitVariables, ReducedBody
-from ..sole_contacts import SoleContacts
 from ..targets import Targets
 from .jacobian_cache import JacobianCache, prior_gradient
 from .linearization import EvaluationPoint, LinearizationPoint
@@ -28,6 +28,7 @@ from .terms.contacts import ContactConfig, ContactTerm
 from .terms.dynamics import LatentDynamicsConfig, LatentDynamicsTerm
 from .terms.evidence import KeypointTerm, LandmarkTerm
 from .terms.evidence_motion import KeypointStepTerm, LandmarkStepTerm, PersistentNoise
+from .terms.flight import FlightConfig, FlightTerm
 from .terms.kernels import Robust
 from .terms.motion import AccelerationConfig, AccelerationTerm, AngularAccelerationTerm
 from .terms.pose_anchor import PoseAnchor, PoseAnchorConfig, PoseAnchorTerm
@@ -48,6 +49,7 @@ TERMS = (
     "dynamics",
     "anchor",
     "contacts",
+    "flight",
     "parts",
     "silhouette",
 )
@@ -79,6 +81,7 @@ class EnergyConfig:
     dynamics: LatentDynamicsConfig = LatentDynamicsConfig()
     anchor: PoseAnchorConfig = PoseAnchorConfig()
     contacts: ContactConfig = ContactConfig()
+    flight: FlightConfig = FlightConfig()
     # Fractions of the crop's side; at a weight of one, each part counts as one or two keypoints.
     parts: Robust = Robust(weight=0.0, noise=0.008, cutoff=10.0)
     silhouette: Robust = Robust(weight=0.0, noise=0.008, cutoff=4.0)
@@ -107,8 +110,8 @@ def build_terms(
     fps: float | None = None,
     dynamics: Dynamics | None = None,
     anchor: PoseAnchor | None = None,
-    contacts: SoleContacts | None = None,
-    soles: ReducedBody | None = None,
+    contacts: BodyContacts | None = None,
+    contact_points: ReducedBody | None = None,
     observed_parts: ObservedParts | None = None,
     surface: Surface | None = None,
 ) -> tuple[Term, ...]:
@@ -122,8 +125,8 @@ def build_terms(
         fps: rate of the frames; None for frames that are independent of each other.
         dynamics: of the prior's latents; used where frames are coupled.
         anchor: reference rotations of a polish.
-        contacts: of the soles; used where frames are coupled. They need the soles.
-        soles: reduced body whose points are the soles'.
+        contacts: of the body; used where frames are coupled. They need its contact points.
+        contact_points: reduced body whose points are those of CONTACT_NAMES.
         observed_parts: part maps of the frames; they need a surface.
         surface: skin of the body.
     """
@@ -152,8 +155,12 @@ def build_terms(
     if config.landmark_steps.weight > 0:
         terms.append(LandmarkStepTerm(config=config.landmark_steps, targets=targets, fps=fps))
     terms.append(AccelerationTerm(config=config.acceleration, fps=fps))
-    if contacts is not None and soles is not None and config.contacts.weight > 0:
-        terms.append(ContactTerm(config=config.contacts, contacts=contacts, soles=soles, fps=fps))
+    if contacts is not None and contact_points is not None and config.contacts.weight > 0:
+        terms.append(
+            ContactTerm(config=config.contacts, contacts=contacts, points=contact_points, fps=fps)
+        )
+    if contacts is not None and config.flight.weight > 0:
+        terms.append(FlightTerm(config=config.flight, contacts=contacts, fps=fps))
     if dynamics is not None and config.dynamics.weight > 0:
         terms.append(LatentDynamicsTerm(config=config.dynamics, dynamics=dynamics, fps=fps))
     elif config.angular_acceleration.weight > 0:

@@ -20,11 +20,11 @@ from ...perception.evidence import Evidence
 from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
+from ..body_contacts import BodyContacts
 from ..joint_confidence import joint_confidence, unobserved_fraction
 from ..keypoints import NUM_KEYPOINTS, keypoint_residuals
 from ..reduced_body import FitVariables, ReducedBody
 from ..result import DescentResult
-from ..sole_contacts import SoleContacts
 from ..state import State
 from ..targets import Targets
 from ..translation import solve_translation
@@ -114,7 +114,7 @@ def fit(
     dynamics: Dynamics | None = None,
     skin: BodyModel | None = None,
     initial: State | None = None,
-    contacts: SoleContacts | None = None,
+    contacts: BodyContacts | None = None,
 ) -> DescentResult:
     """Fit the body to a person over all frames of a track, or polish given states.
 
@@ -132,7 +132,7 @@ def fit(
         skin: the same body with faces ("low"); None disables part and silhouette terms.
         initial: states of all frames to polish; None fits from initial poses. The result of a polish
             has one stage, its end.
-        contacts: of the soles in polished states; these are settled on them.
+        contacts: of the body in polished states; these are settled on them.
     """
     config = config or FitConfig()
     fitter = _Fitter(evidence, fps, body, prior, config, report, dynamics, skin, contacts)
@@ -160,7 +160,7 @@ class _Fitter:
         report: Callable[[int], None],
         dynamics: Dynamics | None,
         skin: BodyModel | None,
-        contacts: SoleContacts | None,
+        contacts: BodyContacts | None,
     ) -> None:
         self.config, self.fps = config, fps
         self.output = {"device": body.template.device, "dtype": body.template.dtype}
@@ -186,7 +186,7 @@ class _Fitter:
         )
         self.anchor: PoseAnchor | None = None  # of a polish
         self.contacts = contacts
-        self.soles = None if contacts is None else ReducedBody.soles_from_body(body)
+        self.contact_points = None if contacts is None else ReducedBody.contacts_from_body(body)
         self._report, self._iterations = report, 0
 
     def fit(self) -> DescentResult:
@@ -328,7 +328,7 @@ class _Fitter:
             dynamics=self.dynamics,
             anchor=None if self.anchor is None else self.anchor.select(frames),
             contacts=None if self.contacts is None else self.contacts.select(frames),
-            soles=self.soles,
+            contact_points=self.contact_points,
             observed_parts=None if self.parts is None else self.parts.select(frames),
             surface=self.surface,
         )

@@ -15,15 +15,15 @@ from torch import Tensor
 from ...body.camera import project
 from ...body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from ...prior.limits import JointLimits
+from ..body_contacts import BodyContacts
 from ..joint_confidence import joint_keypoint_weights
 from ..keypoints import NUM_KEYPOINTS, keypoint_weights
 from ..reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
-from ..sole_contacts import SoleContacts
 from ..targets import Targets
 from .energy import Energy
 from .solver import SolverConfig, minimize
 from .terms.body_limits import JointLimitTerm, LimitsConfig
-from .terms.contacts import NUM_SOLES, ContactConfig, ContactTerm
+from .terms.contacts import NUM_POINTS, ContactConfig, ContactTerm
 from .terms.evidence import KeypointTerm
 from .terms.evidence_motion import KeypointStepTerm, PersistentNoise
 from .terms.kernels import Robust
@@ -67,8 +67,8 @@ def fit_span(
     fps: float,
     reduced_body: ReducedBody,
     *,
-    soles: ReducedBody | None = None,
-    contacts: SoleContacts | None = None,
+    contact_points: ReducedBody | None = None,
+    contacts: BodyContacts | None = None,
     frozen: tuple[int, int] | None = None,
     config: SpanConfig | None = None,
 ) -> FitVariables:
@@ -83,8 +83,8 @@ def fit_span(
         intrinsics: of the full frame, px.
         fps: rate of the frames.
         reduced_body: with BlazePose's keypoints.
-        soles: the same body with the points of the soles; they need contacts.
-        contacts: of the soles.
+        contact_points: the same body with the points of CONTACT_NAMES; they need contacts.
+        contacts: of these points.
         frozen: number of frames at either end that stay; None: `config.context`.
         config: energy and steps.
     """
@@ -110,13 +110,13 @@ def fit_span(
             KeypointStepTerm(config=config.keypoint_steps, targets=targets, fps=fps),
             AccelerationTerm(config=config.acceleration, fps=fps, reference=posed.joints),
         ]
-    if is_coupled and contacts is not None and soles is not None:
-        reference = soles.forward(base).points[:, :NUM_SOLES]
+    if is_coupled and contacts is not None and contact_points is not None:
+        reference = contact_points.forward(base).points[:, :NUM_POINTS]
         terms.append(
             ContactTerm(
                 config=config.contacts,
                 contacts=contacts,
-                soles=soles,
+                points=contact_points,
                 fps=fps,
                 reference=reference,
             )

@@ -43,12 +43,20 @@ PACKS = (
     "animdraw_fair",
     "isaacgym_cmu",
 )
+# People on hands, knees and seats, some keyed by hand: for contacts, not for likely poses.
+FLOOR_PACKS = ("cmu_exercise_13_14", "quaternius_ual_cc0", "mesh2motion_cc0")
 FPS = 30.0
 HELD_OUT = (
     "cmu_subset/05",
     "cmu_subset/12",
     "deepmimic/humanoid3d_cartwheel",
     "deepmimic/humanoid3d_spinkick",
+    "mesh2motion_cc0/Crawl",
+    "mesh2motion_cc0/Kneeling Tired",
+    "mesh2motion_cc0/Meditate",
+    "mesh2motion_cc0/Pushup",
+    "mesh2motion_cc0/Sleeping",
+    "quaternius_ual_cc0/Sitting",
 )
 VALIDATION_SHARE = 0.1  # of the frames that are not held out
 LENGTH_TOLERANCE = 3  # frames by which cuts of one take may differ
@@ -97,34 +105,40 @@ class MotionSet:
         )
 
 
-def motion_set(folder: Path, cache: Path | None = None) -> MotionSet:
+def motion_set(
+    folder: Path, cache: Path | None = None, packs: tuple[str, ...] = PACKS
+) -> MotionSet:
     """Read the motion set of a folder of packs (`<name>_30fps.npz`), building it the first time.
 
     Args:
         folder: of the packs.
         cache: folder in which the built set is kept; by default $HUND_CACHE, else `hund` in the
             user's cache folder. It can be deleted at any time.
+        packs: which of them; of takes that several have, the first one's copy is kept.
     """
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = cache or Path(os.environ.get("HUND_CACHE") or user / "hund")
-    path = cache / "motion" / f"{_cache_key(folder)}.safetensors"
+    path = cache / "motion" / f"{_cache_key(folder, packs)}.safetensors"
     if not path.exists():
-        _write(build_motion_set(folder), path)
+        _write(build_motion_set(folder, packs=packs), path)
     return _read(path)
 
 
-def build_motion_set(folder: Path, clips_per_pack: int | None = None) -> MotionSet:
+def build_motion_set(
+    folder: Path, clips_per_pack: int | None = None, packs: tuple[str, ...] = PACKS
+) -> MotionSet:
     """Retarget, check and split the motions of a folder of packs.
 
     Args:
         folder: of the packs.
         clips_per_pack: number of clips to take of each pack; all by default.
+        packs: which of them, the preferred ones first.
     """
-    clips = _clips(folder, clips_per_pack)
+    clips = _clips(folder, clips_per_pack, packs)
     features = [_take_features(clip.rotations) for clip in clips]
     take = take_of_clips(features, [clip.pack for clip in clips])
     held_out = {take[i] for i, clip in enumerate(clips) if clip.name.startswith(HELD_OUT)}
-    kept = sorted(_representatives(clips, take))
+    kept = sorted(_representatives(clips, take, packs))
     for i, clip in enumerate(clips):
         if i not in kept:
             logger.info(
@@ -156,20 +170,22 @@ class _Clip:
     fps: float
 
 
-def _clips(folder: Path, clips_per_pack: int | None) -> list[_Clip]:
+def _clips(
+    folder: Path, clips_per_pack: int | None, packs: tuple[str, ...]
+) -> list[_Clip]:
     """Clips of all packs on our mean body, with repaired feet and the floor at 0."""
     rest = BodyModel.load("keypoints").rest_template
     soles, foot_repair, depenetration = Soles(), FootRepair(), Depenetration()
     leg = _leg_length(rest)
     clips = []
-    for path in _packs(folder):
+    for path in _paths(folder, packs):
         pack = read_pack(path)
         for motion in islice(retarget_pack(pack, rest), clips_per_pack):
             assert motion.fps == FPS
             translation = motion.translation * leg
             rotations = foot_repair.repair_ankles(motion.rotations, motion.fps)
             rotations = depenetration.resolve(rotations)
-            if CORRESPONDENCES[pack.name].toes is None:
+            if not CORRESPONDENCES[pack.name].has_toes:
                 rotations = foot_repair.add_toes(rotations, translation[:, 1])
             sole_points = soles.positions(rotations, translation)
             translation[:, 1] -= floor_height(sole_points)
@@ -199,13 +215,15 @@ def _take_features(
     return (joints[:, ends] - joints[:, :1]).flatten(1).numpy()
 
 
-def _representatives(clips: list[_Clip], take: Int[np.ndarray, " clips"]) -> list[int]:
+def _representatives(
+    clips: list[_Clip], take: Int[np.ndarray, " clips"], packs: tuple[str, ...]
+) -> list[int]:
     """Clip that is kept of each take: the longest, of equal ones that of the first pack."""
     kept: dict[int, int] = {}
     for clip, take_id in enumerate(take):
         best = kept.setdefault(take_id, clip)
         longer_by = len(clips[clip].rotations) - len(clips[best].rotations)
-        earlier = PACKS.index(clips[clip].pack) < PACKS.index(clips[best].pack)
+        earlier = packs.index(clips[clip].pack) < packs.index(clips[best].pack)
         if longer_by > LENGTH_TOLERANCE or (earlier and longer_by >= -LENGTH_TOLERANCE):
             kept[take_id] = clip
     return list(kept.values())
@@ -240,21 +258,21 @@ def _leg_length(rest: Float[Tensor, "63 3"]) -> float:
     return float((hip - knee).norm() + (knee - ankle).norm())
 
 
-def _packs(folder: Path) -> list[Path]:
-    paths = [folder / f"{name}_30fps.npz" for name in PACKS]
+def _paths(folder: Path, packs: tuple[str, ...]) -> list[Path]:
+    paths = [folder / f"{name}_30fps.npz" for name in packs]
     paths = [path for path in paths if path.exists()]
     if not paths:
         raise BadInputError(f"{folder} has no pack of motions (<name>_30fps.npz): name another.")
     return paths
 
 
-def _cache_key(folder: Path) -> str:
+def _cache_key(folder: Path, packs: tuple[str, ...]) -> str:
     """Hash of the packs, of our body and of the code that builds the set."""
     package = Path(__file__).parent
     sources = [package / f"{name}.py" for name in SOURCES]
     sources += [package.parents[1] / "prior" / "limits.py", BODY_FILE]
     content = hashlib.sha256()
-    for path in (*_packs(folder), *sources):
+    for path in (*_paths(folder, packs), *sources):
         content.update(hashlib.sha256(path.read_bytes()).digest())
     return content.hexdigest()[:16]
 

@@ -60,6 +60,15 @@ class Correspondence:
     # the same walkers look up by 5°; people who walk look ahead or slightly down.
     head_pitch_deg: float = 0.0
     tilted_feet: bool = False  # at rest the soles are tilted with the legs, not flat
+    # Rotations refer to a skeleton whose bones all point up. There neither feet nor palms have a
+    # direction: feet are flat in the first frame of this clip, and the thumb says where palms face.
+    flat_feet: str | None = None
+    thumb: str | None = None
+
+    @property
+    def has_toes(self) -> bool:
+        """Whether the toes' rotations can be used."""
+        return self.toes is not None and self.flat_feet is None
 
     def side_joint(self, side: str, joint: str) -> str:
         """Name in the pack of a limb's joint on our side "L" or "R"."""
@@ -135,6 +144,51 @@ CORRESPONDENCES = {
         sides=("Left", "Right"),
         head_pitch_deg=-9.0,
         tilted_feet=True,
+    ),
+    "cmu_exercise_13_14": Correspondence(
+        pelvis="root",
+        chest="thorax",
+        head="head",
+        thigh="{side}femur",
+        calf="{side}tibia",
+        foot="{side}foot",
+        toes="{side}toes",
+        upperarm="{side}humerus",
+        lowerarm="{side}radius",
+        hand="{side}hand",
+        sides=("l", "r"),
+        head_pitch_deg=-9.0,
+        tilted_feet=True,
+    ),
+    "quaternius_ual_cc0": Correspondence(
+        pelvis="DEF-hips",
+        chest="DEF-spine.003",
+        head="DEF-head",
+        thigh="DEF-thigh.{side}",
+        calf="DEF-shin.{side}",
+        foot="DEF-foot.{side}",
+        toes="DEF-toe.{side}",
+        upperarm="DEF-upper_arm.{side}",
+        lowerarm="DEF-forearm.{side}",
+        hand="DEF-hand.{side}",
+        sides=("L", "R"),
+        flat_feet="Idle_Loop",
+        thumb="DEF-thumb.01.{side}",
+    ),
+    "mesh2motion_cc0": Correspondence(
+        pelvis="pelvis",
+        chest="spine_03",
+        head="head",
+        thigh="thigh_{side}",
+        calf="calf_{side}",
+        foot="foot_{side}",
+        toes="ball_{side}",
+        upperarm="upperarm_{side}",
+        lowerarm="lowerarm_{side}",
+        hand="hand_{side}",
+        sides=("l", "r"),
+        flat_feet="Idle Listening",
+        thumb="thumb_01_{side}",
     ),
     "animdraw_fair": Correspondence(
         pelvis="Hips",

@@ -53,6 +53,22 @@ class SourceClip:
             return self.bone(first, second)
         return self.bone(second, end)
 
+    def from_flat(self, joint: str, end: str) -> Float[Tensor, "frames 3 3"]:
+        """Rotation of a joint of a foot from the flat foot that points to the front.
+
+        Args:
+            joint: whose rotation.
+            end: joint at the other end of the foot.
+        """
+        pack, index = self.pack, self.pack.joint_names.index
+        first = int(pack.clip_starts[pack.clip_names.index(self.names.flat_feet)])
+        local = rotvec_to_matrix(torch.from_numpy(pack.rotvecs[first : first + 1]))
+        orientations, places = forward_kinematics(local, self._rest[None], pack.parents)
+        ahead = self._axes @ (places[0, index(end)] - places[0, index(joint)])
+        yaw = torch.atan2(ahead[0], ahead[2]) * torch.tensor([0.0, 1, 0], dtype=torch.float64)
+        flat = self._axes @ orientations[0, index(joint)] @ self._axes.T
+        return self.orientation(joint) @ flat.T @ rotvec_to_matrix(yaw)
+
     def hinge_axis(self, joint: str) -> Float[Tensor, " 3"]:
         """Axis of a joint of one degree of freedom, in our axes at rest."""
         rotvecs = self.pack.rotvecs[:, self.pack.joint_names.index(joint)]
@@ -112,8 +128,10 @@ def _leg(source: SourceClip, side: str, rest: Tensor) -> dict[str, Float[Tensor,
         f"Calf{side}": first @ _swing_to(lower, first, direction),
         f"Ankle{side}": source.orientation(foot) @ tilt,
     }
-    if names.toes is not None:
+    if names.has_toes:
         world[f"Ball{side}"] = source.orientation(names.side_joint(side, "toes")) @ tilt
+    if names.flat_feet is not None:
+        world[f"Ankle{side}"] = source.from_flat(foot, names.side_joint(side, "toes"))
     return world
 
 
@@ -138,7 +156,7 @@ def _arm(
     clavicle = chest @ rotvec_to_matrix(rising)
     second_bone = source.second_bone(upper, lower, hand)
     direction = source.orientation(lower) @ second_bone
-    end = source.orientation(hand) @ _shortest_rotation(forearm, second_bone)
+    end = source.orientation(hand) @ _hand_fit(source, side, rest, forearm, second_bone)
     rolled = hinged(first, direction, at_rest, elbow_axis(side))
     backwards = _arm_bent_backwards(clavicle, rolled, direction, at_rest)
     half_turn = rotvec_to_matrix(math.pi * backwards[:, None] * (rolled @ _unit(at_rest)))
@@ -155,6 +173,21 @@ def _arm(
         f"Lowerarm{side}": swung @ rotvec_to_matrix(half[:, None] * _unit(forearm)),
         f"Hand{side}": end,
     }
+
+
+def _hand_fit(
+    source: SourceClip,
+    side: str,
+    rest: Tensor,
+    forearm: Float[Tensor, " 3"],
+    second_bone: Float[Tensor, " 3"],
+) -> Float[Tensor, "3 3"]:
+    """Rotation at rest from our hand to the pack's."""
+    fit = _shortest_rotation(forearm, second_bone)
+    if source.names.thumb is None:
+        return fit
+    theirs = source.bone(*(source.names.side_joint(side, joint) for joint in ("hand", "thumb")))
+    return fit @ _roll_about(_bone(rest, "Hand", "Thumb01", side), fit.T @ theirs, forearm)
 
 
 def _arm_bent_backwards(

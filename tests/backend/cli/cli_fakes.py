@@ -45,4 +45,5 @@ def build_reconstruction(people=1, frames=3, joints=5, keypoints=4, stages=2, te
         stage_root_translation=normal(people, frames, stages, 3),
         shots=5 + np.unique([0, frames // 2]),
         static=uniform(people),
+        body_contacts=uniform(people, frames, 5),
     )

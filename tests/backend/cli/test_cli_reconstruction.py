@@ -107,6 +107,8 @@ def with_first(value):
         (changed("shots", lambda a: a + 1), "'shots' should start with the first frame"),
         (changed("shots", lambda a: np.append(a, 99)), "'shots' names frames that are not"),
         (changed("static", lambda a: a + np.float32(1)), "'static' holds confidences"),
+        (changed("body_contacts", with_first(-0.5)), "'body_contacts' holds confidences"),
+        (changed("body_contacts", lambda a: a[..., 1:]), "'body_contacts' has the shape"),
         (changed("fps", lambda a: -a), "'fps' should be positive"),
     ],
 )

@@ -8,8 +8,11 @@ import pytest
 import torch
 from builders import QUICK_FIT, evidence_of, mini_reduced_body, pa_mpjpe_mm, random_variables, walk
 
+from hund_backend.body.center_of_mass import GRAVITY, mass_weights
+from hund_backend.body.contact_points import CONTACT_NAMES
 from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import BLAZEPOSE_NAMES
+from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
+from hund_backend.descent.body_contacts import BodyContacts
 from hund_backend.descent.fit.energy import TERMS, Energy, EnergyConfig, build_terms
 from hund_backend.descent.fit.fit import FitConfig, fit
 from hund_backend.descent.fit.linearization import EvaluationPoint
@@ -19,7 +22,6 @@ from hund_backend.descent.fit.terms.pose_anchor import PoseAnchor, PoseAnchorCon
 from hund_backend.descent.fit.windows import windows
 from hund_backend.descent.joint_confidence import unobserved_fraction
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
-from hund_backend.descent.sole_contacts import SoleContacts
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import Targets
 from hund_backend.prior.dynamics import Dynamics, DynamicsConfig
@@ -85,12 +87,35 @@ def random_anchor(frames=4):
 
 
 def random_contacts(frames=4):
-    """Points that bear and rest on a floor to different degrees; some are below it."""
+    """Points that bear and rest on floor and levels to different degrees; some are below it."""
     generator = torch.Generator().manual_seed(6)
-    bearing, share = torch.rand(2, frames, 6, generator=generator, dtype=torch.float64)
-    up = torch.tensor([0.0, -0.6, 0.8], dtype=torch.float64)
-    return SoleContacts(
-        bearing=bearing, on_floor=bearing * share, over_floor=share, up=up, floor=2.5
+    bearing, share, other = torch.rand(3, frames, 12, generator=generator, dtype=torch.float64)
+    return BodyContacts(
+        bearing=bearing,
+        on_floor=bearing * share,
+        over_floor=share,
+        on_level=bearing * other,
+        levels=2.5 + other,
+        airborne=share[:, 0],
+        up=torch.tensor([0.0, -0.6, 0.8], dtype=torch.float64),
+        floor=2.5,
+    )
+
+
+def contacts_at(up, floor, frames, **given):
+    """Contacts over a floor, all zero but those given."""
+    nothing = torch.zeros(frames, len(CONTACT_NAMES), dtype=torch.float64)
+    values = dict.fromkeys(("bearing", "on_floor", "over_floor", "on_level", "levels"), nothing)
+    return BodyContacts(**values | {"airborne": nothing[:, 0], "up": up, "floor": floor} | given)
+
+
+def state_of(reduced_body, variables):
+    """States of all frames from the variables of a fit."""
+    return State(
+        pose=reduced_body.full_pose(variables).float(),
+        betas=variables.betas.float().expand(len(variables.rotations), -1),
+        global_orient=variables.rotations[:, 0].float(),
+        root_translation=variables.translation.float(),
     )
 
 
@@ -102,7 +127,7 @@ def random_contacts(frames=4):
         {"solves_betas": True},
         {"fps": 50.0, "dynamics": random_dynamics(63)},
         {"fps": FPS, "anchor": random_anchor()},
-        {"fps": 24.0, "contacts": random_contacts(), "soles": mini_reduced_body()},
+        {"fps": 24.0, "contacts": random_contacts(), "contact_points": mini_reduced_body()},
     ],
 )
 def test_gradient_equals_autograd(changes, prior):
@@ -208,26 +233,19 @@ def test_soles_in_contact_keep_their_place_and_lie_on_the_floor(body, prior):
     reduced_body = ReducedBody.from_body(body)
     sliding = walk(reduced_body, prior, 12, fps=240.0)  # feet that move by a centimeter a frame
     evidence = evidence_of(reduced_body, sliding, noise=0.002)
-    initial = State(
-        pose=reduced_body.full_pose(sliding).float(),
-        betas=sliding.betas.float().expand(12, -1),
-        global_orient=sliding.rotations[:, 0].float(),
-        root_translation=sliding.translation.float(),
-    )
+    initial = state_of(reduced_body, sliding)
     up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
 
     def soles_of(state):
         return body.soles(state.posed(body)).double()
 
     before = soles_of(initial)
-    bearing = torch.zeros(before.shape[:2], dtype=torch.float64)
+    bearing = torch.zeros(len(before), len(CONTACT_NAMES), dtype=torch.float64)
     held = slice(3, 9)
     bearing[held, :3] = 1  # the left foot
     floor = float((before[held, :3] @ up).mean())
     everywhere = torch.ones_like(bearing)
-    contacts = SoleContacts(
-        bearing=bearing, on_floor=bearing, over_floor=everywhere, up=up, floor=floor
-    )
+    contacts = contacts_at(up, floor, 12, bearing=bearing, on_floor=bearing, over_floor=everywhere)
     settled = fitted(body, prior, evidence, initial=initial, contacts=contacts)
     after = soles_of(settled.state)
 
@@ -244,20 +262,74 @@ def test_a_person_below_the_floor_that_they_left_stays_there(body, prior):
     """Somebody who has jumped from a roof is not raised to it."""
     reduced_body = ReducedBody.from_body(body)
     motion = walk(reduced_body, prior, 6)
-    state = State(
-        pose=reduced_body.full_pose(motion).float(),
-        betas=motion.betas.float().expand(6, -1),
-        global_orient=motion.rotations[:, 0].float(),
-        root_translation=motion.translation.float(),
-    )
-    up, nothing = torch.tensor([0.0, -1, 0], dtype=torch.float64), torch.zeros(6, 6).double()
+    state = state_of(reduced_body, motion)
+    up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
     floor = float((body.soles(state.posed(body)).double() @ up).max()) + 2.5
-    contacts = SoleContacts(
-        bearing=nothing, on_floor=nothing, over_floor=nothing, up=up, floor=floor
-    )
     evidence = evidence_of(reduced_body, motion)
-    settled = fitted(body, prior, evidence, initial=state, contacts=contacts)
+    settled = fitted(body, prior, evidence, initial=state, contacts=contacts_at(up, floor, 6))
     assert (settled.state.root_translation - state.root_translation).norm(dim=-1).max() < 0.1
+
+
+@pytest.mark.parametrize("point", ["left_hand", "right_knee", "left_seat"])
+def test_a_point_that_bears_keeps_its_place_within_its_run_alone(body, prior, point):
+    reduced_body = ReducedBody.from_body(body)
+    moving = walk(reduced_body, prior, 12, fps=240.0)
+    initial = state_of(reduced_body, moving)
+    column, held = CONTACT_NAMES.index(point), slice(3, 9)
+
+    def places(state):
+        return body.contact_points(state.posed(body)).double()[:, column]
+
+    bearing = torch.zeros(12, len(CONTACT_NAMES), dtype=torch.float64)
+    bearing[held, column] = 1
+    up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
+    level = places(initial)[held] @ up
+    # A support a meter over the floor: height comes from it, not from the floor.
+    contacts = contacts_at(
+        up,
+        float(level.mean()) - 1,
+        12,
+        bearing=bearing,
+        on_level=bearing,
+        levels=level.mean() * torch.ones_like(bearing),
+    )
+    evidence = evidence_of(reduced_body, moving, noise=0.002)
+    settled = places(fitted(body, prior, evidence, initial=initial, contacts=contacts).state)
+    before = places(initial)[held].diff(dim=0).norm(dim=-1).mean()
+    assert settled[held].diff(dim=0).norm(dim=-1).mean() < 0.3 * before
+    assert (settled[held] @ up - level.mean()).abs().mean() < 0.02
+    outside = settled[[0, 1, 10, 11]].diff(dim=0)[[0, 2]].norm(dim=-1)
+    assert (outside > 0.3 * before).all()
+
+
+@pytest.mark.parametrize("fps", [24.0, 60.0])
+def test_a_person_in_flight_falls_with_gravity(body, prior, fps):
+    """Noise of the detections hardly shakes a hop whose flight is known."""
+    reduced_body = ReducedBody.from_body(body)
+    frames = round(0.7 * fps)
+    seconds = torch.arange(frames, dtype=torch.float64) / fps
+    airborne = (seconds > 0.15) & (seconds < 0.55)
+    rise = 0.5 * GRAVITY * (seconds - 0.15) * (0.55 - seconds) * airborne
+    hop = walk(reduced_body, prior, 1).select(torch.zeros(frames, dtype=torch.int64))
+    shift = torch.stack((0 * rise, -rise, 0 * rise), dim=-1)
+    hop = hop._replace(translation=hop.translation + shift)
+    up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
+    evidence = evidence_of(reduced_body, hop, noise=0.03)
+
+    def error(flies):
+        contacts = contacts_at(up, -100.0, frames, airborne=flies)
+        initial = state_of(reduced_body, hop)
+        state = fitted(body, prior, evidence, initial=initial, contacts=contacts, fps=fps).state
+        center = torch.einsum(
+            "j,fjx->fx",
+            torch.from_numpy(mass_weights(JOINT_NAMES)),
+            state.posed(body).joints.double(),
+        )
+        acceleration = (center[:-2] - 2 * center[1:-1] + center[2:]) * fps**2
+        inner = airborne[:-2] & airborne[1:-1] & airborne[2:]
+        return (acceleration + GRAVITY * up)[inner].norm(dim=-1).mean()
+
+    assert error(airborne.double()) < 0.5 * error(torch.zeros(frames).double())
 
 
 def test_smoothing_scales_the_terms_of_motion_alone():

@@ -1,0 +1,183 @@
+"""True contacts of a captured body's points, by height and speed with hysteresis."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter1d, label, minimum_filter1d
+from torch import Tensor
+
+from ...body.center_of_mass import GRAVITY, mass_weights
+from ...body.contact_points import CONTACT_NAMES
+from ...body.model import BodyModel
+from ...body.skeleton import JOINT_INDEX, JOINT_NAMES
+from ...body.soles import SOLE_NAMES
+
+
+class _Limits(NamedTuple):
+    """Height above the floor, metres, and speed, m/s."""
+
+    height: float
+    speed: float
+
+
+SURE, POSSIBLE = _Limits(0.03, 0.2), _Limits(0.055, 0.4)
+# Of hands, knees and seats: the actor's limbs are longer or shorter than our body's, so that the
+# captured knees of somebody who crawls are up to a decimeter over the floor on which the hands are.
+BODY_SURE, BODY_POSSIBLE = _Limits(0.07, 0.2), _Limits(0.12, 0.4)
+KNEE_SURE, KNEE_POSSIBLE = _Limits(0.10, 0.2), _Limits(0.15, 0.4)
+ROLLING_HAND = _Limits(0.12, 1.0)  # of a hand that alone bears somebody: the palm rolls over it
+STILL_SPEED = 0.12  # m/s: below it a foot rests on a step or another support, at any height
+STILL_SECONDS = 0.17
+WINDOW_SECONDS = 0.4  # before and after a frame, in which the lowest point is taken for the floor
+SHORTEST = 2  # frames
+FALLING = -0.5 * GRAVITY  # m/s²: downward acceleration of somebody whom nothing bears
+FALL_SMOOTHING = 0.05  # seconds, standard deviation
+SLOWEST_MARGIN = 0.1  # m/s
+SEAT_SPEED = 0.15  # m/s of a seat that bears
+LEVEL_THIGH = 0.64  # largest sine of a sitting person's thighs over the horizontal
+# Metres by which the center of mass of somebody who keeps still is behind the feet: nobody can stand
+# like that, so the seat bears, whatever it is on.
+BEHIND_FEET = 0.06
+
+
+class ContactMotion(NamedTuple):
+    """Motion of a body in the world, y up, metres."""
+
+    points: Float[np.ndarray, "frames 12 3"]  # of CONTACT_NAMES
+    joints: Float[np.ndarray, "frames 63 3"]
+
+
+def contact_motion(
+    body: BodyModel,
+    rotations: Float[Tensor, "frames 63 3 3"],
+    translation: Float[Tensor, "frames 3"],
+    betas: Float[Tensor, "16"],
+) -> ContactMotion:
+    """Points of CONTACT_NAMES and joints of a moving body in the world."""
+    posed = body(
+        rotations[:, 1:],
+        betas.expand(len(rotations), -1),
+        global_orient=rotations[:, 0],
+        root_translation=translation,
+    )
+    points, joints = body.contact_points(posed), posed.joints
+    return ContactMotion(*(each.double().numpy() for each in (points, joints)))
+
+
+class Labels(NamedTuple):
+    """True contacts, and where they can be trusted."""
+
+    contacts: Bool[np.ndarray, "frames 12"]
+    known: Bool[np.ndarray, " frames"]
+    """Not where nothing bears a person who does not fall: there captured feet slide."""
+
+
+def contact_labels(motion: ContactMotion, fps: float) -> Labels:
+    """Return which points of CONTACT_NAMES bear on something.
+
+    A run of frames in which a point may be in contact (POSSIBLE) counts if it surely is in one of
+    them (SURE). The floor is the lowest point of the nearest frames, as captured floors drift and
+    have steps. A sole that stays still for a while counts at any height: it stands on a higher step.
+    A seat counts at any height if without it the person would fall backwards. Where nothing bears
+    somebody whose center of mass does not fall, the slowest soles do.
+
+    Args:
+        motion: of the body.
+        fps: frames a second.
+    """
+    points = motion.points
+    window = 2 * round(WINDOW_SECONDS * fps) + 1
+    lowest = minimum_filter1d(points[..., 1].min(axis=1), window, mode="nearest")
+    height = points[..., 1] - lowest[:, None]
+    speed = _speed(points, fps)
+    soles = np.arange(len(CONTACT_NAMES)) < len(SOLE_NAMES)
+    hands, knees, seats = (_columns(part) for part in ("hand", "knee", "seat"))
+    sure, possible = (
+        soles & _within(height, speed, of_soles)
+        | (hands | seats) & _within(height, speed, of_others)
+        | knees & _within(height, speed, of_knees)
+        for of_soles, of_others, of_knees in (
+            (SURE, BODY_SURE, KNEE_SURE),
+            (POSSIBLE, BODY_POSSIBLE, KNEE_POSSIBLE),
+        )
+    )
+    contacts = _runs_with(possible, sure, SHORTEST)
+    long = max(round(STILL_SECONDS * fps), SHORTEST)
+    still = (speed < STILL_SPEED) & soles
+    leans = contacts[:, hands].any(axis=1, keepdims=True)  # forward, on the hands
+    seated = _seated(motion, speed) & seats & ~leans
+    contacts |= _runs_with(still, still, long) | _runs_with(seated, seated, long)
+    falls = _falls(motion.joints, fps)
+    slowest = np.where(soles, speed, np.inf).min(axis=1, keepdims=True)
+    bears = (speed < np.minimum(slowest + SLOWEST_MARGIN, POSSIBLE.speed)) & soles
+    bears |= hands & _within(height, speed, ROLLING_HAND)
+    contacts |= bears & ~(contacts.any(axis=1) | falls)[:, None]
+    return Labels(contacts, contacts.any(axis=1) | falls)
+
+
+def _within(
+    height: Float[np.ndarray, "frames 12"], speed: Float[np.ndarray, "frames 12"], limits: _Limits
+) -> Bool[np.ndarray, "frames 12"]:
+    return (height < limits.height) & (speed < limits.speed)
+
+
+def _speed(points: Float[np.ndarray, "frames 12 3"], fps: float) -> Float[np.ndarray, "frames 12"]:
+    """Speed of each point, m/s, the lesser one of before and after a frame.
+
+    A foot that is about to lift is still in contact.
+    """
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=-1) * fps
+    ends = np.concatenate((steps[:1], steps, steps[-1:]))
+    return np.minimum(ends[1:], ends[:-1])
+
+
+def _falls(joints: Float[np.ndarray, "frames 63 3"], fps: float) -> Bool[np.ndarray, " frames"]:
+    """Return where the center of mass accelerates downwards as without any support."""
+    height = np.einsum("j,fj->f", mass_weights(JOINT_NAMES), joints[..., 1])
+    if len(height) < 3:
+        return np.zeros(len(height), dtype=bool)
+    height = gaussian_filter1d(height, FALL_SMOOTHING * fps, mode="nearest")
+    return np.gradient(np.gradient(height, 1 / fps), 1 / fps) < FALLING
+
+
+def _seated(
+    motion: ContactMotion, speed: Float[np.ndarray, "frames 12"]
+) -> Bool[np.ndarray, "frames 12"]:
+    """Return where slow seats must bear, since the center of mass is behind the feet."""
+    joints = motion.joints
+    center = np.einsum("j,fjx->fx", mass_weights(JOINT_NAMES), joints)
+    feet = {name: motion.points[:, CONTACT_NAMES.index(name)] for name in SOLE_NAMES}
+    heels = (feet["left_heel"] + feet["right_heel"]) / 2
+    hips = joints[:, [JOINT_INDEX["ThighL"], JOINT_INDEX["ThighR"]]].mean(axis=1)
+    knees = joints[:, [JOINT_INDEX["CalfL"], JOINT_INDEX["CalfR"]]].mean(axis=1)
+    ahead = _level(knees - hips)
+    ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-6)
+    behind = ((heels - center) * ahead).sum(axis=-1)
+    thigh = knees - hips
+    slope = np.abs(thigh[:, 1]) / np.maximum(np.linalg.norm(thigh, axis=-1), 1e-6)
+    sits = (behind > BEHIND_FEET) & (slope < LEVEL_THIGH)
+    return sits[:, None] & (speed < SEAT_SPEED)
+
+
+def _columns(part: str) -> Bool[np.ndarray, "12"]:
+    return np.array([name.endswith(part) for name in CONTACT_NAMES])
+
+
+def _level(vectors: Float[np.ndarray, "frames 3"]) -> Float[np.ndarray, "frames 3"]:
+    """The vectors without their vertical part."""
+    return vectors * np.array([1.0, 0.0, 1.0])
+
+
+def _runs_with(
+    mask: Bool[np.ndarray, "frames points"], seed: Bool[np.ndarray, "frames points"], shortest: int
+) -> Bool[np.ndarray, "frames points"]:
+    """Keep the runs of a mask, along frames, that are long enough and contain a seed."""
+    kept = np.zeros_like(mask)
+    for point in range(mask.shape[1]):
+        runs, count = label(mask[:, point])
+        numbers = np.arange(1, count + 1)
+        lengths = np.bincount(runs, minlength=count + 1)[1:]
+        seeded = np.isin(numbers, runs[seed[:, point]])
+        kept[:, point] = np.isin(runs, numbers[seeded & (lengths >= shortest)])
+    return kept
