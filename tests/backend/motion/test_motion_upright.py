@@ -41,7 +41,7 @@ def track(joints, feet, rotation=NOT_TURNED, confidence=0.9, *, present=True):
         rotations=np.zeros((frames, len(JOINT_NAMES), 4), np.float32),
         joints=(joints @ rotation.T).astype(np.float32),
         pelvis_axes=np.repeat(rotation[None], frames, axis=0),
-        feet=feet @ rotation.T,
+        contact_points=np.concatenate((feet, feet), axis=1) @ rotation.T,
         betas=np.zeros(16, np.float32),
         keypoints=keypoints,
         joint_confidence=np.ones((frames, len(JOINT_NAMES)), np.float32),
