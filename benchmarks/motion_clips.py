@@ -4,6 +4,7 @@ Captured feet slide by 3–8 mm a frame on our body, so the truth is captured mo
 were made to hold: the soles that bear stay in place, and those on the floor lie on it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -35,7 +36,12 @@ from hund_backend.descent.targets import Targets
 from hund_backend.perception.evidence import Evidence
 from hund_backend.prior.coordinates import inverse_right_jacobian
 from hund_backend.prior.pose_prior import PosePrior
-from hund_backend.training.motion.filmed_motion import filmed, leg_ratio, random_camera
+from hund_backend.training.motion.filmed_motion import (
+    Camera,
+    filmed,
+    leg_ratio,
+    random_camera,
+)
 from hund_backend.training.motion.motion_set import MotionSet
 from hund_backend.training.motion.simulated_detector import DetectorNoise, simulated_evidence
 from hund_backend.training.motion.sole_labels import sole_labels, sole_points
@@ -96,6 +102,7 @@ def motion_clip(
     segment: Segment,
     seed: int,
     noise: DetectorNoise | None = None,
+    place_camera: Callable[[np.ndarray, np.random.Generator], Camera] = random_camera,
 ) -> MotionClip:
     """Return a segment played by a random body before a random camera, with detections."""
     rng = np.random.default_rng([seed, len(segment.clip), segment.start])
@@ -110,7 +117,7 @@ def motion_clip(
     low = contacts & (heights < np.quantile(heights[contacts], 0.05) + FLOOR_TOLERANCE)
     floor = float(np.median(heights[low]))
     translation[:, 1] -= floor
-    camera = random_camera(translation.numpy(), rng)
+    camera = place_camera(translation.numpy(), rng)
     intrinsics, up = camera.intrinsics, camera.up
     state = filmed(rotations, translation, betas, camera)
     # They begin and end softly, or the correction would jerk.
