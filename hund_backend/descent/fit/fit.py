@@ -36,6 +36,8 @@ from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import Minimum, SolverConfig, minimize
 from .terms.pose_anchor import PoseAnchor
+from .activity import local_activity, ActivityConfig
+ACTIVITY = ActivityConfig()
 from .windows import windows
 
 logger = logging.getLogger(__name__)
@@ -185,6 +187,7 @@ class _Fitter:
             self.targets.observed, config.keyframe_spacing * fps, config.max_keyframes
         )
         self.anchor: PoseAnchor | None = None  # of a polish
+        self.activity: Tensor | None = None
         self.contacts = contacts
         self.soles = None if contacts is None else ReducedBody.soles_from_body(body)
         self._report, self._iterations = report, 0
@@ -216,6 +219,8 @@ class _Fitter:
     def settle(self, polished: State) -> DescentResult:
         """All frames with contacts, anchored to polished states; the shape stays."""
         variables = self._anchored(polished)
+        joints = self.reduced_body.forward(variables).joints
+        self.activity = local_activity(joints, self.fps, ACTIVITY)
         for factor in self.config.contact_schedule:
             weight = factor * self.energy.contacts.weight
             energy = replace(self.energy, contacts=replace(self.energy.contacts, weight=weight))
@@ -329,6 +334,7 @@ class _Fitter:
             anchor=None if self.anchor is None else self.anchor.select(frames),
             contacts=None if self.contacts is None else self.contacts.select(frames),
             soles=self.soles,
+            activity=None if self.activity is None else self.activity[frames],
             observed_parts=None if self.parts is None else self.parts.select(frames),
             surface=self.surface,
         )
