@@ -115,7 +115,9 @@ class EnergyConfig:
         What a frame shows lasts (0.2 s), so twice as many frames say as much. Steps of keypoints
         and of contacts keep their weights: their noise is that of the rate.
         """
-        share = math.tanh(0.5 / (fps * _LASTING_SECONDS)) / math.tanh(0.5 / (30 * _LASTING_SECONDS))
+        share = math.tanh(0.5 / (fps * _LASTING_SECONDS)) / math.tanh(
+            0.5 / (30 * _LASTING_SECONDS)
+        )
         terms = {name: getattr(self, name) for name in _PER_FRAME}
         scaled = {name: replace(term, weight=share * term.weight) for name, term in terms.items()}
         looseness = share**-0.5

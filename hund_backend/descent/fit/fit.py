@@ -28,6 +28,7 @@ from ..sole_contacts import SoleContacts
 from ..state import State
 from ..targets import Targets
 from ..translation import solve_translation
+from .activity import ActivityConfig, local_accelerations
 from .energy import TERMS, Energy, EnergyConfig, build_terms
 from .initialization import initial_rotations
 from .jacobian_cache import JacobianCache
@@ -36,9 +37,7 @@ from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import Minimum, SolverConfig, minimize
 from .terms.pose_anchor import PoseAnchor
-from .activity import local_activity, ActivityConfig
-ACTIVITY = ActivityConfig()
-from .windows import windows
+from .windows import Window, windows
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +100,9 @@ class FitConfig:
     contact_steps: SolverConfig = SolverConfig(iterations=1, damping=1e-4)
     contact_schedule: tuple[float, ...] = (0.02, 1.0)  # factors of the contacts' weight
     still_polish_steps: SolverConfig = SolverConfig(iterations=20)
-    window: int = 300  # frames that are fitted together
-    overlap: int = 40  # frames of the next window that a window reads ahead
+    activity: ActivityConfig = ActivityConfig()
+    window: int = 300  # frames that are fitted together, and at least twice the overlap
+    overlap_seconds: float = 4 / 3  # of the next window that a window reads ahead
 
 
 def fit(
@@ -187,7 +187,7 @@ class _Fitter:
             self.targets.observed, config.keyframe_spacing * fps, config.max_keyframes
         )
         self.anchor: PoseAnchor | None = None  # of a polish
-        self.activity: Tensor | None = None
+        self.activity: Tensor | None = None  # of a motion that is settled
         self.contacts = contacts
         self.soles = None if contacts is None else ReducedBody.soles_from_body(body)
         self._report, self._iterations = report, 0
@@ -220,7 +220,7 @@ class _Fitter:
         """All frames with contacts, anchored to polished states; the shape stays."""
         variables = self._anchored(polished)
         joints = self.reduced_body.forward(variables).joints
-        self.activity = local_activity(joints, self.fps, ACTIVITY)
+        self.activity = local_accelerations(joints, self.fps, self.config.activity)
         for factor in self.config.contact_schedule:
             weight = factor * self.energy.contacts.weight
             energy = replace(self.energy, contacts=replace(self.energy.contacts, weight=weight))
@@ -270,7 +270,7 @@ class _Fitter:
         """All frames, coupled in time, window by window; and whether all windows converged."""
         rotations, translation = variables.rotations.clone(), variables.translation.clone()
         converged = True
-        for window in windows(self.frames, self.config.window, self.config.overlap):
+        for window in self._windows():
             frames = torch.arange(window.start, window.stop)
             energy = self._energy(frames, config, fps=self.fps)
             energy = replace(energy, frozen=window.context)
@@ -283,11 +283,15 @@ class _Fitter:
             converged = converged and bool(minimum.converged.all())
         return FitVariables(rotations, translation, variables.betas), converged
 
+    def _windows(self) -> list[Window]:
+        overlap = round(self.config.overlap_seconds * self.fps)
+        return windows(self.frames, max(self.config.window, 2 * overlap), overlap)
+
     def _result(self, stages: list[FitVariables], converged: bool) -> DescentResult:
         # By windows, so that a long track needs no more memory than one; their context lets the
         # terms in time see the neighbors.
         losses, residual_norms = [], []
-        for window in windows(self.frames, self.config.window, self.config.overlap):
+        for window in self._windows():
             frames = torch.arange(window.start, window.stop)
             energy = self._energy(frames, self.energy, fps=self.fps)
             kept = slice(window.context, window.keep - window.start)

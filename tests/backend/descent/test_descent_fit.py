@@ -345,7 +345,7 @@ def test_fit_is_equivariant_to_time_reversal(walk_and_fit, body, prior):
 
 def test_windowed_fit_equals_whole_fit(walk_and_fit, body, prior):
     reduced_body, truth, result = walk_and_fit
-    cut = dataclasses.replace(QUICK_FIT, window=8, overlap=4)
+    cut = dataclasses.replace(QUICK_FIT, window=8, overlap_seconds=4 / FPS)
     evidence = evidence_of(reduced_body, truth, noise=0.005)
     found = joints_of(body, fitted(body, prior, evidence, config=cut).state)
     assert (found - joints_of(body, result.state)).norm(dim=-1).mean() < 0.01  # metres

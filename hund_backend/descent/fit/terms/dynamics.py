@@ -14,7 +14,6 @@ from ..linearization import EvaluationPoint, LinearizationPoint
 from ..solver import NormalEquations
 from .kernels import charbonnier
 
-
 _STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
 
 

@@ -40,9 +40,9 @@ class AccelerationConfig:
     """Weight, noise and cut-off of the joints' accelerations."""
 
     weight: float = 0.3  # at one, fast motion is smoothed away
-    noise: float = 1.4  # times a joint's typical acceleration relative to the pelvis
-    root_noise: float = 1.4  # times the pelvis's typical acceleration
-    cutoff: float = 2.0
+    noise: float = 1.4  # times a joint's acceleration relative to the pelvis
+    root_noise: float = 1.4  # times the pelvis's acceleration
+    cutoff: float = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
