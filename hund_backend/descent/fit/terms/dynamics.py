@@ -14,8 +14,6 @@ from ..linearization import EvaluationPoint, LinearizationPoint
 from ..solver import NormalEquations
 from .kernels import charbonnier
 
-_STENCIL = (1.0, -2.0, 1.0)  # of a second difference in time
-
 
 @dataclass(frozen=True, kw_only=True)
 class LatentDynamicsConfig:
@@ -41,8 +39,7 @@ class LatentDynamicsTerm:
 
     def residuals(self, latent: Float[Tensor, "frames latent"]) -> Float[Tensor, "inner latent"]:
         """Standardized prediction errors of all frames but two."""
-        log_variance = self._log_variance.to(latent).expand(len(latent) - 2, latent.shape[-1])
-        return self.dynamics.residuals(latent, log_variance, None, self.fps)
+        return self.dynamics.residuals(latent, self._log_variance(latent), None, self.fps)
 
     def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
         """Energy of each frame; zero in the first and the last."""
@@ -50,34 +47,39 @@ class LatentDynamicsTerm:
         return (self.config.weight * pad(0.5 * rho, (1, 1)),)
 
     def linearize(self, at: LinearizationPoint, equations: NormalEquations) -> None:
-        """Add the Hessian; the gradient goes to the latent's.
-
-        In the Hessian the prediction is that of constant velocity: what the network adds to it
-        changes steps by little and costs most of the time. The gradient is exact.
-        """
-        with torch.enable_grad():
-            latent = at.latent.detach().requires_grad_()
-            residuals = self.residuals(latent)
-            _, weights = charbonnier(residuals.detach().square().sum(-1), self._cutoff)
-            weights = self.config.weight * weights
-            energy = 0.5 * (weights * residuals.square().sum(-1)).sum()
-            at.add_latent_gradient(torch.autograd.grad(energy, latent)[0])
-        spread = torch.exp(0.5 * self._log_variance)
+        """Add the Hessian; the gradient goes to the latent's."""
+        residuals = self.residuals(at.latent)
+        _, weights = charbonnier(residuals.square().sum(-1), self._cutoff)
+        rows = (self.config.weight * weights).sqrt()[..., None]
         # Single precision, as of the prior's own derivatives: large matrices, whose rounding is
         # far below what a step can notice.
-        whitening = (self.dynamics.decorrelation / spread).to(at.latent.dtype)
-        jacobian = whitening.float() @ at.latent_jacobian.float()
-        zeros = torch.zeros_like(residuals.detach())[..., None]
-        equations.add_differences(
-            zeros, jacobian[:, :, None], weights[:, None].expand(zeros.shape[:2]), _STENCIL
+        jacobians = self.dynamics.residual_jacobians(
+            at.latent, self._log_variance(at.latent), None, self.fps, torch.float32
         )
+        weighted, rows = (rows**2 * residuals)[:, None].float(), rows[..., None].float()
+        inner, latent_jacobian = len(residuals), at.latent_jacobian.float()
+        gradient = torch.zeros_like(at.latent)
+        for first, by_latent in enumerate(jacobians):
+            gradient[first : first + inner] += (weighted @ by_latent)[:, 0]
+        by_step = [
+            rows * (by_latent @ latent_jacobian[first : first + inner])
+            for first, by_latent in enumerate(jacobians)
+        ]
+        equations.add_in_time(torch.zeros_like(weighted[:, 0]), by_step)
+        at.add_latent_gradient(gradient)
 
     @property
     def _cutoff(self) -> float:
         """Length of a residual from which it counts by its length, not by its square."""
         return self.config.cutoff * self.dynamics.config.latent**0.5
 
-    @property
-    def _log_variance(self) -> Float[Tensor, ""]:
-        """Log-variance of all steps: they are second differences of smooth curves, of size 1 / fps²."""
-        return torch.tensor(4 * math.log(FPS / self.fps))
+    def _log_variance(
+        self, latent: Float[Tensor, "frames latent"]
+    ) -> Float[Tensor, "inner latent"]:
+        """Log-variance of the steps, the same for all.
+
+        Second differences of smooth curves are of size 1 / fps². The dynamics' own exponent is
+        that of clips with noise: at high rates it would let motion tremble.
+        """
+        log_variance = latent.new_tensor(4 * math.log(FPS / self.fps))
+        return log_variance.expand(len(latent) - 2, latent.shape[-1])
