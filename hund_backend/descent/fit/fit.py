@@ -221,10 +221,13 @@ class _Fitter:
         variables = self._anchored(polished)
         joints = self.reduced_body.forward(variables).joints
         self.activity = local_accelerations(joints, self.fps, self.config.activity)
+        caches: dict[int, JacobianCache] = {}  # poses change little from one pass to the next
         for factor in self.config.contact_schedule:
             weight = factor * self.energy.contacts.weight
             energy = replace(self.energy, contacts=replace(self.energy.contacts, weight=weight))
-            variables, converged = self._fit_track(variables, energy, self.config.contact_steps)
+            variables, converged = self._fit_track(
+                variables, energy, self.config.contact_steps, caches
+            )
         return self._result([variables], converged)
 
     def _anchored(self, initial: State) -> FitVariables:
@@ -265,9 +268,21 @@ class _Fitter:
         return self._minimize(energy, variables, one_group, steps).variables
 
     def _fit_track(
-        self, variables: FitVariables, config: EnergyConfig, steps: SolverConfig
+        self,
+        variables: FitVariables,
+        config: EnergyConfig,
+        steps: SolverConfig,
+        caches: dict[int, JacobianCache] | None = None,
     ) -> tuple[FitVariables, bool]:
-        """All frames, coupled in time, window by window; and whether all windows converged."""
+        """All frames, coupled in time, window by window; and whether all windows converged.
+
+        Args:
+            variables: initial ones.
+            config: energy.
+            steps: of the minimization.
+            caches: of the prior's Jacobians by a window's first frame, filled and used again.
+        """
+        caches = {} if caches is None else caches
         rotations, translation = variables.rotations.clone(), variables.translation.clone()
         converged = True
         for window in self._windows():
@@ -276,7 +291,8 @@ class _Fitter:
             energy = replace(energy, frozen=window.context)
             before = FitVariables(rotations[frames], translation[frames], variables.betas)
             one_group = torch.zeros(len(frames), dtype=torch.int64)
-            minimum = self._minimize(energy, before, one_group, steps)
+            cache = caches.setdefault(window.start, JacobianCache(self.prior))
+            minimum = self._minimize(energy, before, one_group, steps, cache)
             kept = slice(window.start, window.keep)
             rotations[kept] = minimum.variables.rotations[: window.keep - window.start]
             translation[kept] = minimum.variables.translation[: window.keep - window.start]
@@ -353,8 +369,9 @@ class _Fitter:
         variables: FitVariables,
         groups: Int[Tensor, " frames"],
         steps: SolverConfig,
+        cache: JacobianCache | None = None,
     ) -> Minimum:
-        cache = JacobianCache(self.prior)
+        cache = cache or JacobianCache(self.prior)
         refreshes = self.config.visibility_refreshes if energy.aligns_parts else 1
         steps = replace(steps, iterations=-(-steps.iterations // refreshes))
         for _ in range(refreshes):
