@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from torch.nn.functional import pad
 
+from benchmarks.captured_motion import CUTOFF, captured_motion
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import matrix_to_rotvec
@@ -46,6 +47,7 @@ from hund_backend.training.motion.motion_set import MotionSet
 from hund_backend.training.motion.simulated_detector import DetectorNoise, simulated_evidence
 from hund_backend.training.motion.sole_labels import sole_labels, sole_points
 
+SOFT_SECONDS = 1 / 30  # deviation by which true contacts are softened in time
 FLOOR_TOLERANCE = 0.08  # metres: a sole in contact below this height is on the floor
 
 
@@ -103,16 +105,31 @@ def motion_clip(
     seed: int,
     noise: DetectorNoise | None = None,
     place_camera: Callable[[np.ndarray, np.random.Generator], Camera] = random_camera,
+    *,
+    fps: float | None = None,
+    cutoff: float | None = CUTOFF,
 ) -> MotionClip:
-    """Return a segment played by a random body before a random camera, with detections."""
+    """Return a segment played by a random body before a random camera, with detections.
+
+    Args:
+        body: with BlazePose's keypoints.
+        prior: of poses.
+        motions: the clips.
+        segment: of one of them.
+        seed: of body, camera and detections.
+        noise: of the detector.
+        place_camera: draws the camera.
+        fps: frames a second; None for the motions' own.
+        cutoff: Hz, above which motion counts as noise of its capture; None keeps all.
+    """
     rng = np.random.default_rng([seed, len(segment.clip), segment.start])
-    first = int(motions.starts[motions.names.index(segment.clip)]) + segment.start
-    frames = slice(first, first + segment.frames)
-    rotations, translation = motions.rotations[frames], motions.translation[frames]
+    frames = range(segment.start, segment.start + segment.frames)
+    fps = fps or motions.fps
+    rotations, translation = captured_motion(motions, segment.clip, frames, fps, cutoff)
     betas = torch.from_numpy(0.6 * rng.normal(size=16)).float()
     translation = translation * leg_ratio(body, betas)
     soles = sole_points(body, rotations, translation, betas)
-    contacts = sole_labels(soles.double().numpy(), motions.fps)
+    contacts = sole_labels(soles.double().numpy(), fps)
     heights = soles[..., 1].numpy()
     low = contacts & (heights < np.quantile(heights[contacts], 0.05) + FLOOR_TOLERANCE)
     floor = float(np.median(heights[low]))
@@ -121,7 +138,7 @@ def motion_clip(
     intrinsics, up = camera.intrinsics, camera.up
     state = filmed(rotations, translation, betas, camera)
     # They begin and end softly, or the correction would jerk.
-    bearing = contacts * gaussian_filter1d(contacts.astype(float), 1.0, axis=0)
+    bearing = contacts * gaussian_filter1d(contacts.astype(float), SOFT_SECONDS * fps, axis=0)
     held = SoleContacts(
         bearing=torch.from_numpy(bearing),
         on_floor=torch.from_numpy(bearing * low),
@@ -129,7 +146,7 @@ def motion_clip(
         up=torch.from_numpy(up),
         floor=-float(camera.position[1]),
     )
-    state = _held(state, held, body, prior, intrinsics, motions.fps)
+    state = _held(state, held, body, prior, intrinsics, fps)
     posed = state.posed(body)
     keypoints = body.keypoints(posed, "blazepose").double().numpy()
     return MotionClip(
@@ -141,9 +158,9 @@ def motion_clip(
         contacts=contacts,
         up=up,
         floor=held.floor,
-        evidence=simulated_evidence(keypoints, intrinsics, motions.fps, rng, noise),
+        evidence=simulated_evidence(keypoints, intrinsics, fps, rng, noise),
         intrinsics=intrinsics,
-        fps=motions.fps,
+        fps=fps,
     )
 
 
