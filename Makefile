@@ -78,9 +78,8 @@ priors: setup  ## train the priors anew: make priors MOCAP=folder
 	$(RUN) -m hund_backend.training.priors.train_dynamics $(MOCAP)
 
 contacts: setup  ## train the contact network anew: make contacts MOCAP=folder
-	$(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) out/contact_examples_0.safetensors --seed 0
-	$(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) out/contact_examples_1.safetensors --seed 1
-	$(RUN) -m hund_backend.training.motion.train_contacts out/contact_examples_0.safetensors out/contact_examples_1.safetensors
+	$(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) out/contact_examples.safetensors --every 2
+	$(RUN) -m hund_backend.training.motion.train_contacts out/contact_examples.safetensors
 
 tiny: $(VENV)/.complete  ## train priors and HUND at a small size, in two minutes: out/tiny/summary.md, curve.png
 	$(RUN) -m hund_backend.training.tiny $(MOCAP) --output out/tiny

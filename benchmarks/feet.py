@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from benchmarks import measuring
+from benchmarks.captured_motion import CUTOFF
 from benchmarks.hand_clips import clap_clip
 from benchmarks.motion_clips import SEGMENTS, MotionClip, motion_clip
 from hund_backend.body.center_of_mass import GRAVITY, mass_weights
@@ -104,6 +105,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--kinds", nargs="*", help="only these kinds of motion")
     parser.add_argument("--repeats", type=int, default=1, help="bodies and cameras a segment")
+    parser.add_argument("--fps", type=float, default=30.0, help="frames a second")
+    parser.add_argument(
+        "--cutoff", type=float, default=CUTOFF, help="of the true motion, Hz; 0: as recorded"
+    )
     parser.add_argument("--smoothing", type=float, default=1.0)
     parser.add_argument("--verbose", action="store_true", help="a line for each clip")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
@@ -131,9 +136,17 @@ def clips(args: argparse.Namespace, models: Models) -> Iterable[MotionClip]:
         for number, segment in enumerate(SEGMENTS):
             if not args.kinds or segment.kind in args.kinds:
                 seed = 100 * repeat + number
-                yield motion_clip(models.body, prior, motions, segment, seed)
+                yield motion_clip(
+                    models.body,
+                    prior,
+                    motions,
+                    segment,
+                    seed,
+                    fps=args.fps,
+                    cutoff=args.cutoff or None,
+                )
         if not args.kinds or "clap" in args.kinds:
-            yield clap_clip(models.body, seed=repeat)
+            yield clap_clip(models.body, seed=repeat, fps=args.fps)
 
 
 def reconstruct_clip(clip: MotionClip, models: Models, options: Options) -> Reconstruction:

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from benchmarks.motion_clips import MotionClip
@@ -22,12 +23,12 @@ CLAP = (0.0, 0.06, 0.25, 0.56, 1.0, 1.0, 0.8, 0.5, 0.22, 0.06, 0.0, 0.0)
 OPEN, CLOSED = 0.30, 0.04  # metres of each hand from the middle
 
 
-def clap_clip(body: BodyModel, seed: int) -> MotionClip:
+def clap_clip(body: BodyModel, seed: int, fps: float = FPS) -> MotionClip:
     """Return a standing person who claps eight times, with simulated detections."""
     rng = np.random.default_rng([seed, 99])
     betas = torch.from_numpy(0.6 * rng.normal(size=16)).float()
     arms = [_reach(body, betas, distance) for distance in (OPEN, CLOSED)]
-    share = torch.tensor(CLAP * CLAPS).float()[:, None, None]
+    share = torch.from_numpy(_closed(fps)).float()[:, None, None]
     vectors = (1 - share) * arms[0] + share * arms[1]
     frames = len(vectors)
     pose = torch.eye(3).repeat(frames, len(JOINT_NAMES) - 1, 1, 1)
@@ -55,10 +56,17 @@ def clap_clip(body: BodyModel, seed: int) -> MotionClip:
         contacts=np.repeat(np.arange(12)[None] < 6, frames, axis=0),
         up=up,
         floor=float((points[:, :6] @ up).mean()),
-        evidence=simulated_evidence(keypoints, intrinsics, FPS, rng),
+        evidence=simulated_evidence(keypoints, intrinsics, fps, rng),
         intrinsics=intrinsics,
-        fps=FPS,
+        fps=fps,
     )
+
+
+def _closed(fps: float) -> Float[np.ndarray, " frames"]:
+    """Share of the way from open to closed hands in each frame."""
+    shares = np.array(CLAP * CLAPS)
+    times = np.arange(int((len(shares) - 1) / FPS * fps + 1e-6) + 1) / fps
+    return PchipInterpolator(np.arange(len(shares)) / FPS, shares)(times)
 
 
 def _reach(body: BodyModel, betas: Float[Tensor, "16"], distance: float) -> Float[Tensor, "4 3"]:

@@ -5,6 +5,7 @@ were made to hold: the points that bear stay in place, those on the floor lie on
 falls with gravity. Walks are lifted step by step where there are stairs or a platform.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d, label
 from torch import Tensor
 from torch.nn.functional import pad
 
+from benchmarks.captured_motion import CUTOFF, captured_motion
 from hund_backend.body.camera import project
 from hund_backend.body.contact_points import CONTACT_NAMES
 from hund_backend.body.model import BodyModel
@@ -40,10 +42,16 @@ from hund_backend.perception.evidence import Evidence
 from hund_backend.prior.coordinates import inverse_right_jacobian
 from hund_backend.prior.pose_prior import PosePrior
 from hund_backend.training.motion.contact_labels import contact_labels, contact_motion
-from hund_backend.training.motion.filmed_motion import filmed, leg_ratio, random_camera
+from hund_backend.training.motion.filmed_motion import (
+    Camera,
+    filmed,
+    leg_ratio,
+    random_camera,
+)
 from hund_backend.training.motion.motion_set import MotionSet
 from hund_backend.training.motion.simulated_detector import DetectorNoise, simulated_evidence
 
+SOFT_SECONDS = 1 / 30  # deviation by which true contacts are softened in time
 FLOOR_TOLERANCE = 0.08  # metres: a sole in contact below this height is on the floor
 BODY_TOLERANCE = 0.15  # the same of hands, knees and seats, which differ more from body to body
 SOLES = np.arange(len(CONTACT_NAMES)) < 6
@@ -134,16 +142,32 @@ def motion_clip(
     segment: Segment,
     seed: int,
     noise: DetectorNoise | None = None,
+    place_camera: Callable[[np.ndarray, np.random.Generator], Camera] = random_camera,
+    *,
+    fps: float | None = None,
+    cutoff: float | None = CUTOFF,
 ) -> MotionClip:
-    """Return a segment played by a random body before a random camera, with detections."""
+    """Return a segment played by a random body before a random camera, with detections.
+
+    Args:
+        body: with BlazePose's keypoints.
+        prior: of poses.
+        motions: the clips.
+        segment: of one of them.
+        seed: of body, camera and detections.
+        noise: of the detector.
+        place_camera: draws the camera.
+        fps: frames a second; None for the motions' own.
+        cutoff: Hz, above which motion counts as noise of its capture; None keeps all.
+    """
     rng = np.random.default_rng([seed, len(segment.clip), segment.start])
-    first = int(motions.starts[motions.names.index(segment.clip)]) + segment.start
-    frames = slice(first, first + segment.frames)
-    rotations, translation = motions.rotations[frames], motions.translation[frames]
+    frames = range(segment.start, segment.start + segment.frames)
+    fps = fps or motions.fps
+    rotations, translation = captured_motion(motions, segment.clip, frames, fps, cutoff)
     betas = torch.from_numpy(0.6 * rng.normal(size=16)).float()
     translation = translation * leg_ratio(body, betas)
     motion = contact_motion(body, rotations, translation, betas)
-    labels = contact_labels(motion, motions.fps)
+    labels = contact_labels(motion, fps)
     contacts, heights = labels.contacts, motion.points[..., 1]
     low = contacts & (
         heights
@@ -154,17 +178,17 @@ def motion_clip(
     translation = translation.clone()
     translation[:, 1] -= floor
     steps = _steps(contacts, segment)
-    lift = gaussian_filter1d(steps.mean(axis=1), LIFT_SECONDS * motions.fps, mode="nearest")
-    lift += segment.bounce * (np.cos(2 * np.pi * np.arange(len(lift)) / motions.fps) - 1) / 2
+    lift = gaussian_filter1d(steps.mean(axis=1), LIFT_SECONDS * fps, mode="nearest")
+    lift += segment.bounce * (np.cos(2 * np.pi * np.arange(len(lift)) / fps) - 1) / 2
     translation[:, 1] += torch.from_numpy(lift).float()
-    camera = random_camera(translation.numpy(), rng)
+    camera = place_camera(translation.numpy(), rng)
     intrinsics, up = camera.intrinsics, camera.up
     state = filmed(rotations, translation, betas, camera)
     flies = labels.known & ~contacts.any(axis=1)
     on_level, levels = contact_levels(heights - floor + lift[:, None], contacts.astype(float))
     ground = -float(camera.position[1])
     # They begin and end softly, or the correction would jerk.
-    bearing = contacts * gaussian_filter1d(contacts.astype(float), 1.0, axis=0)
+    bearing = contacts * gaussian_filter1d(contacts.astype(float), SOFT_SECONDS * fps, axis=0)
     soles = np.repeat(steps, 3, axis=1)
     levels[:, :6] = np.where(soles > 0, soles, levels[:, :6])
     on_level = np.where(low, 0.0, on_level)
@@ -179,10 +203,10 @@ def motion_clip(
         up=torch.from_numpy(up),
         floor=ground,
     )
-    state = _held(state, held, body, prior, intrinsics, motions.fps)
+    state = _held(state, held, body, prior, intrinsics, fps)
     if segment.ride or segment.bounce:  # what bears the person does not keep its place
         contacts = np.zeros_like(contacts)
-        seconds = torch.arange(len(contacts)) / motions.fps
+        seconds = torch.arange(len(contacts)) / fps
         aside = segment.ride * (seconds - seconds.mean())
         moved = state.root_translation.clone()
         moved[:, 0] += aside
@@ -198,9 +222,9 @@ def motion_clip(
         contacts=contacts,
         up=up,
         floor=held.floor,
-        evidence=simulated_evidence(keypoints, intrinsics, motions.fps, rng, noise),
+        evidence=simulated_evidence(keypoints, intrinsics, fps, rng, noise),
         intrinsics=intrinsics,
-        fps=motions.fps,
+        fps=fps,
         betas=betas.numpy(),
         flies=flies,
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import bpy
 
-from ..hund_backend import evidence_file
+from ..hund_backend import evidence_identity
 from ..hund_backend.errors import BadInputError, ExitCode
 from ..hund_backend.reconstruction import Reconstruction
 from . import job, paths, scene
@@ -32,7 +32,7 @@ def evidence_of(reconstruction: Reconstruction, path: Path) -> Evidence:
     """
     provenance = reconstruction.provenance
     return Evidence(
-        path=str(evidence_file.path_beside(path)),
+        path=str(evidence_identity.path_beside(path)),
         identity=str(provenance.get("evidence") or ""),
         is_smoothed=bool(_options(reconstruction).get("polish", True)),
     )
@@ -105,4 +105,4 @@ def _options(reconstruction: Reconstruction) -> dict:
 
 @functools.lru_cache(maxsize=32)
 def _identity(path: Path, _modified_ns: int) -> str:
-    return evidence_file.identity_of(path)
+    return evidence_identity.identity_of(path)

@@ -1,40 +1,29 @@
 """Evidence file: what was found in a clip, kept so that motion can be solved again without it.
 
 It stands beside the Reconstruction, `<clip>.evidence` beside `<clip>.npz`, and holds arrays as that
-file does. Blender's own process reads its identity, so this module imports torch and cv2 only to
-load all of it.
+file does.
 """
 
 import json
-import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .atomic_write import atomic_write
 from .errors import BadInputError
+from .evidence_identity import ADVICE, SCHEMA, read_arrays
 from .options import Options
-
-if TYPE_CHECKING:
-    from .perception.evidence import Evidence
-    from .pipeline import TrackedClip
-
-SCHEMA = "hund-evidence/1"
-SUFFIX = ".evidence"
+from .perception.evidence import Evidence
+from .pipeline import TrackedClip
+from .video import ClipInfo
 
 _FRAMES = ("frame_numbers", "times", "intrinsics")
 _NUMBERS = ("track_id", "static", "confidence")  # fields of Evidence that are no arrays
-_ADVICE = "reconstruct the clip again."
 
 
-def path_beside(reconstruction: Path) -> Path:
-    """Return the path of the evidence that a Reconstruction's file was solved from."""
-    return reconstruction.with_suffix(SUFFIX)
-
-
-def save(clip: "TrackedClip", options: Options, path: Path) -> None:
+def save(clip: TrackedClip, options: Options, path: Path) -> None:
     """Write a clip's evidence, whole or not at all.
 
     Args:
@@ -69,25 +58,13 @@ def save(clip: "TrackedClip", options: Options, path: Path) -> None:
         np.savez_compressed(opened, **names, **arrays)
 
 
-def identity_of(path: Path) -> str:
-    """Return what identifies the evidence in a file: `evidence` in its results' provenance.
-
-    Raises:
-        BadInputError: the file is missing, damaged or no evidence.
-    """
-    return str(_read(path, ("schema", "identity"))["identity"])
-
-
-def load(path: Path) -> tuple["TrackedClip", Options]:
+def load(path: Path) -> tuple[TrackedClip, Options]:
     """Read the people of a clip, and the options that it was solved with.
 
     Raises:
         BadInputError: the file is missing, damaged or no evidence.
     """
-    from .pipeline import TrackedClip
-    from .video import ClipInfo
-
-    arrays = _read(path)
+    arrays = read_arrays(path)
     try:
         header = json.loads(str(arrays["header"]))
         source, (width, height) = Path(header["path"]), header["size"]
@@ -116,26 +93,10 @@ def load(path: Path) -> tuple["TrackedClip", Options]:
             options["intrinsics"] = tuple(map(tuple, options["intrinsics"]))
         return clip, Options(**options)
     except (ValueError, TypeError, KeyError) as error:
-        raise BadInputError(f"{path.name} is of another version of HUND: {_ADVICE}") from error
+        raise BadInputError(f"{path.name} is of another version of HUND: {ADVICE}") from error
 
 
-def _read(path: Path, names: tuple[str, ...] | None = None) -> dict[str, Any]:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names or file.files}
-    except OSError as error:
-        reason = error.strerror or error
-        raise BadInputError(f"{path} cannot be read ({reason}): {_ADVICE}") from error
-    except (ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInputError(f"{path.name} is damaged or no evidence: {_ADVICE}") from error
-    if str(arrays["schema"]) != SCHEMA:
-        raise BadInputError(f"{path.name} is of another version of HUND: {_ADVICE}")
-    return arrays
-
-
-def _person(arrays: dict[str, Any], person: int) -> "Evidence":
-    from .perception.evidence import Evidence
-
+def _person(arrays: dict[str, Any], person: int) -> Evidence:
     start = f"{person}/"
     values = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
     return Evidence(**values | {name: values[name].item() for name in _NUMBERS})

@@ -184,9 +184,7 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
         "joint_confidence": arrays["joint_confidence"],
         "contacts": arrays["contacts"],
     }
-    confidences |= {
-        name: arrays[name] for name in ("static", "body_contacts") if name in arrays
-    }
+    confidences |= {name: arrays[name] for name in ("static", "body_contacts") if name in arrays}
     for name, values in confidences.items():
         if values.size and not 0 <= values.min() <= values.max() <= 1:
             raise ValueError(f"'{name}' holds confidences outside 0…1.")

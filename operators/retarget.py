@@ -1,5 +1,6 @@
 """Operators: apply motions to other armatures, detect their bones, save them as a preset."""
 
+import math
 import time
 
 import bpy
@@ -46,14 +47,12 @@ class ApplyMixin:
 
     def execute(self, context):
         """Apply the motions and wait until it is done."""
-        import numpy as np
-
         from ..bridge.retarget import steps
 
         manager = context.window_manager
         manager.progress_begin(0, 100)
         try:
-            work = self._work(context, np.inf)
+            work = self._work(context, math.inf)
             applied = steps.finish(work, lambda share: manager.progress_update(100 * share))
         except RetargetError as error:
             self.report({"ERROR"}, str(error))

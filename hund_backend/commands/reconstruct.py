@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import evidence_file, options
+from .. import options
 from ..errors import BadInputError, CancelledError, ExitCode, HundError
+from ..evidence_identity import path_beside
 from .arguments import check_files, output_path, pipeline_options
 from .output import progress_output, unexpected_error, write_event
 
@@ -93,7 +94,7 @@ class _Batch:
 
     def _reconstruct(self, clip: Path, path: Path) -> None:
         check_files(clip, path, self._options)
-        from .. import pipeline
+        from .. import evidence_file, pipeline
 
         self._models = self._models or pipeline.Models.load(self._arguments.device)
         progress = progress_output(clip.name, as_json=self._arguments.json)
@@ -104,7 +105,7 @@ class _Batch:
         finally:
             progress.close()
         for tracked in kept:
-            evidence_file.save(tracked, self._options, evidence_file.path_beside(path))
+            evidence_file.save(tracked, self._options, path_beside(path))
         result.save(path)
         people, frames = result.present.shape
         summary = f"{people} {'person' if people == 1 else 'people'} in {frames} frames"

@@ -31,8 +31,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import evidence_file
 from ..errors import BadInputError, CancelledError, ExitCode, HundError, OptionError
+from ..evidence_identity import path_beside
 from ..options import DEFAULT_DEVICE, DEFAULT_SMOOTHING, LABELS, ProgressStage
 from ..progress import Progress, Report
 from .arguments import check_files, output_path, pipeline_options
@@ -137,7 +137,7 @@ class _Server:
         report = self._report(number, request)
         report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
         check_files(clip, path, options)
-        from .. import pipeline
+        from .. import evidence_file, pipeline
 
         models, kept = self._load_models(request), list[pipeline.TrackedClip]()
         keep = {"keep": kept.append} if request.get("keep_evidence") else {}
@@ -145,7 +145,7 @@ class _Server:
             clip, options, models, report, lambda: number <= self._last_finished, **keep
         )
         for tracked in kept:
-            evidence_file.save(tracked, options, evidence_file.path_beside(path))
+            evidence_file.save(tracked, options, path_beside(path))
         result.save(path)
         people = int(result.present.shape[0])
         return {"output": str(path), "skipped": False, "people": people}

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import evidence_file, options
+from .. import options
 from ..atomic_write import check_writable
 from ..errors import BadInputError, ExitCode
+from ..evidence_identity import SUFFIX
 from ..progress import Report
 from ..reconstruction import Reconstruction
 from .arguments import pipeline_options
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "evidence",
         type=Path,
         metavar="EVIDENCE",
-        help=f"<clip>{evidence_file.SUFFIX}, which reconstruct --keep-evidence writes",
+        help=f"<clip>{SUFFIX}, which reconstruct --keep-evidence writes",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     options.add_device(parser)
@@ -74,6 +75,9 @@ def solve_again(
     Raises:
         BadInputError: the file, the smoothing or the folder cannot be used.
     """
+    from .. import evidence_file, pipeline
+    from ..stopwatch import Stopwatch
+
     smoothing = pipeline_options({"smoothing": smoothing}).smoothing
     clip, chosen = evidence_file.load(evidence)
     if not chosen.polish:
@@ -81,9 +85,6 @@ def solve_again(
             "Draft quality is not smoothed: reconstruct the clip with another quality."
         )
     check_writable(folder)
-    from .. import pipeline
-    from ..stopwatch import Stopwatch
-
     chosen = replace(chosen, smoothing=smoothing)
     result = pipeline.estimate(clip, chosen, load_models(), report, Stopwatch())
     path = folder / f"{evidence.stem}.npz"

@@ -1,7 +1,7 @@
 """Balance: hands, knees and seat that must bear, since on the feet alone a person would fall.
 
-The contact network knows few people on hands and knees. Balance needs no examples: the center of
-mass of somebody who hardly moves is over what bears, whatever the pose and whatever bears it.
+Captured motion has few people on hands and knees to learn from. Balance needs no examples: the
+center of mass of somebody who hardly moves is over what bears, whatever the pose and whatever bears it.
 """
 
 import numpy as np

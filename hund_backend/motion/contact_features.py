@@ -1,4 +1,4 @@
-"""Contact features: motion of the points that may bear in a gravity frame, for the contact network."""
+"""Contact features: the motion of feet and pelvis in a gravity frame, for the contact network."""
 
 from dataclasses import dataclass, fields
 
@@ -6,47 +6,40 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy.ndimage import minimum_filter1d
 
-from ..body.contact_points import CONTACT_NAMES
+from ..body.soles import SOLE_NAMES
 from .posed_track import PosedTrack
 
 FEATURE_FPS = 30.0  # rate of the frames for which the network was trained
-WINDOW = 15  # frames before and after in which the lowest point is looked for
+WINDOW = 15  # frames before and after in which the lowest sole is looked for
 SPEED_UNIT, HEIGHT_UNIT = 1.0, 0.2  # m/s, metres: of features of about one
-FASTEST = 4.0  # m/s: faster points look alike
-_POINTS = len(CONTACT_NAMES)
-# Columns of the features: vectors and values of the points, and single vectors.
-POSITIONS, VELOCITIES = slice(0, 3 * _POINTS), slice(3 * _POINTS, 6 * _POINTS)
-ACROSS, HEIGHTS = slice(6 * _POINTS, 7 * _POINTS), slice(7 * _POINTS, 8 * _POINTS)
-PELVIS_VELOCITY = slice(HEIGHTS.stop, HEIGHTS.stop + 3)
-PELVIS_UP = slice(PELVIS_VELOCITY.stop, PELVIS_VELOCITY.stop + 3)
-CONFIDENCE = slice(PELVIS_UP.stop, PELVIS_UP.stop + _POINTS)
-NUM_FEATURES = CONFIDENCE.stop
+FASTEST = 4.0  # m/s: faster soles look alike
+NUM_FEATURES = 18 + 18 + 6 + 6 + 3 + 3 + 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointMotion:
-    """Motion of the points of CONTACT_NAMES and of the pelvis before a static camera, metres."""
+class FootMotion:
+    """Motion of feet and pelvis in the frame of a static camera, metres."""
 
-    points: Float[np.ndarray, "frames 12 3"]
-    confidence: Float[np.ndarray, "frames 12"]  # of the keypoints next to them
+    soles: Float[np.ndarray, "frames 6 3"]
+    confidence: Float[np.ndarray, "frames 6"]  # of the keypoints next to them
     pelvis: Float[np.ndarray, "frames 3"]
     pelvis_axes: Float[np.ndarray, "frames 3 3"]  # rotation from the body to the camera frame
 
     @classmethod
-    def of_track(cls, track: PosedTrack) -> "PointMotion":
+    def of_track(cls, track: PosedTrack) -> "FootMotion":
         """Motion of a posed track."""
         return cls(
-            points=track.contact_points,
-            confidence=track.point_confidence,
+            soles=track.feet,
+            confidence=track.point_confidence[:, : len(SOLE_NAMES)],
             pelvis=track.joints[:, 0].astype(np.float64),
             pelvis_axes=track.pelvis_axes,
         )
 
     def resampled(
         self, times: Float[np.ndarray, " frames"], at: Float[np.ndarray, " samples"]
-    ) -> "PointMotion":
+    ) -> "FootMotion":
         """The same motion at other times, by linear interpolation."""
-        return PointMotion(
+        return FootMotion(
             **{
                 field.name: resample(getattr(self, field.name), times, at)
                 for field in fields(self)
@@ -66,32 +59,32 @@ def resample(
 
 
 def contact_features(
-    motion: PointMotion, up: Float[np.ndarray, "3"]
+    motion: FootMotion, up: Float[np.ndarray, "3"]
 ) -> Float32[np.ndarray, "frames features"]:
     """Return features of each frame of a motion at FEATURE_FPS.
 
-    Points from the pelvis, their velocities, their speeds across the line of sight, their heights
-    over the lowest of them within half a second, the pelvis's velocity and up direction, and the
-    confidence of the keypoints next to them. Vectors are turned into the person's heading: x to the
-    left, y up, z ahead.
+    Soles from the pelvis, their velocities, their speeds across the line of sight, their heights
+    over the lowest sole within half a second, the pelvis's velocity and up direction, and the
+    confidence of the feet's keypoints. Vectors are turned into the person's heading: x to the left,
+    y up, z ahead.
 
     Args:
-        motion: of points and pelvis.
+        motion: of feet and pelvis.
         up: unit vector away from the ground.
     """
-    points, pelvis, axes = motion.points, motion.pelvis, motion.pelvis_axes
+    soles, pelvis, axes = motion.soles, motion.pelvis, motion.pelvis_axes
     into_heading = _headings(axes, up)
 
     def turned(vectors: Float[np.ndarray, "frames points 3"]) -> np.ndarray:
         return np.einsum("fab,fnb->fna", into_heading, vectors).reshape(len(vectors), -1)
 
-    velocity = np.clip(_velocity(points), -FASTEST, FASTEST)
-    ray = points / np.linalg.norm(points, axis=-1, keepdims=True)
+    velocity = np.clip(_velocity(soles), -FASTEST, FASTEST)
+    ray = soles / np.linalg.norm(soles, axis=-1, keepdims=True)
     across = np.linalg.norm(velocity - (velocity * ray).sum(-1, keepdims=True) * ray, axis=-1)
-    heights = points @ up
+    heights = soles @ up
     lowest = minimum_filter1d(heights.min(axis=1), 2 * WINDOW + 1, mode="nearest")
     values = (
-        turned(points - pelvis[:, None]),
+        turned(soles - pelvis[:, None]),
         turned(velocity) / SPEED_UNIT,
         across / SPEED_UNIT,
         (heights - lowest[:, None]) / HEIGHT_UNIT,

@@ -12,9 +12,10 @@ ALONG_RAY = 0.3  # weight of velocity along the line of sight, where depth is no
 SMOOTHING = 0.04  # seconds, standard deviation; contacts last longer
 BEGINS, ENDS = 0.6, 0.35  # probabilities at which a contact begins and ends
 EDGE = 0.01  # by which probabilities in a contact are above ½ at least, and others below
-# Metres across the line of sight by which an estimated point strays while its support stays, at
-# confidence ½. On a moving or soft support it strays further.
+# Deviation, metres across the line of sight, by which an estimated point strays while its support
+# stays, at confidence ½. On a moving or soft support it strays further.
 STRAY = 0.05
+STRAY_SECONDS = 1.5  # in which it is measured: a run of contact may be several, in several places
 # Columns of a Reconstruction's body contacts.
 BODY_CONTACT_NAMES = ("left_hand", "right_hand", "left_knee", "right_knee", "seat")
 
@@ -57,24 +58,28 @@ def with_hysteresis(
 
 
 def steadiness(
-    points: Float[np.ndarray, "frames points 3"], bearing: Float[np.ndarray, "frames points"]
+    points: Float[np.ndarray, "frames points 3"],
+    bearing: Float[np.ndarray, "frames points"],
+    fps: float,
 ) -> Float[np.ndarray, "frames points"]:
     """Return the confidence that what bears a point keeps its place, 0…1; one out of contact.
 
     Args:
         points: in the frame of a static camera, metres.
         bearing: confidence that each bears on something.
+        fps: frames a second.
     """
+    longest = max(round(STRAY_SECONDS * fps), 1)
     result = np.ones(bearing.shape)
     for point in range(bearing.shape[1]):
         runs, count = label(bearing[:, point] > 0.5)
         for number in range(1, count + 1):
             frames = runs == number
             places = points[frames, point]
-            offsets = places - np.median(places, axis=0)
+            offsets = places - places.mean(axis=0)
             ray = places.mean(axis=0) / np.linalg.norm(places.mean(axis=0))
             across = offsets - (offsets @ ray)[:, None] * ray
-            stray = np.linalg.norm(across, axis=-1).mean()
+            stray = _moving_deviation(across, min(longest, len(across)))
             result[frames, point] = 1 / (1 + (stray / STRAY) ** 4)
     return result
 
@@ -95,6 +100,18 @@ def heel_and_toe(contacts: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "
     """
     feet = contacts.reshape(-1, 2, 3)
     return np.stack((feet[..., 0], feet[..., 1:].max(axis=-1)), axis=-1).reshape(-1, 4)
+
+
+def _moving_deviation(
+    vectors: Float[np.ndarray, "frames 3"], window: int
+) -> Float[np.ndarray, " frames"]:
+    """Standard deviation within the window around each frame; at the ends, in the outermost one."""
+    sums = np.cumsum(np.concatenate((vectors, vectors**2), axis=1), axis=0)
+    sums = np.concatenate((np.zeros_like(sums[:1]), sums))
+    means = (sums[window:] - sums[:-window]) / window
+    variance = (means[:, 3:] - means[:, :3] ** 2).sum(axis=1).clip(0)
+    first = np.clip(np.arange(len(vectors)) - window // 2, 0, len(means) - 1)
+    return np.sqrt(variance[first])
 
 
 def _sigmoid(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

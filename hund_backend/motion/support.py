@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from ..body.soles import SOLE_NAMES
 from ..descent.body_contacts import BodyContacts
 from .balance import bearing_by_balance
-from .contact_features import PointMotion
+from .contact_features import FootMotion
 from .contact_network import ContactNetwork
 from .contacts import rest_confidence, steadiness, with_hysteresis
 from .flight import Flights, find_flights
@@ -62,8 +62,8 @@ def estimate_support(
 ) -> Support:
     """Estimate contacts and floor from everybody's motion.
 
-    Resting feet give a first ground, in whose up direction the network sees which points bear; the
-    soles among them give the ground.
+    Resting feet give a first ground, in whose up direction the network sees which soles bear; these
+    give the ground.
 
     Args:
         posed_tracks: at least one, in the frame of a static camera.
@@ -81,11 +81,11 @@ def estimate_support(
     ]
     first = estimate_ground(feet, rest, _uprights(posed_tracks, rest, fps), fps, main)
     touching = [
-        with_hysteresis(_bearing(person, times, first.up, network)) * person.present[:, None]
+        _bearing(person, times, first.up, network) * person.present[:, None]
         for person in posed_tracks
     ]
     bearing = [
-        contact * steadiness(person.contact_points, contact)
+        contact * steadiness(person.contact_points, contact, fps)
         for person, contact in zip(posed_tracks, touching, strict=True)
     ]
     soles = [contact[:, :NUM_SOLES] for contact in bearing]
@@ -124,9 +124,10 @@ def _bearing(
     up: Float[np.ndarray, "3"],
     network: ContactNetwork,
 ) -> Float[np.ndarray, "frames 12"]:
-    """Return the probability that each point bears, by the network or by balance."""
-    learned = network.bearing(PointMotion.of_track(person), times, up)
+    """Return the probability that each point bears: soles by the network, others by balance."""
     inferred = bearing_by_balance(
         person.contact_points, person.joints.astype(np.float64), up, times
     )
-    return np.maximum(learned, inferred)
+    probability = with_hysteresis(inferred)
+    probability[:, :NUM_SOLES] = network.bearing(FootMotion.of_track(person), times, up)
+    return probability

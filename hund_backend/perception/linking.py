@@ -37,6 +37,7 @@ class LinkConfig:
 
     max_gap: float = 1.5  # seconds without a detection that motion bridges
     max_overlap: float = 0.3  # seconds with detections in both of two linked tracklets
+    max_apart: float = 1.0  # of these detections, each 1 if their boxes have nothing in common
     max_cost: float = 2.0  # of a link by motion; see identity.py
     return_cost: float = -0.7  # of colors, to know somebody who returns or is seen in another shot
     return_margin: float = 0.7  # by which anybody else's colors must fit worse
@@ -242,9 +243,10 @@ def _may_follow(earlier: Tracklet, later: Tracklet, fps: float, config: LinkConf
     if (first(later) - max(earlier)) / fps > config.max_gap:
         return False
     common = earlier.keys() & later.keys()
-    return len(common) <= config.max_overlap * fps and all(
-        box_iou(earlier[p].box, later[p].box) >= config.duplicate_iou for p in common
-    )
+    overlaps = np.array([box_iou(earlier[p].box, later[p].box) for p in common])
+    # Added up, so that it does not hang on whether one doubtful frame is there.
+    apart = (1 - overlaps / config.duplicate_iou).clip(0).sum()
+    return len(common) <= config.max_overlap * fps and bool(apart < config.max_apart)
 
 
 def _link_cost(earlier: Description, later: Description, fps: float, config: LinkConfig) -> float:

@@ -52,7 +52,11 @@ ALLOWED |= {
     "pins": {*BODY, "descent"},
     "doctor": {*BODY, "prior", "perception", "descent", "motion", "provenance"},
     "pipeline": {*ROUTE, "device", "options", "provenance", "stopwatch"},
-    "evidence_file": {"atomic_write", "errors", "options", "perception", "pipeline", "video"},
+    "evidence_identity": {"errors"},
+    "evidence_file": {
+        *("atomic_write", "evidence_identity", "options", "perception", "pipeline", "video"),
+        "errors",
+    },
     "training": {*ROUTE, "pipeline"},
     "evaluation": {*ROUTE, "pipeline", "options", "preview", "provenance", "stopwatch"},
 }
@@ -64,7 +68,7 @@ READ_IN_BLENDER = {
     "body.file",
     "body.skeleton",
     "errors",
-    "evidence_file",
+    "evidence_identity",
     "options",
     "people_list",
     "reconstruction",

@@ -5,6 +5,7 @@ After the optimization variants of GHUM (Xu et al., 2020) and of the flow priors
 `TERMS`, and a line in `build_terms`.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -55,6 +56,22 @@ TERMS = (
 )
 
 
+_LASTING_SECONDS = 0.2  # in which the correlation of the detector's errors falls to 1/e
+# Terms that are sums over frames of what lasts.
+_PER_FRAME = (
+    "keypoints",
+    "landmarks",
+    "prior",
+    "limits",
+    "acceleration",
+    "angular_acceleration",
+    "dynamics",
+    "anchor",
+    "parts",
+    "silhouette",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EnergyConfig:
     """Weight, noise and cut-off of each term; a weight of zero switches a term off."""
@@ -67,10 +84,10 @@ class EnergyConfig:
     # landmarks by 6 cm, about means that stay, with a correlation of 0.85 from frame to frame at
     # 30 frames per second.
     keypoint_steps: PersistentNoise = PersistentNoise(
-        weight=1.0, noise=0.006, seconds=0.2, cutoff=6.0
+        weight=1.0, noise=0.006, white=0.0012, seconds=0.2, cutoff=6.0
     )
     landmark_steps: PersistentNoise = PersistentNoise(
-        weight=0.0, noise=0.06, seconds=0.2, cutoff=4.0
+        weight=1.0, noise=0.06, seconds=0.2, cutoff=4.0
     )
     prior: PosePriorConfig = PosePriorConfig()
     betas: float = 1.0
@@ -95,6 +112,25 @@ class EnergyConfig:
             **{name: replace(term, weight=amount * term.weight) for name, term in terms.items()},
         )
 
+    def at_rate(self, fps: float) -> "EnergyConfig":
+        """The energy at another frame rate than 30: the same sum over a second.
+
+        What a frame shows lasts (0.2 s), so twice as many frames say as much. Steps of keypoints
+        and of contacts keep their weights: their noise is that of the rate.
+        """
+        share = math.tanh(0.5 / (fps * _LASTING_SECONDS)) / math.tanh(
+            0.5 / (30 * _LASTING_SECONDS)
+        )
+        terms = {name: getattr(self, name) for name in _PER_FRAME}
+        scaled = {name: replace(term, weight=share * term.weight) for name, term in terms.items()}
+        looseness = share**-0.5
+        contacts = replace(
+            self.contacts,
+            height=looseness * self.contacts.height,
+            depth=looseness * self.contacts.depth,
+        )
+        return replace(self, **scaled, contacts=contacts, betas=share * self.betas)
+
     @property
     def aligns_parts(self) -> bool:
         """Whether parts or the silhouette have a weight."""
@@ -112,6 +148,7 @@ def build_terms(
     anchor: PoseAnchor | None = None,
     contacts: BodyContacts | None = None,
     contact_points: ReducedBody | None = None,
+    activity: Float[Tensor, "frames joints"] | None = None,
     observed_parts: ObservedParts | None = None,
     surface: Surface | None = None,
 ) -> tuple[Term, ...]:
@@ -127,9 +164,13 @@ def build_terms(
         anchor: reference rotations of a polish.
         contacts: of the body; used where frames are coupled. They need its contact points.
         contact_points: reduced body whose points are those of CONTACT_NAMES.
+        activity: accelerations that are expected, m/s²; None: each joint's typical one.
         observed_parts: part maps of the frames; they need a surface.
         surface: skin of the body.
     """
+    is_coupled = fps is not None and len(targets.pixels) > 2
+    if is_coupled:
+        config = config.at_rate(fps)
     terms: list[Term] = [
         KeypointTerm(config=config.keypoints, targets=targets),
         LandmarkTerm(config=config.landmarks, targets=targets),
@@ -148,13 +189,13 @@ def build_terms(
     if anchor is not None:
         terms.append(PoseAnchorTerm(config=config.anchor, anchor=anchor))
     terms.append(BetasTerm(weight=config.betas))
-    if fps is None or len(targets.pixels) <= 2:
+    if not is_coupled:
         return tuple(terms)
     if config.keypoint_steps.weight > 0:
         terms.append(KeypointStepTerm(config=config.keypoint_steps, targets=targets, fps=fps))
     if config.landmark_steps.weight > 0:
         terms.append(LandmarkStepTerm(config=config.landmark_steps, targets=targets, fps=fps))
-    terms.append(AccelerationTerm(config=config.acceleration, fps=fps))
+    terms.append(AccelerationTerm(config=config.acceleration, fps=fps, activity=activity))
     if contacts is not None and contact_points is not None and config.contacts.weight > 0:
         terms.append(
             ContactTerm(config=config.contacts, contacts=contacts, points=contact_points, fps=fps)

@@ -28,6 +28,7 @@ from ..result import DescentResult
 from ..state import State
 from ..targets import Targets
 from ..translation import solve_translation
+from .activity import ActivityConfig, local_accelerations
 from .energy import TERMS, Energy, EnergyConfig, build_terms
 from .initialization import initial_rotations
 from .jacobian_cache import JacobianCache
@@ -36,7 +37,7 @@ from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import Minimum, SolverConfig, minimize
 from .terms.pose_anchor import PoseAnchor
-from .windows import windows
+from .windows import Window, windows
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +100,9 @@ class FitConfig:
     contact_steps: SolverConfig = SolverConfig(iterations=1, damping=1e-4)
     contact_schedule: tuple[float, ...] = (0.02, 1.0)  # factors of the contacts' weight
     still_polish_steps: SolverConfig = SolverConfig(iterations=20)
-    window: int = 300  # frames that are fitted together
-    overlap: int = 40  # frames of the next window that a window reads ahead
+    activity: ActivityConfig = ActivityConfig()
+    window: int = 300  # frames that are fitted together, and at least twice the overlap
+    overlap_seconds: float = 4 / 3  # of the next window that a window reads ahead
 
 
 def fit(
@@ -185,6 +187,7 @@ class _Fitter:
             self.targets.observed, config.keyframe_spacing * fps, config.max_keyframes
         )
         self.anchor: PoseAnchor | None = None  # of a polish
+        self.activity: Tensor | None = None  # of a motion that is settled
         self.contacts = contacts
         self.contact_points = None if contacts is None else ReducedBody.contacts_from_body(body)
         self._report, self._iterations = report, 0
@@ -216,10 +219,15 @@ class _Fitter:
     def settle(self, polished: State) -> DescentResult:
         """All frames with contacts, anchored to polished states; the shape stays."""
         variables = self._anchored(polished)
+        joints = self.reduced_body.forward(variables).joints
+        self.activity = local_accelerations(joints, self.fps, self.config.activity)
+        caches: dict[int, JacobianCache] = {}  # poses change little from one pass to the next
         for factor in self.config.contact_schedule:
             weight = factor * self.energy.contacts.weight
             energy = replace(self.energy, contacts=replace(self.energy.contacts, weight=weight))
-            variables, converged = self._fit_track(variables, energy, self.config.contact_steps)
+            variables, converged = self._fit_track(
+                variables, energy, self.config.contact_steps, caches
+            )
         return self._result([variables], converged)
 
     def _anchored(self, initial: State) -> FitVariables:
@@ -260,29 +268,46 @@ class _Fitter:
         return self._minimize(energy, variables, one_group, steps).variables
 
     def _fit_track(
-        self, variables: FitVariables, config: EnergyConfig, steps: SolverConfig
+        self,
+        variables: FitVariables,
+        config: EnergyConfig,
+        steps: SolverConfig,
+        caches: dict[int, JacobianCache] | None = None,
     ) -> tuple[FitVariables, bool]:
-        """All frames, coupled in time, window by window; and whether all windows converged."""
+        """All frames, coupled in time, window by window; and whether all windows converged.
+
+        Args:
+            variables: initial ones.
+            config: energy.
+            steps: of the minimization.
+            caches: of the prior's Jacobians by a window's first frame, filled and used again.
+        """
+        caches = {} if caches is None else caches
         rotations, translation = variables.rotations.clone(), variables.translation.clone()
         converged = True
-        for window in windows(self.frames, self.config.window, self.config.overlap):
+        for window in self._windows():
             frames = torch.arange(window.start, window.stop)
             energy = self._energy(frames, config, fps=self.fps)
             energy = replace(energy, frozen=window.context)
             before = FitVariables(rotations[frames], translation[frames], variables.betas)
             one_group = torch.zeros(len(frames), dtype=torch.int64)
-            minimum = self._minimize(energy, before, one_group, steps)
+            cache = caches.setdefault(window.start, JacobianCache(self.prior))
+            minimum = self._minimize(energy, before, one_group, steps, cache)
             kept = slice(window.start, window.keep)
             rotations[kept] = minimum.variables.rotations[: window.keep - window.start]
             translation[kept] = minimum.variables.translation[: window.keep - window.start]
             converged = converged and bool(minimum.converged.all())
         return FitVariables(rotations, translation, variables.betas), converged
 
+    def _windows(self) -> list[Window]:
+        overlap = round(self.config.overlap_seconds * self.fps)
+        return windows(self.frames, max(self.config.window, 2 * overlap), overlap)
+
     def _result(self, stages: list[FitVariables], converged: bool) -> DescentResult:
         # By windows, so that a long track needs no more memory than one; their context lets the
         # terms in time see the neighbors.
         losses, residual_norms = [], []
-        for window in windows(self.frames, self.config.window, self.config.overlap):
+        for window in self._windows():
             frames = torch.arange(window.start, window.stop)
             energy = self._energy(frames, self.energy, fps=self.fps)
             kept = slice(window.context, window.keep - window.start)
@@ -329,6 +354,7 @@ class _Fitter:
             anchor=None if self.anchor is None else self.anchor.select(frames),
             contacts=None if self.contacts is None else self.contacts.select(frames),
             contact_points=self.contact_points,
+            activity=None if self.activity is None else self.activity[frames],
             observed_parts=None if self.parts is None else self.parts.select(frames),
             surface=self.surface,
         )
@@ -343,8 +369,9 @@ class _Fitter:
         variables: FitVariables,
         groups: Int[Tensor, " frames"],
         steps: SolverConfig,
+        cache: JacobianCache | None = None,
     ) -> Minimum:
-        cache = JacobianCache(self.prior)
+        cache = cache or JacobianCache(self.prior)
         refreshes = self.config.visibility_refreshes if energy.aligns_parts else 1
         steps = replace(steps, iterations=-(-steps.iterations // refreshes))
         for _ in range(refreshes):

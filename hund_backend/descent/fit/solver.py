@@ -108,6 +108,33 @@ class NormalEquations:
                 start = offset - lag
                 self.off_diagonal[lag - 1][start : start + inner] += transposed @ other
 
+    def add_differences(
+        self,
+        residuals: Float[Tensor, "inner items components"],
+        jacobian: Float[Tensor, "frames items components unknowns"],
+        weights: Float[Tensor, "inner items"],
+        stencil: tuple[float, ...],
+    ) -> None:
+        """Add ½ Σ w ‖r_t‖² of residuals whose derivative by frame t + i is the stencil's i-th J_{t+i}.
+
+        The same sum as by `add_in_time`, in half of the products: weights of a pair of frames are
+        added up first.
+        """
+        frames, inner = len(jacobian), len(residuals)
+        rows = weights[..., None].expand_as(residuals).flatten(1)
+        weighted = rows * residuals.flatten(1)
+        right = weighted.new_zeros(frames, weighted.shape[1])
+        for offset, factor in enumerate(stencil):
+            right[offset : offset + inner] += factor * weighted
+        jacobian = jacobian.flatten(1, 2)
+        transposed = jacobian.mT
+        self.gradient += (transposed @ right.to(jacobian)[..., None])[..., 0]
+        for lag, blocks in enumerate((self.hessian, *self.off_diagonal)[: len(stencil)]):
+            pairs = rows.new_zeros(frames - lag, rows.shape[1])
+            for offset, factor in enumerate(stencil[: len(stencil) - lag]):
+                pairs[offset : offset + inner] += factor * stencil[offset + lag] * rows
+            blocks += transposed[lag:] @ (pairs.to(jacobian)[..., None] * jacobian[: frames - lag])
+
     def add_to_joints_in_time(
         self,
         residuals: Float[Tensor, "inner joints 3"],
@@ -159,7 +186,7 @@ def solve_step(
     The betas are coupled with every frame, so they are eliminated last (Schur complement); they are
     solved for only where frames are otherwise independent.
     """
-    diagonal = equations.hessian.diagonal(dim1=-2, dim2=-1)
+    diagonal = _stiffness(equations)
     hessian = equations.hessian + torch.diag_embed(damping[:, None] * diagonal + config.floor)
     right = equations.gradient[..., None]
     no_betas_step = torch.zeros_like(equations.betas_gradient)
@@ -175,6 +202,21 @@ def solve_step(
     gradient = equations.betas_gradient - torch.einsum("fub,fu->b", mixed, solution[..., 0])
     betas_step = -torch.linalg.solve(schur, gradient)
     return -solution[..., 0] - solution[..., 1:] @ betas_step, betas_step
+
+
+def _stiffness(equations: NormalEquations) -> Float[Tensor, "frames unknowns"]:
+    """Curvature of the energy along each unknown when all frames move alike.
+
+    Terms in time hold frames to each other, the more the higher the frame rate. Damping by their
+    diagonal would hold the whole motion to where it began.
+    """
+    stiffness = equations.hessian.diagonal(dim1=-2, dim2=-1).clone()
+    frames = len(stiffness)
+    for lag, blocks in enumerate(equations.off_diagonal, start=1):
+        diagonal = blocks.diagonal(dim1=-2, dim2=-1)
+        stiffness[lag:] += diagonal
+        stiffness[: frames - lag] += diagonal
+    return stiffness.clamp(min=0)
 
 
 def _banded_solution(

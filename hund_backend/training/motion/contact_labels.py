@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter1d, label, minimum_filter1d
+from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 from torch import Tensor
 
 from ...body.center_of_mass import GRAVITY, mass_weights
@@ -12,25 +12,23 @@ from ...body.contact_points import CONTACT_NAMES
 from ...body.model import BodyModel
 from ...body.skeleton import JOINT_INDEX, JOINT_NAMES
 from ...body.soles import SOLE_NAMES
+from .sole_labels import (
+    POSSIBLE,
+    SHORTEST,
+    STILL_SECONDS,
+    STILL_SPEED,
+    SURE,
+    WINDOW_SECONDS,
+    Limits,
+    point_speeds,
+    runs_with,
+)
 
-
-class _Limits(NamedTuple):
-    """Height above the floor, metres, and speed, m/s."""
-
-    height: float
-    speed: float
-
-
-SURE, POSSIBLE = _Limits(0.03, 0.2), _Limits(0.055, 0.4)
 # Of hands, knees and seats: the actor's limbs are longer or shorter than our body's, so that the
 # captured knees of somebody who crawls are up to a decimeter over the floor on which the hands are.
-BODY_SURE, BODY_POSSIBLE = _Limits(0.07, 0.2), _Limits(0.12, 0.4)
-KNEE_SURE, KNEE_POSSIBLE = _Limits(0.10, 0.2), _Limits(0.15, 0.4)
-ROLLING_HAND = _Limits(0.12, 1.0)  # of a hand that alone bears somebody: the palm rolls over it
-STILL_SPEED = 0.12  # m/s: below it a foot rests on a step or another support, at any height
-STILL_SECONDS = 0.17
-WINDOW_SECONDS = 0.4  # before and after a frame, in which the lowest point is taken for the floor
-SHORTEST = 2  # frames
+BODY_SURE, BODY_POSSIBLE = Limits(0.07, 0.2), Limits(0.12, 0.4)
+KNEE_SURE, KNEE_POSSIBLE = Limits(0.10, 0.2), Limits(0.15, 0.4)
+ROLLING_HAND = Limits(0.12, 1.0)  # of a hand that alone bears somebody: the palm rolls over it
 FALLING = -0.5 * GRAVITY  # m/s²: downward acceleration of somebody whom nothing bears
 FALL_SMOOTHING = 0.05  # seconds, standard deviation
 SLOWEST_MARGIN = 0.1  # m/s
@@ -90,7 +88,7 @@ def contact_labels(motion: ContactMotion, fps: float) -> Labels:
     window = 2 * round(WINDOW_SECONDS * fps) + 1
     lowest = minimum_filter1d(points[..., 1].min(axis=1), window, mode="nearest")
     height = points[..., 1] - lowest[:, None]
-    speed = _speed(points, fps)
+    speed = point_speeds(points, fps)
     soles = np.arange(len(CONTACT_NAMES)) < len(SOLE_NAMES)
     hands, knees, seats = (_columns(part) for part in ("hand", "knee", "seat"))
     sure, possible = (
@@ -102,12 +100,12 @@ def contact_labels(motion: ContactMotion, fps: float) -> Labels:
             (POSSIBLE, BODY_POSSIBLE, KNEE_POSSIBLE),
         )
     )
-    contacts = _runs_with(possible, sure, SHORTEST)
+    contacts = runs_with(possible, sure, SHORTEST)
     long = max(round(STILL_SECONDS * fps), SHORTEST)
     still = (speed < STILL_SPEED) & soles
     leans = contacts[:, hands].any(axis=1, keepdims=True)  # forward, on the hands
     seated = _seated(motion, speed) & seats & ~leans
-    contacts |= _runs_with(still, still, long) | _runs_with(seated, seated, long)
+    contacts |= runs_with(still, still, long) | runs_with(seated, seated, long)
     falls = _falls(motion.joints, fps)
     slowest = np.where(soles, speed, np.inf).min(axis=1, keepdims=True)
     bears = (speed < np.minimum(slowest + SLOWEST_MARGIN, POSSIBLE.speed)) & soles
@@ -117,19 +115,9 @@ def contact_labels(motion: ContactMotion, fps: float) -> Labels:
 
 
 def _within(
-    height: Float[np.ndarray, "frames 12"], speed: Float[np.ndarray, "frames 12"], limits: _Limits
+    height: Float[np.ndarray, "frames 12"], speed: Float[np.ndarray, "frames 12"], limits: Limits
 ) -> Bool[np.ndarray, "frames 12"]:
     return (height < limits.height) & (speed < limits.speed)
-
-
-def _speed(points: Float[np.ndarray, "frames 12 3"], fps: float) -> Float[np.ndarray, "frames 12"]:
-    """Speed of each point, m/s, the lesser one of before and after a frame.
-
-    A foot that is about to lift is still in contact.
-    """
-    steps = np.linalg.norm(np.diff(points, axis=0), axis=-1) * fps
-    ends = np.concatenate((steps[:1], steps, steps[-1:]))
-    return np.minimum(ends[1:], ends[:-1])
 
 
 def _falls(joints: Float[np.ndarray, "frames 63 3"], fps: float) -> Bool[np.ndarray, " frames"]:
@@ -167,17 +155,3 @@ def _columns(part: str) -> Bool[np.ndarray, "12"]:
 def _level(vectors: Float[np.ndarray, "frames 3"]) -> Float[np.ndarray, "frames 3"]:
     """The vectors without their vertical part."""
     return vectors * np.array([1.0, 0.0, 1.0])
-
-
-def _runs_with(
-    mask: Bool[np.ndarray, "frames points"], seed: Bool[np.ndarray, "frames points"], shortest: int
-) -> Bool[np.ndarray, "frames points"]:
-    """Keep the runs of a mask, along frames, that are long enough and contain a seed."""
-    kept = np.zeros_like(mask)
-    for point in range(mask.shape[1]):
-        runs, count = label(mask[:, point])
-        numbers = np.arange(1, count + 1)
-        lengths = np.bincount(runs, minlength=count + 1)[1:]
-        seeded = np.isin(numbers, runs[seed[:, point]])
-        kept[:, point] = np.isin(runs, numbers[seeded & (lengths >= shortest)])
-    return kept

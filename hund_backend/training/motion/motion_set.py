@@ -43,7 +43,7 @@ PACKS = (
     "animdraw_fair",
     "isaacgym_cmu",
 )
-# People on hands, knees and seats, some keyed by hand: for contacts, not for likely poses.
+# People on hands, knees and seats, some keyed by hand: for benchmarks, not for training.
 FLOOR_PACKS = ("cmu_exercise_13_14", "quaternius_ual_cc0", "mesh2motion_cc0")
 FPS = 30.0
 HELD_OUT = (
@@ -170,9 +170,7 @@ class _Clip:
     fps: float
 
 
-def _clips(
-    folder: Path, clips_per_pack: int | None, packs: tuple[str, ...]
-) -> list[_Clip]:
+def _clips(folder: Path, clips_per_pack: int | None, packs: tuple[str, ...]) -> list[_Clip]:
     """Clips of all packs on our mean body, with repaired feet and the floor at 0."""
     rest = BodyModel.load("keypoints").rest_template
     soles, foot_repair, depenetration = Soles(), FootRepair(), Depenetration()

@@ -6,7 +6,7 @@ import cli_fakes
 import numpy as np
 import pytest
 
-from hund_backend import evidence_file, pipeline
+from hund_backend import evidence_file, evidence_identity, pipeline
 from hund_backend.commands.solve import solve_again
 from hund_backend.errors import BadInputError
 from hund_backend.options import Options
@@ -68,7 +68,7 @@ def test_evidence_is_read_as_it_was_written(tmp_path):
     evidence_file.save(clip, OPTIONS, path)
     read, options = evidence_file.load(path)
     assert plain(read) == plain(clip) and options == OPTIONS
-    assert evidence_file.identity_of(path) == clip.identity(OPTIONS)
+    assert evidence_identity.identity_of(path) == clip.identity(OPTIONS)
 
 
 def test_identity_depends_on_all_but_the_smoothing(tmp_path):
@@ -92,7 +92,7 @@ def test_what_is_no_evidence_is_refused_in_a_sentence(tmp_path, content):
         (tmp_path / "walk.npz").rename(path)
     elif content is not None:
         path.write_bytes(content)
-    for read in (evidence_file.load, evidence_file.identity_of):
+    for read in (evidence_file.load, evidence_identity.identity_of):
         with pytest.raises(BadInputError, match=r"walk\.evidence.*reconstruct the clip again"):
             read(path)
 

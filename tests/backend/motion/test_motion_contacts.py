@@ -9,12 +9,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX
 from hund_backend.body.soles import SOLE_NAMES
-from hund_backend.motion.contact_features import (
-    ACROSS,
-    FEATURE_FPS,
-    PointMotion,
-    contact_features,
-)
+from hund_backend.motion.contact_features import FEATURE_FPS, FootMotion, contact_features
 from hund_backend.motion.contact_network import ContactNetwork
 from hund_backend.motion.contacts import (
     body_contacts,
@@ -28,17 +23,15 @@ from hund_backend.training.motion.contact_labels import (
     contact_labels,
     contact_motion,
 )
-from hund_backend.training.motion.train_contacts import (
-    calibration_error,
-    platt_scaling,
-)
+from hund_backend.training.motion.sole_labels import sole_labels
+from hund_backend.training.motion.train_contacts import calibration_error, mirrored
 
 UP = np.array([0.0, -1.0, 0.0])
 FLIP = np.array([-1.0, 1.0, 1.0])
 
 
 def walking(fps=FEATURE_FPS, seconds=4.0, lift=0.12):
-    """A person who walks to the camera's right, 5 m away, floor 1.5 m below; truth of the soles."""
+    """Feet of a person who walks to the camera's right, 5 m away, floor 1.5 m below; truth."""
     times = np.arange(0, seconds, 1 / fps)
     soles, truth = [], []
     for offset, side in ((0.0, 0.1), (0.5, -0.1)):
@@ -52,15 +45,9 @@ def walking(fps=FEATURE_FPS, seconds=4.0, lift=0.12):
     pelvis = np.stack([1.2 * times - 1.7, np.full_like(times, 0.6), np.full_like(times, 5.0)], -1)
     # Left is towards +z, up is −y, ahead is +x in the camera frame.
     axes = np.stack([[0.0, 0, 1], [0, -1, 0], [1, 0, 0]], axis=1)
-    # Hands, knees and seats move with the pelvis: x ahead, y down, z to the left.
-    others = [
-        pelvis + np.array([ahead, down, side * aside])
-        for side in (1, -1)
-        for ahead, down, aside in ((0.05, 0.1, 0.3), (0.1, 0.45, 0.1), (-0.08, 0.1, 0.1))
-    ]
-    motion = PointMotion(
-        points=np.stack(soles + others, axis=1),
-        confidence=np.full((len(times), 12), 0.9),
+    motion = FootMotion(
+        soles=np.stack(soles, axis=1),
+        confidence=np.full((len(times), 6), 0.9),
         pelvis=pelvis,
         pelvis_axes=np.repeat(axes[None], len(times), axis=0),
     )
@@ -91,8 +78,7 @@ def test_network_finds_the_contacts_of_a_walker():
     found = ContactNetwork.load().bearing(motion, times, UP)
     inside = np.s_[10:-10]
     assert 0 <= found.min() <= found.max() <= 1
-    assert ((found[:, :6] > 0.5) == truth)[inside].mean() > 0.85
-    assert found[inside, 6:].max() < 0.5  # neither hands nor knees nor the seat
+    assert ((found > 0.5) == truth)[inside].mean() > 0.85
 
 
 def test_contacts_hardly_depend_on_the_frame_rate():
@@ -109,16 +95,16 @@ def test_contacts_do_not_depend_on_heading_or_place():
     motion, times, _ = walking()
     turn = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     there = np.array([0.3, 0.2, 8.0])
-    turned = PointMotion(
-        points=motion.points @ turn.T + there,
+    turned = FootMotion(
+        soles=motion.soles @ turn.T + there,
         confidence=motion.confidence,
         pelvis=motion.pelvis @ turn.T + there,
         pelvis_axes=turn @ motion.pelvis_axes,
     )
     before, after = (contact_features(each, UP) for each in (motion, turned))
-    # Speeds across the line of sight do depend on it.
+    across = np.s_[36:42]  # speeds across the line of sight do depend on it
     np.testing.assert_allclose(
-        np.delete(after, ACROSS, axis=1), np.delete(before, ACROSS, axis=1), atol=1e-4
+        np.delete(after, across, axis=1), np.delete(before, across, axis=1), atol=1e-4
     )
     assert (
         np.abs(network.bearing(turned, times, UP) - network.bearing(motion, times, UP)).mean()
@@ -126,24 +112,24 @@ def test_contacts_do_not_depend_on_heading_or_place():
     )
 
 
-def test_contacts_of_the_mirrored_motion_are_the_mirrored_contacts():
-    motion, times, _ = walking()
-    other = PointMotion(
-        points=motion.points[:, MIRRORED_POINTS] * FLIP,
-        confidence=motion.confidence[:, MIRRORED_POINTS],
+def test_features_of_the_mirrored_motion_are_the_mirrored_features():
+    motion, _, _ = walking()
+    order = [3, 4, 5, 0, 1, 2]
+    other = FootMotion(
+        soles=motion.soles[:, order] * FLIP,
+        confidence=motion.confidence[:, order],
         pelvis=motion.pelvis * FLIP,
         pelvis_axes=FLIP[:, None] * motion.pelvis_axes * FLIP,
     )
-    network = ContactNetwork.load()
-    found, mirrored = (network.bearing(each, times, UP) for each in (motion, other))
-    np.testing.assert_allclose(mirrored[:, MIRRORED_POINTS], found, atol=1e-3)
+    expected = mirrored(torch.from_numpy(contact_features(motion, UP))).numpy()
+    np.testing.assert_allclose(contact_features(other, UP), expected, atol=1e-5)
 
 
 def test_single_frame_has_contacts():
     motion, times, _ = walking()
-    first = PointMotion(**{name: values[:1] for name, values in vars(motion).items()})
+    first = FootMotion(**{name: values[:1] for name, values in vars(motion).items()})
     found = ContactNetwork.load().bearing(first, times[:1], UP)
-    assert found.shape == (1, 12)
+    assert found.shape == (1, 6)
     assert np.isfinite(found).all()
 
 
@@ -174,14 +160,19 @@ def test_points_are_symmetric_and_the_seat_is_lowest_in_sitting():
 
 def test_labels_match_a_walker_and_do_not_need_a_level_floor():
     motion, _, truth = walking()
-    world = motion.points * (1, -1, 1)
-    joints = np.repeat(motion.pelvis[:, None] * (1, -1, 1), 63, axis=1)
-    climbing = world + np.linspace(0, 0.3, len(world))[:, None, None] * (0, 1, 0)
+    world = motion.soles * (1, -1, 1)
+    # Hands, knees and seat move with the pelvis.
+    others = np.repeat((motion.pelvis * (1, -1, 1))[:, None], 6, axis=1)
+    joints = np.repeat(others[:, :1], 63, axis=1)
+    climb = np.linspace(0, 0.3, len(world))[:, None, None] * (0, 1, 0)
     inside = np.s_[3:-3]
-    for points in (world, climbing):
-        labels = contact_labels(ContactMotion(points, joints), FEATURE_FPS)
+    for rise in (0 * climb, climb):
+        points = np.concatenate((world, others), axis=1) + rise
+        labels = contact_labels(ContactMotion(points, joints + rise), FEATURE_FPS)
         assert (labels.contacts[:, :6] == truth)[inside].mean() > 0.9
         assert not labels.contacts[:, 6:].any()
+        of_soles = sole_labels(world + rise, FEATURE_FPS)
+        np.testing.assert_array_equal(labels.contacts[:, :6], of_soles)
 
 
 def test_seat_bears_who_sits_and_not_who_stands_or_squats():
@@ -230,10 +221,21 @@ def test_points_on_moving_or_soft_supports_are_not_held(motion):
     moving = np.stack((aside, 1.5 + down, np.full_like(seconds, 5)), axis=-1)[:, None]
     still = np.tile([0.3, 1.5, 5.0], (90, 1))[:, None]
     bearing = np.full((90, 1), 0.9)
-    assert steadiness(moving, bearing).max() < 0.3
-    assert steadiness(still, bearing).min() > 0.99
+    assert steadiness(moving, bearing, 30.0).max() < 0.3
+    assert steadiness(still, bearing, 30.0).min() > 0.99
     away = still + np.linspace(0, 0.3, 90)[:, None, None] * still / 5.2  # an error of depth
-    assert steadiness(away, bearing).min() > 0.9
+    assert steadiness(away, bearing, 30.0).min() > 0.9
+
+
+@pytest.mark.parametrize("fps", [24.0, 120.0])
+def test_a_point_that_rests_in_two_places_is_held_in_both(fps):
+    """One run of contact in which a foot moves on: only the way between is not held."""
+    seconds = np.arange(0, 5, 1 / fps)
+    aside = 0.5 * np.clip((seconds - 2.3) / 0.4, 0, 1)
+    places = np.stack((aside, 1.5 + 0 * seconds, 5 + 0 * seconds), axis=-1)[:, None]
+    found = steadiness(places, np.full((len(seconds), 1), 0.9), fps)[:, 0]
+    assert found[(seconds < 1.5) | (seconds > 3.5)].min() > 0.99
+    assert found[np.abs(seconds - 2.5) < 0.2].max() < 0.1
 
 
 def test_levels_are_those_of_steps_and_the_floor_is_none():
@@ -273,12 +275,3 @@ def test_calibration_error_vanishes_where_probabilities_are_frequencies():
     truth = np.arange(100) < 30
     assert calibration_error(np.full(100, 0.3), truth) < 1e-9
     assert calibration_error(np.full(100, 0.9), truth) > 0.5
-
-
-def test_platt_scaling_undoes_overconfidence():
-    generator = torch.Generator().manual_seed(0)
-    log_odds = torch.randn(20000, generator=generator)
-    truth = (torch.rand(20000, generator=generator) < log_odds.sigmoid()).float()
-    slope, offset = platt_scaling(4 * log_odds + 1, truth)
-    assert abs(slope - 0.25) < 0.03
-    assert abs(offset + 0.25) < 0.08

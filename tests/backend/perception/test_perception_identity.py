@@ -169,3 +169,21 @@ def test_the_lively_are_followed_first():
         importance.look(boxes(frame))
     lively, calm = (importance.of(box.astype(float)) for box in boxes(0).boxes)
     assert lively > 1.6 * calm
+
+
+@pytest.mark.parametrize("shared", [0, 1, 2])
+@pytest.mark.parametrize("offset", [6.0, 9.0, 12.0])
+def test_who_goes_on_does_not_hang_on_a_shared_frame(shared, offset):
+    def place(frame):
+        return (right(frame)[0] + offset * (31 - shared <= frame < 31), 128)
+
+    earlier = track(range(31), right, RED)
+    later = track(range(31 - shared, 60), place, RED, seed=1)
+    assert len(link([earlier, later], 60)) == 1
+
+
+@pytest.mark.parametrize("shared", [4, 8])
+def test_two_who_are_in_view_at_once_are_two(shared):
+    earlier = track(range(31), right, RED)
+    later = track(range(31 - shared, 60), lambda f: (right(f)[0] + 40, 128), RED, seed=1)
+    assert len(link([earlier, later], 60)) == 2

@@ -1,5 +1,6 @@
 """Dynamics term: transitions of the prior's latents from frame to frame."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ....prior.dynamics import Dynamics
+from ....prior.dynamics import FPS, Dynamics
 from ..linearization import EvaluationPoint, LinearizationPoint
 from ..solver import NormalEquations
 from .kernels import charbonnier
@@ -75,5 +76,10 @@ class LatentDynamicsTerm:
     def _log_variance(
         self, latent: Float[Tensor, "frames latent"]
     ) -> Float[Tensor, "inner latent"]:
-        typical = self.dynamics.typical_log_variance(self.fps)
-        return typical.expand(len(latent) - 2, latent.shape[-1])
+        """Log-variance of the steps, the same for all.
+
+        Second differences of smooth curves are of size 1 / fps². The dynamics' own exponent is
+        that of clips with noise: at high rates it would let motion tremble.
+        """
+        log_variance = latent.new_tensor(4 * math.log(FPS / self.fps))
+        return log_variance.expand(len(latent) - 2, latent.shape[-1])

@@ -22,6 +22,8 @@ from ..solver import NormalEquations
 from .kernels import geman_mcclure
 from .projection import projection_jacobian
 
+_STENCIL = (-1.0, 1.0)  # of a step
+
 
 @dataclass(frozen=True, kw_only=True)
 class PersistentNoise:
@@ -29,13 +31,15 @@ class PersistentNoise:
 
     weight: float
     noise: float  # σ, in the residuals' unit
+    white: float = 0.0  # deviation of errors that last for one frame, in the residuals' unit
     seconds: float  # in which the correlation falls to 1/e
     cutoff: float  # in units of a step's noise; a step beyond it is an outlier
 
     def step_noise(self, fps: float) -> float:
         """Deviation of the errors' steps from frame to frame, in the residuals' unit."""
         correlation = math.exp(-1 / (fps * self.seconds))
-        return self.noise * math.sqrt((1 - correlation**2) / correlation)
+        lasting = self.noise**2 * (1 - correlation**2) / correlation
+        return math.sqrt(lasting + 2 * self.white**2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +123,5 @@ def _add(
     config: PersistentNoise,
 ) -> None:
     _, weights = geman_mcclure(residuals.square().sum(-1), config.cutoff)
-    rows = (config.weight * _confidence(targets) * weights).sqrt()[..., None]
-    jacobians = [
-        (sign * rows[..., None] * block).flatten(1, 2)
-        for sign, block in ((-1, jacobian[:-1]), (1, jacobian[1:]))
-    ]
-    equations.add_in_time((rows * residuals).flatten(1), jacobians)
+    weights = config.weight * _confidence(targets) * weights
+    equations.add_differences(residuals, jacobian, weights, _STENCIL)

@@ -40,9 +40,9 @@ class AccelerationConfig:
     """Weight, noise and cut-off of the joints' accelerations."""
 
     weight: float = 0.3  # at one, fast motion is smoothed away
-    noise: float = 1.4  # times a joint's typical acceleration relative to the pelvis
-    root_noise: float = 1.4  # times the pelvis's typical acceleration
-    cutoff: float = 2.0
+    noise: float = 1.4  # times a joint's acceleration relative to the pelvis
+    root_noise: float = 1.4  # times the pelvis's acceleration
+    cutoff: float = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,7 @@ class AccelerationTerm:
     config: AccelerationConfig
     fps: float
     reference: Float[Tensor, "frames joints 3"] | None = None  # joints of another motion, metres
+    activity: Float[Tensor, "frames joints"] | None = None  # m/s²; None: typical accelerations
 
     def residuals(
         self, joints: Float[Tensor, "frames joints 3"]
@@ -66,13 +67,15 @@ class AccelerationTerm:
         if self.reference is not None:
             joints = joints - self.reference
         motion = torch.cat((joints[:, :1], joints[:, 1:] - joints[:, :1]), dim=1)
-        return _second_differences(motion, self.fps) / self._noise(joints)[:, None]
+        return _second_differences(motion, self.fps) / self._noise(joints)[..., None]
 
-    def _noise(self, like: Tensor) -> Float[Tensor, " joints"]:
+    def _noise(self, like: Tensor) -> Float[Tensor, "inner joints"]:
         """Acceleration that counts as one, of each joint, m/s²."""
         config = self.config
         factors = [config.root_noise] + [config.noise] * (len(TYPICAL_ACCELERATIONS) - 1)
-        return like.new_tensor(TYPICAL_ACCELERATIONS) * like.new_tensor(factors)
+        typical = like.new_tensor(TYPICAL_ACCELERATIONS).expand(len(like) - 2, -1)
+        accelerations = typical if self.activity is None else self.activity[1:-1]
+        return accelerations * like.new_tensor(factors)
 
     def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
         """Energy of each frame; zero in the first and the last."""
@@ -84,17 +87,14 @@ class AccelerationTerm:
         config = self.config
         residuals = self.residuals(at.posed.joints)
         _, weights = charbonnier(residuals.square().sum(-1), config.cutoff)
-        rows = (config.weight * weights).sqrt()[..., None]
-        residuals = (rows * residuals).flatten(1)
+        noise = self._noise(at.posed.joints)
         joints = at.point_jacobian[:, NUM_KEYPOINTS:] * self.fps**2
-        jacobian = torch.cat((joints[:, :1], joints[:, 1:] - joints[:, :1]), dim=1)
-        jacobian = jacobian / self._noise(joints)[:, None, None]
-        inner = len(residuals)
-        jacobians = [
-            (factor * rows[..., None] * jacobian[first : first + inner]).flatten(1, 2)
-            for first, factor in enumerate(_STENCIL)
-        ]
-        equations.add_in_time(residuals, jacobians)
+        equations.add_differences(
+            residuals * noise[..., None],
+            torch.cat((joints[:, :1], joints[:, 1:] - joints[:, :1]), dim=1),
+            config.weight * weights / noise.square(),
+            _STENCIL,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
