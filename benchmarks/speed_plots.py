@@ -2,7 +2,7 @@
 
 Run as `python -m benchmarks.speed_plots MOCAP_FOLDER FOLDER`. Pictures go to the folder: a row for
 each held-out motion, reconstructed as in benchmarks/feet.py; and, with `--result FILE.npz`, the
-spectra of the speed of a reconstructed clip beside those of captured walks.
+spectra of the speed of a reconstructed clip, where it is seen well, beside those of captured walks.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from hund_backend.training.motion.motion_set import MotionSet, motion_set
 
 ENDS = {"wrist": ("HandL", "HandR"), "foot": ("AnkleL", "AnkleR")}
 WINDOW_SECONDS = 1.5  # of a spectrum
+CLEAR = 0.5  # confidence from which joints are seen well
 
 Joints = Float[np.ndarray, "frames 63 3"]
 
@@ -104,15 +105,31 @@ def plot_spectra(path: Path, result: Reconstruction, body: BodyModel, motions: M
                 label = f"captured walk{', below 8 Hz' if cutoff else ''}"
                 _draw(axis, joints, names, result.fps, color=style, label=label)
         for person, number in enumerate(result.track_ids):
-            seen = result.present[person]
+            seen = _longest_clear(result, person, names)
             joints = posed(result, person).posed(body).joints.double().numpy()[seen]
-            _draw(axis, joints, names, result.fps, color=f"C{person}", label=f"person {number}")
+            _draw(
+                axis,
+                joints,
+                names,
+                result.fps,
+                color=f"C{person}",
+                label=f"person {number}, {len(joints)} frames",
+            )
         axis.set(title=f"speed of {kind}", xlabel="Hz", ylabel="(m/s)² / Hz")
         handles, labels = axis.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         axis.legend(unique.values(), unique.keys())
     figure.tight_layout()
     figure.savefig(path, dpi=70)
+
+
+def _longest_clear(result: Reconstruction, person: int, names: tuple[str, ...]) -> slice:
+    """Return the longest run of frames in which some joints are seen well."""
+    joints = [JOINT_INDEX[name] for name in names]
+    clear = result.joint_confidence[person][:, joints].mean(axis=-1) > CLEAR
+    edges = np.flatnonzero(np.diff(clear & result.present[person], prepend=False, append=False))
+    runs = edges.reshape(-1, 2)
+    return slice(*runs[np.argmax(runs[:, 1] - runs[:, 0])]) if len(runs) else slice(0)
 
 
 def _captured(

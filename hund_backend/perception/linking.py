@@ -33,7 +33,12 @@ Choose = Callable[[Sequence[Tracklet]], list[bool | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
-    """Thresholds for joining and dropping tracklets."""
+    """Thresholds for joining and dropping tracklets.
+
+    A person is followed while detections reach `TrackerConfig.min_quality`, and is somebody if a
+    quarter of them reach this `min_quality`: scenery, textures and animals stay below it, and
+    whoever is seen well for some time keeps the poor detections beside it (benchmarks/nobody.py).
+    """
 
     max_gap: float = 1.5  # seconds without a detection that motion bridges
     max_overlap: float = 0.3  # seconds with detections in both of two linked tracklets
@@ -53,7 +58,7 @@ class LinkConfig:
     min_seconds: float = 0.25  # with detections of a person
     brief_seconds: float = 0.1  # the same of a person whose detections are good
     brief_quality: float = 0.75  # from which detections are good
-    min_quality: float = 0.5  # of a person: the upper quartile of the detections
+    min_quality: float = 0.6  # of a person: the upper quartile of the detections, see below
     max_static: float = 0.9  # confidence above which a still figure is nobody, beside who moves
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     doubt: DoubtConfig = field(default_factory=DoubtConfig)
