@@ -227,14 +227,14 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     )
     people: bpy.props.IntProperty(
         name=options.LABELS["people"],
-        description="Limit the number of people followed at a time, the largest in the picture. "
-        "0 follows all",
+        description="Limit the number of people: those who are largest, move most and are longest "
+        "in view. 0 keeps all",
         min=0,
         soft_max=8,
     )
     use_people: bpy.props.BoolProperty(
         name="People",
-        description="Follow only the largest people in the picture, not all",
+        description="Keep only the most prominent people, not all",
         get=lambda settings: settings.people > 0,
         set=lambda settings, value: setattr(settings, "people", int(value)),
     )

@@ -7,8 +7,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import BadInputError
 
 SCHEMA = "hund-evidence/1"
@@ -36,6 +34,8 @@ def read_arrays(path: Path, names: tuple[str, ...] | None = None) -> dict[str, A
     Raises:
         BadInputError: the file is missing, damaged or no evidence.
     """
+    import numpy as np  # here, since the command line's help needs the suffix alone
+
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names or file.files}

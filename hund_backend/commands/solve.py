@@ -11,12 +11,12 @@ from ..atomic_write import check_writable
 from ..errors import BadInputError, ExitCode
 from ..evidence_identity import SUFFIX
 from ..progress import Report
-from ..reconstruction import Reconstruction
 from .arguments import pipeline_options
 from .output import progress_output, write_event
 
 if TYPE_CHECKING:
     from ..pipeline import Models
+    from ..reconstruction import Reconstruction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def solve_again(
     smoothing: float,
     load_models: Callable[[], "Models"],
     report: Report,
-) -> tuple[Path, Reconstruction]:
+) -> tuple[Path, "Reconstruction"]:
     """Solve kept evidence and write the Reconstruction.
 
     Args:
