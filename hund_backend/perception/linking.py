@@ -19,6 +19,7 @@ from .tracklets import (
     drop_short_runs,
     first,
     merged,
+    person_confidence,
     split_at,
     split_runs,
     upper_quality,
@@ -58,7 +59,7 @@ class LinkConfig:
     min_seconds: float = 0.25  # with detections of a person
     brief_seconds: float = 0.1  # the same of a person whose detections are good
     brief_quality: float = 0.75  # from which detections are good
-    min_quality: float = 0.6  # of a person: the upper quartile of the detections, see below
+    min_quality: float = 0.6  # of a person: `person_confidence`
     max_static: float = 0.9  # confidence above which a still figure is nobody, beside who moves
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     doubt: DoubtConfig = field(default_factory=DoubtConfig)
@@ -139,7 +140,7 @@ def link_people(
                 track_id=len(evidence),
                 shots=shots,
                 static=static[index],
-                confidence=min(upper_quality(person), 1.0),
+                confidence=person_confidence(person),
             )
         )
     left_out = len(kept) - len(evidence)
@@ -152,9 +153,9 @@ def link_people(
 
 def _is_somebody(person: Tracklet, fps: float, num_frames: int, config: LinkConfig) -> bool:
     """Return whether somebody is seen long and well enough; a short look has to be a good one."""
-    quality = upper_quality(person)
-    seconds = config.brief_seconds if quality >= config.brief_quality else config.min_seconds
-    return len(person) >= min(seconds * fps, num_frames / 2) and quality >= config.min_quality
+    confidence, good = person_confidence(person), upper_quality(person) >= config.brief_quality
+    seconds = config.brief_seconds if good else config.min_seconds
+    return len(person) >= min(seconds * fps, num_frames / 2) and confidence >= config.min_quality
 
 
 def drop_covered_runs(
