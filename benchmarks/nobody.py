@@ -1,13 +1,17 @@
-"""Nobody: how many people are found in clips without any.
+"""Nobody: how many people are found in clips without any, by the floor of confidence.
 
 Run as `python -m benchmarks.nobody SCENERY_FOLDER` (`tools/fetch_scenery.py`). The clips are pans
 over photographs and panoramas, textures, noise, and drawn figures that resemble people or animals.
-A false person is counted with its seconds and its confidence.
+Everybody is followed whatever their confidence, and those above each floor are counted: seconds of
+false people a minute. Clips with people (`--people CLIP ...`) show beside it what a floor costs:
+seconds of people kept a minute, and their number.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -17,12 +21,15 @@ from jaxtyping import Float, UInt8
 from benchmarks import measuring
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.image_file import read_image
+from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.linking import LinkConfig
 from hund_backend.perception.run import Perception
+from hund_backend.perception.tracker import TrackerConfig
 from hund_backend.training.pictures.backgrounds import clutter
-from hund_backend.video import Frame
+from hund_backend.video import Frame, open_clip
 
 WIDTH, HEIGHT, FPS = 640, 360, 15.0
-PICTURES = (".jpg", ".jpeg", ".png", ".hdr", ".exr")
+STATIC = 0.5  # confidence from which a person counts as a still figure
 Image = UInt8[np.ndarray, "360 640 3"]
 
 
@@ -30,28 +37,49 @@ def main() -> None:
     """Look at every clip and print a row for each kind."""
     args = measuring.parse(__doc__, add_arguments)
     measuring.limit_cores(args.cores)
-    perception = Perception.open("cpu")
-    print("| kind | clips | seconds | with false people | false person-seconds a minute | found |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    link = replace(LinkConfig(), min_quality=0.0, max_static=2.0)
+    perception = Perception.open("cpu", config=TrackerConfig(link=link))
+    print(
+        "| kind | clips | seconds |" + "".join(f" {floor} |" for floor in args.floors) + " all |"
+    )
+    print("| --- " * (4 + len(args.floors)) + "|")
     for kind, clips in kinds(args).items():
-        found, seconds, wrong = [], 0.0, 0
+        found: list[tuple[float, Evidence]] = []  # seconds in view
+        seconds = 0.0
         for clip in clips:
-            people = perception.run(
-                clip(args.frames), default_intrinsics(WIDTH, HEIGHT), fps=FPS, max_people=None
-            )
-            seconds += args.frames / FPS
-            wrong += bool(people)
-            found += [(p.observed.sum() / FPS, p.confidence, p.static) for p in people]
-        rate = 60 * sum(each[0] for each in found) / max(seconds, 1e-9)
-        listed = "; ".join(f"{s:.1f} s, {c:.2f}, static {t:.2f}" for s, c, t in found)
-        print(f"| {kind} | {len(clips)} | {seconds:.0f} | {wrong} | {rate:.1f} | {listed} |")
+            frames = list(clip(args.frames))
+            fps = 1 / (frames[1].time - frames[0].time)
+            intrinsics = default_intrinsics(*frames[0].image.shape[1::-1])
+            seconds += len(frames) / fps
+            for person in perception.run(frames, intrinsics, fps=fps):
+                found.append((float(person.observed.sum()) / fps, person))
+        print(_row(kind, len(clips), seconds, found, args.floors), flush=True)
+
+
+def _row(
+    kind: str,
+    clips: int,
+    seconds: float,
+    found: Sequence[tuple[float, Evidence]],
+    floors: Sequence[float],
+) -> str:
+    row = f"| {kind} | {clips} | {seconds:.0f} |"
+    for floor in floors:
+        kept = [in_view for in_view, person in found if person.confidence >= floor]
+        row += f" {60 * sum(kept) / max(seconds, 1e-9):.1f} ({len(kept)}) |"
+    listed = (f"{p.confidence:.2f}{' static' * (p.static > STATIC)}" for _, p in found)
+    return row + f" {', '.join(listed)} |"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's own arguments."""
     parser.add_argument("scenery", type=Path, help="folder of photographs and panoramas")
-    parser.add_argument("--frames", type=int, default=45, help="of each clip, 15 a second")
-    parser.add_argument("--most", type=int, default=12, help="photographs")
+    parser.add_argument("--frames", type=int, default=45, help="of each clip")
+    parser.add_argument("--most", type=int, default=12, help="photographs, and panoramas")
+    parser.add_argument("--people", type=Path, nargs="+", default=[], help="clips with people")
+    parser.add_argument(
+        "--floors", type=float, nargs="+", default=[0.42, 0.5, 0.55, 0.6, 0.65, 0.7]
+    )
 
 
 Clip = Callable[[int], Iterator[Frame]]
@@ -59,16 +87,45 @@ Clip = Callable[[int], Iterator[Frame]]
 
 def kinds(args: argparse.Namespace) -> dict[str, list[Clip]]:
     """Clips by kind, each a function from the number of frames to the frames."""
-    files = [p for p in sorted(args.scenery.rglob("*")) if p.suffix.lower() in PICTURES[:3]]
     rng = np.random.default_rng(0)
-    chosen = [files[i] for i in rng.permutation(len(files))[: args.most]]
+    chosen = {
+        kind: [files[i] for i in rng.permutation(len(files))[: args.most]]
+        for kind, files in (
+            ("photographs", sorted(args.scenery.glob("photographs/*.png"))),
+            ("panoramas", sorted(args.scenery.glob("panoramas/*.npy"))),
+        )
+    }
     return {
-        "photographs, panned": [partial(pan, read_image(path)) for path in chosen],
-        "clutter": [partial(pan, _texture(seed)) for seed in range(3)],
+        "photographs, panned": [partial(pan, read_image(path)) for path in chosen["photographs"]],
+        "panoramas, panned": [partial(turn, np.load(path)) for path in chosen["panoramas"]],
+        "clutter": [partial(pan, _texture(seed)) for seed in range(8)],
         "noise": [noise],
         "mannequin": [partial(figure, limbs=MANNEQUIN, moves=False)],
         "animals that walk": [partial(figure, limbs=ANIMAL, moves=True)],
+        **{path.name: [partial(film, path)] for path in args.people},
     }
+
+
+def film(path: Path, frames: int) -> Iterator[Frame]:
+    """Yield the first frames of a clip with people."""
+    with open_clip(path) as clip:
+        yield from islice(clip, frames)
+
+
+def turn(panorama: Float[np.ndarray, "_ _ 3"], frames: int) -> Iterator[Frame]:
+    """Turn a camera of 70 degrees by half a circle inside a panorama (linear light)."""
+    height, width = panorama.shape[:2]
+    panorama = panorama.astype(np.float32)
+    panorama *= 0.5 / max(float(np.median(panorama)), 1e-3)
+    focal = WIDTH / 2 / np.tan(np.radians(35))
+    x, y = np.meshgrid(np.arange(WIDTH) - WIDTH / 2, np.arange(HEIGHT) - HEIGHT / 2)
+    row = (np.arctan2(y, np.hypot(x, focal)) / np.pi + 0.5) * height
+    for number in range(frames):
+        angle = np.arctan2(x, focal) + np.pi * number / frames
+        column = (angle / (2 * np.pi) + 0.5) * width % width
+        maps = column.astype(np.float32), row.astype(np.float32)
+        view = cv2.remap(panorama, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        yield _frame(number, (255 * view.clip(0, 1) ** (1 / 2.2)).astype(np.uint8))
 
 
 def pan(picture: UInt8[np.ndarray, "_ _ 3"], frames: int) -> Iterator[Frame]:

@@ -23,6 +23,7 @@ NUM_KEYPOINTS = 33
 HIP, TIP = 33, 34  # BlazePose's auxiliary points: the axis of the next crop
 MIRRORED_POINTS = [*KEYPOINT_MIRROR["blazepose"], HIP, TIP]
 LIMB_JOINTS = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]  # shoulders … ankles
+MIN_INSIDE = 6  # limbs' joints inside the frame whose mean tells whether they are a person's
 MAX_RESIZE = 4.0  # a crop farther than that from the size of its detection's crop is unreliable
 MASK_SIZE = 64
 SEGMENTS = ((11, 23), (12, 24), (23, 25), (24, 26), (25, 27), (26, 28), (11, 13), (12, 14))
@@ -51,6 +52,9 @@ class Detection:
     features: Float[np.ndarray, "560"] | None = None
     """Pooled BlazePose features; None after left and right were swapped."""
     parts: UInt8[np.ndarray, "3 64 64"] | None = None  # of the crop, see packed_part_maps.py
+    quality_inside: float | None = None
+    """The quality of the joints inside the frame: what the frame cuts off says nothing about
+    whether this is a person. None: as `quality`."""
 
     @property
     def box(self) -> Float[np.ndarray, "4"]:
@@ -123,6 +127,7 @@ class CropDetector:
             parts = None if parts is None else mirror_part_maps(parts)
         points = transform_points(keypoints, image_from_crop(crops))
         quality = peaks[:, LIMB_JOINTS].mean(axis=1)
+        inside = quality_inside(points, peaks, self.image.shape[1::-1])
         confidence = keypoint_confidence(peaks, output.visibility[:, order], quality)
         world = world @ camera_from_crop(crops, self.intrinsics).swapaxes(1, 2)
         return [
@@ -136,9 +141,30 @@ class CropDetector:
                 mask=_downsample(masks[index]),
                 features=None if mirrored else output.features[index],
                 parts=None if parts is None else parts[index],
+                quality_inside=float(inside[index]),
             )
             for index in range(len(crops))
         ]
+
+
+def quality_inside(
+    points: Float[np.ndarray, "crops points 2"],
+    peaks: Float[np.ndarray, "crops points"],
+    size: tuple[int, int],
+) -> Float[np.ndarray, " crops"]:
+    """Return the mean peak of the limbs' joints inside the frame.
+
+    Where fewer than `MIN_INSIDE` are inside, the others count as not found.
+
+    Args:
+        points: px of the frame.
+        peaks: highest values of the heat maps, 0…1.
+        size: width and height of the frame, px.
+    """
+    limbs = points[:, LIMB_JOINTS]
+    inside = ((limbs >= 0) & (limbs <= size)).all(axis=-1)
+    count = inside.sum(axis=1).clip(min=MIN_INSIDE)
+    return (inside * peaks[:, LIMB_JOINTS]).sum(axis=1) / count
 
 
 def _downsample(mask: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from .tracklets import (
     drop_short_runs,
     first,
     merged,
+    person_confidence,
     split_at,
     split_runs,
     upper_quality,
@@ -33,7 +34,12 @@ Choose = Callable[[Sequence[Tracklet]], list[bool | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
-    """Thresholds for joining and dropping tracklets."""
+    """Thresholds for joining and dropping tracklets.
+
+    A person is followed while detections reach `TrackerConfig.min_quality`, and is somebody if a
+    quarter of them reach this `min_quality`: scenery, textures and animals stay below it, and
+    whoever is seen well for some time keeps the poor detections beside it (benchmarks/nobody.py).
+    """
 
     max_gap: float = 1.5  # seconds without a detection that motion bridges
     max_overlap: float = 0.3  # seconds with detections in both of two linked tracklets
@@ -53,7 +59,7 @@ class LinkConfig:
     min_seconds: float = 0.25  # with detections of a person
     brief_seconds: float = 0.1  # the same of a person whose detections are good
     brief_quality: float = 0.75  # from which detections are good
-    min_quality: float = 0.5  # of a person: the upper quartile of the detections
+    min_quality: float = 0.6  # of a person: `person_confidence`
     max_static: float = 0.9  # confidence above which a still figure is nobody, beside who moves
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     doubt: DoubtConfig = field(default_factory=DoubtConfig)
@@ -134,7 +140,7 @@ def link_people(
                 track_id=len(evidence),
                 shots=shots,
                 static=static[index],
-                confidence=min(upper_quality(person), 1.0),
+                confidence=person_confidence(person),
             )
         )
     left_out = len(kept) - len(evidence)
@@ -147,9 +153,9 @@ def link_people(
 
 def _is_somebody(person: Tracklet, fps: float, num_frames: int, config: LinkConfig) -> bool:
     """Return whether somebody is seen long and well enough; a short look has to be a good one."""
-    quality = upper_quality(person)
-    seconds = config.brief_seconds if quality >= config.brief_quality else config.min_seconds
-    return len(person) >= min(seconds * fps, num_frames / 2) and quality >= config.min_quality
+    confidence, good = person_confidence(person), upper_quality(person) >= config.brief_quality
+    seconds = config.brief_seconds if good else config.min_seconds
+    return len(person) >= min(seconds * fps, num_frames / 2) and confidence >= config.min_quality
 
 
 def drop_covered_runs(

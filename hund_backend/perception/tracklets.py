@@ -71,3 +71,12 @@ def first(tracklet: Tracklet) -> int:
 def upper_quality(tracklet: Tracklet) -> float:
     """Return the upper quartile of the detections' quality."""
     return float(np.quantile([detection.quality for detection in tracklet.values()], 0.75))
+
+
+def person_confidence(tracklet: Tracklet) -> float:
+    """Return the upper quartile of the quality inside the frame: that this is a person, 0…1."""
+    inside = [
+        detection.quality if detection.quality_inside is None else detection.quality_inside
+        for detection in tracklet.values()
+    ]
+    return min(float(np.quantile(inside, 0.75)), 1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic_scene import INTRINSICS, PersonPose, SyntheticScene, frame_image
 
-from hund_backend.perception.crop_detector import CropDetector
+from hund_backend.perception.crop_detector import CropDetector, quality_inside
 from hund_backend.perception.search import (
     THOROUGH,
     average_over_crops,
@@ -97,3 +97,19 @@ def test_averaging_keeps_the_person_in_place():
     np.testing.assert_allclose(
         average_over_crops(detector, first).points[:33], pose.points[:33], atol=0.3
     )
+
+
+def test_what_the_frame_cuts_off_does_not_speak_against_a_person():
+    points, peaks = np.full((2, 35, 2), 50.0), np.full((2, 35), 0.9)
+    legs = [23, 24, 25, 26, 27, 28]
+    points[0, legs, 1] = 150  # below the frame
+    peaks[:, legs] = 0.1
+    cut_off, hidden = quality_inside(points, peaks, (100, 100))
+    assert cut_off == pytest.approx(0.9)
+    assert hidden == pytest.approx(0.5)
+
+
+def test_a_few_joints_inside_the_frame_are_nobody():
+    points, peaks = np.full((1, 35, 2), 150.0), np.full((1, 35), 0.9)
+    points[0, [11, 13]] = 50
+    assert quality_inside(points, peaks, (100, 100)) < 0.42

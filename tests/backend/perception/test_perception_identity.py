@@ -128,6 +128,18 @@ def test_a_short_but_good_look_is_a_person_and_a_poor_one_is_nobody():
     assert link([poor], 60) == []
 
 
+def test_a_long_but_poor_look_is_nobody_and_poor_moments_of_a_person_are_kept():
+    def seen(quality, frame):
+        return replace(good[frame], quality=quality, quality_inside=quality)
+
+    good = track(range(60), right, RED)
+    assert link([{frame: seen(0.57, frame) for frame in good}], 60) == []
+    mixed = {frame: seen(0.45 if frame % 3 else 0.8, frame) for frame in good}
+    (person,) = link([mixed], 60)
+    assert person.observed.all() and len(person.frames) == 60
+    assert person.confidence >= 0.6
+
+
 def moving(frame):
     return PersonPose((60 + 10 * np.sin(frame / 5), 128), 60, 0.3 * np.sin(frame / 4))
 
