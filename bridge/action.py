@@ -1,15 +1,17 @@
 """Actions: keyframes of people and cameras."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import bpy
 import numpy as np
 
-from ..hund_backend.reconstruction import Reconstruction
 from . import bone_names, bone_pose, quaternions
 from .character import Character
 from .resample import CONSTANT, LINEAR, Resampler
+
+if TYPE_CHECKING:
+    from ..hund_backend.reconstruction import Reconstruction
 
 HAS_SLOTS = bpy.app.version >= (4, 4, 0)
 HIDING = ("hide_viewport", "hide_render")  # properties of an object that is hidden when absent
@@ -162,7 +164,7 @@ def set_keys(fcurve: bpy.types.FCurve, points: np.ndarray, interpolations: np.nd
 
 def write_person(
     character: Character,
-    reconstruction: Reconstruction,
+    reconstruction: "Reconstruction",
     person: int,
     keys: Resampler,
     motion: Motion | None = None,
@@ -187,7 +189,7 @@ def write_person(
 def _write_pose(
     motion: Motion,
     character: Character,
-    reconstruction: Reconstruction,
+    reconstruction: "Reconstruction",
     person: int,
     keys: Resampler,
 ) -> None:
@@ -212,7 +214,7 @@ def _write_pose(
 def _write_facts(
     motion: Motion,
     character: Character,
-    reconstruction: Reconstruction,
+    reconstruction: "Reconstruction",
     person: int,
     keys: Resampler,
 ) -> None:

@@ -2,15 +2,17 @@
 
 import functools
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import bpy
 
 from ..hund_backend import evidence_identity
 from ..hund_backend.errors import BadInputError, ExitCode
-from ..hund_backend.reconstruction import Reconstruction
 from . import job, paths, scene
 from .existing import Existing
+
+if TYPE_CHECKING:
+    from ..hund_backend.reconstruction import Reconstruction
 
 _AGAIN = "reconstruct the clip again"
 
@@ -23,7 +25,7 @@ class Evidence(NamedTuple):
     is_smoothed: bool  # False: draft quality
 
 
-def evidence_of(reconstruction: Reconstruction, path: Path) -> Evidence:
+def evidence_of(reconstruction: "Reconstruction", path: Path) -> Evidence:
     """Return what a Reconstruction was solved from.
 
     Args:
@@ -38,7 +40,7 @@ def evidence_of(reconstruction: Reconstruction, path: Path) -> Evidence:
     )
 
 
-def smoothing_of(reconstruction: Reconstruction) -> float:
+def smoothing_of(reconstruction: "Reconstruction") -> float:
     """Return the amount of smoothing with which a Reconstruction was solved."""
     return float(_options(reconstruction).get("smoothing", 1.0))
 
@@ -98,7 +100,7 @@ def existing(target: bpy.types.Scene, path: Path, clip: Path | None, result: str
     return Existing.MOTION if edited is None or edited.can_get_motion else Existing.ADD
 
 
-def _options(reconstruction: Reconstruction) -> dict:
+def _options(reconstruction: "Reconstruction") -> dict:
     options = reconstruction.provenance.get("options")
     return options if isinstance(options, dict) else {}
 

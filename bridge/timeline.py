@@ -1,13 +1,15 @@
 """Timeline: maps a clip's frames to a scene's frames."""
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import bpy
 import numpy as np
 
-from ..hund_backend.reconstruction import Reconstruction
 from . import resample
+
+if TYPE_CHECKING:
+    from ..hund_backend.reconstruction import Reconstruction
 
 _FRAME_TOLERANCE = 0.1  # frames: largest deviation of a time stamp from a whole frame
 
@@ -34,7 +36,7 @@ class Timing(NamedTuple):
 
 
 def timing_of(
-    reconstruction: Reconstruction, fps: float, start: int, *, use_subframes: bool = False
+    reconstruction: "Reconstruction", fps: float, start: int, *, use_subframes: bool = False
 ) -> Timing:
     """Time a reconstruction for a scene with a given frame rate.
 
@@ -56,7 +58,7 @@ def timing_of(
     return Timing(fps, start, frames, keys(frames, cuts(reconstruction)))
 
 
-def cuts(reconstruction: Reconstruction) -> list[int]:
+def cuts(reconstruction: "Reconstruction") -> list[int]:
     """Return the indices of the frames at which shots begin, but for the first one."""
     if reconstruction.shots is None:
         return []

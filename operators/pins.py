@@ -70,7 +70,7 @@ def _poll_person(cls, context) -> bool:
 
 
 class HUND_OT_pin(bpy.types.Operator):
-    """Say where the active bone belongs in this frame: where it is posed now"""
+    """Pin the active bone where it is posed in this frame"""
 
     bl_idname = "hund.pin"
     bl_label = "Pin"

@@ -91,26 +91,38 @@ assert hasattr(bpy.types, "HUND_PT_solve") and not large, large
 
 VERBS = {
     "Adapt",
+    "Add",
+    "Animate",
     "Choose",
+    "Color",
     "Copy",
+    "Exchange",
     "Export",
     "Fill",
+    "Find",
     "Follow",
+    "Go",
     "Keep",
     "Key",
     "Leave",
+    "Let",
     "Limit",
     "List",
     "Load",
     "Look",
+    "Mark",
     "Move",
     "Open",
+    "Pin",
     "Pose",
     "Reconstruct",
+    "Remove",
+    "Replace",
     "Save",
     "Set",
     "Show",
     "Smooth",
+    "Solve",
     "Start",
     "Stop",
     "Turn",
@@ -121,7 +133,7 @@ VERBS = {
 def test_tooltips_begin_with_verb_and_have_no_full_stop(enabled):
     names = [name for name in dir(bpy.ops.hund) if not name.startswith("_")]
     texts = [getattr(bpy.ops.hund, name).get_rna_type().description for name in names]
-    hidden = {"results", "roles", "active_role", "found", "message"}
+    hidden = {"results", "roles", "active_role", "pairs", "active_pair", "found", "message"}
     for owner in (bpy.context.scene.hund, bpy.context.scene.hund.retarget, enabled):
         properties = set(type(owner).__annotations__) - hidden
         texts += [owner.bl_rna.properties[name].description for name in properties]

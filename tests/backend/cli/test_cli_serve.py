@@ -8,7 +8,7 @@ import cli_clips
 import cli_fakes
 import pytest
 
-from hund_backend import pipeline
+from hund_backend import evidence_file, pipeline
 from hund_backend.commands import serve
 from hund_backend.errors import CancelledError, NobodyFoundError
 from hund_backend.people_list import PeopleList
@@ -250,7 +250,7 @@ def test_kept_evidence_is_written_and_solved_again(server, clips, monkeypatch):
     monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
     monkeypatch.setattr(serve, "solve_again", solve_again)
     monkeypatch.setattr(
-        serve.evidence_file, "save", lambda tracked, options, path: calls.append(path.name)
+        evidence_file, "save", lambda tracked, options, path: calls.append(path.name)
     )
     folder = str(clips[0].parent / "out")
     requests.say(request(1, clips[0]) | {"keep_evidence": True})
