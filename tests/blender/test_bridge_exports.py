@@ -224,7 +224,7 @@ def test_hidden_armatures_have_bvh_files(people, tmp_path):
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_failed_export_leaves_scene_unchanged(people, file_format, tmp_path, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         for person in people:
             person.data.pose_position = "REST"
             person.animation_data.action = None

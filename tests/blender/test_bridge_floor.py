@@ -152,7 +152,8 @@ def test_undo_brings_everything_back():
     bpy.ops.ed.undo_push(message="Set Floor Here")
     bpy.ops.ed.undo()
     people = tuple(bpy.data.objects[name] for name in names[0])
-    written = dataclasses.replace(written, people=people, camera=bpy.data.objects[names[1]])
+    cameras = (bpy.data.objects[names[1]],)
+    written = dataclasses.replace(written, people=people, cameras=cameras)
     assert np.abs(heights(written, 1)[0] - before).max() < 1e-6
     assert floor.chosen_height(bpy.context.scene.collection.children[0]) is None
 

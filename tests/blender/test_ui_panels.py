@@ -11,8 +11,8 @@ import pytest
 from conftest import MODULE
 from drawing import RecordingLayout, draw
 
-PANELS = ("source", "solve", "scene", "result", "export", "advanced")
-MODULES = {"scene": "solve"}  # panels in the file of another
+PANELS = ("source", "solve", "scene", "result", "confidence", "export", "advanced")
+MODULES = {"scene": "solve", "confidence": "correct"}  # panels in the file of another
 
 
 def module(name):
