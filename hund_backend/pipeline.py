@@ -39,6 +39,7 @@ from .motion.contact_network import ContactNetwork
 from .motion.contacts import body_contacts, heel_and_toe
 from .motion.focal_length import FocalLength, estimate_focal_length
 from .motion.posed_track import PosedTrack, pose_track
+from .motion.shared_floor import sizes_on_shared_floor
 from .motion.support import NUM_SOLES, Support, estimate_support
 from .motion.world import world_from_camera
 from .options import DEFAULT_DEVICE, Options, ProgressStage
@@ -61,7 +62,7 @@ from .weights_file import record_loaded
 SILHOUETTE_ENERGY = EnergyConfig(
     silhouette=dataclasses.replace(EnergyConfig().silhouette, weight=2.0)
 )
-LEAST_RESIZING = 0.01  # share of a person's size by which flights have to correct it
+LEAST_RESIZING = 0.01  # share of a person's size from which flights or the floor correct it
 
 
 FocalSource = Literal["option", "metadata", "guess"]
@@ -277,10 +278,12 @@ def estimate(
             results = [refocused_result(result, focal.ratio) for result in results]
             posed_tracks = _posed(clip.people, results, models, frames)
             support = estimate_support(posed_tracks, times, models.contacts)
-        sizes = [flights.size for flights in support.flights]
-        if options.polish and max(abs(size - 1) for size in sizes) > LEAST_RESIZING:
+        sizes = np.array([flights.size for flights in support.flights])
+        if len(clip.shots) == 1:  # other shots have other cameras, at other heights
+            sizes *= sizes_on_shared_floor(tuple(support.floors * sizes), support.main)
+        if options.polish and np.abs(sizes - 1).max() > LEAST_RESIZING:
             results = [
-                resized(result, models.body, size)
+                resized(result, models.body, float(size))
                 for result, size in zip(results, sizes, strict=True)
             ]
             posed_tracks = _posed(clip.people, results, models, frames)

@@ -29,12 +29,12 @@ def icons():
 
 
 def find_and_cancel():
-    """Start the look, and cancel it by the operator of the button."""
+    """Start the look at a clip that takes a while, and cancel it by the operator of the button."""
     with driver.in_view():
         bpy.ops.hund.find_people("INVOKE_DEFAULT")
     yield from driver.wait(lambda: driver.operators().status(), "the look starts", 60)
     driver.record(command=driver.operators().status().command)
-    yield 3.0
+    yield 0.5
     driver.screenshot("1_looking")
     bpy.ops.hund.cancel()
     yield from driver.wait(lambda: not driver.operators().status(), "the look ends", 30)
@@ -84,8 +84,9 @@ def scenario():
     yield from driver.install()
     yield from driver.set_interpreter()
     yield from driver.show_panel()
-    yield from driver.choose_clip()
+    yield from driver.choose_clip(driver.LONG_CLIP)
     yield from find_and_cancel()
+    yield from driver.choose_clip()
     yield from choose()
     yield from press(bpy.ops.hund.reconstruct)
     driver.screenshot("4_result")
