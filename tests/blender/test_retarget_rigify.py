@@ -139,7 +139,7 @@ def test_fk_after_ik_is_as_fk_alone(rigify):
 
 @pytest.mark.parametrize("controls", ["FK", "IK"])
 def test_pauses_change_no_key(rigify, controls):
-    source = source_character(moves_face=False, frames=60)
+    source = source_character(moves_face=False, frames=56)
     options = Options(controls=controls, key_switches=True)
     retarget(source, rigify, "Rigify", options)
     expected = curves_of(rigify)
