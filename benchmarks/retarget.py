@@ -4,24 +4,11 @@ Prints, for each of Blender's environments, a table of errors and seconds. It is
 `tests/blender/measure_retargeting.py` in a process of that environment.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "tests" / "blender" / "measure_retargeting.py"
-
-
-def main(clip: Path, interpreters: list[Path]) -> None:
-    """Measure in each environment.
-
-    Args:
-        clip: a Reconstruction file.
-        interpreters: Pythons that have bpy; all environments of the checkout if empty.
-    """
-    for python in interpreters or sorted(ROOT.glob(".venv-blender-*/bin/python")):
-        subprocess.run([python, SCRIPT, clip], check=True)
-
+from benchmarks import blender_scripts
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])
+    clip, *interpreters = map(Path, sys.argv[1:])
+    blender_scripts.run("measure_retargeting.py", clip, interpreters)

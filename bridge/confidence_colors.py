@@ -1,6 +1,6 @@
 """Bone colors by confidence: red where a bone is doubtful, green where it is sure.
 
-The colors of pose bones are lent to it: each bone keeps its own in a custom property meanwhile.
+It takes over the colors of pose bones: each bone keeps its own in a custom property meanwhile.
 """
 
 import json

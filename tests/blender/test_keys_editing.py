@@ -23,7 +23,7 @@ FPS = 30.0
 
 
 def lag(before, after):
-    """Shift, in samples, at which two series are most alike; halves of samples are told apart."""
+    """Shift, in samples, at which two series are most alike, to half a sample."""
     shifts = range(-5, 6)
     count = len(before)
     middle = slice(10, count - 10)
