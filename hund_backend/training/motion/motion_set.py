@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -27,8 +28,14 @@ from .contacts import Soles, floor_height, sole_contacts
 from .depenetration import Depenetration
 from .duplicates import STRIDE, take_of_clips
 from .foot_repair import FootRepair
-from .packs import CORRESPONDENCES, read_pack
-from .retargeting import heading, mirror_rotations, retarget_pack
+from .packs import CORRESPONDENCES, read_pack, read_position_pack
+from .retargeting import (
+    RetargetedClip,
+    heading,
+    mirror_rotations,
+    retarget_pack,
+    retarget_positions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +49,10 @@ PACKS = (
     "deepmimic",
     "animdraw_fair",
     "isaacgym_cmu",
+    "cmu_exercise_13_14",
+    "positions_cmu_c3d_85_135",
+    "quaternius_ual_cc0",
+    "mesh2motion_cc0",
 )
 FPS = 30.0
 HELD_OUT = (
@@ -49,6 +60,7 @@ HELD_OUT = (
     "cmu_subset/12",
     "deepmimic/humanoid3d_cartwheel",
     "deepmimic/humanoid3d_spinkick",
+    "positions_cmu_c3d_85_135/cmu_c3d/85_12",
 )
 VALIDATION_SHARE = 0.1  # of the frames that are not held out
 LENGTH_TOLERANCE = 3  # frames by which cuts of one take may differ
@@ -163,19 +175,19 @@ def _clips(folder: Path, clips_per_pack: int | None) -> list[_Clip]:
     leg = _leg_length(rest)
     clips = []
     for path in _packs(folder):
-        pack = read_pack(path)
-        for motion in islice(retarget_pack(pack, rest), clips_per_pack):
+        name = path.stem.removesuffix("_30fps")
+        for motion in islice(_retargeted(path, rest), clips_per_pack):
             assert motion.fps == FPS
             translation = motion.translation * leg
             rotations = foot_repair.repair_ankles(motion.rotations, motion.fps)
             rotations = depenetration.resolve(rotations)
-            if CORRESPONDENCES[pack.name].toes is None:
+            if name not in CORRESPONDENCES or CORRESPONDENCES[name].toes is None:
                 rotations = foot_repair.add_toes(rotations, translation[:, 1])
             sole_points = soles.positions(rotations, translation)
             translation[:, 1] -= floor_height(sole_points)
             clips.append(
                 _Clip(
-                    pack=pack.name,
+                    pack=name,
                     name=motion.name,
                     rotations=rotations,
                     translation=translation,
@@ -184,6 +196,13 @@ def _clips(folder: Path, clips_per_pack: int | None) -> list[_Clip]:
                 )
             )
     return clips
+
+
+def _retargeted(path: Path, rest: Float[Tensor, "63 3"]) -> Iterator[RetargetedClip]:
+    """Clips of a pack on our body, from rotations where the pack's rest is a person's."""
+    if path.stem.removesuffix("_30fps") in CORRESPONDENCES:
+        return retarget_pack(read_pack(path), rest)
+    return retarget_positions(read_position_pack(path), rest)
 
 
 def _take_features(
@@ -262,8 +281,8 @@ def _cache_key(folder: Path) -> str:
 # Code that the cached set depends on.
 SOURCES = (
     *("artifacts", "capsules", "contacts", "depenetration", "duplicates", "foot_repair"),
-    *("inverse_kinematics", "limb_roll", "motion_set", "packs", "retargeting"),
-    "rotation_transfer",
+    *("inverse_kinematics", "limb_roll", "motion_set", "packs", "position_transfer"),
+    *("retargeting", "rotation_transfer"),
 )
 TENSORS = ("rotations", "translation", "contacts", "starts", "usable")
 

@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...body.kinematics import forward_kinematics
+from ...body.rotations import rotvec_to_matrix
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pack:
@@ -150,7 +153,118 @@ CORRESPONDENCES = {
         sides=("Left", "Right"),
         starts_still=True,
     ),
+    "cmu_exercise_13_14": Correspondence(
+        pelvis="root",
+        chest="upperback",
+        head="head",
+        thigh="{side}femur",
+        calf="{side}tibia",
+        foot="{side}foot",
+        toes="{side}toes",
+        upperarm="{side}humerus",
+        lowerarm="{side}radius",
+        hand="{side}hand",
+        sides=("l", "r"),
+        rest_frames=1,
+        head_pitch_deg=-9.0,
+        tilted_feet=True,
+    ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionPack:
+    """Clips of joint positions, y up, metres."""
+
+    name: str
+    clip_names: tuple[str, ...]
+    clip_starts: Int[np.ndarray, " boundaries"]  # one more than clips
+    positions: Float[np.ndarray, "frames points 3"]  # in the order of POINTS, in the world
+    fps: float
+
+
+# Points that describe a pose by positions.
+POINTS = (
+    *("pelvis", "l_hip", "l_knee", "l_ankle", "l_toe", "r_hip", "r_knee", "r_ankle", "r_toe"),
+    *("spine", "neck", "head", "l_shoulder", "l_elbow", "l_wrist"),
+    *("r_shoulder", "r_elbow", "r_wrist"),
+)
+# Joints of packs whose rest is no pose of a person (all bones point up), by point. Their motions
+# are read from the joints' positions.
+POINT_JOINTS = {
+    "quaternius_ual_cc0": {
+        "pelvis": "DEF-hips",
+        "spine": "DEF-spine.002",
+        "neck": "DEF-neck",
+        "head": "DEF-head",
+        "hip": "DEF-thigh.{side}",
+        "knee": "DEF-shin.{side}",
+        "ankle": "DEF-foot.{side}",
+        "toe": "DEF-toe.{side}",
+        "shoulder": "DEF-upper_arm.{side}",
+        "elbow": "DEF-forearm.{side}",
+        "wrist": "DEF-hand.{side}",
+    },
+    "mesh2motion_cc0": {
+        "pelvis": "pelvis",
+        "spine": "spine_02",
+        "neck": "neck_01",
+        "head": "head",
+        "hip": "thigh_{side}",
+        "knee": "calf_{side}",
+        "ankle": "foot_{side}",
+        "toe": "ball_{side}",
+        "shoulder": "upperarm_{side}",
+        "elbow": "lowerarm_{side}",
+        "wrist": "hand_{side}",
+    },
+}
+
+
+def read_position_pack(path: Path) -> PositionPack:
+    """Read a pack of positions, or of a skeleton in `POINT_JOINTS`, as positions.
+
+    Args:
+        path: file with `joint_names pos clip_names clip_start fps`, or as for `read_pack`.
+    """
+    name = path.stem.removesuffix("_30fps")
+    if name in POINT_JOINTS:
+        pack = read_pack(path)
+        return PositionPack(
+            name=name,
+            clip_names=pack.clip_names,
+            clip_starts=pack.clip_starts,
+            positions=_points_of(pack, POINT_JOINTS[name]),
+            fps=pack.fps,
+        )
+    with np.load(path, allow_pickle=False) as arrays:
+        names = [str(joint) for joint in arrays["joint_names"]]
+        relative = arrays["pos"].astype(np.float64)[:, [names.index(point) for point in POINTS]]
+        relative[:, 1:] += relative[:, :1]
+        return PositionPack(
+            name=name,
+            clip_names=tuple(str(clip) for clip in arrays["clip_names"]),
+            clip_starts=arrays["clip_start"].astype(np.int64),
+            positions=relative,
+            fps=float(arrays["fps"]),
+        )
+
+
+def _points_of(pack: Pack, joints: dict[str, str]) -> Float[np.ndarray, "frames points 3"]:
+    """Positions of the points, the pelvis between the hips."""
+    rest = pack.rest_joints(0)
+    local = rotvec_to_matrix(torch.from_numpy(pack.rotvecs))
+    _, positions = forward_kinematics(local, rest.expand(len(local), -1, -1), pack.parents)
+    positions = positions.numpy() - rest[:1].numpy() + pack.root_positions[:, None]
+    sides = ("L", "R") if pack.joint_names[0].startswith("DEF") else ("l", "r")
+    columns = []
+    for point in POINTS:
+        side, _, stem = point.rpartition("_")
+        joint = joints[stem].format(side=sides[side == "r"])
+        columns.append(positions[:, pack.joint_names.index(joint)])
+    points = np.stack(columns, axis=1)
+    points[:, 0] = (points[:, POINTS.index("l_hip")] + points[:, POINTS.index("r_hip")]) / 2
+    return points
 
 
 def read_pack(path: Path) -> Pack:
