@@ -35,7 +35,7 @@ from hund_backend.progress import silent
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.stopwatch import Stopwatch
 from hund_backend.training.motion.filmed_motion import SIZE
-from hund_backend.training.motion.motion_set import FLOOR_PACKS, PACKS, motion_set
+from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.video import ClipInfo
 
 PACKAGES = ("torch", "numpy")
@@ -130,7 +130,7 @@ def load_models() -> Models:
 
 def clips(args: argparse.Namespace, models: Models) -> Iterable[MotionClip]:
     """Yield the clips, each made when it is needed."""
-    motions = motion_set(args.mocap, packs=PACKS + FLOOR_PACKS)
+    motions = motion_set(args.mocap)
     prior = PoseFlow.load().double()
     for repeat in range(args.repeats):
         for number, segment in enumerate(SEGMENTS):

@@ -35,6 +35,7 @@ from hund_backend.body.skeleton import (
     PARENTS,
 )
 
+from .anthropometry import fit_proportions
 from .body_keypoints import keypoint_arrays, landmarks
 from .body_source import FINGERS, MIRRORED, Source, joint_operators, load_source, to_body_frame
 from .low_mesh import simplify
@@ -49,8 +50,15 @@ ARM_SLOPE = np.radians(45)  # of arms below the horizontal at rest
 LEG_SLOPE = np.radians(5)  # of legs from the vertical at rest
 
 
-def sample_shapes(source: Source, heads: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Sample adult body shapes: vertices, then joints, (number, V + 63, 3); pelvis at the origin."""
+def sample_shapes(
+    source: Source, heads: np.ndarray, number: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample adult body shapes.
+
+    Returns:
+        Vertices, then joints, (number, V + 63, 3), the pelvis at the origin; and gender (number,)
+        from 0 (man) to 1 (woman).
+    """
     from anny.shape_distribution import SimpleShapeDistribution
 
     torch.manual_seed(seed)
@@ -58,12 +66,15 @@ def sample_shapes(source: Source, heads: np.ndarray, number: int, seed: int) -> 
     dtype = model.template_vertices.dtype
     low, high = (torch.tensor(age) for age in ADULT_AGES)
     ages = torch.distributions.Uniform(low, high)
-    shapes = SimpleShapeDistribution(model, morphological_age_distribution=ages)
+    # Mostly clear; heights and weights depend on it.
+    sexes = torch.distributions.Beta(*torch.tensor([0.25, 0.25], dtype=model.dtype))
+    shapes = SimpleShapeDistribution(
+        model, morphological_age_distribution=ages, gender_distribution=sexes
+    )
     local = [name for name in model.local_change_labels if "-trans-" not in name]
-    chunks, size = [], 100
+    chunks, genders, size = [], [], 100
     for _ in range(0, number, size):
         _, phenotypes = shapes.sample(size)
-        phenotypes["gender"] = torch.distributions.Beta(0.25, 0.25).sample((size,))  # mostly clear
         origins = torch.distributions.Dirichlet(torch.full((3,), 0.6)).sample((size,))
         phenotypes |= dict(zip(("african", "asian", "caucasian"), origins.T, strict=True))
         phenotypes = {name: values.to(dtype) for name, values in phenotypes.items()}
@@ -76,11 +87,12 @@ def sample_shapes(source: Source, heads: np.ndarray, number: int, seed: int) -> 
         joints = np.einsum("jb,nbx->njx", heads, rest["rest_bone_heads"].numpy())
         points = np.concatenate([rest["rest_vertices"].numpy(), joints], axis=1)
         chunks.append(to_body_frame(points - joints[:, :1]))
+        genders.append(phenotypes["gender"].numpy())
     points = np.concatenate(chunks)[:number]
     mirror = np.concatenate(
         [source.mirror_vertices, len(source.mirror_vertices) + np.array(MIRROR)]
     )
-    return (points + points[:, mirror] * MIRRORED) / 2
+    return (points + points[:, mirror] * MIRRORED) / 2, np.concatenate(genders)[:number]
 
 
 def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -248,8 +260,9 @@ def build_body_file(output: Path) -> None:
     """Write the body file and print its held-out errors."""
     source = load_source()
     heads, weights = joint_operators(source)
-    samples = sample_shapes(source, heads, NUM_SHAPES + 200, SEED)
+    samples, gender = sample_shapes(source, heads, NUM_SHAPES + 200, SEED)
     samples = straighten_limbs(samples, weights)
+    samples = fit_proportions(samples, weights, gender, np.random.default_rng(SEED))
     samples, held_out = samples[:NUM_SHAPES], samples[NUM_SHAPES:]
     mean = samples.mean(0)
     vertices, joints = mean[: len(weights)], mean[len(weights) :]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -27,8 +28,14 @@ from .contacts import Soles, floor_height, sole_contacts
 from .depenetration import Depenetration
 from .duplicates import STRIDE, take_of_clips
 from .foot_repair import FootRepair
-from .packs import CORRESPONDENCES, read_pack
-from .retargeting import heading, mirror_rotations, retarget_pack
+from .packs import CORRESPONDENCES, read_pack, read_position_pack
+from .retargeting import (
+    RetargetedClip,
+    heading,
+    mirror_rotations,
+    retarget_pack,
+    retarget_positions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +49,11 @@ PACKS = (
     "deepmimic",
     "animdraw_fair",
     "isaacgym_cmu",
+    "cmu_exercise_13_14",
+    "positions_cmu_c3d_85_135",
+    "quaternius_ual_cc0",
+    "mesh2motion_cc0",
 )
-# People on hands, knees and seats, some keyed by hand: for benchmarks, not for training.
-FLOOR_PACKS = ("cmu_exercise_13_14", "quaternius_ual_cc0", "mesh2motion_cc0")
 FPS = 30.0
 HELD_OUT = (
     "cmu_subset/05",
@@ -57,6 +66,7 @@ HELD_OUT = (
     "mesh2motion_cc0/Pushup",
     "mesh2motion_cc0/Sleeping",
     "quaternius_ual_cc0/Sitting",
+    "positions_cmu_c3d_85_135/cmu_c3d/85_12",
 )
 VALIDATION_SHARE = 0.1  # of the frames that are not held out
 LENGTH_TOLERANCE = 3  # frames by which cuts of one take may differ
@@ -177,19 +187,19 @@ def _clips(folder: Path, clips_per_pack: int | None, packs: tuple[str, ...]) -> 
     leg = _leg_length(rest)
     clips = []
     for path in _paths(folder, packs):
-        pack = read_pack(path)
-        for motion in islice(retarget_pack(pack, rest), clips_per_pack):
+        name = path.stem.removesuffix("_30fps")
+        for motion in islice(_retargeted(path, rest), clips_per_pack):
             assert motion.fps == FPS
             translation = motion.translation * leg
             rotations = foot_repair.repair_ankles(motion.rotations, motion.fps)
             rotations = depenetration.resolve(rotations)
-            if not CORRESPONDENCES[pack.name].has_toes:
+            if name not in CORRESPONDENCES or not CORRESPONDENCES[name].has_toes:
                 rotations = foot_repair.add_toes(rotations, translation[:, 1])
             sole_points = soles.positions(rotations, translation)
             translation[:, 1] -= floor_height(sole_points)
             clips.append(
                 _Clip(
-                    pack=pack.name,
+                    pack=name,
                     name=motion.name,
                     rotations=rotations,
                     translation=translation,
@@ -198,6 +208,13 @@ def _clips(folder: Path, clips_per_pack: int | None, packs: tuple[str, ...]) -> 
                 )
             )
     return clips
+
+
+def _retargeted(path: Path, rest: Float[Tensor, "63 3"]) -> Iterator[RetargetedClip]:
+    """Clips of a pack on our body, from rotations where the pack's rest is a person's."""
+    if path.stem.removesuffix("_30fps") in CORRESPONDENCES:
+        return retarget_pack(read_pack(path), rest)
+    return retarget_positions(read_position_pack(path), rest)
 
 
 def _take_features(
@@ -278,8 +295,8 @@ def _cache_key(folder: Path, packs: tuple[str, ...]) -> str:
 # Code that the cached set depends on.
 SOURCES = (
     *("artifacts", "capsules", "contacts", "depenetration", "duplicates", "foot_repair"),
-    *("inverse_kinematics", "limb_roll", "motion_set", "packs", "retargeting"),
-    "rotation_transfer",
+    *("inverse_kinematics", "limb_roll", "motion_set", "packs", "position_transfer"),
+    *("retargeting", "rotation_transfer"),
 )
 TENSORS = ("rotations", "translation", "contacts", "starts", "usable")
 

@@ -207,6 +207,44 @@ CORRESPONDENCES = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class PositionPack:
+    """Clips of joint positions, y up, metres."""
+
+    name: str
+    clip_names: tuple[str, ...]
+    clip_starts: Int[np.ndarray, " boundaries"]  # one more than clips
+    positions: Float[np.ndarray, "frames points 3"]  # in the order of POINTS, in the world
+    fps: float
+
+
+# Points that describe a pose by positions.
+POINTS = (
+    *("pelvis", "l_hip", "l_knee", "l_ankle", "l_toe", "r_hip", "r_knee", "r_ankle", "r_toe"),
+    *("spine", "neck", "head", "l_shoulder", "l_elbow", "l_wrist"),
+    *("r_shoulder", "r_elbow", "r_wrist"),
+)
+
+
+def read_position_pack(path: Path) -> PositionPack:
+    """Read a pack of positions relative to the pelvis (`<name>_30fps.npz`).
+
+    Args:
+        path: file with `joint_names pos clip_names clip_start fps`.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        names = [str(joint) for joint in arrays["joint_names"]]
+        relative = arrays["pos"].astype(np.float64)[:, [names.index(point) for point in POINTS]]
+        relative[:, 1:] += relative[:, :1]
+        return PositionPack(
+            name=path.stem.removesuffix("_30fps"),
+            clip_names=tuple(str(clip) for clip in arrays["clip_names"]),
+            clip_starts=arrays["clip_start"].astype(np.int64),
+            positions=relative,
+            fps=float(arrays["fps"]),
+        )
+
+
 def read_pack(path: Path) -> Pack:
     """Read a pack of clips (`<name>_30fps.npz`).
 

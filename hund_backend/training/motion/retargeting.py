@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ...body.rotations import matrix_to_rotvec, rotvec_to_matrix
 from ...body.skeleton import JOINT_INDEX, MIRROR
-from .packs import CORRESPONDENCES, Pack
+from .packs import CORRESPONDENCES, POINTS, Pack, PositionPack
+from .position_transfer import rotations_of_positions
 from .rotation_transfer import SourceClip, transfer_rotations
 
 STILL_ANGLE = 0.2  # radians by which the arms of a person who stands still sway
@@ -44,6 +45,25 @@ def retarget_pack(pack: Pack, rest_joints: Float[Tensor, "63 3"]) -> Iterator[Re
             name=f"{pack.name}/{name.rsplit('.', 1)[0]}",
             rotations=rotations[still:],
             translation=(source.root_positions / source.leg_length)[still:],
+            fps=pack.fps,
+        )
+
+
+def retarget_positions(
+    pack: PositionPack, rest_joints: Float[Tensor, "63 3"]
+) -> Iterator[RetargetedClip]:
+    """Clips of a pack of positions on our body."""
+    for clip, name in enumerate(pack.clip_names):
+        frames = slice(pack.clip_starts[clip], pack.clip_starts[clip + 1])
+        positions = torch.from_numpy(pack.positions[frames])
+        hip, knee, ankle = (
+            positions[:, POINTS.index(f"l_{point}")] for point in ("hip", "knee", "ankle")
+        )
+        leg = ((hip - knee).norm(dim=-1) + (knee - ankle).norm(dim=-1)).median()
+        yield RetargetedClip(
+            name=f"{pack.name}/{name}",
+            rotations=rotations_of_positions(positions, rest_joints),
+            translation=positions[:, POINTS.index("pelvis")] / leg,
             fps=pack.fps,
         )
 

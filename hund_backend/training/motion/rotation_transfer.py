@@ -101,15 +101,15 @@ def transfer_rotations(
     head = head @ rotvec_to_matrix(pitch)
     world = {"Pelvis": pelvis, "Spine03": chest, "Head01": head}
     world["Spine01"], world["Spine02"] = (
-        _interpolate_rotation(pelvis, chest, 1 / 3),
-        _interpolate_rotation(pelvis, chest, 2 / 3),
+        interpolate_rotation(pelvis, chest, 1 / 3),
+        interpolate_rotation(pelvis, chest, 2 / 3),
     )
-    world["Neck01"] = _interpolate_rotation(chest, head, 1 / 2)
+    world["Neck01"] = interpolate_rotation(chest, head, 1 / 2)
     rest = rest_joints.double()
     for side in "LR":
         world |= _leg(source, side, rest)
         world |= _arm(source, side, rest, chest)
-    return _parent_relative(world)
+    return parent_relative(world)
 
 
 def _leg(source: SourceClip, side: str, rest: Tensor) -> dict[str, Float[Tensor, "frames 3 3"]]:
@@ -117,15 +117,15 @@ def _leg(source: SourceClip, side: str, rest: Tensor) -> dict[str, Float[Tensor,
     names = source.names
     thigh, calf, foot = (names.side_joint(side, joint) for joint in ("thigh", "calf", "foot"))
     upper, lower = _bone(rest, "Thigh", "Calf", side), _bone(rest, "Calf", "Ankle", side)
-    first = source.orientation(thigh) @ _shortest_rotation(upper, source.bone(thigh, calf))
+    first = source.orientation(thigh) @ shortest_rotation(upper, source.bone(thigh, calf))
     second_bone = source.second_bone(thigh, calf, foot)
     direction = source.orientation(calf) @ second_bone
     first = hinged(first, direction, upper, knee_axis(side))
     eye = torch.eye(3, dtype=torch.float64)
-    tilt = _shortest_rotation(lower, second_bone) if names.tilted_feet else eye
+    tilt = shortest_rotation(lower, second_bone) if names.tilted_feet else eye
     world = {
         f"Thigh{side}": first,
-        f"Calf{side}": first @ _swing_to(lower, first, direction),
+        f"Calf{side}": first @ swing_to(lower, first, direction),
         f"Ankle{side}": source.orientation(foot) @ tilt,
     }
     if names.has_toes:
@@ -147,22 +147,22 @@ def _arm(
         _bone(rest, "Upperarm", "Lowerarm", side),
         _bone(rest, "Lowerarm", "Hand", side),
     )
-    upper_fit = _shortest_rotation(at_rest, source.bone(upper, lower))
+    upper_fit = shortest_rotation(at_rest, source.bone(upper, lower))
     # Packs roll their arms differently at rest; an initial roll makes their hinge's axis ours.
     roll = _roll_about(elbow_axis(side), upper_fit.T @ source.hinge_axis(lower), at_rest)
     first = source.orientation(upper) @ upper_fit @ roll
-    swing = _shortest_rotation(at_rest, chest.mT @ first @ at_rest)
+    swing = shortest_rotation(at_rest, chest.mT @ first @ at_rest)
     rising = matrix_to_rotvec(swing) * torch.tensor([0.0, CLAVICLE_SHARE, CLAVICLE_SHARE])
     clavicle = chest @ rotvec_to_matrix(rising)
     second_bone = source.second_bone(upper, lower, hand)
     direction = source.orientation(lower) @ second_bone
     end = source.orientation(hand) @ _hand_fit(source, side, rest, forearm, second_bone)
     rolled = hinged(first, direction, at_rest, elbow_axis(side))
-    backwards = _arm_bent_backwards(clavicle, rolled, direction, at_rest)
+    backwards = arm_bent_backwards(clavicle, rolled, direction, at_rest)
     half_turn = rotvec_to_matrix(math.pi * backwards[:, None] * (rolled @ _unit(at_rest)))
     direction = (half_turn @ direction[..., None])[..., 0]
     rolled = hinged(first, direction, at_rest, elbow_axis(side))
-    swung = rolled @ _swing_to(forearm, rolled, direction)
+    swung = rolled @ swing_to(forearm, rolled, direction)
     # Where the forearm was wrong, so is the hand: it continues the forearm.
     end = torch.where(backwards[:, None, None], swung, end)
     # The forearm turns the hand: its two bones cross along its whole length.
@@ -183,14 +183,14 @@ def _hand_fit(
     second_bone: Float[Tensor, " 3"],
 ) -> Float[Tensor, "3 3"]:
     """Rotation at rest from our hand to the pack's."""
-    fit = _shortest_rotation(forearm, second_bone)
+    fit = shortest_rotation(forearm, second_bone)
     if source.names.thumb is None:
         return fit
     theirs = source.bone(*(source.names.side_joint(side, joint) for joint in ("hand", "thumb")))
     return fit @ _roll_about(_bone(rest, "Hand", "Thumb01", side), fit.T @ theirs, forearm)
 
 
-def _arm_bent_backwards(
+def arm_bent_backwards(
     clavicle: Float[Tensor, "frames 3 3"],
     upperarm: Float[Tensor, "frames 3 3"],
     direction: Float[Tensor, "frames 3"],
@@ -201,20 +201,20 @@ def _arm_bent_backwards(
     return bent_backwards(bend, _twist_angle(clavicle.mT @ upperarm, bone))
 
 
-def _swing_to(
+def swing_to(
     bone: Float[Tensor, " 3"],
     parent: Float[Tensor, "frames 3 3"],
     direction: Float[Tensor, "frames 3"],
 ) -> Float[Tensor, "frames 3 3"]:
     """Shortest rotation in a parent's frame that brings a bone to a direction in the world."""
-    return _shortest_rotation(bone, (parent.mT @ direction[..., None])[..., 0])
+    return shortest_rotation(bone, (parent.mT @ direction[..., None])[..., 0])
 
 
 def _twist_angle(
     rotations: Float[Tensor, "frames 3 3"], bone: Float[Tensor, " 3"]
 ) -> Float[Tensor, " frames"]:
     """Angle about a bone that remains after the shortest rotation of the bone, radians."""
-    swing = _shortest_rotation(bone, rotations @ bone)
+    swing = shortest_rotation(bone, rotations @ bone)
     return matrix_to_rotvec(swing.mT @ rotations) @ _unit(bone)
 
 
@@ -224,7 +224,7 @@ def knee_axis(side: str) -> Float[Tensor, " 3"]:
     return axis if side == "L" else axis * torch.tensor([1.0, -1.0, -1.0])
 
 
-def _parent_relative(
+def parent_relative(
     world: dict[str, Float[Tensor, "frames 3 3"]],
 ) -> Float[Tensor, "frames 63 3 3"]:
     """Parent-relative rotations; joints that are not given move with their parents."""
@@ -251,7 +251,7 @@ def _unit(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     return vectors / vectors.norm(dim=-1, keepdim=True)
 
 
-def _shortest_rotation(
+def shortest_rotation(
     start: Float[Tensor, "*#batch 3"], end: Float[Tensor, "*#batch 3"]
 ) -> Float[Tensor, "*batch 3 3"]:
     """Shortest rotation from one direction to another."""
@@ -268,10 +268,10 @@ def _roll_about(
     """Rotation about a bone that brings one direction across it towards another."""
     bone = bone / bone.norm()
     start, end = start - (start @ bone) * bone, end - (end @ bone) * bone
-    return _shortest_rotation(start, end)
+    return shortest_rotation(start, end)
 
 
-def _interpolate_rotation(
+def interpolate_rotation(
     start: Float[Tensor, "frames 3 3"], end: Float[Tensor, "frames 3 3"], share: float
 ) -> Float[Tensor, "frames 3 3"]:
     """Rotation part of the way from one to another."""
