@@ -24,7 +24,6 @@ FRAMES_AHEAD = 4  # decoded in advance; 25 MB each in 4K
 BYTES_AHEAD = 10**8  # most of all frames decoded in advance, but for one
 MISSING_TOLERATED = 2  # frames by which a good header may overstate (edit lists, rounding)
 MIN_SPEED, MAX_SPEED = 0.01, 100.0
-MISSING_SHARE = 0.1  # of an estimated number of frames
 
 
 class Clip(AbstractContextManager, Iterator):
@@ -35,27 +34,26 @@ class Clip(AbstractContextManager, Iterator):
 
     info: ClipInfo
     truncated: str | None  # after the last frame: sentences if frames are missing or were changed
-    notes: tuple[str, ...]  # after the last frame: how the frames differ from what is stored
 
     def __init__(self, source: Source, start: int | None, end: int | None) -> None:
         self._source = source
-        self._start = start or 0
+        start = start or 0
         self._end = end
         self._delivered = 0
         self._resized = 0
-        self.truncated, self.notes = None, ()
-        self._frames = source.frames(start or 0)
+        self.truncated = None
+        self._frames = source.frames(start)
         self._first_frame = next(self._frames, None)
         if self._first_frame is None:
             source.close()
-            raise _start_error(source, self._start)
+            raise _start_error(source, start)
         height, width = self._first_frame.image.shape[:2]
         self.info = ClipInfo(
             path=source.path,
             width=width,
             height=height,
             fps=source.fps,
-            num_frames=source.expected(self._start, end),
+            num_frames=source.expected(start, end),
             footage=source.footage,
         )
         self._selected = self._select()
@@ -72,7 +70,6 @@ class Clip(AbstractContextManager, Iterator):
         frame = self._queue.popleft().result()
         if frame is None:
             self.truncated = " ".join(self._warnings()) or None
-            self.notes = tuple(self._source.notes)
             self.close()
             raise StopIteration
         self._delivered += 1
@@ -85,6 +82,11 @@ class Clip(AbstractContextManager, Iterator):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on how the frames so far differ from what the file stores."""
+        return tuple(self._source.notes)
 
     def close(self) -> None:
         """Stop decoding and close the file; no more frames follow."""
@@ -107,28 +109,23 @@ class Clip(AbstractContextManager, Iterator):
     def _warnings(self) -> Iterator[str]:
         """Yield sentences on frames that are missing or were changed."""
         expected, name = self.info.num_frames, self.info.path.name
+        tolerated = MISSING_TOLERATED if isinstance(self._source, Movie) else 0
         if self._resized:
+            have = "frame of {} has" if self._resized == 1 else "frames of {} have"
             yield (
-                f"{self._resized} frames of {name} have another size than the first and were "
-                f"scaled to {self.info.width} × {self.info.height} pixels."
+                f"{self._resized} {have.format(name)} another size than the first: scaled to "
+                f"{self.info.width} × {self.info.height} pixels."
             )
-        if self._source.warnings:
-            yield from self._source.warnings
-        elif expected is not None and self._delivered < expected - self._tolerated(expected):
+        if expected is not None and self._delivered < expected - tolerated:
             yield (
                 f"{name} is damaged or cut off: {self._delivered} of {expected} frames could be "
                 "read and were used."
             )
+        else:
+            yield from self._source.warnings
         last = self._source.last_number
         if self._end is not None and last is not None and last < self._end:
             yield f"{name} ends with frame {last}, before the chosen end {self._end}."
-
-    def _tolerated(self, expected: int) -> float:
-        """Return by how many frames the header may overstate."""
-        if isinstance(self._source, Movie):
-            estimated = 0.0 if self._source.is_count_exact else MISSING_SHARE * expected
-            return max(float(MISSING_TOLERATED), estimated)
-        return 0.0
 
 
 def open_clip(
@@ -179,10 +176,10 @@ def _open_source(path: Path, speed: float | None) -> Source:
         return AnimatedPicture(path) if path.suffix.lower() == ".webp" else Movie(path, speed)
     try:
         read_image(path)
-    except BadInputError as error:
+    except BadInputError:
         movie = _movie_named_picture(path, speed)
         if movie is None:
-            raise error
+            raise
         return movie
     return Pictures(path, files)
 

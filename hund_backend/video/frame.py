@@ -53,8 +53,8 @@ class Source(ABC):
     fps: float  # nominal rate
     last_number: int | None  # of the last frame; None while unknown
     footage: Footage
-    notes: list[str]  # sentences on how frames differ from what is stored; final at the end
-    warnings: list[str]  # sentences on what could not be read; final at the end
+    notes: list[str]  # sentences on how frames differ from what is stored, so far
+    warnings: list[str]  # sentences on what could not be read, so far
 
     @abstractmethod
     def frames(self, start: int) -> Iterator[Frame]:

@@ -23,7 +23,8 @@ from .orientation import orientation_of_matrix, turn_upright
 PIXEL_ASPECT_LIMITS = (0.1, 10.0)  # a ratio outside is an error of the header
 PROBED_PACKETS = 60  # at the beginning, for the rate
 PROBED_BYTES = 2**26
-COUNTED_BYTES = 2**30  # largest file whose frames are counted where it says no duration
+COUNTED_BYTES = 2**28  # largest file whose frames are counted where it has no index
+MISSING_SECONDS, MISSING_SHARE = 0.5, 0.1  # by which a header may overstate the duration
 MAX_ERRORS = 1000  # in a row, while reading; the rest of the file is then given up
 THREAD_PIXELS = 2**26  # most that are decoded at the same time
 _DISCARDED = 2  # flag of a frame in the index that an edit list leaves out
@@ -47,7 +48,6 @@ class Movie(Source):
         """
         self.path = path
         self.notes: list[str] = []
-        self.warnings: list[str] = []
         self.last_number: int | None = None
         self._container = open_container(path)
         self._stream = _choose_stream(self._container, path)
@@ -55,7 +55,7 @@ class Movie(Source):
         average, guessed = _rate(self._stream.average_rate), _rate(self._stream.guessed_rate)
         stamps = _stamps(path)
         header = average or guessed if stamps else guessed or average
-        fps = timing.nominal_fps(stamps, header, is_indexed=self._stream.frames > 0)
+        fps = timing.nominal_fps(stamps, header, is_indexed=self._stream.frames > len(stamps))
         if speed is None:
             metadata = {**self._container.metadata, **self._stream.metadata}
             speed = timing.playback_speed(metadata, fps)
@@ -63,10 +63,13 @@ class Movie(Source):
             self.notes.append(f"It plays {speed:.4g} times slower than it was recorded.")
         self._clock = timing.Clock(fps, speed)
         self.fps = fps * speed
-        self.num_frames, self.is_count_exact = _count(self._container, self._stream, fps)
-        if self.num_frames is None:
-            self.num_frames = _counted(path)
-        self._is_damaged = False
+        self._seconds = _duration(self._container, self._stream)
+        self.num_frames = _indexed(self._stream)
+        if self.num_frames is None and path.stat().st_size <= COUNTED_BYTES:
+            self.num_frames = sum(1 for _ in _packets_of(path)) or None
+        elif self.num_frames is None and self._seconds is not None:
+            self.num_frames = max(1, round(self._seconds * fps))
+        self._is_damaged, self._is_good = False, False
         self._deinterlacer = Deinterlacer(self._stream.time_base)
         self._decoded = self._decode()
         self._first = next(self._decoded, None)
@@ -90,17 +93,26 @@ class Movie(Source):
             number += 1
             frame = next(self._decoded, None)
         self.last_number = number - 1
-        if self._deinterlacer.is_used:
-            self.notes.append("It is interlaced: whole frames were made of its half frames.")
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on what could not be read so far."""
+        name = self.path.name
         if self._is_damaged:
-            self.warnings.append(
-                f"{self.path.name} is damaged: the frames before and after the damage were used."
-            )
+            return [f"{name} is damaged: the frames before and after the damage were used."]
+        read = (self._clock.last + self._clock.step) if self.last_number is not None else None
+        if read and _is_shorter(read, self._seconds) and not self._container.streams.audio:
+            return [
+                f"{name} is cut off: the {read:.1f} of {self._seconds:.1f} seconds that could be "
+                "read were used."
+            ]
+        return []
 
     @property
     def is_picture(self) -> bool:
         """Whether the file is a single picture, whatever its name says."""
-        return self._container.format.name.endswith("_pipe")
+        name = self._container.format.name
+        return name == "image2" or name.endswith("_pipe")
 
     def expected(self, start: int, end: int | None) -> int | None:
         """Return the number of frames in a range; None while unknown."""
@@ -121,7 +133,17 @@ class Movie(Source):
             except av.FFmpegError:
                 self._is_damaged = True
                 continue
+            self._is_damaged |= packet is not None and packet.is_corrupt
             for frame in frames:
+                if frame.is_corrupt and self._is_good:
+                    self._is_damaged = True
+                    continue
+                # Frames before the first whole one are all that some streams have for long.
+                self._is_good |= not frame.is_corrupt
+                if frame.interlaced_frame and not self._deinterlacer.is_used:
+                    self.notes.append(
+                        "It is interlaced: whole frames were made of its half frames."
+                    )
                 frame.time_base = self._stream.time_base  # the last ones come without
                 yield from self._deinterlacer.put(frame)
         yield from self._deinterlacer.finish()
@@ -240,28 +262,30 @@ def _stamps(path: Path) -> list[float]:
     return stamps
 
 
-def _counted(path: Path) -> int | None:
-    """Return the number of packets; None if the file is too large to be read for it."""
-    if path.stat().st_size > COUNTED_BYTES:
+def _indexed(stream: av.VideoStream) -> int | None:
+    """Return the number of frames by the file's index; None without one."""
+    if stream.frames <= 0:
         return None
-    return sum(1 for _ in _packets_of(path)) or None
+    index = stream.index_entries
+    if len(index) == stream.frames:  # edit lists leave out some
+        return sum(not entry.flags & _DISCARDED for entry in index)
+    return stream.frames
 
 
-def _count(
-    container: av.container.InputContainer, stream: av.VideoStream, fps: float
-) -> tuple[int | None, bool]:
-    """Return the number of frames by the header, and whether it is counted, not estimated."""
-    if stream.frames > 0:
-        index = stream.index_entries
-        if len(index) == stream.frames:  # edit lists leave out some
-            return sum(not entry.flags & _DISCARDED for entry in index), True
-        return stream.frames, True
-    seconds = None
+def _duration(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """Return the seconds that a file's header says that its video lasts."""
     if stream.duration:
-        seconds = float(stream.duration * stream.time_base)
-    elif container.duration:
-        seconds = container.duration / av.time_base
-    return (max(1, round(seconds * fps)) if seconds else None), False
+        return float(stream.duration * stream.time_base)
+    if not container.duration:
+        return None
+    seconds = container.duration / av.time_base
+    if "matroska" in container.format.name and stream.start_time:  # counts from 0
+        seconds -= float(stream.start_time * stream.time_base)
+    return seconds
+
+
+def _is_shorter(read: float, stated: float | None) -> bool:
+    return stated is not None and read < stated - max(MISSING_SECONDS, MISSING_SHARE * stated)
 
 
 def _pixel_aspect(stream: av.VideoStream) -> float:

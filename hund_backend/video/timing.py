@@ -29,9 +29,9 @@ class Clock:
             fps: nominal rate of the file, where a frame has no stamp.
             speed: divides the file's times.
         """
-        self._step, self._speed = 1 / fps, speed
+        self.step, self._speed = 1 / fps, speed
         self._first: float | None = None
-        self._time = 0.0
+        self.last = 0.0  # of the file's seconds, at the last frame
 
     def time(self, stamp: float | None) -> float:
         """Return the time of the next frame by its stamp in the file, seconds or None."""
@@ -39,12 +39,12 @@ class Clock:
             self._first = stamp or 0.0
             return 0.0
         if stamp is None:
-            self._time += self._step
-        elif stamp - self._first > self._time:
-            self._time = stamp - self._first
+            self.last += self.step
+        elif stamp - self._first > self.last:
+            self.last = stamp - self._first
         else:  # twice the same stamp, or an earlier one
-            self._time += STALLED_STEP * self._step
-        return self._time / self._speed
+            self.last += STALLED_STEP * self.step
+        return self.last / self._speed
 
 
 def nominal_fps(stamps: Sequence[float], header: float | None, *, is_indexed: bool) -> float:
