@@ -102,10 +102,8 @@ class Movie(Source):
             return [f"{name} is damaged: the frames before and after the damage were used."]
         read = (self._clock.last + self._clock.step) if self.last_number is not None else None
         if read and _is_shorter(read, self._seconds) and not self._container.streams.audio:
-            return [
-                f"{name} is cut off: the {read:.1f} of {self._seconds:.1f} seconds that could be "
-                "read were used."
-            ]
+            seconds = f"{read:.1f} of {self._seconds:.1f} seconds"
+            return [f"{name} is cut off: {seconds} could be read and were used."]
         return []
 
     @property

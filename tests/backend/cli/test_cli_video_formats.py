@@ -132,11 +132,10 @@ def hdr_level(tmp_path, code, transfer):
     path = movies.write_movie(
         tmp_path / f"{transfer}_{code}.mp4",
         frames,
-        "libx265",
+        "libx264",
         "yuv420p10le",
         configure=configure,
         label=label,
-        **{"x265-params": "log-level=none"},
     )
     (frame, _), clip = read(path)
     assert "HDR" in clip.notes[0]
