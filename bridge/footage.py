@@ -34,6 +34,7 @@ _UPRIGHT_FROM_STORED = {
     7: ((0, -1), (-1, 0)),
     8: ((0, 1), (-1, 0)),
 }
+_FIRST_SIDEWAYS = 5
 _TIME_TOLERANCE = 1e-6  # pictures; halfway between two, rounding must not decide
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,9 @@ def fit(camera: bpy.types.Object, scene: bpy.types.Scene, reconstruction: Recons
     stored = _stored(reconstruction)
     for background in camera.data.background_images:
         stretch = stored.get("pixel_aspect", 1.0)
+        is_turned = background.image.source == "MOVIE" and _ROTATES_MOVIES
+        if is_turned and stored.get("orientation", 1) >= _FIRST_SIDEWAYS:
+            stretch = 1 / stretch  # of the axes that Blender shows
         background.image.display_aspect = (max(stretch, 1.0), max(1 / stretch, 1.0))
         is_sideways = _turn_upright(background, stored, (width, height))
         if is_sideways:

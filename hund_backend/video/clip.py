@@ -23,7 +23,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 FRAMES_AHEAD = 4  # decoded in advance; 25 MB each in 4K
 BYTES_AHEAD = 10**8  # most of all frames decoded in advance, but for one
 MISSING_TOLERATED = 2  # frames by which a good header may overstate (edit lists, rounding)
-MIN_SPEED, MAX_SPEED = 0.01, 100.0
 
 
 class Clip(AbstractContextManager, Iterator):
@@ -151,10 +150,6 @@ def open_clip(
         raise BadInputError(f"The first frame is {start}: frames are numbered from 0.")
     if end is not None and end < (start or 0):
         raise BadInputError(f"The last frame ({end}) comes before the first ({start or 0}).")
-    if speed is not None and not MIN_SPEED <= speed <= MAX_SPEED:
-        raise BadInputError(
-            f"The speed is {speed:g}: give a number from {MIN_SPEED:g} to {MAX_SPEED:g}."
-        )
     return Clip(_open_source(path if path.name else path.resolve(), speed), start, end)
 
 
