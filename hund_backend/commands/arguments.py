@@ -87,19 +87,28 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
         )
     if not 0 <= adapt < math.inf:
         raise OptionError("{adapt} is {value}: give a number of seconds.", value=adapt)
-    if not MIN_SPEED <= values.get("speed", 1) <= MAX_SPEED:
-        raise OptionError(
-            "{speed} is {value}: give a number from {least} to {most}.",
-            value=values["speed"],
-            least=MIN_SPEED,
-            most=MAX_SPEED,
-        )
+    check_speed(values.get("speed"))
     smoothing = values.get("smoothing", DEFAULT_SMOOTHING)
     if not 0 <= smoothing <= MAX_SMOOTHING:
         raise OptionError(
             "{smoothing} is {value}: give a number from 0 to {most}.",
             value=smoothing,
             most=MAX_SMOOTHING,
+        )
+
+
+def check_speed(speed: float | None) -> None:
+    """Check how many times slower than life a clip plays.
+
+    Raises:
+        BadInputError: it is out of range.
+    """
+    if speed is not None and not MIN_SPEED <= speed <= MAX_SPEED:
+        raise OptionError(
+            "{speed} is {value}: give a number from {least} to {most}.",
+            value=speed,
+            least=MIN_SPEED,
+            most=MAX_SPEED,
         )
 
 
