@@ -225,6 +225,20 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         min=0,
         default=100,
     )
+    use_speed: bpy.props.BoolProperty(
+        name="Set Speed",
+        description="Set the speed of a slow-motion clip by hand. Off: as the file says",
+    )
+    speed: bpy.props.FloatProperty(
+        name=options.LABELS["speed"],
+        description="Set how many times slower than life the clip plays; its people move in real "
+        "time",
+        min=options.MIN_SPEED,
+        max=options.MAX_SPEED,
+        soft_min=1,
+        soft_max=16,
+        default=4,
+    )
     people: bpy.props.IntProperty(
         name=options.LABELS["people"],
         description="Limit the number of people: those who are largest, move most and are longest "

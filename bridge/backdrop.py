@@ -32,7 +32,7 @@ def set_up(
     Args:
         scene: has no compositing nodes of the user.
         camera: of the clip; its background image is the footage. Without one, or with footage
-            that lies on its side, the background is transparent instead.
+            that is turned or mirrored, the background is transparent instead.
         name: of the result; the names of new datablocks begin with it.
         backdrop: see `BACKDROPS`.
     """
@@ -40,7 +40,8 @@ def set_up(
     scene.render.film_transparent = backdrop != "world"
     backgrounds = camera.data.background_images
     background = backgrounds[0] if len(backgrounds) else None
-    if backdrop == "footage" and background and not background.rotation:
+    is_turned = background and (background.rotation or background.use_flip_x)
+    if backdrop == "footage" and background and not is_turned:
         scene.view_settings.view_transform = "Standard"
         _compose(_new_tree(scene, name), scene, camera, background)
 
@@ -103,13 +104,17 @@ def _compose(
         output = tree.nodes.new("CompositorNodeComposite")
         fitted.space, fitted.frame_method = "RENDER_SIZE", background.frame_method
         below, above = over.inputs[1:3]
-    tree.links.new(footage.outputs["Image"], fitted.inputs["Image"])
+    stretched = tree.nodes.new("CompositorNodeScale")  # to square pixels
+    for axis, factor in zip("XY", background.image.display_aspect, strict=True):
+        stretched.inputs[axis].default_value = factor
+    tree.links.new(footage.outputs["Image"], stretched.inputs["Image"])
+    tree.links.new(stretched.outputs["Image"], fitted.inputs["Image"])
     tree.links.new(fitted.outputs["Image"], below)
     tree.links.new(people.outputs["Image"], above)
     tree.links.new(over.outputs["Image"], output.inputs[0])
-    for column, node in enumerate((footage, fitted, over, output)):
+    for column, node in enumerate((footage, stretched, fitted, over, output)):
         node.location = (260 * column, 200)
-    people.location = (260, -100)
+    people.location = (520, -100)
     if background.image.source in {"MOVIE", "SEQUENCE"}:
         _synchronize(footage, camera, background.image_user)
 

@@ -1,21 +1,40 @@
-"""Footage: the clip as the camera's background, synchronous with the motion."""
+"""Footage: the clip as the camera's background, synchronous with the motion.
+
+The backend reads a clip by its time stamps, upright and with square pixels. Blender counts the
+pictures of a movie by the rate in its header, ignores pixel aspect ratios and the orientation of
+pictures, and, before 4.4, that of movies. The Reconstruction's provenance says what they are.
+"""
 
 import logging
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
 
 from ..hund_backend.errors import BadInputError
 from ..hund_backend.reconstruction import Reconstruction
-from ..hund_backend.sources import IMAGE_SUFFIXES, source_files
+from ..hund_backend.sources import IMAGE_SUFFIXES, picture_numbers, source_files
 from .action import CONSTANT, Motion, write_channel
 from .timeline import Timing
 
 _NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")  # Blender, too, uses the last digits of a name
+_ROTATES_MOVIES = bpy.app.version >= (4, 4, 0)
+# Upright from stored, by the EXIF orientation; x right, y down.
+_UPRIGHT_FROM_STORED = {
+    1: ((1, 0), (0, 1)),
+    2: ((-1, 0), (0, 1)),
+    3: ((-1, 0), (0, -1)),
+    4: ((1, 0), (0, -1)),
+    5: ((0, 1), (1, 0)),
+    6: ((0, -1), (1, 0)),
+    7: ((0, -1), (-1, 0)),
+    8: ((0, 1), (-1, 0)),
+}
+_FIRST_SIDEWAYS = 5
 _TIME_TOLERANCE = 1e-6  # pictures; halfway between two, rounding must not decide
 
 log = logging.getLogger(__name__)
@@ -42,16 +61,22 @@ def attach(
     except (BadInputError, RuntimeError) as error:
         log.warning("The footage is not shown: %s", error)
         return
+    if files[0].suffix.lower() not in IMAGE_SUFFIXES:
+        image.source = "MOVIE"
+        if not image.size[0]:
+            log.warning("The footage is not shown: Blender cannot play %s.", files[0].name)
+            bpy.data.images.remove(image)
+            return
     image.name = f"{next(iter(cameras)).name} Footage"
     pictures = None  # numbers by Blender's count; None: a single picture
-    indices = _picture_indices(reconstruction, timing)
     if len(files) > 1:
         image.source = "SEQUENCE"
-        numbers = _picture_numbers(files)
-        pictures = numbers[indices.clip(0, len(numbers) - 1)]
-    elif files[0].suffix.lower() not in IMAGE_SUFFIXES:
-        image.source = "MOVIE"
-        pictures = indices + 1  # Blender counts from 1
+        positions = np.searchsorted(
+            picture_numbers(files), _picture_indices(reconstruction, timing), side="right"
+        )
+        pictures = _picture_numbers(files)[(positions - 1).clip(0)]
+    elif image.source == "MOVIE":
+        pictures = _picture_indices(reconstruction, timing) + 1  # Blender counts from 1
     for camera, motion in cameras.items():
         background = camera.data.background_images.new()
         background.image = image
@@ -69,30 +94,58 @@ def fit(camera: bpy.types.Object, scene: bpy.types.Scene, reconstruction: Recons
     render, (width, height) = scene.render, reconstruction.image_size
     aspect = render.resolution_y * render.pixel_aspect_y
     aspect /= render.resolution_x * render.pixel_aspect_x
+    stored = _stored(reconstruction)
     for background in camera.data.background_images:
-        if width != height and tuple(background.image.size) == (height, width):
-            _rotate_upright(background, aspect, height / width)
+        stretch = stored.get("pixel_aspect", 1.0)
+        is_turned = background.image.source == "MOVIE" and _ROTATES_MOVIES
+        if is_turned and stored.get("orientation", 1) >= _FIRST_SIDEWAYS:
+            stretch = 1 / stretch  # of the axes that Blender shows
+        background.image.display_aspect = (max(stretch, 1.0), max(1 / stretch, 1.0))
+        is_sideways = _turn_upright(background, stored, (width, height))
+        if is_sideways:
+            background.frame_method = "FIT"  # before the rotation: as high as the picture, or wide
+            background.scale = 1 / min(aspect, width / height)
         elif (render.resolution_x, render.resolution_y) != (width, height):
             background.frame_method = "CROP" if aspect < height / width else "FIT"
 
 
-def _rotate_upright(
-    background: bpy.types.CameraBackgroundImage, aspect: float, clip_aspect: float
-) -> None:
-    """Rotate footage upright: Blender before 4.4 ignores the rotation flag of a phone's video.
+def _stored(reconstruction: Reconstruction) -> Mapping[str, Any]:
+    """Return what `hund_backend.video.Footage` documents; files written before it have nothing."""
+    return reconstruction.provenance.get("footage") or {}
+
+
+def _turn_upright(
+    background: bpy.types.CameraBackgroundImage,
+    stored: Mapping[str, Any],
+    upright_size: tuple[int, int],
+) -> bool:
+    """Turn and mirror footage as far as Blender does not; return whether by a quarter turn.
 
     Args:
         background: of the camera.
-        aspect: height by width of the scene's pictures.
-        clip_aspect: height by width of the upright clip.
+        stored: how the file stores its pictures.
+        upright_size: width and height of the upright clip, pixels.
     """
-    log.warning(
-        "The footage is rotated by 90°. If that is wrong, change the rotation in the camera's "
-        "background images."
-    )
-    background.frame_method = "FIT"  # before the rotation: as high as the picture, or as wide
-    background.rotation = math.pi / 2
-    background.scale = 1 / min(aspect, 1 / clip_aspect)
+    orientation = stored.get("orientation")
+    if orientation is None:
+        width, height = upright_size
+        is_sideways = width != height and tuple(background.image.size) == (height, width)
+        if is_sideways:
+            log.warning(
+                "The footage is rotated by 90°. If that is wrong, change the rotation in the "
+                "camera's background images."
+            )
+            background.rotation = math.pi / 2
+        return is_sideways
+    left = np.array(_UPRIGHT_FROM_STORED[orientation])
+    if background.image.source == "MOVIE" and _ROTATES_MOVIES:
+        cosine, sine = left[:, 0]  # Blender rotates by the x axis, and does not mirror
+        left = left @ np.array(((cosine, sine), (-sine, cosine)))
+    background.use_flip_x = bool(np.linalg.det(left) < 0)  # before the rotation
+    if background.use_flip_x:
+        left = left @ np.diag((-1, 1))
+    background.rotation = math.atan2(left[1, 0], left[0, 0])  # clockwise
+    return bool(left[0, 0] == 0)
 
 
 def _picture_indices(reconstruction: Reconstruction, timing: Timing) -> np.ndarray:
@@ -100,9 +153,13 @@ def _picture_indices(reconstruction: Reconstruction, timing: Timing) -> np.ndarr
 
     The people are posed for the frame's exact time, so the nearest picture fits them best.
     """
+    fps = _stored(reconstruction).get("fps", reconstruction.fps)
     times = reconstruction.times[0] + np.arange(timing.end - timing.start + 1) / timing.fps
-    indices = np.floor(times * reconstruction.fps + 0.5 + _TIME_TOLERANCE).astype(int)
-    return np.minimum(indices, max(reconstruction.frame_numbers[-1], indices[0]))
+    indices, last = (
+        np.floor(each * fps + 0.5 + _TIME_TOLERANCE).astype(int)
+        for each in (times, reconstruction.times[-1])
+    )
+    return np.minimum(indices, max(last, indices[0]))
 
 
 def _picture_numbers(files: list[Path]) -> np.ndarray:

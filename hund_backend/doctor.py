@@ -19,6 +19,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "opencv-python-headless",
+    "av",
     "onnxruntime",
     "roma",
     "safetensors",

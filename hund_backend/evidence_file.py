@@ -17,7 +17,7 @@ from .evidence_identity import ADVICE, SCHEMA, read_arrays
 from .options import Options
 from .perception.evidence import Evidence
 from .pipeline import TrackedClip
-from .video import ClipInfo
+from .video import ClipInfo, Footage
 
 _FRAMES = ("frame_numbers", "times", "intrinsics")
 _NUMBERS = ("track_id", "static", "confidence")  # fields of Evidence that are no arrays
@@ -43,6 +43,8 @@ def save(clip: TrackedClip, options: Options, path: Path) -> None:
         "size": [info.width, info.height],
         "fps": info.fps,
         "num_frames": info.num_frames,
+        "footage": info.footage and asdict(info.footage),
+        "notes": list(clip.notes),
         "shots": list(clip.shots),
         "left_out": clip.left_out,
         "people": len(clip.people),
@@ -76,6 +78,7 @@ def load(path: Path) -> tuple[TrackedClip, Options]:
                 height=height,
                 fps=header["fps"],
                 num_frames=header["num_frames"],
+                footage=Footage(**header["footage"]) if header.get("footage") else None,
             ),
             truncated=header["truncated"],
             frame_numbers=tuple(arrays["frame_numbers"].tolist()),
@@ -85,6 +88,7 @@ def load(path: Path) -> tuple[TrackedClip, Options]:
             shots=tuple(header["shots"]),
             left_out=header["left_out"],
             source=header["source"],
+            notes=tuple(header.get("notes", ())),
             focal_source=header["focal_source"],
         )
         options = header["options"]

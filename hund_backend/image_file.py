@@ -4,7 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from .errors import BadInputError
 
@@ -35,7 +35,20 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     full = _decode(encoded, cv2.IMREAD_UNCHANGED)
     if full is None or full.ndim != 3 or full.shape[2] != 4 or full.shape[:2] != image.shape[:2]:
         return image
-    opacity = full[..., 3:].astype(np.float32) / np.iinfo(full.dtype).max
+    return _blend(image, full[..., 3:].astype(np.float32) / np.iinfo(full.dtype).max)
+
+
+def over_gray(
+    image: UInt8[np.ndarray, "height width 4"],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return an RGBA image over mid-gray."""
+    opacity = image[..., 3:]
+    return image[..., :3] if opacity.min() == 255 else _blend(image[..., :3], opacity / 255)
+
+
+def _blend(
+    image: UInt8[np.ndarray, "height width 3"], opacity: Float[np.ndarray, "height width 1"]
+) -> UInt8[np.ndarray, "height width 3"]:
     return np.rint(image * opacity + TRANSPARENT_GRAY * (1 - opacity)).astype(np.uint8)
 
 

@@ -1,6 +1,6 @@
-"""Lens metadata: the focal length that a camera wrote into a picture (EXIF) or a video (QuickTime).
+"""Lens metadata: focal length and orientation that a camera wrote into a picture or a video.
 
-Both are equivalents for 35 mm film, which compare diagonals. Imports no cv2.
+The focal lengths of EXIF and QuickTime are equivalents for 35 mm film, which compare diagonals. Imports no cv2.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ CROPPED = 0.02  # relative difference of proportions from which a picture was cr
 QUICKTIME_KEYS = (b"com.apple.quicktime.camera.focal_length.35mm_equivalent",)
 _HEAD_BYTES = 2**20  # of a picture, in which its EXIF block lies
 _MAX_MOVIE_BYTES = 2**26  # of the index of a video
+_ORIENTATION = 0x0112
 _EXIF_POINTER, _FOCAL_35MM, _WIDTH, _HEIGHT = 0x8769, 0xA405, 0xA002, 0xA003
 _CONTAINERS = (b"moov", b"udta", b"trak", b"meta")
 
@@ -38,6 +39,20 @@ def focal_length_px(path: Path, width: int, height: int) -> float | None:
         if millimetres is not None and LIMITS_MM[0] <= millimetres <= LIMITS_MM[1]:
             return millimetres / FILM_DIAGONAL_MM * math.hypot(width, height)
     return None
+
+
+def exif_orientation(path: Path) -> int:
+    """Return the orientation that a picture states, 1 to 8 as in EXIF; 1 (upright) without one.
+
+    Only of kinds of files whose orientation `read_image` applies.
+    """
+    with contextlib.suppress(OSError, struct.error, ValueError, IndexError, OverflowError):
+        if path.suffix.lower() in {".jpeg", ".jpg", ".png", ".webp"}:
+            with path.open("rb") as file:
+                block = _exif_block(file.read(_HEAD_BYTES))
+            stated = 0 if block is None else _exif_tags(block).get(_ORIENTATION, 0)
+            return stated if 1 <= stated <= 8 else 1
+    return 1
 
 
 def _of_picture(path: Path, width: int, height: int) -> float | None:

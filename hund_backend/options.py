@@ -16,6 +16,7 @@ DEFAULT_METHOD: Method = "hund"
 DEFAULT_DEVICE = "auto"
 DEFAULT_QUALITY = "standard"
 DEFAULT_SMOOTHING, MAX_SMOOTHING = 1.0, 10.0
+MIN_SPEED, MAX_SPEED = 0.01, 100.0
 ADAPT_SECONDS = 60.0  # time limit of `--adapt` without a number
 EXPORT_FORMATS = ("blend", "fbx", "glb", "bvh", "usd")  # scene files that the batch writes
 
@@ -54,6 +55,7 @@ LABELS = {  # names of the options in Blender
     "focal": "Focal Length",
     "fov": "Field of View",
     "distortion": "Lens Distortion",
+    "speed": "Slow Motion",
 }
 
 
@@ -126,6 +128,7 @@ class Options:
     only: str | None = None  # file of the people list whose chosen people are kept
     start: int | None = None  # first frame, by its number in the source
     end: int | None = None  # last frame, included
+    speed: float | None = None  # times slower than life the file plays; None: as it says, else 1
     stride: int = 1  # process every stride-th frame
     method: Method = DEFAULT_METHOD  # learned descent, or gradients alone
     polish: bool = True  # refine the learned descent's result by gradients
@@ -149,6 +152,7 @@ REQUEST_OPTIONS = (
     "only",
     "start",
     "end",
+    "speed",
     "focal",
     "fov",
     "distortion",
@@ -215,7 +219,7 @@ def add_smoothing(parser: "ArgumentParser") -> None:
 
 
 def add_frames(parser: "ArgumentParser") -> None:
-    """Add `--people`, `--only`, `--start` and `--end`."""
+    """Add `--people`, `--only`, `--start`, `--end` and `--speed`."""
     parser.add_argument(
         "--people",
         type=int,
@@ -232,9 +236,16 @@ def add_frames(parser: "ArgumentParser") -> None:
 
 
 def add_range(parser: "ArgumentParser") -> None:
-    """Add `--start` and `--end`."""
+    """Add `--start`, `--end` and `--speed`."""
     parser.add_argument("--start", type=int, metavar="F", help="first frame, counted from 0")
     parser.add_argument("--end", type=int, metavar="F", help="last frame, included")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        metavar="X",
+        help="the clip plays X times slower than life: read it in real time; default: as the file "
+        "says, else 1",
+    )
 
 
 def add_lens(parser: "ArgumentParser") -> None:

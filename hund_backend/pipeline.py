@@ -122,6 +122,7 @@ class TrackedClip:
     left_out: int = 0  # people who were followed and are less prominent
     focal_source: FocalSource = "option"  # where the focal length of the intrinsics is from
     source: dict[str, str] | None = None  # provenance of the clip; None: not known yet
+    notes: tuple[str, ...] = ()  # sentences on how the frames differ from what the file stores
 
     @property
     def fps(self) -> float:
@@ -204,7 +205,7 @@ def perceive(
 
     with (
         stopwatch.measure(ProgressStage.DETECT),
-        open_clip(path, start=options.start, end=options.end) as clip,
+        open_clip(path, start=options.start, end=options.end, speed=options.speed) as clip,
     ):
         intrinsics, focal_source = _intrinsics(options, clip.info)
         total = clip.info.num_frames
@@ -239,6 +240,7 @@ def perceive(
         shots=people.shots,
         left_out=people.left_out,
         source=source_of(path),
+        notes=clip.notes,
         focal_source=focal_source,
     )
 
@@ -472,6 +474,8 @@ def _provenance(
     source = clip.source or source_of(clip.path)
     return provenance_of(source, str(models.device), settings, weights) | {
         "truncated": clip.truncated,
+        "footage": clip.info.footage
+        and dataclasses.asdict(clip.info.footage) | {"notes": list(clip.notes)},
         "evidence": clip.identity(options),
         "method": options.method,
         "converged": [result.converged for result in results],

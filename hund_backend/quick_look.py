@@ -42,6 +42,7 @@ def quick_look(
     *,
     start: int | None = None,
     end: int | None = None,
+    speed: float | None = None,
 ) -> PeopleList:
     """List the people of a clip in `people.json`, with a picture of each.
 
@@ -52,6 +53,7 @@ def quick_look(
         report: called after every frame; an exception from it ends the work.
         start: number of the first frame.
         end: number of the last frame, included.
+        speed: how many times slower than life the clip plays; None: as it says.
 
     Returns:
         The list; still figures are not chosen where somebody moves, as in a reconstruction.
@@ -72,7 +74,7 @@ def quick_look(
                 times.append(frame.time)
                 yield frame
 
-    with open_clip(path, start=start, end=end) as clip:
+    with open_clip(path, start=start, end=end, speed=speed) as clip:
         info = clip.info
         stride = max(1, round(info.fps / LOOKS))
         total = info.num_frames and -(-info.num_frames // stride)

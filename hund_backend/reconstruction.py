@@ -64,7 +64,8 @@ class Reconstruction:
 
     provenance: dict[str, Any]
     """Source, version, weights' hashes, device, options, seconds per stage of work, names of the
-    keypoints and of the terms of the loss. Anything that JSON can hold."""
+    keypoints and of the terms of the loss. Anything that JSON can hold. `footage` says how the file
+    has to be shown to match (`video.Footage`): `fps`, `orientation`, `pixel_aspect`, `speed`."""
     fps: float  # nominal rate
     frame_numbers: Int64[np.ndarray, " frames"]  # index in the source
     times: Float64[np.ndarray, " frames"]  # seconds

@@ -1,6 +1,8 @@
 """Sources: the files of a clip, given by a name, a folder or a pattern. Imports no cv2."""
 
+import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from .errors import BadInputError
@@ -14,6 +16,8 @@ SOUND_SUFFIXES = frozenset(
 _SOUND_SIGNATURES = (b"ID3", b"fLaC", b"OggS", b"FORM", b"RIFF")
 _TRACK = re.compile(rb"hdlr.{8}(vide|soun)", re.DOTALL)  # kind of a track of an MP4 or MOV file
 _SEARCHED_BYTES = 2**22  # at either end of a file, where the tracks are listed
+NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")  # the last digits of a name, which Blender uses, too
+MAX_GAP = 900  # pictures that may be missing one after the other; half a minute
 WILDCARD = re.compile(r"%0?(\d*)d|#+|\*|\?")  # of digits (%d, #) or of any characters (*, ?)
 
 
@@ -54,6 +58,39 @@ def source_files(path: Path) -> list[Path]:
     if not found:
         raise BadInputError(f"{path} holds no pictures: give a video or a folder of pictures.")
     return sorted(found, key=_natural_order)
+
+
+def picture_numbers(files: list[Path]) -> list[int]:
+    """Return the frame numbers of a sequence's pictures, from 0.
+
+    Where names differ in one number only, as Blender plays them, missing numbers are frames that
+    are missing; numbers that all lie the same step apart are frames one after the other.
+
+    Example:
+        >>> picture_numbers([Path("a_08.png"), Path("a_09.png"), Path("a_11.png")])
+        [0, 1, 3]
+    """
+    parts = [NUMBERED.fullmatch(file.stem) for file in files]
+    positions = list(range(len(files)))
+    if None in parts or len({(part[1], part[3]) for part in parts}) > 1:
+        return positions
+    numbers = [int(part[2]) for part in parts]
+    steps = [after - before for before, after in pairwise(numbers)]
+    if not steps or min(steps) < 1:
+        return positions
+    step = math.gcd(*steps)
+    if max(steps) > MAX_GAP * step:  # dates and times, not frames
+        return positions
+    return [(number - numbers[0]) // step for number in numbers]
+
+
+def is_animation(path: Path) -> bool:
+    """Return whether a PNG or WebP file holds several frames."""
+    with path.open("rb") as file:
+        head = file.read(_SEARCHED_BYTES // 4)
+    if head.startswith(b"\x89PNG"):
+        return 0 <= head.find(b"acTL") < (head.find(b"IDAT") % len(head))
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def is_sound(path: Path) -> bool:

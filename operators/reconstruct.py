@@ -86,9 +86,10 @@ def make_tasks(context, clips: list[Path]) -> list[job.Task]:
     return [job.Task(clip=clip, output=output, options=options) for clip in clips]
 
 
-def frame_range(settings) -> dict[str, int]:
-    """Return the options that limit a clip to the panel's range."""
-    return {"start": settings.start, "end": settings.end} if settings.use_range else {}
+def frame_range(settings) -> dict[str, float]:
+    """Return the options that limit a clip to the panel's range, and its speed."""
+    limits = {"start": settings.start, "end": settings.end} if settings.use_range else {}
+    return limits | ({"speed": settings.speed} if settings.use_speed else {})
 
 
 class JobMixin:

@@ -35,6 +35,12 @@ class HUND_PT_source(SidebarPanel, bpy.types.Panel):
             row.prop(settings, name)
             row.operator("hund.set_range", text="", icon="TRIA_DOWN_BAR").limit = name
         column.separator()
+        row = column.row(align=True, heading="Slow Motion")
+        row.prop(settings, "use_speed", text="")
+        factor = row.row(align=True)
+        factor.active = settings.use_speed
+        factor.prop(settings, "speed", text="")
+        column.separator()
         row = column.split(factor=0.7, align=True)
         row.active = not settings.found.people
         row.prop(settings, "use_people")

@@ -12,7 +12,9 @@ from ..options import (
     DEFAULT_QUALITY,
     DEFAULT_SMOOTHING,
     MAX_SMOOTHING,
+    MAX_SPEED,
     METHODS,
+    MIN_SPEED,
     QUALITIES,
     Options,
 )
@@ -20,7 +22,7 @@ from ..people_list import PeopleList
 from ..sources import clip_name
 
 _COUNTS = ("people", "start", "end")
-_NUMBERS = ("adapt", "smoothing", "focal", "fov")
+_NUMBERS = ("adapt", "smoothing", "speed", "focal", "fov")
 
 
 def pipeline_options(arguments: Mapping[str, Any]) -> Options:
@@ -85,12 +87,28 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
         )
     if not 0 <= adapt < math.inf:
         raise OptionError("{adapt} is {value}: give a number of seconds.", value=adapt)
+    check_speed(values.get("speed"))
     smoothing = values.get("smoothing", DEFAULT_SMOOTHING)
     if not 0 <= smoothing <= MAX_SMOOTHING:
         raise OptionError(
             "{smoothing} is {value}: give a number from 0 to {most}.",
             value=smoothing,
             most=MAX_SMOOTHING,
+        )
+
+
+def check_speed(speed: float | None) -> None:
+    """Check how many times slower than life a clip plays.
+
+    Raises:
+        BadInputError: it is out of range.
+    """
+    if speed is not None and not MIN_SPEED <= speed <= MAX_SPEED:
+        raise OptionError(
+            "{speed} is {value}: give a number from {least} to {most}.",
+            value=speed,
+            least=MIN_SPEED,
+            most=MAX_SPEED,
         )
 
 
@@ -127,7 +145,7 @@ def check_files(clip: Path, path: Path, options: Options) -> None:
     """
     from ..video import open_clip
 
-    open_clip(clip, start=options.start, end=options.end).close()
+    open_clip(clip, start=options.start, end=options.end, speed=options.speed).close()
     if options.only is not None:
         PeopleList.load_for(Path(options.only), clip)
     check_writable(path.parent)

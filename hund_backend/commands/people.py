@@ -11,6 +11,7 @@ from ..atomic_write import check_writable
 from ..errors import ExitCode, HundError, OptionError
 from ..people_list import FILE_NAME, PeopleList
 from ..progress import Report
+from .arguments import check_speed
 from .output import progress_output, write_event
 
 
@@ -44,6 +45,7 @@ def _list(arguments: argparse.Namespace) -> int:
             progress,
             start=arguments.start,
             end=arguments.end,
+            speed=arguments.speed,
         )
     finally:
         progress.close()
@@ -63,6 +65,7 @@ def list_people(
     *,
     start: int | None = None,
     end: int | None = None,
+    speed: float | None = None,
 ) -> tuple[Path, PeopleList]:
     """Look at a clip and write the list of its people.
 
@@ -73,6 +76,7 @@ def list_people(
         report: called after every frame; an exception from it ends the work.
         start: number of the first frame.
         end: number of the last frame, included.
+        speed: how many times slower than life the clip plays; None: as it says.
 
     Raises:
         BadInputError: the clip or the range cannot be used, or the folder cannot be written to.
@@ -81,12 +85,13 @@ def list_people(
 
     if min(start or 0, end or 0) < 0:
         raise OptionError("{start} and {end} count from 0: give numbers that are not negative.")
-    open_clip(clip, start=start, end=end).close()
+    check_speed(speed)
+    open_clip(clip, start=start, end=end, speed=speed).close()
     check_writable(folder)
     from ..device import choose_device
     from ..perception.run import Perception
     from ..quick_look import quick_look
 
     perception = Perception.open(choose_device(device).type)
-    found = quick_look(clip, folder, perception, report, start=start, end=end)
+    found = quick_look(clip, folder, perception, report, start=start, end=end, speed=speed)
     return folder / FILE_NAME, found

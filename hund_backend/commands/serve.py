@@ -4,7 +4,7 @@ Requests:
     {"command": "reconstruct", "id", "clip", "output", and any of `options.REQUEST_OPTIONS`}
     {"command": "pins", "id", "output", and the keys of a request of `commands/pins.py`}; without
         pins the body is loaded, so that the next request is answered sooner
-    {"command": "people", "id", "clip", "output", "device", "start", "end"}: list the people of a
+    {"command": "people", "id", "clip", "output", "device", "start", "end", "speed"}: list the people of a
         clip (see people.py)
     {"command": "solve", "id", "evidence", "output", "smoothing", "device"}: solve kept evidence
         again (see solve.py)
@@ -156,8 +156,9 @@ class _Server:
         report = self._report(number, request)
         report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
         device = request.get("device") or DEFAULT_DEVICE
-        start, end = chosen.start, chosen.end
-        path, found = list_people(clip, folder, device, report, start=start, end=end)
+        path, found = list_people(
+            clip, folder, device, report, start=chosen.start, end=chosen.end, speed=chosen.speed
+        )
         return {"output": str(path), "skipped": False, "people": len(found.people)}
 
     def _solve(self, number: int, request: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from synthetic_people import build_reconstruction, go_to_frame
 WALKER = Path(__file__).parents[1] / "data" / "walker.mp4"
 
 
-def write(clip, fps, scene_fps, first=0, frames=12):
+def write(clip, fps, scene_fps, first=0, frames=12, stored=None, **changes):
     """Write frames `first` and later of a clip into a scene with its own frame rate."""
     bpy.ops.mesh.primitive_monkey_add()
     bpy.context.scene.render.fps = scene_fps
@@ -21,6 +21,8 @@ def write(clip, fps, scene_fps, first=0, frames=12):
     reconstruction = dataclasses.replace(
         build_reconstruction(frames=frames, fps=fps), frame_numbers=numbers, times=numbers / fps
     )
+    provenance = reconstruction.provenance | ({"footage": stored} if stored else {})
+    reconstruction = dataclasses.replace(reconstruction, provenance=provenance, **changes)
     return scene.write(bpy.context, reconstruction, clip=clip, match_scene=False).camera
 
 
@@ -76,9 +78,9 @@ def test_zoom_and_footage_are_keyed_together():
 def test_picture_folder_plays_by_numbers(tmp_path):
     numbers = [8, 9, 10, 12, 13, 14]  # one is missing
     make_pictures(tmp_path, [f"shot_{number}.png" for number in numbers])
-    camera = write(tmp_path, 30, 30, frames=6)
+    camera = write(tmp_path, 30, 30, frames=7)
     assert camera.data.background_images[0].image.source == "SEQUENCE"
-    assert [picture_at(camera, frame) for frame in range(1, 7)] == numbers
+    assert [picture_at(camera, frame) for frame in range(1, 7)] == [8, 9, 10, 10, 12, 13]
 
 
 def test_range_of_sequence_starts_at_its_first_picture(tmp_path):
@@ -129,3 +131,62 @@ def test_replacing_keeps_one_footage():
     write(WALKER, 30, 30)
     write(WALKER, 30, 30)
     assert len(bpy.data.images) == 1
+
+
+def test_varying_rates_show_the_picture_of_the_time():
+    times = np.array([0, 0.03, 0.1, 0.13, 0.2, 0.3, 0.33, 0.5, 0.6, 0.7, 0.8, 0.9])
+    camera = write(WALKER, 13, 30, stored={"fps": 30.0}, times=times)  # Blender counts by 30
+    for frame in range(1, 28):
+        assert picture_at(camera, frame) == frame
+
+
+def test_slow_motion_shows_every_eighth_picture():
+    stored = {"fps": 240.0, "speed": 8.0}
+    camera = write(WALKER, 240, 30, stored=stored, frames=25)
+    assert [picture_at(camera, frame) for frame in (1, 2, 4)] == [1, 9, 25]
+
+
+# How a picture's left top, right top, left bottom and right bottom come to lie, by EXIF.
+UPRIGHT = {1: "abcd", 2: "badc", 3: "dcba", 4: "cdab", 5: "acbd", 6: "cadb", 7: "dbca", 8: "bdac"}
+
+
+def shown(corners, background):
+    """Corners as the camera shows them: mirrored first, then rotated clockwise."""
+    square = np.array(list(corners)).reshape(2, 2)
+    if background.use_flip_x:
+        square = square[:, ::-1]
+    return "".join(np.rot90(square, -round(background.rotation / (np.pi / 2))).ravel())
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_pictures_of_every_orientation_are_upright(tmp_path, orientation):
+    make_pictures(tmp_path, ["photo.png"], (640, 360))
+    size = (640, 360) if orientation < 5 else (360, 640)
+    stored = {"fps": 30.0, "orientation": orientation, "pixel_aspect": 1.0}
+    camera = write(tmp_path / "photo.png", 30, 30, frames=1, stored=stored, image_size=size)
+    background = camera.data.background_images[0]
+    assert shown("abcd", background) == UPRIGHT[orientation]
+    assert background.scale == 1 or orientation >= 5
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_movies_are_turned_as_far_as_blender_does_not(orientation):
+    stored = {"fps": 30.0, "orientation": orientation, "pixel_aspect": 1.0}
+    background = write(WALKER, 30, 30, stored=stored).data.background_images[0]
+    by_blender = {1: 0, 2: 2, 3: 2, 4: 0, 5: 1, 6: 1, 7: 3, 8: 3}[orientation]  # quarter turns
+    if bpy.app.version < (4, 4, 0):
+        by_blender = 0
+    turned = "".join(np.rot90(np.array(list("abcd")).reshape(2, 2), -by_blender).ravel())
+    assert shown(turned, background) == UPRIGHT[orientation]
+
+
+def test_pixels_that_are_not_square_are_stretched():
+    stored = {"fps": 30.0, "orientation": 1, "pixel_aspect": 64 / 45}
+    image = write(WALKER, 30, 30, stored=stored).data.background_images[0].image
+    assert image.display_aspect[0] / image.display_aspect[1] == pytest.approx(64 / 45)
+
+
+def test_a_gap_in_a_sequence_shows_the_picture_before(tmp_path):
+    make_pictures(tmp_path, [f"shot_{number}.png" for number in (8, 9, 11, 12)])
+    camera = write(tmp_path, 30, 30, frames=5)
+    assert [picture_at(camera, frame) for frame in range(1, 6)] == [8, 9, 9, 11, 12]

@@ -231,10 +231,12 @@ def test_an_unreadable_image_of_a_sequence_is_skipped_with_a_warning(numbered):
     assert "11 of 12 frames" in clip.truncated
 
 
-def test_images_of_two_sizes_are_refused(numbered):
-    cv2.imwrite(str(numbered / "shot_5.png"), np.zeros((10, 10, 3), np.uint8))
-    with pytest.raises(BadInputError, match="10 x 10"):
-        frames_of(numbered)
+def test_images_of_another_size_are_scaled_to_the_first(numbered):
+    cv2.imwrite(str(numbered / "shot_5.png"), cli_clips.numbered_image(4, (128, 96)))
+    frames, clip = frames_of(numbered)
+    assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
+    assert [cli_clips.number_of(frame.image) for frame in frames] == list(range(12))
+    assert "1 frame of" in clip.truncated and "scaled to 64 × 48 pixels" in clip.truncated
 
 
 def test_results_are_named_after_the_clip(numbered):
