@@ -55,7 +55,7 @@ def _update_preview(result: "HUND_PG_result", context: bpy.types.Context) -> Non
 
 
 def _forget_people(settings: "HUND_PG_scene", _context: bpy.types.Context) -> None:
-    """Empty the list of people of the clip that was chosen before."""
+    """Empty the list of people: it is of another clip, or of another speed of this one."""
     if settings.found.file:
         settings.found.show("", ())
         from .bridge import found_people  # here: Blender starts faster
@@ -228,6 +228,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     use_speed: bpy.props.BoolProperty(
         name="Set Speed",
         description="Set the speed of a slow-motion clip by hand. Off: as the file says",
+        update=_forget_people,  # their list has the seconds of another speed
     )
     speed: bpy.props.FloatProperty(
         name=options.LABELS["speed"],
@@ -238,6 +239,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         soft_min=1,
         soft_max=16,
         default=4,
+        update=_forget_people,
     )
     people: bpy.props.IntProperty(
         name=options.LABELS["people"],

@@ -71,6 +71,28 @@ def test_another_clip_empties_the_list_and_frees_the_pictures(clip):
     assert "is_chosen" not in drawn().properties
 
 
+@pytest.mark.parametrize(("name", "value"), [("use_speed", True), ("speed", 8.0)])
+def test_another_speed_empties_the_list_whose_seconds_it_changes(clip, name, value):
+    find()
+    setattr(bpy.context.scene.hund, name, value)
+    assert not found().people and not found().file
+
+
+def test_slow_motion_is_asked_for_when_it_is_set(clip, tmp_path):
+    settings = bpy.context.scene.hund
+    settings.speed = 8.0
+    assert bpy.ops.hund.reconstruct() == {"FINISHED"}
+    assert "speed" not in request(tmp_path)  # as the file says
+    settings.use_speed = True
+    layout = drawn()
+    assert {"use_speed", "speed"} <= set(layout.properties)
+    assert bpy.ops.hund.reconstruct() == {"FINISHED"}
+    assert request(tmp_path)["speed"] == 8.0
+    find()
+    asked = json.loads(Path(found().file).with_name("request.json").read_text())
+    assert asked["speed"] == 8.0
+
+
 def test_the_reconstruction_follows_the_ticks(clip, tmp_path):
     people = find()
     people[1].is_chosen, people[2].is_chosen = True, False
