@@ -10,7 +10,7 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip test test-backend test-blender test-ui check format bench priors tiny bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean
+.PHONY: help setup blender-setup demo zip zip-linux test test-backend test-blender test-ui check format bench priors tiny bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -44,8 +44,11 @@ demo: setup  ## a real clip: out/demo.npz, overlay video, contact sheet; demo.bl
 	@$(MAKE) --no-print-directory .venv-blender-4.5/.complete || echo "The scene is left out."
 	$(RUN) -m tools.demo --output out
 
-zip: setup .venv-blender-4.5/.complete  ## build the extension: dist/hund-*-light.zip and -full-linux-x64.zip
+zip: setup .venv-blender-4.5/.complete  ## build the extension: dist/hund-*.zip, the light one and one for each system and Python
 	$(RUN) -m tools.build_zip
+
+zip-linux: setup .venv-blender-4.5/.complete  ## build the two zips that the tests install
+	$(RUN) -m tools.build_zip light linux-x64-blender-4.2-to-5.0
 
 test: setup blender-setup  ## run the tests of the backend and those in every Blender
 	tools/test.sh blender backend
@@ -56,7 +59,7 @@ test-backend: setup  ## run the tests that need no Blender
 test-blender: blender-setup  ## run the tests in every Blender
 	tools/test.sh blender
 
-test-ui: zip blender-setup  ## run the tests that install the zips, one of them in a Blender with a window
+test-ui: zip-linux blender-setup  ## run the tests that install the zips, one of them in a Blender with a window
 	tools/test.sh ui
 
 check: $(VENV)/.complete  ## formatting and lint

@@ -3,6 +3,7 @@
 import bpy
 
 from . import (
+    about,
     backend_log,
     cancel,
     check_backend,
@@ -24,6 +25,7 @@ from . import (
     set_floor,
     set_range,
     solve_again,
+    try_sample,
 )
 
 _CLASSES = (
@@ -32,11 +34,14 @@ _CLASSES = (
     reconstruct.HUND_OT_reconstruct,
     reconstruct.HUND_OT_reconstruct_files,
     reconstruct.HUND_FH_clip,
+    try_sample.HUND_OT_try_sample,
     find_people.HUND_OT_find_people,
     solve_again.HUND_OT_solve_again,
     finish.HUND_OT_finish,
     cancel.HUND_OT_cancel,
     backend_log.HUND_OT_backend_log,
+    about.HUND_OT_help,
+    about.HUND_OT_about,
     open_preferences.HUND_OT_open_preferences,
     check_backend.HUND_OT_check_backend,
     check_backend.HUND_OT_copy_command,

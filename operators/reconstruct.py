@@ -20,6 +20,7 @@ _job: job.Job | None = None
 _is_waiting = False  # for Object or Pose Mode, to write the outcomes
 _drawn: tuple[object, ...] = ()  # what the panels show of the progress
 _unclaimed: list[job.Outcome] = []  # finished after another file was opened
+_errors: list[str] = []  # of the last job, for the panel
 
 
 def status() -> job.Status | None:
@@ -59,6 +60,11 @@ def stop() -> None:
         _job = None
     if bpy.app.timers.is_registered(_poll_job):
         bpy.app.timers.unregister(_poll_job)
+
+
+def last_errors() -> list[str]:
+    """Return what went wrong in the last job, in sentences."""
+    return _errors
 
 
 def unclaimed() -> list[job.Outcome]:
@@ -114,12 +120,12 @@ class JobMixin:
     def execute(self, context):
         """Run the job and wait until it is done."""
         outcomes = []
+        _errors.clear()
         try:
             settings = preferences.settings(context)
             job.run(self.tasks(context), settings, outcomes.append)
         except job.JobError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return self._fail(error)
         return self._finish(context, outcomes)
 
     def invoke(self, context, event):
@@ -127,11 +133,11 @@ class JobMixin:
         global _job
         if bpy.app.background:
             return self.execute(context)
+        _errors.clear()
         try:
             _job = job.Job(self.tasks(context), preferences.settings(context))
         except job.JobError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return self._fail(error)
         _unclaimed.clear()
         self._outcomes, self._scene = [], context.scene.name
         self._timer = context.window_manager.event_timer_add(POLL_SECONDS, window=context.window)
@@ -175,8 +181,17 @@ class JobMixin:
                 written += 1
             except job.JobError as error:
                 kind = "INFO" if error.exit_code == job.ExitCode.CANCELLED else "ERROR"
-                self.report({kind}, _message(outcome.task.clip.name, error))
+                message = _message(outcome.task.clip.name, error)
+                self.report({kind}, message)
+                if kind == "ERROR":
+                    _errors.append(message)
         return {"FINISHED"} if written else {"CANCELLED"}
+
+    def _fail(self, error):
+        """Report an error that ends the work, and keep it for the panel."""
+        self.report({"ERROR"}, str(error))
+        _errors.append(rpt_(str(error)))
+        return {"CANCELLED"}
 
 
 class ReconstructMixin(JobMixin):

@@ -19,6 +19,7 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
         keys.HUND_PT_keys,
         export.HUND_PT_export,
         advanced.HUND_PT_advanced,
+        solve.HUND_PT_help,
     )
 )
 

@@ -3,7 +3,7 @@
 import bpy
 
 from .. import preferences
-from . import wrapped_text
+from . import errors
 from .sidebar import SidebarPanel
 
 
@@ -44,4 +44,4 @@ def draw_stages(layout, context, result):
     soft_max = result.bl_rna.properties["stage"].soft_max
     row.prop(result, "stage", slider=result.stages - 1 == soft_max)
     if result.show_descent and (reason := result.unavailable_reason):
-        wrapped_text.draw(box, context, reason, icon="ERROR", indent=16)
+        errors.draw(box, context, reason)

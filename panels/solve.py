@@ -5,7 +5,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from .. import preferences
 from ..operators import reconstruct
-from . import progress, setup, wrapped_text
+from . import errors, progress, setup, wrapped_text
 from .sidebar import SidebarPanel
 
 
@@ -42,9 +42,25 @@ class HUND_PT_solve(SidebarPanel, bpy.types.Panel):
         row = layout.row()
         row.scale_y = 1.8
         row.operator("hund.reconstruct", icon="ARMATURE_DATA")
+        for error in reconstruct.last_errors():
+            errors.draw(layout, context, error)
         reason = reconstruct.unavailable_reason(context)
         if reason:
             wrapped_text.draw(layout, context, iface_(reason), icon="INFO")
+
+
+class HUND_PT_help(SidebarPanel, bpy.types.Panel):
+    """The manual, the log, and what this version is made of"""
+
+    bl_label = "Help"
+    bl_order = 9
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        column = self.layout.column(align=True)
+        column.operator("hund.help", icon="HELP")
+        column.operator("hund.backend_log", icon="TEXT")
+        column.operator("hund.about", icon="INFO")
 
 
 class HUND_PT_scene(SidebarPanel, bpy.types.Panel):

@@ -5,7 +5,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ..operators import texts
 from ..operators.texts import fill
-from . import wrapped_text
+from . import errors, welcome
 from .sidebar import SidebarPanel
 
 _PICTURE = 5.5  # size of the clip's picture, in units of the interface
@@ -21,6 +21,8 @@ class HUND_PT_source(SidebarPanel, bpy.types.Panel):
     def draw(self, context):
         settings, layout = context.scene.hund, self.layout
         layout.prop(settings, "clip", text="")
+        if not settings.clip and not settings.results:
+            welcome.draw(layout, context)
         card = settings.card
         if card:
             draw_card(layout, context, card)
@@ -85,7 +87,7 @@ def found_lines(person):
 def draw_card(layout, context, card):
     """Draw a clip's picture and properties."""
     if card.error:
-        wrapped_text.draw(layout, context, card.error, icon="ERROR")
+        errors.draw(layout, context, card.error)
         return
     if not card.width:
         return

@@ -1,7 +1,8 @@
-"""Build the extension's zips: `python -m tools.build_zip [light] [full]` (what `make zip` runs).
+"""Build the extension's zips: `python -m tools.build_zip [ZIP …]` (what `make zip` runs).
 
 light: works with every Blender from 4.2; a backend interpreter is set in its preferences.
-full: holds the backend's packages for Blender's own Python 3.11 (4.2 to 5.0) on 64-bit Linux.
+<system>-blender-<versions>: holds the backend's packages for Blender's own Python, see
+`zip_targets.py`.
 """
 
 import argparse
@@ -21,10 +22,14 @@ from hund_backend.atomic_write import atomic_write
 from hund_backend.errors import HundError
 from hund_backend.perception.manifest import MANIFEST, read_manifest
 
-from . import fetch_wheels
+from . import check_zip, fetch_wheels
+from .slim_wheels import slim
+from .zip_targets import PYTHONS, SECOND_PYTHON, TARGETS, Target
 
 ROOT = Path(__file__).parents[1]
-KINDS = ("light", "full")
+LIGHT = "light"
+KINDS: dict[str, Target | None] = {LIGHT: None, **{target.name: target for target in TARGETS}}
+MAX_MB = 330  # of a zip
 SOURCES = (
     "__init__.py",
     "handlers.py",
@@ -33,7 +38,15 @@ SOURCES = (
     "properties.py",
     "retarget_properties.py",
 )
-FILES = (*SOURCES, "LICENSE", "NOTICE.md", "README.md", "requirements/runtime.in")
+FILES = (
+    *SOURCES,
+    "LICENSE",
+    "NOTICE.md",
+    "README.md",
+    "requirements/runtime.in",
+    "sample/LICENSE",
+    "sample/walker.mp4",
+)
 FOLDERS = ("bridge", "hund_backend", "operators", "panels")
 WEIGHTS = "hund_backend/weights"
 PRESETS = "bridge/retarget/presets"
@@ -52,8 +65,8 @@ IN_BLENDER = {"jaxtyping", "wadler_lindig"}  # what reading a Reconstruction nee
 # Beside the wheels that Blender installs for all extensions: an older numpy is part of Blender's
 # own Python and of other add-ons there, so only the backend imports ours (bridge/backend.py).
 UNPACKED = {"numpy"}
-FULL = 'blender_version_max = "5.1.0"\nplatforms = ["linux-x64"]'
 WHEELS_LINE = re.compile(r"^wheels = \[\]$", re.MULTILINE)
+OLDEST_LINE = re.compile(r'^blender_version_min = ".*"$', re.MULTILINE)
 
 
 class BuildError(Exception):
@@ -82,48 +95,70 @@ def is_repository_only(file: str) -> bool:
 def build(kind: str, output: Path) -> Path:
     """Build, validate and check one zip.
 
+    Args:
+        kind: a key of `KINDS`.
+        output: folder for it.
+
     Raises:
         BuildError: Blender's builder is missing or refuses, or the zip holds other files than it
-            should.
+            should, or lacks what the backend imports.
+        MissingWheelError: a package cannot be had for the zip's system.
         BadInputError: the output folder cannot be written to, or the disk is full.
     """
     version = tomllib.loads((ROOT / "blender_manifest.toml").read_text())["version"]
-    suffix = "" if kind == "light" else "-linux-x64"
-    target = output / f"hund-{version}-{kind}{suffix}.zip"
+    wheels = [slim(wheel) for wheel in fetch_wheels.fetch(KINDS[kind] or TARGETS[0])]
+    target = output / f"hund-{version}-{kind}.zip"
     output.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=output, prefix=".stage-") as folder,
         atomic_write(target) as [part],
     ):
         stage = Path(folder) / "hund"
-        _fill(stage, kind)
+        _fill(stage, wheels, KINDS[kind])
         _blender_ext("validate", str(stage))
         _blender_ext("build", "--source-dir", str(stage), "--output-filepath", str(part))
         _check(part, stage)
+        if part.stat().st_size > MAX_MB * 1e6:
+            raise BuildError(f"{target.name} is larger than {MAX_MB} MB.")
+        if KINDS[kind] and (problems := check_zip.problems(part, KINDS[kind])):
+            raise BuildError(f"{target.name}: {' '.join(problems[:10])}")
     return target
 
 
-def _fill(stage: Path, kind: str) -> None:
+def _fill(stage: Path, wheels: list[Path], target: Target | None) -> None:
     """Lay out everything that goes in."""
     files = packed_files()
     if missing := [file for file in files if not (ROOT / file).is_file()]:
         raise BuildError(f"There is no {', '.join(missing)}: run 'make setup' first.")
     for file in files:
         _link(ROOT / file, stage / file)
-    wheels = sorted(fetch_wheels.WHEELS.glob("*.whl"))
     packed = [wheel for wheel in wheels if _package(wheel) in IN_BLENDER]
-    if kind == "full":
+    if target:
         packed = [wheel for wheel in wheels if _package(wheel) not in UNPACKED]
         for wheel in set(wheels) - set(packed):
             fetch_wheels.unpack(wheel, stage / "packages")
     for wheel in packed:
         _link(wheel, stage / "wheels" / wheel.name)
-    manifest = (ROOT / "blender_manifest.toml").read_text()
+    manifest = _manifest((ROOT / "blender_manifest.toml").read_text(), packed, target)
+    (stage / "blender_manifest.toml").write_text(manifest)
+
+
+def _manifest(manifest: str, packed: list[Path], target: Target | None) -> str:
+    """Return the manifest of a zip: with its wheels, system and Blenders."""
     lines = "\n".join(f'  "./wheels/{wheel.name}",' for wheel in packed)
-    listed = f"wheels = [\n{lines}\n]" + (f"\n{FULL}" if kind == "full" else "")
-    if len(WHEELS_LINE.findall(manifest)) != 1:
-        raise BuildError("blender_manifest.toml should have one line 'wheels = []'.")
-    (stage / "blender_manifest.toml").write_text(WHEELS_LINE.sub(listed, manifest))
+    listed = f"wheels = [\n{lines}\n]"
+    if len(WHEELS_LINE.findall(manifest)) != 1 or len(OLDEST_LINE.findall(manifest)) != 1:
+        raise BuildError(
+            "blender_manifest.toml should have one line 'wheels = []' and one "
+            "'blender_version_min = …'."
+        )
+    if target:
+        listed += f'\nplatforms = ["{target.system}"]'
+        if target.python == PYTHONS[0]:
+            listed += f'\nblender_version_max = "{SECOND_PYTHON}"'
+        else:
+            manifest = OLDEST_LINE.sub(f'blender_version_min = "{SECOND_PYTHON}"', manifest)
+    return WHEELS_LINE.sub(listed, manifest)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -165,36 +200,47 @@ def _check(path: Path, stage: Path) -> None:
 
 
 def describe(path: Path) -> str:
-    """Return the content of a zip by folder, with sizes."""
+    """Return the content of a zip by folder and wheel, with sizes."""
     sizes: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     with zipfile.ZipFile(path) as archive:
         for item in archive.infolist():
             parts = item.filename.split("/")
-            folder = "/".join(parts[:2]) if parts[:2] == ["hund_backend", "weights"] else parts[0]
-            sizes[folder] += item.compress_size
-            counts[folder] += not item.is_dir()
+            depth = 2 if parts[0] == "wheels" or parts[:2] == ["hund_backend", "weights"] else 1
+            group = "/".join(parts[:depth])
+            sizes[group] += item.compress_size
+            counts[group] += not item.is_dir()
     lines = [f"{path.name}: {path.stat().st_size / 1e6:.1f} MB"]
     lines += [
-        f"  {size / 1e6:7.2f} MB  {counts[folder]:5d}  {folder}"
-        for folder, size in sizes.most_common()
+        f"  {size / 1e6:7.2f} MB  {counts[group]:5d}  {group}"
+        for group, size in sizes.most_common()
+        if counts[group]
     ]
     return "\n".join(lines)
 
 
 def main() -> int:
-    """Fetch the wheels, build, describe; return the exit code."""
+    """Build the zips and describe them; return the exit code.
+
+    Without names all are built; one for which a package cannot be had is left out with a sentence.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", metavar="light|full", help="default: both")
+    parser.add_argument(
+        "kinds", nargs="*", metavar="ZIP", help=f"{', '.join(KINDS)}; default: all"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     arguments = parser.parse_args()
     if unknown := set(arguments.kinds) - set(KINDS):
         parser.error(f"there is no such zip: {', '.join(unknown)}")
     try:
-        fetch_wheels.fetch()
         for kind in arguments.kinds or KINDS:
-            print(describe(build(kind, arguments.output)))
-    except (BuildError, HundError, RuntimeError, OSError, subprocess.CalledProcessError) as error:
+            try:
+                print(describe(build(kind, arguments.output)), flush=True)
+            except fetch_wheels.MissingWheelError as error:
+                if arguments.kinds:
+                    raise
+                print(f"{kind} is left out: {error}", file=sys.stderr)
+    except (BuildError, fetch_wheels.MissingWheelError, HundError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,62 +1,55 @@
-"""Fill wheels/ from requirements/runtime.lock: the packages that the extension contains.
+"""Fetch the packages that a zip carries, from requirements/runtime.lock, for any system."""
 
-Compiled wheels are for CPython 3.11 on 64-bit Linux, the Python of Blender 4.2 to 5.0: there is no
-CPU build of torch for CPython 3.13 (Blender 5.1 and later), where the user sets a backend
-interpreter.
-"""
-
-import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
 from .cache import cache_folder
+from .lock_runtime import EXCLUDED, extract_entries
+from .wheel_metadata import metadata_of, requirements_of
+from .zip_targets import PYTHONS, Target
 
 ROOT = Path(__file__).parents[1]
-WHEELS = ROOT / "wheels"
 LOCK = ROOT / "requirements" / "runtime.lock"
-PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)]
-PLATFORMS += ["manylinux2014_x86_64", "manylinux1_x86_64", "linux_x86_64"]
+NAMES = ROOT / "requirements" / "runtime.in"
 
 
-def fetch() -> list[Path]:
-    """Fill wheels/ with the packages of the lock, remove all others, and return the wheels.
+class MissingWheelError(Exception):
+    """A package cannot be had for a target: one sentence."""
+
+
+def fetch(target: Target) -> list[Path]:
+    """Fetch the wheels that the backend needs on a target, into the cache.
+
+    A second run fetches nothing.
+
+    Returns:
+        Paths of the wheels, sorted by name.
 
     Raises:
-        subprocess.CalledProcessError: pip failed; it has printed why.
-        RuntimeError: a wheel is missing.
+        MissingWheelError: a package cannot be had.
     """
-    cache = cache_folder() / "wheels"  # a second run fetches nothing
+    cache = cache_folder() / "wheels"
     cache.mkdir(parents=True, exist_ok=True)
-    platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
-    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11"]
-    command += ["--abi", "cp311", "--abi", "abi3", "--abi", "none", *platforms]
-    command += ["--find-links", str(cache), "--dest", str(cache), "--requirement", str(LOCK)]
-    subprocess.run(command, check=True)
     versions = locked_versions()
-    for old_wheel in WHEELS.glob("*.whl"):
-        old_wheel.unlink()
-    for wheel in sorted(cache.glob("*.whl")):
-        name, version = wheel.name.split("-")[:2]
-        if versions.get(name.lower()) == version.split("+")[0]:
-            shutil.copy2(wheel, WHEELS)
-    wheels = sorted(WHEELS.glob("*.whl"))
-    if len(wheels) != len(versions):
-        raise RuntimeError(
-            f"The lock has {len(versions)} packages, {WHEELS} has {len(wheels)} wheels."
-        )
-    return wheels
+    found = {name: _cached(name, version, target, cache) for name, version in versions.items()}
+    if missing := {name for name, wheel in found.items() if wheel is None}:
+        _download(missing, target, cache)
+        found |= {name: _cached(name, versions[name], target, cache) for name in missing}
+    if missing := [name for name, wheel in found.items() if wheel is None]:
+        raise MissingWheelError(f"pip found no {', '.join(missing)} for {target.name}.")
+    return sorted(found[name] for name in _needed(found, target))
 
 
 def locked_versions() -> dict[str, str]:
-    """Return the locked versions by package name, spelled as in a wheel's file name."""
+    """Return the locked versions by canonical names."""
     pins = (line.split()[0] for line in LOCK.read_text().splitlines() if "==" in line)
-    return {
-        name.lower().replace("-", "_"): version
-        for name, version in (pin.split("==") for pin in pins)
-    }
+    return {canonicalize_name(name): version for name, version in (p.split("==") for p in pins)}
 
 
 def unpack(wheel: Path, folder: Path) -> None:
@@ -65,6 +58,73 @@ def unpack(wheel: Path, folder: Path) -> None:
         archive.extractall(folder)
 
 
-if __name__ == "__main__":
-    for path in fetch():
-        print(f"{path.stat().st_size / 1e6:7.1f} MB  {path.name}")
+def _cached(name: str, version: str, target: Target, cache: Path) -> Path | None:
+    """Return the cached wheel of a package for a target; None if there is none.
+
+    Of a version there may be a build for the CPU, which is named `version+cpu`.
+    """
+    for wheel in sorted(cache.glob("*.whl")):
+        found_name, found_version, _, tags = parse_wheel_filename(wheel.name)
+        if found_name == name and found_version.public == version and tags & target.tags:
+            return wheel
+    return None
+
+
+def _download(names: set[str], target: Target, cache: Path) -> None:
+    """Let pip download packages by the lock; it prints what goes wrong."""
+    unlocked = _has_unlocked_torch(target)
+    if unlocked and "torch" in names:
+        names = names - {"torch"}
+        _download_cpu_torch(target, cache)
+    if not names:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        lock = Path(folder) / "requirements.txt"
+        lock.write_text(extract_entries(LOCK.read_text(), names))
+        command = [*_command(target, cache), "--require-hashes", "--requirement", str(lock)]
+        if subprocess.run(command, check=False).returncode:
+            raise MissingWheelError(f"pip could not download the packages for {target.name}.")
+
+
+def _has_unlocked_torch(target: Target) -> bool:
+    """Return whether torch for a target is not in the lock.
+
+    On Linux, the package index has only builds with CUDA, of half a gigabyte and more.
+    """
+    return target.system == "linux-x64" and target.python != PYTHONS[0]
+
+
+def _download_cpu_torch(target: Target, cache: Path) -> None:
+    version = locked_versions()["torch"]
+    command = [*_command(target, cache), f"torch=={version}+cpu"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        python = ".".join(map(str, target.python))
+        raise MissingWheelError(
+            f"pip finds no CPU build of torch {version} for Linux and Python {python}: point "
+            "PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels and run this again."
+        )
+
+
+def _command(target: Target, cache: Path) -> list[str]:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--implementation", "cp"]
+    command += ["--python-version", ".".join(map(str, target.python))]
+    command += [word for abi in (target.abi, "abi3", "none") for word in ("--abi", abi)]
+    command += [word for platform in target.platforms for word in ("--platform", platform)]
+    return [*command, "--dest", str(cache)]
+
+
+def _needed(found: dict[str, Path], target: Target) -> set[str]:
+    """Return the packages that the backend needs on a target, by the wheels' metadata."""
+    needed: set[str] = set()
+    pending = [Requirement(name) for name in NAMES.read_text().split()]
+    while pending:
+        name = canonicalize_name(pending.pop().name)
+        if name in needed | EXCLUDED:
+            continue
+        if name not in found:
+            raise MissingWheelError(f"{name}, which {target.name} needs, is not in {LOCK.name}.")
+        needed.add(name)
+        with zipfile.ZipFile(found[name]) as archive:
+            pending += requirements_of(metadata_of(archive), target)
+    return needed

@@ -1,4 +1,7 @@
-"""Extract requirements/runtime.lock, the backend's dependencies with hashes, from dev.lock."""
+"""Extract requirements/runtime.lock, the backend's dependencies with hashes, from dev.lock.
+
+It holds what any of the systems needs that a zip is built for.
+"""
 
 import importlib.metadata
 import re
@@ -8,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hund_backend.atomic_write import write_file
+
+from .zip_targets import TARGETS
 
 FOLDER = Path(__file__).parents[1] / "requirements"
 # torch requires it to compile C++, which we never do; Blender's Python should keep its own.
@@ -22,11 +27,17 @@ def closure(names: list[str]) -> set[str]:
     while pending:
         requirement = pending.pop()
         name = canonicalize_name(requirement.name)
-        if name in found | EXCLUDED or (requirement.marker and not requirement.marker.evaluate()):
+        if name in found | EXCLUDED or not _is_needed(requirement):
             continue
         found.add(name)
         pending += map(Requirement, importlib.metadata.requires(name) or ())
     return found
+
+
+def _is_needed(requirement: Requirement) -> bool:
+    """Return whether a package is needed on any of the targets."""
+    marker = requirement.marker
+    return not marker or any(marker.evaluate(target.environment) for target in TARGETS)
 
 
 def extract_entries(lock: str, names: set[str]) -> str:

@@ -268,15 +268,16 @@ def test_a_request_lists_people(server, clips, monkeypatch):
     requests, answers = server
     calls = []
 
-    def list_people(clip, folder, device, report, *, start, end):
-        calls.append((clip, start, end))
+    def list_people(clip, folder, device, report, *, start, end, speed):
+        calls.append((clip, start, end, speed))
         requests.say({"command": "quit"})
         return folder / "people.json", PeopleList(clip=str(clip), duration=1.0, people=())
 
     monkeypatch.setattr(serve, "list_people", list_people)
     requests.say(request(1, clips[0]) | {"command": "people", "start": 3, "end": 2})
-    requests.say(request(2, clips[0]) | {"command": "people", "start": 1, "end": 2})
+    second = {"command": "people", "start": 1, "end": 2, "speed": 4.0}
+    requests.say(request(2, clips[0]) | second)
     serve.run(argparse.Namespace())
     found = ends(answers())
-    assert found[1]["exit_code"] == 2 and calls == [(clips[0], 1, 2)]
+    assert found[1]["exit_code"] == 2 and calls == [(clips[0], 1, 2, 4.0)]
     assert found[2]["output"].endswith("people.json") and found[2]["people"] == 0
