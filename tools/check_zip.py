@@ -169,9 +169,10 @@ class _Imports:
         found: list[str] = []
         for length in range(1, len(parts) + 1):
             path = "/".join(parts[:length])
-            candidates = [f"{path}/__init__.py", f"{path}.py"]
-            candidates += [path + suffix for suffix in self._suffixes]
-            candidates += [f"{path}/__init__{suffix}" for suffix in self._suffixes]
+            places = [f"{path}/__init__", path]
+            # Of a compiled and a written module of one name, Python takes the compiled one.
+            endings = (*self._suffixes, ".py")
+            candidates = [place + ending for place in places for ending in endings]
             file = next((each for each in candidates if each in self._contents.files), None)
             if file is None and path not in self._folders:
                 # Compiled modules have submodules that no file shows.

@@ -198,6 +198,7 @@ def test_a_complete_zip_has_no_problems(tmp_path):
         "bar/__init__.py": "from . import inner\nfrom ._fast import f\nimport json, winreg\n",
         "bar/inner.py": "try:\n    import fcntl\nexcept ImportError:\n    fcntl = None\n",
         "bar/_fast.cp313-win_amd64.pyd": "",
+        "bar/_fast.py": "import cython\n",  # which is compiled
     }
     backend = "import bar._fast\nfrom bar.inner import fcntl\n\ndef f():\n    import bar.inner\n"
     assert check(tmp_path, files, tag=WIN, backend=backend) == []

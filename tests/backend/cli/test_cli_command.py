@@ -133,7 +133,7 @@ def test_a_bad_clip_is_one_sentence_and_leaves_nothing(name, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--start", "100"], "100"),
+        (["--start", "100"], "ends with frame"),
         (["--start", "5", "--end", "2"], "before"),
         (["--start", "-1"], "negative"),
         (["--people", "0"], "one person"),
