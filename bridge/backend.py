@@ -21,6 +21,7 @@ REQUIREMENTS = ROOT / "requirements" / "runtime.in"  # packages that an interpre
 PACKAGES = "packages"  # folder of packages in the zip that Blender's own process must not import
 GRACE_SECONDS = 0.5  # between the request to stop and the kill
 START_TIMEOUT = 180.0  # seconds until a started backend must have replied
+_FIRST_NTSTATUS = 0xC0000000  # lowest exit code of a Windows process that crashed
 _STDOUT_PREFIX = "stdout: "  # of a line in the log that was printed and is no reply
 
 
@@ -107,11 +108,7 @@ class Backend:
         except subprocess.TimeoutExpired:  # it has only closed its pipe
             self.process.kill()
             code = self.process.wait()
-        if code < 0:
-            reason = f"was killed (signal {-code}), possibly because memory ran out"
-        else:
-            reason = f"stopped unexpectedly ({_last_line(self._log) or f'exit code {code}'})"
-        return f"The reconstruction {reason}: Open Log tells more."
+        return f"The reconstruction {exit_text(code, _last_line(self._log))}: Open Log tells more."
 
     def kill(self) -> None:
         """Kill the process."""
@@ -124,6 +121,20 @@ class Backend:
         """Append a line that a library printed to the log."""
         with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
             log.write(_STDOUT_PREFIX + line)
+
+
+def exit_text(code: int, last_line: str) -> str:
+    """Return what has ended a process.
+
+    Args:
+        code: its exit code: of a signal negative, and on Windows, of a crash, an NTSTATUS.
+        last_line: of its standard error, or empty.
+    """
+    if code < 0:
+        return f"was killed (signal {-code}), possibly because memory ran out"
+    if code >= _FIRST_NTSTATUS:
+        return f"was killed (Windows error 0x{code:08X}), possibly because memory ran out"
+    return f"stopped unexpectedly ({last_line or f'exit code {code}'})"
 
 
 def interpreter_of(settings: Settings) -> Path:

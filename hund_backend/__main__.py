@@ -1,6 +1,7 @@
 """Command line: `python -m hund_backend COMMAND`. Commands import torch only when they need it."""
 
 import argparse
+import io
 import logging
 import re
 import signal
@@ -56,6 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     arguments = build_parser().parse_args([_without_exponent(argument) for argument in argv])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name of a clip may have any characters
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGINT, _cancel)
     signal.signal(signal.SIGTERM, _cancel)
     try:

@@ -86,6 +86,10 @@ DEVICES = {
         label="Graphics Card (CUDA)",
         description="Use the graphics card; without one, nothing is reconstructed",
     ),
+    "mps": Choice(
+        label="Graphics Card (Metal)",
+        description="Use the graphics processor of a Mac with Apple silicon",
+    ),
 }
 METHODS = {
     "hund": Choice(

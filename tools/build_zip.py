@@ -106,7 +106,10 @@ def build(kind: str, output: Path) -> Path:
         BadInputError: the output folder cannot be written to, or the disk is full.
     """
     version = tomllib.loads((ROOT / "blender_manifest.toml").read_text())["version"]
-    wheels = [slim(wheel) for wheel in fetch_wheels.fetch(KINDS[kind] or TARGETS[0])]
+    wheels = fetch_wheels.fetch(KINDS[kind] or TARGETS[0])
+    if not KINDS[kind]:
+        wheels = [wheel for wheel in wheels if _package(wheel) in IN_BLENDER]
+    wheels = [slim(wheel) for wheel in wheels]
     target = output / f"hund-{version}-{kind}.zip"
     output.mkdir(parents=True, exist_ok=True)
     with (
@@ -132,11 +135,9 @@ def _fill(stage: Path, wheels: list[Path], target: Target | None) -> None:
         raise BuildError(f"There is no {', '.join(missing)}: run 'make setup' first.")
     for file in files:
         _link(ROOT / file, stage / file)
-    packed = [wheel for wheel in wheels if _package(wheel) in IN_BLENDER]
-    if target:
-        packed = [wheel for wheel in wheels if _package(wheel) not in UNPACKED]
-        for wheel in set(wheels) - set(packed):
-            fetch_wheels.unpack(wheel, stage / "packages")
+    packed = [wheel for wheel in wheels if _package(wheel) not in UNPACKED]
+    for wheel in set(wheels) - set(packed):
+        fetch_wheels.unpack(wheel, stage / "packages")
     for wheel in packed:
         _link(wheel, stage / "wheels" / wheel.name)
     manifest = _manifest((ROOT / "blender_manifest.toml").read_text(), packed, target)

@@ -62,7 +62,7 @@ def read(path: Path) -> Preset:
         RetargetError: the file cannot be read or is no preset.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RetargetError(f"The preset {path.name} cannot be read ({error}).") from error
     if problem := _problem(content):

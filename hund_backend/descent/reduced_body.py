@@ -116,7 +116,7 @@ class ReducedBody:
             body: of any resolution that has BlazePose's keypoints.
             dtype: precision of the descent.
         """
-        body = copy.deepcopy(body).to("cpu", dtype)  # a copy: `to` works in place
+        body = copy.deepcopy(body).to("cpu").to(dtype)  # a copy: `to` works in place
         return _reduce(body, lambda posed: body.keypoints(posed, "blazepose"))
 
     @classmethod
@@ -124,7 +124,7 @@ class ReducedBody:
         cls, body: BodyModel, dtype: torch.dtype = torch.float64
     ) -> "ReducedBody":
         """Reduce a body model to its joints and the points of CONTACT_NAMES, not its keypoints."""
-        body = copy.deepcopy(body).to("cpu", dtype)
+        body = copy.deepcopy(body).to("cpu").to(dtype)
         return _reduce(body, body.contact_points)
 
     @cached_property

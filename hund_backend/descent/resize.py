@@ -22,7 +22,7 @@ def resized(result: DescentResult, body: BodyModel, ratio: float) -> DescentResu
     state = result.state
     betas = state.betas.reshape(-1, state.betas.shape[-1])[0]
     with torch.enable_grad():
-        free = betas.detach().double().cpu().requires_grad_(True)
+        free = betas.detach().cpu().double().requires_grad_(True)
         size = _size(body, free)
         (gradient,) = torch.autograd.grad(size, free)
     change = (ratio - 1) * size.detach() * gradient / gradient.square().sum()
@@ -38,7 +38,7 @@ def resized(result: DescentResult, body: BodyModel, ratio: float) -> DescentResu
 
 def _size(body: BodyModel, betas: Float[Tensor, "16"]) -> Float[Tensor, ""]:
     """Length of a leg and of the trunk, metres."""
-    basis = body.joint_basis.double().cpu()
-    joints = body.rest_template.double().cpu() + torch.einsum("b,bjx->jx", betas, basis)
+    basis = body.joint_basis.cpu().double()
+    joints = body.rest_template.cpu().double() + torch.einsum("b,bjx->jx", betas, basis)
     places = [joints[[JOINT_INDEX[name] for name in chain]] for chain in (_LEG, _TRUNK)]
     return torch.stack([chain.diff(dim=0).norm(dim=-1).sum() for chain in places]).sum()

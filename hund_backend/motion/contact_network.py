@@ -52,7 +52,7 @@ class ContactNetwork(nn.Module):
             BadInputError: a file is missing or damaged.
         """
         with load_weights("The contact network", path):
-            description = json.loads(path.with_suffix(".json").read_text())
+            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             config = description["config"]
             network = cls(ContactConfig(**config | {"dilations": tuple(config["dilations"])}))
             network.load_state_dict(load_file(path))

@@ -129,7 +129,7 @@ class PartHead(nn.Module):
             BadInputError: the file is missing or damaged.
         """
         with load_weights("The part head", path):
-            config = json.loads(path.with_suffix(".json").read_text())["config"]
+            config = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["config"]
             head = cls(PartHeadConfig(**config | {"widths": tuple(config["widths"])}))
             head.load_state_dict(load_file(path))
         return head.eval().requires_grad_(False)

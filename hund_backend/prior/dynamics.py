@@ -93,7 +93,7 @@ class Dynamics(nn.Module):
             BadInputError: a file is missing or damaged, or the dynamics belong to another prior.
         """
         with load_weights("The dynamics", path):
-            description = json.loads(path.with_suffix(".json").read_text())
+            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             belongs = description["prior"] == prior_hash(prior)
             dynamics = cls(DynamicsConfig(**description["config"]))
             dynamics.load_state_dict(load_file(path))

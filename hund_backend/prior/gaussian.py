@@ -45,7 +45,7 @@ class GaussianPrior(nn.Module):
         """
         with load_weights("The Gaussian pose prior", path):
             tensors = load_file(path)
-            config = json.loads(path.with_suffix(".json").read_text())
+            config = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             joints = tuple(JOINT_NAMES.index(name) - 1 for name in config["joints"])
             return cls(joints, tensors["centers"], tensors["whitening"])
 

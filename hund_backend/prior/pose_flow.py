@@ -73,7 +73,7 @@ class PoseFlow(nn.Module):
             BadInputError: the file is missing or damaged, or belongs to another skeleton.
         """
         with load_weights("The pose prior", path):
-            config = json.loads(path.with_suffix(".json").read_text())["config"]
+            config = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["config"]
             flow = cls(FlowConfig(**config | {"joints": tuple(config["joints"])}))
             flow.load_state_dict(load_file(path))
         return flow.eval().requires_grad_(False)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from ..errors import BadInputError
 from ..image_file import over_gray, read_image
@@ -54,7 +55,9 @@ class AnimatedPicture(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        is_read, animation = cv2.imreadanimation(str(path))
+        # By content, not by name: on Windows, OpenCV opens only names of the system's code page.
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        is_read, animation = cv2.imdecodeanimation(content)
         if not is_read or not len(animation.frames):
             raise BadInputError(f"{path.name} is damaged: export the animation again.")
         self._images = animation.frames

@@ -251,3 +251,14 @@ def test_cancel_works_while_the_installation_is_checked(settings, clip, tmp_path
     running.cancel()
     (outcome,) = run_to_end(running)
     assert outcome.error.exit_code == job.ExitCode.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(-9, "signal 9"), (0xC0000005, "Windows error 0xC0000005"), (1, "ImportError"), (3, "")],
+)
+def test_ends_of_a_process_are_words_on_every_system(code, words):
+    text = backend.exit_text(code, "ImportError" if code == 1 else "")
+    assert words in text
+    assert ("killed" in text) == (code not in (1, 3))
+    assert ("exit code 3" in text) == (code == 3)

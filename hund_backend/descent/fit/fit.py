@@ -167,10 +167,10 @@ class _Fitter:
         self.config, self.fps = config, fps
         self.output = {"device": body.template.device, "dtype": body.template.dtype}
         self.reduced_body = ReducedBody.from_body(body)
-        self.prior = copy.deepcopy(prior).to("cpu", torch.float64)
+        self.prior = copy.deepcopy(prior).to("cpu").to(torch.float64)
         self.dynamics = copy.deepcopy(dynamics)
         if self.dynamics is not None:
-            self.dynamics = self.dynamics.to("cpu", torch.float64)
+            self.dynamics = self.dynamics.to("cpu").to(torch.float64)
         self.limits = JointLimits(torch.float64)
         self.targets = Targets.from_evidence(evidence, self.reduced_body)
         self.surface: Surface | None = None

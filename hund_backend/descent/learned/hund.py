@@ -342,7 +342,7 @@ class Hund(nn.Module):
             BadInputError: the file is missing or damaged, or was trained with another prior.
         """
         with load_weights("HUND's weights", path):
-            description = json.loads(path.with_suffix(".json").read_text())
+            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             config = dict(description["config"])
             hund = cls(HundConfig(**config | {"loss": LossConfig(**config["loss"])}), body, prior)
             weights = load_file(path)

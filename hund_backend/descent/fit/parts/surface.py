@@ -58,7 +58,7 @@ class Surface:
             body: of a resolution that has faces ("low" or "full").
             dtype: precision of the descent.
         """
-        body = copy.deepcopy(body).to("cpu", dtype)  # a copy: `to` works in place
+        body = copy.deepcopy(body).to("cpu").to(dtype)  # a copy: `to` works in place
         reduced = [JOINT_INDEX[name] for name in REDUCED_JOINTS]
         collapse = one_hot(torch.tensor(carrier_of_joint()), len(reduced)).to(dtype)
         return cls(
