@@ -45,6 +45,8 @@ _CLASSES = (
     open_preferences.HUND_OT_open_preferences,
     check_backend.HUND_OT_check_backend,
     check_backend.HUND_OT_copy_command,
+    check_backend.HUND_OT_find_backends,
+    check_backend.HUND_OT_use_backend,
     set_range.HUND_OT_set_range,
     set_floor.HUND_OT_set_floor,
     look_through.HUND_OT_look_through,

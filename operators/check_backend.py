@@ -1,15 +1,20 @@
-"""Operators: check the backend's interpreter, and copy the command that installs its packages."""
+"""Operators: check the backend's interpreter, find others, copy the command that installs packages."""
+
+import os
+from pathlib import Path
 
 import bpy
 
 from .. import preferences
-from ..bridge import installation, job, screen
+from ..bridge import installation, interpreters, job, screen
+from ..bridge.paths import BLEND_RELATIVE
 
 _POLL_SECONDS = 0.2
 
 _check: installation.Check | None = None
 _report: installation.Report | None = None
 _checked = ""  # interpreter of the report
+_search: interpreters.Search | None = None  # running or done
 
 
 def report(context) -> installation.Report | None:
@@ -22,9 +27,19 @@ def is_checking() -> bool:
     return _check is not None
 
 
+def search() -> interpreters.Search | None:
+    """Return the search for interpreters, running or done, or None."""
+    return _search
+
+
 def stop() -> None:
-    """Stop the running check and forget the report."""
-    global _check, _report
+    """Stop the running check and search, and forget the report."""
+    global _check, _report, _search
+    if _search:
+        _search.close()
+        _search = None
+    if bpy.app.timers.is_registered(_poll_search):
+        bpy.app.timers.unregister(_poll_search)
     if _check:
         _check.close()
     _check = _report = None
@@ -57,6 +72,48 @@ class HUND_OT_check_backend(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class HUND_OT_find_backends(bpy.types.Operator):
+    """Find the Pythons of this computer that can run HUND, and tell what the others lack"""
+
+    bl_idname = "hund.find_backends"
+    bl_label = "Find Backends"
+
+    @classmethod
+    def poll(cls, context):
+        is_searching = _search is not None and not _search.is_done
+        if is_searching:
+            cls.poll_message_set("The search is running")
+        return not is_searching
+
+    def execute(self, context):
+        global _search
+        stop()
+        try:
+            settings = preferences.settings(context)
+        except job.JobError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        _search = interpreters.Search(settings, interpreters.candidates(os.environ, Path.home()))
+        bpy.app.timers.register(_poll_search, first_interval=_POLL_SECONDS, persistent=True)
+        return {"FINISHED"}
+
+
+class HUND_OT_use_backend(bpy.types.Operator):
+    """Choose this Python and check it"""
+
+    bl_idname = "hund.use_backend"
+    bl_label = "Use"
+
+    interpreter: bpy.props.StringProperty(options={"SKIP_SAVE", "HIDDEN"} | BLEND_RELATIVE)
+
+    def execute(self, context):
+        found = _search
+        preferences.get(context).interpreter = self.interpreter
+        bpy.ops.hund.check_backend()
+        _keep(found)
+        return {"FINISHED"}
+
+
 class HUND_OT_copy_command(bpy.types.Operator):
     """Copy the command that installs the missing packages, for a terminal"""
 
@@ -75,6 +132,21 @@ class HUND_OT_copy_command(bpy.types.Operator):
         context.window_manager.clipboard = report(context).command
         self.report({"INFO"}, "The command is copied: paste it in a terminal")
         return {"FINISHED"}
+
+
+def _keep(found: interpreters.Search | None) -> None:
+    """Keep the list of a search that is done while a check runs."""
+    global _search
+    if found and found.is_done:
+        _search = found
+
+
+def _poll_search() -> float | None:
+    if _search is None:
+        return None
+    if _search.poll():
+        screen.redraw_resized()
+    return None if _search.is_done else _POLL_SECONDS
 
 
 def _poll() -> float | None:

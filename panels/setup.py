@@ -28,6 +28,8 @@ def draw_preferences(layout, context, properties):
     button.ui_units_x = 4
     button.operator("hund.check_backend")
     _draw_state(layout, context)
+    layout.operator("hund.find_backends", icon="VIEWZOOM")
+    _draw_found(layout, context)
     for name in ("device", "threads", "cache_folder"):
         layout.prop(properties, name)
 
@@ -56,3 +58,23 @@ def _draw_state(layout, context):
         )
         for step in steps:
             wrapped_text.draw(box, context, iface_(step), indent=_BOX)
+
+
+def _draw_found(layout, context):
+    """Draw the interpreters that a search has found, those that are ready first."""
+    search = check_backend.search()
+    if not search:
+        return
+    for found in search.found:
+        box = layout.box()
+        row = box.row()
+        icon = "CHECKMARK" if found.report.ready else "ERROR"
+        name = str(found.path) if found.path else iface_("Blender's own Python")
+        row.label(text=name, icon=icon, translate=False)
+        if found.report.ready:
+            row.operator("hund.use_backend").interpreter = str(found.path or "")
+        wrapped_text.draw(box, context, found.report.text, indent=_BOX)
+    if not search.is_done:
+        layout.label(text="Searching: each Python takes some seconds", icon="SORTTIME")
+    elif not search.found:
+        layout.label(text="No Python was found", icon="INFO")
