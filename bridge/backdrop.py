@@ -91,32 +91,44 @@ def _compose(
     footage.image = background.image
     people = tree.nodes.new("CompositorNodeRLayers")
     people.scene = scene
-    fitted = tree.nodes.new("CompositorNodeScale")
+    # One node fills the picture, whatever the shape of the pixels is. Before it, another would be
+    # applied twice: Blender fits by the size of the file's picture.
+    filling = tree.nodes.new("CompositorNodeScale")
+    proportional = tree.nodes.new("CompositorNodeScale")  # as wide as the picture
+    proportional.inputs["X"].default_value = 1.0
+    proportional.inputs["Y"].default_value = _height(scene, background.image)
     over = tree.nodes.new("CompositorNodeAlphaOver")
     if _IS_NODE_GROUP:
         output = tree.nodes.new("NodeGroupOutput")
-        fitted.inputs["Type"].default_value = "Render Size"
-        fitted.inputs["Frame Type"].default_value = background.frame_method.title()
+        filling.inputs["Type"].default_value = "Render Size"
+        filling.inputs["Frame Type"].default_value = "Stretch"
         for axis in "XY":  # else the picture's borders are half transparent
-            fitted.inputs[f"Extension {axis}"].default_value = "Extend"
+            filling.inputs[f"Extension {axis}"].default_value = "Extend"
         below, above = over.inputs["Background"], over.inputs["Foreground"]
     else:
         output = tree.nodes.new("CompositorNodeComposite")
-        fitted.space, fitted.frame_method = "RENDER_SIZE", background.frame_method
+        filling.space, filling.frame_method = "RENDER_SIZE", "STRETCH"
         below, above = over.inputs[1:3]
-    stretched = tree.nodes.new("CompositorNodeScale")  # to square pixels
-    for axis, factor in zip("XY", background.image.display_aspect, strict=True):
-        stretched.inputs[axis].default_value = factor
-    tree.links.new(footage.outputs["Image"], stretched.inputs["Image"])
-    tree.links.new(stretched.outputs["Image"], fitted.inputs["Image"])
-    tree.links.new(fitted.outputs["Image"], below)
+    tree.links.new(footage.outputs["Image"], filling.inputs["Image"])
+    tree.links.new(filling.outputs["Image"], proportional.inputs["Image"])
+    tree.links.new(proportional.outputs["Image"], below)
     tree.links.new(people.outputs["Image"], above)
     tree.links.new(over.outputs["Image"], output.inputs[0])
-    for column, node in enumerate((footage, stretched, fitted, over, output)):
+    for column, node in enumerate((footage, filling, proportional, over, output)):
         node.location = (260 * column, 200)
     people.location = (520, -100)
     if background.image.source in {"MOVIE", "SEQUENCE"}:
         _synchronize(footage, camera, background.image_user)
+
+
+def _height(scene: bpy.types.Scene, image: bpy.types.Image) -> float:
+    """Return the height of footage that is as wide as the picture, in heights of the picture."""
+    render, shown = scene.render, image.display_aspect
+    if not image.size[0]:
+        return 1.0
+    footage = image.size[1] * shown[1] / (image.size[0] * shown[0])
+    picture = render.resolution_y * render.pixel_aspect_y
+    return footage * render.resolution_x * render.pixel_aspect_x / picture
 
 
 def _synchronize(

@@ -125,9 +125,9 @@ def test_the_learned_descent_computes_where_it_lies(models, on_meta, branches):
 
 def test_losses_have_their_slopes_where_they_lie(on_meta, branches):
     """As the adaptation to a clip computes them."""
-    steps = on_meta[2](network_inputs(2, META))
-    steps[-1].losses.terms.sum().backward()
-    slopes = [each.grad for each in on_meta[2].parameters() if each.grad is not None]
+    network = copy.deepcopy(on_meta[2]).requires_grad_()
+    network(network_inputs(2, META))[-1].losses.terms.sum().backward()
+    slopes = [each.grad for each in network.parameters() if each.grad is not None]
     assert slopes and {slope.device.type for slope in slopes} == {"meta"}
 
 

@@ -1,11 +1,12 @@
 """Match Scene: what it changes is what it says; light and backdrop are for empty scenes only."""
 
+import dataclasses
 from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
-from bl_ext.user_default.hund.bridge import matching, scene
+from bl_ext.user_default.hund.bridge import backdrop, matching, scene
 from synthetic_people import build_reconstruction, go_to_frame
 
 WALKER = Path(__file__).parents[1] / "data" / "walker.mp4"
@@ -168,6 +169,39 @@ def test_render_shows_people_before_the_picture_of_the_frame(tmp_path):
     step = corners[1] - corners[0]
     assert step > 0.01
     assert np.allclose(corners, corners[0] + step * (shown - shown[0]), atol=0.02)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (400, 400), (640, 240)])
+@pytest.mark.parametrize("aspect", [1.0, 2.0])
+def test_footage_of_any_pixels_is_as_wide_as_the_render(tmp_path, size, aspect):
+    """Its left quarter is dark; in pictures of other proportions its center is the picture's."""
+    picture = bpy.data.images.new("quarter", round(64 / aspect), 36)
+    pixels = np.ones((36, round(64 / aspect), 4), np.float32)
+    pixels[:, : round(16 / aspect), :3] = 0.2
+    pixels[:9, :, 1] = 0.0  # the lowest quarter lacks green
+    picture.pixels = pixels.ravel()
+    picture.file_format = "PNG"
+    picture.save(filepath=str(tmp_path / "picture.png"))
+    bpy.data.images.remove(picture)
+    stored = {"fps": 30.0, "orientation": 1, "pixel_aspect": aspect}
+    reconstruction = build_reconstruction(frames=1)
+    provenance = reconstruction.provenance | {"footage": stored}
+    reconstruction = dataclasses.replace(reconstruction, provenance=provenance)
+    target = bpy.context.scene
+    target.render.resolution_x, target.render.resolution_y = size
+    scene.write(
+        bpy.context, reconstruction, clip=tmp_path / "picture.png", match_scene=size == (640, 360)
+    )
+    backdrop.set_up(target, target.camera, "walk", "footage")
+    shown = render(tmp_path / "render.png")
+    height, width = shown.shape[:2]
+    middle = shown[height // 2]
+    border = np.argmax(middle[: width // 2, 0] > 0.6)
+    assert abs(border - width / 4) <= 1.5
+    lowest = height / 2 - width * 36 / 64 / 4  # of what has green, in pixels from below
+    if lowest > 2:
+        right = shown[:, -3, 1]
+        assert abs(np.argmax(right > 0.5) - lowest) <= 1.5
 
 
 def test_render_of_gray_world_is_neither_black_nor_white(tmp_path):
