@@ -97,6 +97,14 @@ def cache_folder(context: bpy.types.Context) -> Path:
     return _own_folder("") / paths.resolve(folder)  # an absolute folder stays as it is
 
 
+def shown_cache_folder(context: bpy.types.Context) -> Path | None:
+    """Return the folder for reconstructions, or None while there is none."""
+    try:
+        return cache_folder(context)
+    except backend.JobError:
+        return None
+
+
 def presets_folder() -> Path:
     """Return the folder with the user's presets of rigs."""
     return _own_folder("presets")

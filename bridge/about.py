@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..hund_backend.atomic_write import write_file
+from ..hund_backend.errors import BadInputError
 from ..hund_backend.weights_file import WEIGHTS, sha256_of
-from .backend import ROOT
+from .backend import ROOT, JobError
 
 MANUAL = ROOT / "README.md"
 _PAGE = """<!DOCTYPE html>
@@ -41,9 +42,15 @@ def write_manual(folder: Path) -> Path:
     """Write the manual as a page that any browser shows; return its path.
 
     Raises:
-        BadInputError: the folder cannot be written to.
+        JobError: it cannot be read, or the folder cannot be written to.
     """
     path = folder / "manual.html"
-    text = html.escape(MANUAL.read_text(encoding="utf-8"))
-    write_file(path, _PAGE.format(text=text).encode())
+    try:
+        text = html.escape(MANUAL.read_text(encoding="utf-8"))
+        write_file(path, _PAGE.format(text=text).encode())
+    except OSError as error:
+        reason = error.strerror or error
+        raise JobError(f"{MANUAL} cannot be read ({reason}): install HUND again.") from error
+    except BadInputError as error:
+        raise JobError(str(error)) from error
     return path

@@ -4,7 +4,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from .. import preferences
-from ..hund_backend.errors import BadInputError
+from ..bridge.job import JobError
 from .texts import fill
 
 _WIDTH = 380  # of the window, pixels
@@ -23,7 +23,7 @@ class HUND_OT_help(bpy.types.Operator):
 
         try:
             page = about.write_manual(preferences.log_file().parent)
-        except (BadInputError, OSError) as error:
+        except JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         bpy.ops.wm.url_open(url=page.as_uri())

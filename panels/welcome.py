@@ -3,7 +3,6 @@
 from bpy.app.translations import pgettext_iface as iface_
 
 from .. import preferences
-from ..bridge.job import JobError
 from ..operators.texts import fill
 from . import wrapped_text
 
@@ -21,11 +20,7 @@ def draw(layout, context):
     box = layout.box()
     for sentence in _SENTENCES:
         wrapped_text.draw(box, context, iface_(sentence), indent=_BOX)
-    try:
-        folder = preferences.cache_folder(context)
-    except JobError:
-        folder = None
-    if folder:
+    if folder := preferences.shown_cache_folder(context):
         text = fill(iface_("Files are stored in {folder}."), folder=folder)
         wrapped_text.draw(box, context, text, indent=_BOX)
     row = box.row()

@@ -73,6 +73,7 @@ READ_IN_BLENDER = {
     "people_list",
     "reconstruction",
     "sources",
+    "weights_file",
 }
 
 FORBIDDEN = {
