@@ -1,6 +1,7 @@
 """Lens metadata: focal length and orientation that a camera wrote into a picture or a video.
 
-The focal lengths of EXIF and QuickTime are equivalents for 35 mm film, which compare diagonals. Imports no cv2.
+The focal lengths of EXIF and QuickTime are equivalents for 35 mm film, which compare diagonals.
+Imports no cv2.
 """
 
 import contextlib

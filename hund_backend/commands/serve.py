@@ -4,8 +4,8 @@ Requests:
     {"command": "reconstruct", "id", "clip", "output", and any of `options.REQUEST_OPTIONS`}
     {"command": "pins", "id", "output", and the keys of a request of `commands/pins.py`}; without
         pins the body is loaded, so that the next request is answered sooner
-    {"command": "people", "id", "clip", "output", "device", "start", "end", "speed"}: list the people of a
-        clip (see people.py)
+    {"command": "people", "id", "clip", "output", "device", "start", "end", "speed"}: list the
+        people of a clip (see people.py)
     {"command": "solve", "id", "evidence", "output", "smoothing", "device"}: solve kept evidence
         again (see solve.py)
     {"command": "doctor", "id"}
