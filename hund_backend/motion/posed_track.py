@@ -57,6 +57,20 @@ class PosedTrack:
         return self.keypoints[:, NEAREST_KEYPOINTS, 2].astype(np.float64)
 
     @property
+    def leg_extents(self) -> Float[np.ndarray, "frames 2"]:
+        """Distances from hips to ankles, as shares of each leg's greatest: 1 is straight."""
+        lengths = np.stack(
+            [
+                np.linalg.norm(
+                    self.joints[:, JOINT_INDEX[hip]] - self.joints[:, JOINT_INDEX[ankle]], axis=-1
+                )
+                for hip, ankle in LEGS
+            ],
+            axis=-1,
+        ).astype(np.float64)
+        return lengths / np.maximum(lengths.max(axis=0), 1e-9)
+
+    @property
     def standing_directions(self) -> Float[np.ndarray, "frames 3"]:
         """Unit vectors from hips to neck in frames where the person stands, zero elsewhere."""
         spine = self.joints[:, NECK] - self.joints[:, HIPS]
