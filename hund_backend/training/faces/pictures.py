@@ -74,6 +74,10 @@ class FacePainter:
             joint = JOINT_INDEX[f"Eye01{side}"]
             self.eyes[side] = np.flatnonzero(body.skinning_weights[self.vertices, joint] > 0.5)
         self.eye_centers = {s: rest[v].mean(axis=0) for s, v in self.eyes.items()}
+        self.eye_directions = np.zeros_like(rest)
+        for side, eye in self.eyes.items():
+            outward = rest[eye] - self.eye_centers[side]
+            self.eye_directions[eye] = outward / np.linalg.norm(outward, axis=1, keepdims=True)
         height = rest[:, 1] - self.center[1]
         forward = rest[:, 2] - self.center[2]
         brows = np.zeros(len(rest))
@@ -129,7 +133,8 @@ class FacePainter:
         focal = size * distance / rng.uniform(0.22, 0.28)
         pixels = camera[:, :2] / camera[:, 2:] * focal + size / 2
         shown = visible_faces(pixels, camera[:, 2], self.faces, size, size)
-        colors = self._colors(sample, points, camera, rng)
+        colors, brightness = self._colors(len(points), camera, rng)
+        iris = rng.uniform(0.05, 0.5, 3)
         image = np.empty((size, size, 3))
         image[:] = cv2.resize(rng.uniform(0.1, 0.8, (4, 4, 3)), (size, size))
         row, column = np.nonzero(shown.face >= 0)
@@ -137,7 +142,14 @@ class FacePainter:
         weights = _barycentric(
             pixels[corners], camera[corners, 2], np.stack((column, row), axis=-1) + 0.5
         )
-        image[row, column] = np.einsum("pc,pck->pk", weights, colors[corners])
+        painted = np.einsum("pc,pck->pk", weights, colors[corners])
+        # Eyes are painted pixel by pixel: their few vertices would blur the iris.
+        direction = np.einsum("pc,pck->pk", weights, self.eye_directions[corners])
+        length = np.linalg.norm(direction, axis=1)
+        angle = np.arccos(np.clip(direction[:, 2] / np.maximum(length, 1e-9), -1, 1))
+        painted[(length > 0.5) & (angle < _IRIS)] = iris
+        painted[(length > 0.5) & (angle < _PUPIL)] = 0.02
+        image[row, column] = painted * np.einsum("pc,pc->p", weights, brightness[corners])[:, None]
         image = cv2.resize(image, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6))
         image += rng.normal(0, rng.uniform(0, 0.03), image.shape)
@@ -148,35 +160,24 @@ class FacePainter:
         )
 
     def _colors(
-        self,
-        sample: FaceSample,
-        points: np.ndarray,
-        camera: np.ndarray,
-        rng: np.random.Generator,
-    ) -> Float[np.ndarray, "vertices 3"]:
-        """Return the shaded color of each vertex."""
+        self, num_points: int, camera: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Float[np.ndarray, "vertices 3"], Float[np.ndarray, " vertices"]]:
+        """Return the color and the brightness of each vertex."""
         skin = np.array([0.86, 0.66, 0.55]) * rng.uniform(0.35, 1.05)
-        colors = np.tile(skin, (len(points), 1))
+        colors = np.tile(skin, (num_points, 1))
         lip = skin * np.array([0.85, 0.55, 0.55])
         colors += self.lips[:, None] * (lip - colors)
         hair = np.array([0.16, 0.11, 0.08]) * rng.uniform(0.5, 2.5)
         colors += 0.85 * self.brows[:, None] * (hair - colors)
-        iris = rng.uniform(0.1, 0.5, 3)
         for eye in self.eyes.values():
-            rest = self.body.template[self.vertices[eye]]
-            direction = rest - rest.mean(axis=0)
-            direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-            angle = np.arccos(np.clip(direction[:, 2], -1, 1))
             colors[eye] = 0.9
-            colors[eye[angle < _IRIS]] = iris
-            colors[eye[angle < _PUPIL]] = 0.03
         normals = _normals(camera, self.faces)
-        brightness = np.full(len(points), rng.uniform(0.3, 0.5))
+        brightness = np.full(num_points, rng.uniform(0.3, 0.5))
         for strength in (rng.uniform(0.4, 0.8), rng.uniform(0.0, 0.3)):
             light = np.array([rng.normal(0, 0.7), rng.normal(-0.5, 0.5), -1.0])
             light /= np.linalg.norm(light)
             brightness += strength * np.clip(normals @ light, 0, 1)
-        return colors * brightness[:, None]
+        return colors, brightness
 
 
 def random_betas(rng: np.random.Generator) -> Float[np.ndarray, "16"]:
