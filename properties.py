@@ -296,6 +296,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         "skin do not depend on it",
         items=_REST_ITEMS,
     )
+    use_sound: bpy.props.BoolProperty(
+        name="Sound",
+        description="Add the clip's sound to the scene's sequencer, in step with the motion",
+        default=True,
+    )
     one_action: bpy.props.BoolProperty(
         name="One Action",
         description="Animate all new people and cameras by slots of one action, which needs "

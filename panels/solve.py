@@ -68,6 +68,7 @@ class HUND_PT_scene(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "start_frame")
         layout.prop(settings, "behind")
         layout.prop(settings, "use_subframes")
+        layout.prop(settings, "use_sound")
         layout.prop(settings, "rest")
         layout.prop(settings, "use_twist")
         row = layout.row()

@@ -16,6 +16,7 @@ from .model import FaceModel, turn_terms
 _ROUNDS = 4
 _REST_SHARE = 1 / 3  # of the frames: those that show least are taken for the face at rest
 _MIN_REST = 5
+_LEAST_RANGE = 0.3  # of a coefficient between rest and 1
 _TURN_RIDGE = 0.5  # radians², summed over frames: turns less than this teach nothing
 
 
@@ -26,7 +27,8 @@ class Displacements:
     turn: Float[np.ndarray, "frames 3 3"]  # from the head's axes to those of the picture
     landmarks: Float[np.ndarray, "frames 478 3"]  # head's axes, metres
     neutral: Float[np.ndarray, "478 3"]
-    coefficients: Float[np.ndarray, "frames 52"]  # of the blend shape network, may be negative
+    coefficients: Float[np.ndarray, "frames 52"]
+    """Of the blend shape network: 0 at rest, 1 where it reads 1; may be negative."""
 
 
 def displacements(
@@ -61,7 +63,7 @@ def displacements(
         turn=aligned.turn,
         landmarks=local - neutral,
         neutral=neutral,
-        coefficients=numbers - at_rest,
+        coefficients=(numbers - at_rest) / np.maximum(1 - at_rest, _LEAST_RANGE),
     )
 
 

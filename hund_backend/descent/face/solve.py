@@ -17,8 +17,9 @@ from ...perception.crops import camera_from_crop
 from ...perception.evidence import Evidence
 from ...perception.face.evidence import FaceEvidence, FaceState
 from .coefficients import geometric_coefficients
+from .lids import eye_closure
 from .model import FaceModel
-from .neutral import displacements
+from .neutral import Displacements, displacements
 
 _MIN_FRAMES = 12  # with a face, from which a face at rest can be learned
 _BRIDGED_SECONDS = 0.3  # a face that is not seen for less moves on between
@@ -99,10 +100,28 @@ def _of_frames(
     )
     if not use_neutral:  # a picture, or a glimpse: nothing tells a face at rest from an expression
         return face.arkit[seen].astype(np.float64), shown.turn
-    geometry = geometric_coefficients(model, shown.landmarks)
-    network = shown.coefficients.clip(0, 1)
+    geometry, network = facts(model, shown)
+    return combined(model, shown, geometry, network), shown.turn
+
+
+def facts(
+    model: FaceModel, shown: Displacements
+) -> tuple[Float[np.ndarray, "frames 52"], Float[np.ndarray, "frames 52"]]:
+    """Return the coefficients 0…1 by geometry, and those of the blend shape network."""
+    return geometric_coefficients(model, shown.landmarks), shown.coefficients.clip(0, 1)
+
+
+def combined(
+    model: FaceModel,
+    shown: Displacements,
+    geometry: Float[np.ndarray, "frames 52"],
+    network: Float[np.ndarray, "frames 52"],
+) -> Float[np.ndarray, "frames 52"]:
+    """Return the coefficients 0…1 that follow from both facts, and from the lids themselves."""
     values = geometry * model.shares[:, 0] + network * model.shares[:, 1]
-    return _without_opposites(model.names, values).clip(0, 1), shown.turn
+    for side, closure in eye_closure(shown.landmarks, shown.neutral).items():
+        values[:, model.names.index(f"eyeBlink{side}")] = closure
+    return _without_opposites(model.names, values).clip(0, 1)
 
 
 def _without_opposites(names: tuple[str, ...], values: np.ndarray) -> np.ndarray:

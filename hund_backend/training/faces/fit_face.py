@@ -15,7 +15,6 @@ from ...atomic_write import write_file
 from ...body.file import BodyFile, load_body_file
 from ...body.skeleton import JOINT_INDEX
 from ...descent.face.alignment import align
-from ...descent.face.coefficients import geometric_coefficients
 from ...descent.face.model import (
     FACE_FILE,
     IRISES,
@@ -26,6 +25,7 @@ from ...descent.face.model import (
     turn_terms,
 )
 from ...descent.face.neutral import displacements
+from ...descent.face.solve import combined, facts
 from ...perception.face.evidence import NUM_LANDMARKS
 
 _TRAINED_SHARE = 0.6  # of the people
@@ -103,17 +103,17 @@ def turn_errors(
     return landmarks, slopes
 
 
-def facts(model: FaceModel, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return geometry's and the network's coefficients, every person over their own neutral."""
-    geometry, network = (np.zeros_like(arrays["arkit"]) for _ in range(2))
+def facts_of(model: FaceModel, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Return the coefficients of geometry, of the network and of both, over each one's neutral."""
+    geometry, network, both = (np.zeros_like(arrays["arkit"]) for _ in range(3))
     for person in np.unique(arrays["person"]):
         rows = arrays["person"] == person
         shown = displacements(
             model, arrays["landmarks"][rows], arrays["coefficients"][rows].astype(np.float64)
         )
-        geometry[rows] = geometric_coefficients(model, shown.landmarks)
-        network[rows] = shown.coefficients.clip(0, 1)
-    return geometry, network
+        geometry[rows], network[rows] = facts(model, shown)
+        both[rows] = combined(model, shown, geometry[rows], network[rows])
+    return geometry, network, both
 
 
 def shares_of(
@@ -167,9 +167,8 @@ def main() -> None:
     plain = make_model(vertices)
     turns = turn_errors(plain, trained, partner)
     model = make_model(vertices, *turns)
-    shares = shares_of(model, trained["arkit"], *facts(model, trained))
-    geometry, network = facts(model, held_out)
-    mixed = (geometry * shares[:, 0] + network * shares[:, 1]).clip(0, 1)
+    shares = shares_of(model, trained["arkit"], *facts_of(model, trained)[:2])
+    geometry, network, mixed = facts_of(make_model(vertices, *turns, shares), held_out)
     aligned = align(held_out["landmarks"], model.rest, model.stiffness)
     cosine = (np.einsum("fij,fij->f", aligned.turn, held_out["turn"]) - 1) / 2
     angle = np.degrees(np.arccos(cosine.clip(-1, 1)))
