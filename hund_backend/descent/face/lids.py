@@ -10,6 +10,9 @@ from jaxtyping import Float
 from .model import LIDS
 
 _AT_REST, _CLOSED = 0.15, 0.8  # share of the opening that is lost: noise below, closed above
+_NOISE_SPREADS = 3.0  # of a small face's own noise, below which nothing is lost
+_MOST_NOISE = 0.4
+_TOGETHER = 0.4  # difference of both eyes below which they close as one: few people wink
 
 
 def eye_closure(
@@ -21,12 +24,20 @@ def eye_closure(
         displacement: of the landmarks from the person's face at rest, head's axes, metres.
         neutral: landmarks of the person's face at rest.
     """
-    closure = {}
+    closure: dict[str, np.ndarray] = {}
     height = neutral[:, 1] + displacement[..., 1]
     for side, pairs in LIDS.items():
         upper, lower = (list(lid) for lid in zip(*pairs, strict=True))
         rest = (neutral[upper, 1] - neutral[lower, 1]).mean()
         opening = (height[:, upper] - height[:, lower]).mean(axis=-1)
         lost = 1 - opening / max(rest, 1e-4)
-        closure[side] = ((lost - _AT_REST) / (_CLOSED - _AT_REST)).clip(0, 1)
-    return closure
+        spread = 1.5 * float(np.median(np.abs(lost - np.median(lost))))
+        start = min(max(_AT_REST, _NOISE_SPREADS * spread), _MOST_NOISE)
+        closure[side] = ((lost - start) / (_CLOSED - start)).clip(0, 1)
+    mean = (closure["Left"] + closure["Right"]) / 2
+    apart = closure["Left"] - closure["Right"]
+    apart = np.sign(apart) * (abs(apart) - _TOGETHER).clip(0) / (1 - _TOGETHER)
+    return {
+        "Left": (mean + apart / 2).clip(0, 1),
+        "Right": (mean - apart / 2).clip(0, 1),
+    }
