@@ -21,7 +21,7 @@ def attach(
     clip_id: str,
     reconstruction: Reconstruction,
     timing: Timing,
-) -> bpy.types.Strip | None:
+) -> "bpy.types.Strip | None":  # the type has another name before Blender 4.4
     """Lay a clip's sound under its motion; an earlier strip of the same clip is replaced.
 
     Sound plays at its own speed in a scene of any rate, as the motion does: the strip begins where
@@ -40,27 +40,23 @@ def attach(
     detach(scene, clip_id)
     try:
         file = source_files(clip)[0]
-        if file.suffix.lower() in IMAGE_SUFFIXES:
+        if file.suffix.lower() in IMAGE_SUFFIXES or not _has_sound(file):
             return None
-        sound = bpy.data.sounds.load(str(file.resolve()), check_existing=True)
-    except (BadInputError, RuntimeError) as error:
+        begin = timing.start - float(reconstruction.times[0]) * timing.fps
+        strips = _strips(scene.sequence_editor_create())
+        strip = strips.new_sound(
+            name=f"{clip.stem} Sound",
+            filepath=str(file.resolve()),
+            channel=_free_channel(strips),
+            frame_start=round(begin),
+        )
+    except (BadInputError, RuntimeError) as error:  # as of a Blender that was built without sound
         log.warning("The sound is left out: %s", error)
         return None
-    if sound.channels == "INVALID":  # a silent clip
-        if not sound.users:
-            bpy.data.sounds.remove(sound)
-        return None
-    begin = timing.start - float(reconstruction.times[0]) * timing.fps
-    strips = _strips(scene.sequence_editor_create())
-    strip = strips.new_sound(
-        name=f"{clip.stem} Sound",
-        filepath=str(file.resolve()),
-        channel=_free_channel(strips),
-        frame_start=round(begin),
-    )
-    strip.frame_start = begin
-    strip.frame_final_start = timing.start
-    strip.frame_final_end = min(strip.frame_final_end, timing.end + 1)
+    start, left, right = _places(strip)
+    setattr(strip, start, begin)
+    setattr(strip, left, timing.start)
+    setattr(strip, right, min(getattr(strip, right), timing.end + 1))
     strip[CLIP] = clip_id
     return strip
 
@@ -71,6 +67,22 @@ def detach(scene: bpy.types.Scene, clip_id: str) -> None:
     strips = _strips(editor) if editor else ()
     for strip in [strip for strip in strips if strip.get(CLIP) == clip_id]:
         strips.remove(strip)
+
+
+def _has_sound(file: Path) -> bool:
+    """Return whether a file has sound."""
+    sound = bpy.data.sounds.load(str(file.resolve()), check_existing=True)
+    is_silent = sound.channels == "INVALID"
+    if not sound.users:
+        bpy.data.sounds.remove(sound)
+    return not is_silent
+
+
+def _places(strip: "bpy.types.Strip") -> tuple[str, str, str]:
+    """Return the names of where the content, and what is shown of it, begins and where it ends."""
+    if hasattr(strip, "content_start"):  # Blender 5.2 renamed them
+        return "content_start", "left_handle", "right_handle"
+    return "frame_start", "frame_final_start", "frame_final_end"
 
 
 def _strips(editor: bpy.types.SequenceEditor) -> bpy.types.bpy_prop_collection:

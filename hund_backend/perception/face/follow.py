@@ -14,7 +14,7 @@ from ..crops import extract_crops, image_from_crop, transform_points
 from ..evidence import Evidence
 from .evidence import NUM_ARKIT, NUM_LANDMARKS, FaceEvidence, FaceState
 from .head import MARGIN, facing, head_crop, landmark_crop
-from .networks import FaceNetworks
+from .networks import FaceNetworks, FaceReader
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 START_ANGLES = (0.0, 0.6, -0.6, np.pi / 2, -np.pi / 2, np.pi)  # radians, tried where a face begins
@@ -58,7 +58,7 @@ class _Track:
 class FacePerception:
     """Finds the landmarks of the faces of people whose bodies were followed."""
 
-    def __init__(self, networks: FaceNetworks, config: FaceConfig | None = None) -> None:
+    def __init__(self, networks: FaceReader, config: FaceConfig | None = None) -> None:
         self.networks, self.config = networks, config or FaceConfig()
 
     @classmethod

@@ -7,6 +7,7 @@ Mesh: High-fidelity Face Mesh Prediction in Real-time", 2020, and the model card
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -37,6 +38,19 @@ class FaceOutput:
 
     landmarks: Float32[np.ndarray, "crops 478 3"]  # z in px, away from the camera
     presence: Float32[np.ndarray, " crops"]  # probability of a face in the crop
+
+
+@runtime_checkable
+class FaceReader(Protocol):
+    """Networks that read faces, as FaceNetworks."""
+
+    def predict(self, images: UInt8[np.ndarray, "crops 256 256 3"]) -> FaceOutput:
+        """Predict the landmarks of the face in each crop."""
+
+    def coefficients(
+        self, landmarks: Float[np.ndarray, "faces 478 3"]
+    ) -> Float32[np.ndarray, "faces 52"]:
+        """Predict the coefficients 0…1 of the ARKit keys from landmarks."""
 
 
 class FaceNetworks:
