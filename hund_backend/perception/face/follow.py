@@ -117,7 +117,7 @@ class FacePerception:
                 self._add(track, row, best, track.facing[row])
             elif len(crops) == 1:  # lost: look once more where the body has its head
                 again.append((track, row, promised, promised))
-            elif best.confidence >= self.config.min_presence:
+            else:  # a crop that is a little off shows nothing to the network, but points the way
                 again.append((track, row, promised, landmark_crop(best.landmarks)))
         second = self._detect(image, [crop for *_, crop in again])
         for (track, row, promised, _), face in zip(again, second, strict=True):
