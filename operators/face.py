@@ -102,13 +102,11 @@ class HUND_OT_export_face(bpy.types.Operator, ExportHelper):
         return True
 
     def execute(self, context):
-        from ..hund_backend.errors import BadInputError
-
         try:
             moved = motion.read(motion.face_mesh(context.object))
             path = Path(bpy.path.abspath(self.filepath))
             rows = live_link.write(path, moved, timeline.fps_of(context.scene))
-        except (FaceError, BadInputError) as error:
+        except FaceError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         text = fill(rpt_("{name}: {frames}."), name=path.name, frames=texts.frames(rows))

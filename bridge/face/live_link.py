@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ...hund_backend.atomic_write import write_file
+from ...hund_backend.errors import BadInputError
 from . import arkit_keys, motion
+from .errors import FaceError
 
 _ROTATIONS = tuple(
     f"{part}{angle}"
@@ -35,7 +37,7 @@ def write(path: Path, moved: motion.FaceMotion, fps: float) -> int:
         fps: of the scene.
 
     Raises:
-        BadInputError: the folder cannot be written to, or the disk is full.
+        FaceError: the folder cannot be written to, or the disk is full.
     """
     frames = np.arange(np.floor(moved.frames[0]), np.ceil(moved.frames[-1]) + 1)
     zeros = np.zeros(len(frames))
@@ -51,7 +53,10 @@ def write(path: Path, moved: motion.FaceMotion, fps: float) -> int:
         numbers = [f"{value:.6f}" for value in values]
         turned = ["0.000000"] * len(_ROTATIONS)
         writer.writerow([timecode(row, fps), count, *numbers, *turned])
-    write_file(path, text.getvalue().encode())
+    try:
+        write_file(path, text.getvalue().encode())
+    except BadInputError as error:
+        raise FaceError(str(error)) from error
     return len(frames)
 
 

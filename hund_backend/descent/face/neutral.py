@@ -13,6 +13,8 @@ from .alignment import align
 from .coefficients import geometric_coefficients
 from .model import FaceModel, turn_terms
 
+# What the blend shape network reads in faces at rest (medians of two clips), where it is not near 0.
+_TYPICAL_REST = {"eyeBlink": 0.42, "eyeLookDown": 0.65, "eyeSquint": 0.25, "browDown": 0.15}
 _ROUNDS = 4
 _REST_SHARE = 1 / 3  # of the frames: those that show least are taken for the face at rest
 _MIN_REST = 5
@@ -65,6 +67,19 @@ def displacements(
         neutral=neutral,
         coefficients=(numbers - at_rest) / np.maximum(1 - at_rest, _LEAST_RANGE),
     )
+
+
+def over_typical_rest(
+    model: FaceModel, coefficients: Float[np.ndarray, "frames 52"]
+) -> Float[np.ndarray, "frames 52"]:
+    """Return coefficients 0…1 of the network over those of an unknown person's face at rest.
+
+    For pictures and glimpses, in which nothing tells a face at rest from an expression.
+    """
+    at_rest = np.zeros(len(model.names))
+    for name, value in _TYPICAL_REST.items():
+        at_rest[[key.startswith(name) for key in model.names]] = value
+    return ((coefficients - at_rest) / (1 - at_rest)).clip(0, 1)
 
 
 def _own_turn(

@@ -19,7 +19,7 @@ from ...perception.face.evidence import FaceEvidence, FaceState
 from .coefficients import geometric_coefficients
 from .lids import eye_closure
 from .model import FaceModel
-from .neutral import Displacements, displacements
+from .neutral import Displacements, displacements, over_typical_rest
 
 _MIN_FRAMES = 12  # with a face, from which a face at rest can be learned
 _BRIDGED_SECONDS = 0.3  # a face that is not seen for less moves on between
@@ -98,8 +98,8 @@ def _of_frames(
     shown = displacements(
         model, face.landmarks[seen].astype(np.float64), face.arkit[seen].astype(np.float64)
     )
-    if not use_neutral:  # a picture, or a glimpse: nothing tells a face at rest from an expression
-        return face.arkit[seen].astype(np.float64), shown.turn
+    if not use_neutral:
+        return over_typical_rest(model, face.arkit[seen].astype(np.float64)), shown.turn
     geometry, network = facts(model, shown)
     return combined(model, shown, geometry, network), shown.turn
 

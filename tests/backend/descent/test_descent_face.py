@@ -114,6 +114,16 @@ def test_a_blink_is_neither_lowered_nor_late():
         assert found[17] < 0.1 and found[23] < 0.1
 
 
+def test_a_picture_of_a_usual_face_at_rest_has_open_eyes():
+    """One frame teaches no neutral; what the network reads in most faces at rest is taken off."""
+    numbers = np.zeros((1, 52))
+    numbers[:, [key("eyeBlinkLeft"), key("eyeBlinkRight")]] = 0.42
+    numbers[:, key("jawOpen")] = 0.5
+    motion = solve_face(face_of(np.zeros((1, 52)), numbers=numbers), FPS)
+    assert not motion.has_neutral and motion.arkit[0, key("jawOpen")] > 0.4
+    assert motion.arkit[0, key("eyeBlinkLeft")] < 0.01
+
+
 def test_nothing_is_invented_without_a_face():
     motion = solve_face(face_of(np.zeros((20, 52)), observed=[False] * 20), FPS)
     assert not motion.arkit.any() and not motion.turn_weight.any() and not motion.has_neutral
