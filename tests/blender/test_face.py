@@ -237,3 +237,16 @@ def test_gltf_carries_the_moving_keys(person, tmp_path):
     for name, values in expected.items():
         found = values_in(mesh, [frame - 1 for frame in frames], name)  # from time 0
         np.testing.assert_allclose(found, values, atol=2e-3)
+
+
+def test_usd_carries_the_moving_keys(person, tmp_path):
+    [path] = exports.export([person.parent], tmp_path, "face", "usd")
+    from pxr import Usd, UsdSkel
+
+    prims = list(Usd.Stage.Open(str(path)).Traverse())
+    (animation,) = [UsdSkel.Animation(p) for p in prims if p.IsA(UsdSkel.Animation)]
+    names = list(animation.GetBlendShapesAttr().Get())
+    column = [animation.GetBlendShapeWeightsAttr().Get(t)[names.index("jawOpen")] for t in (1, 9)]
+    moved = motion.read(person)
+    expected = np.interp((1, 9), moved.frames, moved.values["jawOpen"])
+    np.testing.assert_allclose(column, expected, atol=1e-4)
