@@ -18,6 +18,7 @@ from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 from .descent.body_contacts import BodyContacts
 from .descent.face.head_turn import with_head_turn
+from .descent.face.model import FaceModel
 from .descent.face.solve import FaceMotion, solve_face
 from .descent.fit.energy import EnergyConfig
 from .descent.fit.fit import FitConfig, fit
@@ -84,6 +85,7 @@ class Models:
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
     faces: FacePerception | None = None  # None: faces are not read
+    face_model: FaceModel | None = None  # None: faces are not solved
     face_weights: dict[str, str] = field(default_factory=dict)  # as `weights`, of faces alone
 
     @classmethod
@@ -95,7 +97,7 @@ class Models:
         """
         chosen = choose_device(device)
         with record_loaded() as face_weights:
-            faces = FacePerception.open(chosen.type)
+            faces, face_model = FacePerception.open(chosen.type), FaceModel.load()
         with record_loaded() as weights:
             body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
             return cls(
@@ -108,6 +110,7 @@ class Models:
                 dynamics=Dynamics.load(prior).to(chosen),
                 weights=weights,
                 faces=faces,
+                face_model=face_model,
                 face_weights=face_weights,
             )
 
@@ -336,7 +339,7 @@ def estimate(
         with stopwatch.measure(ProgressStage.GROUND):
             posed_tracks = _posed(clip.people, results, models, frames)
     with stopwatch.measure(ProgressStage.FACE):
-        faces = [_solved_face(evidence, clip.fps) for evidence in undistorted]
+        faces = [_solved_face(evidence, clip.fps, models) for evidence in undistorted]
         results = [
             result if face is None else with_head_turn(result, models.body, face)
             for result, face in zip(results, faces, strict=True)
@@ -400,11 +403,11 @@ def _pose(
     return descend_by_shot(evidence, pose_shot)
 
 
-def _solved_face(evidence: Evidence, fps: float) -> FaceMotion | None:
+def _solved_face(evidence: Evidence, fps: float, models: Models) -> FaceMotion | None:
     """Return the motion of a face; None if it was not looked for."""
-    if evidence.face is None:
+    if evidence.face is None or models.face_model is None:
         return None
-    return solve_face(evidence, fps)
+    return solve_face(evidence, fps, models.face_model)
 
 
 def _settle(

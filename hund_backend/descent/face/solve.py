@@ -6,7 +6,6 @@ faces with known coefficients.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,25 +45,15 @@ class FaceMotion:
         return {"frames": counts, "neutral": self.has_neutral}
 
 
-@cache
-def face_model() -> FaceModel:
-    """Return the face model, loaded once.
-
-    Raises:
-        BadInputError: its file is missing or damaged.
-    """
-    return FaceModel.load()
-
-
-def solve_face(evidence: Evidence, fps: float, model: FaceModel | None = None) -> FaceMotion:
+def solve_face(evidence: Evidence, fps: float, model: FaceModel) -> FaceMotion:
     """Solve a person's face.
 
     Args:
         evidence: of the person, with a face.
         fps: frames a second.
-        model: of the landmarks; None: the shipped one.
+        model: of the landmarks.
     """
-    face, model = evidence.face, model or face_model()
+    face = evidence.face
     num_frames = len(face.observed)
     states = np.bincount(face.states, minlength=len(FaceState))
     seen = np.flatnonzero(face.observed)

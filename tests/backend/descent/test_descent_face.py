@@ -91,8 +91,8 @@ def test_the_mirrored_face_has_the_mirrored_coefficients():
     turns = np.repeat((UPRIGHT @ turn)[None], len(truth), axis=0)
     mirrored_turns = np.repeat((UPRIGHT @ other)[None], len(truth), axis=0)
     mirror = list(MODEL.mirror)
-    one = solve_face(face_of(truth, turns), FPS)
-    two = solve_face(face_of(truth[:, mirror], mirrored_turns), FPS)
+    one = solve_face(face_of(truth, turns), FPS, MODEL)
+    two = solve_face(face_of(truth[:, mirror], mirrored_turns), FPS, MODEL)
     np.testing.assert_allclose(two.arkit[:, mirror], one.arkit, atol=0.05)
 
 
@@ -119,13 +119,13 @@ def test_a_picture_of_a_usual_face_at_rest_has_open_eyes():
     numbers = np.zeros((1, 52))
     numbers[:, [key("eyeBlinkLeft"), key("eyeBlinkRight")]] = 0.42
     numbers[:, key("jawOpen")] = 0.5
-    motion = solve_face(face_of(np.zeros((1, 52)), numbers=numbers), FPS)
+    motion = solve_face(face_of(np.zeros((1, 52)), numbers=numbers), FPS, MODEL)
     assert not motion.has_neutral and motion.arkit[0, key("jawOpen")] > 0.4
     assert motion.arkit[0, key("eyeBlinkLeft")] < 0.01
 
 
 def test_nothing_is_invented_without_a_face():
-    motion = solve_face(face_of(np.zeros((20, 52)), observed=[False] * 20), FPS)
+    motion = solve_face(face_of(np.zeros((20, 52)), observed=[False] * 20), FPS, MODEL)
     assert not motion.arkit.any() and not motion.turn_weight.any() and not motion.has_neutral
     assert motion.as_json()["frames"]["not_found"] == 20
 
@@ -145,7 +145,7 @@ def test_short_gaps_are_bridged_and_long_ones_are_at_rest():
 def test_the_turn_of_the_head_is_found(yaw):
     turn = UPRIGHT @ Rotation.from_euler("yxz", (yaw, 10, 5), degrees=True).as_matrix()
     evidence = face_of(np.zeros((20, 52)), np.repeat(turn[None], 20, axis=0))
-    motion = solve_face(evidence, FPS)
+    motion = solve_face(evidence, FPS, MODEL)
     angle = Rotation.from_matrix(motion.turn[10] @ turn.T).magnitude()
     assert np.degrees(angle) < 1.0 and motion.turn_weight[10] > 0.9
 
