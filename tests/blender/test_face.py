@@ -241,9 +241,9 @@ def test_gltf_carries_the_moving_keys(person, tmp_path):
 
 def test_usd_carries_the_moving_keys(person, tmp_path):
     [path] = exports.export([person.parent], tmp_path, "face", "usd")
-    Usd, UsdSkel = (pytest.importorskip(f"pxr.{name}") for name in ("Usd", "UsdSkel"))
-    prims = list(Usd.Stage.Open(str(path)).Traverse())
-    (animation,) = [UsdSkel.Animation(p) for p in prims if p.IsA(UsdSkel.Animation)]
+    usd, skel = (pytest.importorskip(f"pxr.{name}") for name in ("Usd", "UsdSkel"))
+    prims = list(usd.Stage.Open(str(path)).Traverse())
+    (animation,) = [skel.Animation(p) for p in prims if p.IsA(skel.Animation)]
     names = list(animation.GetBlendShapesAttr().Get())
     column = [animation.GetBlendShapeWeightsAttr().Get(t)[names.index("jawOpen")] for t in (1, 9)]
     moved = motion.read(person)
