@@ -12,6 +12,7 @@ from . import (
     confidence,
     contacts,
     export,
+    face,
     find_people,
     finish,
     frame_people,
@@ -62,6 +63,7 @@ _CLASSES = (
     *confidence.CLASSES,
     *pins.CLASSES,
     *contacts.CLASSES,
+    *face.CLASSES,
     *keys.CLASSES,
 )
 _commands = []
