@@ -1,0 +1,74 @@
+"""Second opinion: the pose of a doubtful person by another network.
+
+The landmark network was trained on crops that are rotated with the body and is lost in others,
+which its quality does not always tell. MoveNet was trained on people in any pose in upright crops.
+Their errors differ, so that a landmark detection which the other network supports is more often
+right.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ..body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_NAMES
+from .coco_detector import CocoDetector, CocoPoses
+from .coco_pose import LIMBS, crops_around_hips, trunk_angles
+from .crop_detector import Detection
+from .crops import crop_around_points, varied_crops
+
+COCO_POINTS = np.array([BLAZEPOSE_NAMES.index(name) for name in KEYPOINT_NAMES["coco"]])
+NUM_ROTATIONS = 4  # over the full circle
+SIZE = 0.8  # of its crops over the landmark network's
+MAX_SHIFT = 0.25  # sides of the crop between its center and that of a person who is meant by it
+SUPPORT_SCALE = 0.08  # extents of the person at which a vote counts a quarter
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondOpinion:
+    """Poses of one person by the second network, from several crops."""
+
+    poses: CocoPoses
+
+    @property
+    def keypoints(self) -> Float[np.ndarray, "17 2"]:
+        """Median over the poses of the varied crops, px of the frame."""
+        return np.median(self.poses.keypoints[NUM_ROTATIONS:], axis=0)
+
+    @property
+    def crop(self) -> Float[np.ndarray, "4"]:
+        """The landmark network's crop for this pose."""
+        return crops_around_hips(self.keypoints)
+
+    def is_near(self, crop: Float[np.ndarray, "4"]) -> bool:
+        """Return whether the pose lies in the middle of a crop, so that it is of its person."""
+        middle = (self.keypoints.min(axis=0) + self.keypoints.max(axis=0)) / 2
+        return bool(np.linalg.norm(middle - crop[:2]) < MAX_SHIFT * crop[2])
+
+    def support(self, detection: Detection) -> float:
+        """Return the share of the second network's votes that a detection gets, 0…1.
+
+        Every pose votes for each joint of the limbs with its squared score. A vote counts fully
+        where the detection has that joint in the same place.
+        """
+        extent = float(np.ptp(self.keypoints, axis=0).max())
+        offsets = self.poses.keypoints[:, LIMBS] - detection.points[COCO_POINTS[LIMBS]]
+        distance = np.linalg.norm(offsets, axis=-1) / (SUPPORT_SCALE * max(extent, 1e-9))
+        votes = self.poses.scores[:, LIMBS] ** 2 + 1e-9
+        agreement = (votes * (1 + distance**2) ** -2).sum(axis=0) / votes.sum(axis=0)
+        return float(agreement.mean())
+
+
+def second_opinion(detector: CocoDetector, crop: Float[np.ndarray, "4"]) -> SecondOpinion:
+    """Detect a person by the second network: rotated crops, then varied crops around the best.
+
+    Args:
+        detector: of the frame.
+        crop: with the whole person; its angle does not matter.
+    """
+    rotated = np.repeat(crop[None] * (1, 1, SIZE, 1), NUM_ROTATIONS, axis=0)
+    rotated[:, 3] = np.arange(NUM_ROTATIONS) * 2 * np.pi / NUM_ROTATIONS
+    first = detector(rotated)
+    best = first.keypoints[int(first.scores[:, LIMBS].mean(axis=1).argmax())]
+    around = crop_around_points(best, float(trunk_angles(best)))
+    return SecondOpinion(poses=first + detector(varied_crops(around)))
