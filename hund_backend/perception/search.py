@@ -28,15 +28,17 @@ class SearchConfig:
     rotation_quality: float  # below it, with the second network's crop, all rotations are tried
     scales: tuple[float, ...] = (1.0,)  # of the crops that are rotated
     num_rotations: int = 8  # over the full circle
+    num_opinions: int = 1  # crops of the second network around its own pose, up to seven
     num_refined: int = 1  # best detections that are repeated in their next crops
     num_refinements: int = 1  # how often
 
 
-QUICK = SearchConfig(sufficient_quality=0.6, rotation_quality=0.6)
+QUICK = SearchConfig(sufficient_quality=0.6, rotation_quality=0.5)
 THOROUGH = SearchConfig(
     sufficient_quality=0.8,
     rotation_quality=0.65,
     scales=(1.0, 0.8, 1.25),
+    num_opinions=7,
     num_refined=3,
     num_refinements=2,
 )
@@ -64,9 +66,8 @@ def search(
 
     The landmark network expects the head on top, so people who are not upright are lost in an
     upright crop. Where the given crops do not show the person well, the second network, which does
-    not mind, gives another one, and the detection with the greatest sum of quality (mean peak of
-    the limbs' heat maps) and support by the second network is kept. If the quality stays low,
-    rotations and scales of the last crop are tried, too.
+    not mind, gives another one, and the detection that it rates best is kept. If the quality (mean
+    peak of the limbs' heat maps) stays low, rotations and scales of the last crop are tried, too.
 
     Args:
         detector: of the frame.
@@ -78,23 +79,38 @@ def search(
     best = refine_crops(detector, detections, config)
     if best.quality >= config.sufficient_quality:
         return best
-    opinion = second_opinion(second, crops[-1])
-    candidates = [best, *detections]
-    if opinion.is_near(crops[-1]):
-        candidates.append(refine_crops(detector, detector(opinion.crop[None]), config))
-        best = _supported(candidates, opinion)
-    if best.quality >= config.rotation_quality:
-        return best
+    opinion = second_opinion(second, crops[-1], config.num_opinions)
+    if not opinion.of_same_person:
+        return _search_rotations(detector, [best], crops[-1], config)
+    other = refine_crops(detector, detector(opinion.crop[None]), config)
+    chosen = _rated_best([best, other], opinion)
+    if chosen.quality >= config.rotation_quality:
+        return chosen
+    rotated = _search_rotations(detector, [best, other], crops[-1], config)
+    return _rated_best([best, other, rotated], opinion)
+
+
+def _search_rotations(
+    detector: CropDetector,
+    detections: Sequence[Detection],
+    crop: Float[np.ndarray, "4"],
+    config: SearchConfig,
+) -> Detection:
+    """Return the detection of the best quality in rotations and scales of a crop, or before."""
     angles = np.arange(config.num_rotations) * 2 * np.pi / config.num_rotations
     factors = np.array([(1, 1, scale, 0) for scale in config.scales])
-    rotated = crops[-1] * factors[:, None] + np.outer(angles, (0, 0, 0, 1))
-    turned = refine_crops(detector, [best, *detector(rotated.reshape(-1, 4))], config)
-    return _supported([best, turned], opinion) if opinion.is_near(crops[-1]) else turned
+    rotated = crop * factors[:, None] + np.outer(angles, (0, 0, 0, 1))
+    return refine_crops(detector, [*detections, *detector(rotated.reshape(-1, 4))], config)
 
 
-def _supported(detections: Sequence[Detection], opinion: SecondOpinion) -> Detection:
-    """Return the detection with the greatest sum of quality and support."""
-    return max(detections, key=lambda each: each.quality + opinion.support(each))
+def _rated_best(detections: Sequence[Detection], opinion: SecondOpinion) -> Detection:
+    """Return the detection that the second opinion rates best.
+
+    It gets the quality of the best one, which tells people from things: who is somebody by one
+    crop stays so.
+    """
+    best, chosen = max(detections, key=_quality), max(detections, key=opinion.rating)
+    return replace(chosen, quality=best.quality, quality_inside=best.quality_inside)
 
 
 def refine_crops(

@@ -14,14 +14,15 @@ from jaxtyping import Float
 from ..body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_NAMES
 from .coco_detector import CocoDetector, CocoPoses
 from .coco_pose import LIMBS, crops_around_hips, trunk_angles
-from .crop_detector import Detection
+from .crop_detector import MAX_RESIZE, Detection
 from .crops import crop_around_points, varied_crops
 
 COCO_POINTS = np.array([BLAZEPOSE_NAMES.index(name) for name in KEYPOINT_NAMES["coco"]])
 NUM_ROTATIONS = 4  # over the full circle
 SIZE = 0.8  # of its crops over the landmark network's
 MAX_SHIFT = 0.25  # sides of the crop between its center and that of a person who is meant by it
-SUPPORT_SCALE = 0.08  # extents of the person at which a vote counts a quarter
+QUALITY_WEIGHT = 0.5  # of the landmark network's own quality beside the support
+SUPPORT_SCALE = 0.1  # extents of the person at which a vote counts a quarter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class SecondOpinion:
     """Poses of one person by the second network, from several crops."""
 
     poses: CocoPoses
+    asked: Float[np.ndarray, "4"]  # crop around the person who is meant
 
     @property
     def keypoints(self) -> Float[np.ndarray, "17 2"]:
@@ -38,12 +40,13 @@ class SecondOpinion:
     @property
     def crop(self) -> Float[np.ndarray, "4"]:
         """The landmark network's crop for this pose."""
-        return crops_around_hips(self.keypoints)
+        return _limited(crops_around_hips(self.keypoints), self.asked)
 
-    def is_near(self, crop: Float[np.ndarray, "4"]) -> bool:
-        """Return whether the pose lies in the middle of a crop, so that it is of its person."""
+    @property
+    def of_same_person(self) -> bool:
+        """Whether the pose lies in the middle of the crop, so that it is of its person."""
         middle = (self.keypoints.min(axis=0) + self.keypoints.max(axis=0)) / 2
-        return bool(np.linalg.norm(middle - crop[:2]) < MAX_SHIFT * crop[2])
+        return bool(np.linalg.norm(middle - self.asked[:2]) < MAX_SHIFT * self.asked[2])
 
     def support(self, detection: Detection) -> float:
         """Return the share of the second network's votes that a detection gets, 0…1.
@@ -58,17 +61,30 @@ class SecondOpinion:
         agreement = (votes * (1 + distance**2) ** -2).sum(axis=0) / votes.sum(axis=0)
         return float(agreement.mean())
 
+    def rating(self, detection: Detection) -> float:
+        """Return how much speaks for a detection: its support and some of its own quality."""
+        return self.support(detection) + QUALITY_WEIGHT * detection.quality
 
-def second_opinion(detector: CocoDetector, crop: Float[np.ndarray, "4"]) -> SecondOpinion:
+
+def second_opinion(
+    detector: CocoDetector, crop: Float[np.ndarray, "4"], num_varied: int
+) -> SecondOpinion:
     """Detect a person by the second network: rotated crops, then varied crops around the best.
 
     Args:
         detector: of the frame.
         crop: with the whole person; its angle does not matter.
+        num_varied: number of varied crops, from 1.
     """
     rotated = np.repeat(crop[None] * (1, 1, SIZE, 1), NUM_ROTATIONS, axis=0)
     rotated[:, 3] = np.arange(NUM_ROTATIONS) * 2 * np.pi / NUM_ROTATIONS
     first = detector(rotated)
     best = first.keypoints[int(first.scores[:, LIMBS].mean(axis=1).argmax())]
-    around = crop_around_points(best, float(trunk_angles(best)))
-    return SecondOpinion(poses=first + detector(varied_crops(around)))
+    around = _limited(crop_around_points(best, float(trunk_angles(best))), crop)
+    return SecondOpinion(poses=first + detector(varied_crops(around)[:num_varied]), asked=crop)
+
+
+def _limited(crop: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> np.ndarray:
+    """Return a crop whose size is not too far from another's: the pose may have collapsed."""
+    side = np.clip(crop[2], other[2] / MAX_RESIZE, other[2] * MAX_RESIZE)
+    return np.array([*crop[:2], side, crop[3]])

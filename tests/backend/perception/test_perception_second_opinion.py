@@ -26,7 +26,7 @@ def scene_of(*poses):
 
 
 def opinion_of(*poses, crop=CROP):
-    return second_opinion(CocoDetector(IMAGE, SecondNetwork(scene_of(*poses))), crop)
+    return second_opinion(CocoDetector(IMAGE, SecondNetwork(scene_of(*poses))), crop, 7)
 
 
 def detection_of(pose):
@@ -70,9 +70,15 @@ def test_swapped_sides_lose_support():
 
 
 def test_a_pose_beside_the_crop_is_of_somebody_else():
-    opinion = opinion_of(PersonPose((128, 128), 90))
-    assert opinion.is_near(CROP)
-    assert not opinion.is_near(np.array([188.0, *CROP[1:]]))
+    pose = PersonPose((128, 128), 90)
+    assert opinion_of(pose).of_same_person
+    assert not opinion_of(pose, crop=np.array([180.0, 128, 160, 0])).of_same_person
+
+
+def test_a_collapsed_pose_gives_a_crop_of_sane_size():
+    opinion = opinion_of()  # the stand-in puts all keypoints of nobody into one place
+    assert 35 <= opinion.crop[2] <= 560
+    assert np.isfinite(opinion.support(detection_of(PersonPose((128, 128), 90))))
 
 
 class LostNetwork:
@@ -116,3 +122,14 @@ def test_a_confident_detection_is_the_one_without_the_second_network():
     (expected,) = detector(detector(CROP[None])[0].next_crop[None])
     np.testing.assert_allclose(detection.points, expected.points, atol=0.5)
     assert not second.batch_sizes
+
+
+def test_the_opinion_changes_the_pose_and_not_whether_it_is_a_person():
+    truth, wrong = PersonPose((128, 128), 80, 2.5), PersonPose((128, 128), 80)
+    detector = CropDetector(IMAGE, LostNetwork(scene_of(truth), wrong), INTRINSICS)
+    seconds = (SecondNetwork(scene_of(truth)), SecondNetwork(scene_of(wrong)))
+    right, misled = (
+        search(detector, CocoDetector(IMAGE, second), CROP[None]) for second in seconds
+    )
+    assert right.quality >= misled.quality - 1e-6
+    assert misled.quality >= detector(CROP[None])[0].quality
