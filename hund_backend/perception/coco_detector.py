@@ -25,12 +25,6 @@ class CocoPoses:
     keypoints: Float[np.ndarray, "crops 17 2"]  # px of the frame
     scores: Float[np.ndarray, "crops 17"]  # of the network, 0…1
 
-    def __add__(self, other: "CocoPoses") -> "CocoPoses":
-        return CocoPoses(
-            keypoints=np.concatenate((self.keypoints, other.keypoints)),
-            scores=np.concatenate((self.scores, other.scores)),
-        )
-
 
 class CocoDetector:
     """Detector of COCO's keypoints in crops of one frame."""

@@ -177,6 +177,21 @@ def crop_around_points(
     return np.array([*center, (high - low).max() * margin, angle])
 
 
+def rotated_crops(
+    crop: Float[np.ndarray, "4"], sizes: tuple[float, ...], num_rotations: int
+) -> Float[np.ndarray, "crops 4"]:
+    """Return a crop rotated over the full circle, at several sizes.
+
+    Args:
+        crop: center, side, angle of the first.
+        sizes: factors of its side.
+        num_rotations: at each size.
+    """
+    angles = np.arange(num_rotations) * 2 * np.pi / num_rotations
+    factors = np.array([(1, 1, size, 1) for size in sizes])[:, None]
+    return (crop * factors + np.outer(angles, (0, 0, 0, 1))).reshape(-1, 4)
+
+
 def varied_crops(crop: Float[np.ndarray, "4"]) -> Float[np.ndarray, "crops 4"]:
     """Return a crop and slightly shifted, resized and rotated ones."""
     shifts, factors, angles = np.split(np.array(VARIATIONS), (2, 3), axis=1)

@@ -1,7 +1,7 @@
 """Search for the crop in which the landmark network detects a person best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -9,9 +9,9 @@ from jaxtyping import Float
 from .coco_detector import CocoDetector
 from .coco_pose import crops_around_hips
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection
-from .crops import crop_around_boxes, varied_crops
+from .crops import crop_around_boxes, rotated_crops, varied_crops
 from .person_detector import PersonBoxes
-from .second_opinion import SecondOpinion, second_opinion
+from .second_opinion import OpinionConfig, SecondOpinion, second_opinion
 
 BOX_MARGIN = 1.6  # side of a crop over a detected box; 1.25 loses people who are not upright
 
@@ -28,7 +28,7 @@ class SearchConfig:
     rotation_quality: float  # below it, with the second network's crop, all rotations are tried
     scales: tuple[float, ...] = (1.0,)  # of the crops that are rotated
     num_rotations: int = 8  # over the full circle
-    num_opinions: int = 1  # crops of the second network around its own pose, up to seven
+    opinion: OpinionConfig = field(default_factory=OpinionConfig)
     num_refined: int = 1  # best detections that are repeated in their next crops
     num_refinements: int = 1  # how often
 
@@ -38,7 +38,7 @@ THOROUGH = SearchConfig(
     sufficient_quality=0.8,
     rotation_quality=0.65,
     scales=(1.0, 0.8, 1.25),
-    num_opinions=7,
+    opinion=OpinionConfig(num_rotations=8, sizes=(1.0, 0.75), num_varied=7),
     num_refined=3,
     num_refinements=2,
 )
@@ -79,7 +79,7 @@ def search(
     best = refine_crops(detector, detections, config)
     if best.quality >= config.sufficient_quality:
         return best
-    opinion = second_opinion(second, crops[-1], config.num_opinions)
+    opinion = second_opinion(second, crops[-1], config.opinion)
     if not opinion.of_same_person:
         return _search_rotations(detector, [best], crops[-1], config)
     other = refine_crops(detector, detector(opinion.crop[None]), config)
@@ -97,10 +97,9 @@ def _search_rotations(
     config: SearchConfig,
 ) -> Detection:
     """Return the detection of the best quality in rotations and scales of a crop, or before."""
-    angles = np.arange(config.num_rotations) * 2 * np.pi / config.num_rotations
-    factors = np.array([(1, 1, scale, 0) for scale in config.scales])
-    rotated = crop * factors[:, None] + np.outer(angles, (0, 0, 0, 1))
-    return refine_crops(detector, [*detections, *detector(rotated.reshape(-1, 4))], config)
+    upright = crop * (1, 1, 1, 0)
+    rotated = detector(rotated_crops(upright, config.scales, config.num_rotations))
+    return refine_crops(detector, [*detections, *rotated], config)
 
 
 def _rated_best(detections: Sequence[Detection], opinion: SecondOpinion) -> Detection:

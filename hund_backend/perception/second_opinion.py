@@ -15,27 +15,35 @@ from ..body.skeleton import BLAZEPOSE_NAMES, KEYPOINT_NAMES
 from .coco_detector import CocoDetector, CocoPoses
 from .coco_pose import LIMBS, crops_around_hips, trunk_angles
 from .crop_detector import MAX_RESIZE, Detection
-from .crops import crop_around_points, varied_crops
+from .crops import crop_around_points, rotated_crops, varied_crops
 
 COCO_POINTS = np.array([BLAZEPOSE_NAMES.index(name) for name in KEYPOINT_NAMES["coco"]])
-NUM_ROTATIONS = 4  # over the full circle
-SIZE = 0.8  # of its crops over the landmark network's
 MAX_SHIFT = 0.25  # sides of the crop between its center and that of a person who is meant by it
 QUALITY_WEIGHT = 0.5  # of the landmark network's own quality beside the support
 SUPPORT_SCALE = 0.1  # extents of the person at which a vote counts a quarter
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpinionConfig:
+    """Crops of the second network."""
+
+    num_rotations: int = 4  # over the full circle
+    sizes: tuple[float, ...] = (0.8,)  # over the crop that it is asked for
+    num_varied: int = 1  # around its own best pose, up to seven
+
+
+@dataclass(frozen=True, kw_only=True)
 class SecondOpinion:
     """Poses of one person by the second network, from several crops."""
 
-    poses: CocoPoses
+    rotated: CocoPoses  # they vote
+    varied: CocoPoses  # from crops around the best of those
     asked: Float[np.ndarray, "4"]  # crop around the person who is meant
 
     @property
     def keypoints(self) -> Float[np.ndarray, "17 2"]:
         """Median over the poses of the varied crops, px of the frame."""
-        return np.median(self.poses.keypoints[NUM_ROTATIONS:], axis=0)
+        return np.median(self.varied.keypoints, axis=0)
 
     @property
     def crop(self) -> Float[np.ndarray, "4"]:
@@ -51,13 +59,13 @@ class SecondOpinion:
     def support(self, detection: Detection) -> float:
         """Return the share of the second network's votes that a detection gets, 0…1.
 
-        Every pose votes for each joint of the limbs with its squared score. A vote counts fully
+        The pose of every rotated crop votes for each joint of the limbs with its squared score. A vote counts fully
         where the detection has that joint in the same place.
         """
         extent = float(np.ptp(self.keypoints, axis=0).max())
-        offsets = self.poses.keypoints[:, LIMBS] - detection.points[COCO_POINTS[LIMBS]]
+        offsets = self.rotated.keypoints[:, LIMBS] - detection.points[COCO_POINTS[LIMBS]]
         distance = np.linalg.norm(offsets, axis=-1) / (SUPPORT_SCALE * max(extent, 1e-9))
-        votes = self.poses.scores[:, LIMBS] ** 2 + 1e-9
+        votes = self.rotated.scores[:, LIMBS] ** 2 + 1e-9
         agreement = (votes * (1 + distance**2) ** -2).sum(axis=0) / votes.sum(axis=0)
         return float(agreement.mean())
 
@@ -67,21 +75,20 @@ class SecondOpinion:
 
 
 def second_opinion(
-    detector: CocoDetector, crop: Float[np.ndarray, "4"], num_varied: int
+    detector: CocoDetector, crop: Float[np.ndarray, "4"], config: OpinionConfig
 ) -> SecondOpinion:
     """Detect a person by the second network: rotated crops, then varied crops around the best.
 
     Args:
         detector: of the frame.
-        crop: with the whole person; its angle does not matter.
-        num_varied: number of varied crops, from 1.
+        crop: with the whole person, at any angle.
+        config: see OpinionConfig.
     """
-    rotated = np.repeat(crop[None] * (1, 1, SIZE, 1), NUM_ROTATIONS, axis=0)
-    rotated[:, 3] = np.arange(NUM_ROTATIONS) * 2 * np.pi / NUM_ROTATIONS
-    first = detector(rotated)
-    best = first.keypoints[int(first.scores[:, LIMBS].mean(axis=1).argmax())]
+    rotated = detector(rotated_crops(crop, config.sizes, config.num_rotations))
+    best = rotated.keypoints[int(rotated.scores[:, LIMBS].mean(axis=1).argmax())]
     around = _limited(crop_around_points(best, float(trunk_angles(best))), crop)
-    return SecondOpinion(poses=first + detector(varied_crops(around)[:num_varied]), asked=crop)
+    varied = detector(varied_crops(around)[: config.num_varied])
+    return SecondOpinion(rotated=rotated, varied=varied, asked=crop)
 
 
 def _limited(crop: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> np.ndarray:
