@@ -251,6 +251,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         default=options.DEFAULT_METHOD,
     )
     smoothing: smoothing_property("Smooth the motion in time")
+    face: bpy.props.BoolProperty(
+        name=options.LABELS["face"],
+        description="Read faces, too: expressions, gaze and the turn of the head",
+        default=True,
+    )
     adapt: bpy.props.BoolProperty(
         name=options.LABELS["adapt"],
         description="Adapt the network to this clip before posing. The adaptation is kept only if "
@@ -290,6 +295,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         description="Choose the pose that the bones of new people have without motion. Motion and "
         "skin do not depend on it",
         items=_REST_ITEMS,
+    )
+    use_sound: bpy.props.BoolProperty(
+        name="Sound",
+        description="Add the clip's sound to the scene's sequencer, in step with the motion",
+        default=True,
     )
     one_action: bpy.props.BoolProperty(
         name="One Action",
@@ -400,6 +410,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
             return clip_card.get(paths.resolve(self.clip), settings)
         except JobError:
             return None
+
+    @property
+    def reads_faces(self) -> bool:
+        """Whether the chosen quality reads faces."""
+        return options.QUALITIES[self.quality].face
 
     @property
     def is_smoothed(self) -> bool:

@@ -12,11 +12,13 @@ Command = Literal["reconstruct", "solve", "people"]  # of the backend
 _STAGE_SPANS = {
     ProgressStage.START: (0.0, 0.02),
     ProgressStage.LOAD: (0.02, 0.05),
-    ProgressStage.DETECT: (0.05, 0.55),
+    ProgressStage.DETECT: (0.05, 0.5),
+    ProgressStage.FACE: (0.5, 0.55),
     ProgressStage.POSE: (0.55, 1.0),
 }
 _STAGE_SPANS_WITH_ADAPTATION = {
-    ProgressStage.DETECT: (0.05, 0.4),
+    ProgressStage.DETECT: (0.05, 0.36),
+    ProgressStage.FACE: (0.36, 0.4),
     ProgressStage.ADAPT: (0.4, 0.7),
     ProgressStage.POSE: (0.7, 1.0),
 }

@@ -323,6 +323,7 @@ def _parser(device: str) -> argparse.ArgumentParser:
     options.add_method(parser)
     options.add_adapt(parser)
     options.add_smoothing(parser)
+    options.add_face(parser)
     options.add_frames(parser)
     options.add_keep_evidence(parser)
     options.add_overwrite(parser)

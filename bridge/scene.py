@@ -30,6 +30,7 @@ from . import (
     timeline,
     world,
 )
+from .face import sound
 from .job import JobError
 
 _CHANGES_KEPT = {  # what became of the user's changes
@@ -92,6 +93,7 @@ def write(
     use_twist: bool = False,
     rest: str = "A",
     one_action: bool = False,
+    use_sound: bool = True,
 ) -> WrittenScene:
     """Write a reconstruction into the scene: one collection with its people and its cameras.
 
@@ -121,6 +123,7 @@ def write(
         one_action: animate all people and cameras by slots of one action, where Blender has slots
             (4.4 and later). False: each person and each camera has an action. What is replaced by
             its motion alone keeps its actions.
+        use_sound: lay the clip's sound into the scene's sequencer.
 
     Raises:
         JobError: the reconstruction has another skeleton, the body file is missing, or the motion
@@ -174,6 +177,8 @@ def write(
     )
     if match_scene:
         matching.match(scene, matching.clip_format(reconstruction), start_frame)
+    if clip and use_sound:
+        sound.attach(scene, clip, clip_id, reconstruction, timing)
     for shot_camera in written.cameras:
         footage.fit(shot_camera, scene, reconstruction)
     if match_scene or scene.camera is None:

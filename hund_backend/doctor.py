@@ -125,6 +125,12 @@ def _contacts() -> object:
     return ContactNetwork.load()
 
 
+def _face() -> object:
+    from .descent.face.model import FaceModel
+
+    return FaceModel.load()
+
+
 def _part_head() -> object:
     from .perception.part_head import PartHead
 
@@ -138,4 +144,5 @@ LOADERS = {  # of the weights that this project made
     "hund.safetensors": _hund,
     "contacts.safetensors": _contacts,
     "part_head.safetensors": _part_head,
+    "face.npz": _face,
 }

@@ -16,11 +16,13 @@ from .errors import BadInputError
 from .evidence_identity import ADVICE, SCHEMA, read_arrays
 from .options import Options
 from .perception.evidence import Evidence
+from .perception.face.evidence import FaceEvidence
 from .pipeline import TrackedClip
 from .video import ClipInfo
 
 _FRAMES = ("frame_numbers", "times", "intrinsics")
 _NUMBERS = ("track_id", "static", "confidence")  # fields of Evidence that are no arrays
+_FACE = "face"  # begins the names of a face's arrays
 
 
 def save(clip: TrackedClip, options: Options, path: Path) -> None:
@@ -51,7 +53,10 @@ def save(clip: TrackedClip, options: Options, path: Path) -> None:
     arrays = {name: np.asarray(getattr(clip, name)) for name in _FRAMES}
     for person, evidence in enumerate(clip.people):
         values = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
+        face = values.pop("face")
         arrays |= {f"{person}/{name}": v for name, v in values.items() if v is not None}
+        if face is not None:
+            arrays |= {f"{_FACE}/{person}/{f.name}": getattr(face, f.name) for f in fields(face)}
     identity = clip.identity(options)
     names = {"schema": SCHEMA, "identity": identity, "header": json.dumps(header)}
     with atomic_write(path) as [part], part.open("wb") as opened:
@@ -99,4 +104,7 @@ def load(path: Path) -> tuple[TrackedClip, Options]:
 def _person(arrays: dict[str, Any], person: int) -> Evidence:
     start = f"{person}/"
     values = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
-    return Evidence(**values | {name: values[name].item() for name in _NUMBERS})
+    numbers = {name: values[name].item() for name in _NUMBERS}
+    start = f"{_FACE}/{person}/"
+    face = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
+    return Evidence(**values | numbers, face=FaceEvidence(**face) if face else None)

@@ -26,6 +26,7 @@ class ProgressStage(enum.StrEnum):
     START = "start"  # until the backend answers
     LOAD = "load"
     DETECT = "detect"
+    FACE = "face"
     ADAPT = "adapt"  # followed by the person: "adapt 1/2"
     POSE = "pose"  # followed by the person: "pose 1/2"
     GROUND = "ground"
@@ -36,6 +37,7 @@ STAGE_LABELS = {
     ProgressStage.START: "Starting",
     ProgressStage.LOAD: "Loading the networks",
     ProgressStage.DETECT: "Finding people",
+    ProgressStage.FACE: "Reading faces",
     ProgressStage.ADAPT: "Adapting to the clip",
     ProgressStage.POSE: "Posing",
     ProgressStage.GROUND: "Finding the ground",
@@ -47,6 +49,7 @@ LABELS = {  # names of the options in Blender
     "method": "Method",
     "adapt": "Adapt to Clip",
     "smoothing": "Smoothing",
+    "face": "Face",
     "people": "People",
     "only": "Chosen People",
     "start": "Start",
@@ -72,6 +75,7 @@ class Quality(Choice):
     stride: int = 1
     polish: bool = True
     parts: bool = False
+    face: bool = True  # whether faces are read, unless switched off
 
 
 DEVICES = {
@@ -111,9 +115,10 @@ QUALITIES = {
     ),
     "draft": Quality(
         label="Draft",
-        description="Process every second frame without polish, for a first impression",
+        description="Process every second frame without polish and faces, for a first impression",
         stride=2,
         polish=False,
+        face=False,
     ),
 }
 
@@ -130,6 +135,7 @@ class Options:
     method: Method = DEFAULT_METHOD  # learned descent, or gradients alone
     polish: bool = True  # refine the learned descent's result by gradients
     parts: bool = False  # segment body parts and fit the body shape to the silhouette
+    face: bool = True  # read faces: expressions, gaze and the turn of the head
     adapt: float | None = None  # most seconds of adapting the learned descent to the clip
     smoothing: float = DEFAULT_SMOOTHING  # of the motion in time; 0: as seen
     focal: float | None = None  # px of the full frame
@@ -145,6 +151,7 @@ REQUEST_OPTIONS = (
     "method",
     "adapt",
     "smoothing",
+    "face",
     "people",
     "only",
     "start",
@@ -211,6 +218,18 @@ def add_smoothing(parser: "ArgumentParser") -> None:
         metavar="AMOUNT",
         help="smooth the motion in time: 0 leaves it as seen, 2 smooths twice as much; "
         f"default: {DEFAULT_SMOOTHING:.0f}",
+    )
+
+
+def add_face(parser: "ArgumentParser") -> None:
+    """Add `--face` and `--no-face`."""
+    from argparse import BooleanOptionalAction
+
+    parser.add_argument(
+        "--face",
+        action=BooleanOptionalAction,
+        default=True,
+        help="read faces: expressions, gaze and the turn of the head; not in draft quality",
     )
 
 

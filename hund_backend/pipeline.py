@@ -17,6 +17,9 @@ from .body import camera
 from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 from .descent.body_contacts import BodyContacts
+from .descent.face.head_turn import with_head_turn
+from .descent.face.model import FaceModel
+from .descent.face.solve import FaceMotion, solve_face
 from .descent.fit.energy import EnergyConfig
 from .descent.fit.fit import FitConfig, fit
 from .descent.learned.adaptation import (
@@ -46,6 +49,7 @@ from .options import DEFAULT_DEVICE, Options, ProgressStage
 from .people_list import PeopleList
 from .perception.choice import choices
 from .perception.evidence import Evidence
+from .perception.face.follow import FacePerception
 from .perception.run import Perception
 from .prior.dynamics import Dynamics
 from .prior.pose_flow import PoseFlow
@@ -80,6 +84,9 @@ class Models:
     contacts: ContactNetwork
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
+    faces: FacePerception | None = None  # None: faces are not read
+    face_model: FaceModel | None = None  # None: faces are not solved
+    face_weights: dict[str, str] = field(default_factory=dict)  # as `weights`, of faces alone
 
     @classmethod
     def load(cls, device: str = DEFAULT_DEVICE) -> "Models":
@@ -89,6 +96,8 @@ class Models:
             BadInputError: weights are missing or damaged, or there is no such device.
         """
         chosen = choose_device(device)
+        with record_loaded() as face_weights:
+            faces, face_model = FacePerception.open(chosen.type), FaceModel.load()
         with record_loaded() as weights:
             body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
             return cls(
@@ -100,11 +109,15 @@ class Models:
                 contacts=ContactNetwork.load(),
                 dynamics=Dynamics.load(prior).to(chosen),
                 weights=weights,
+                faces=faces,
+                face_model=face_model,
+                face_weights=face_weights,
             )
 
     def used_weights(self, options: Options) -> dict[str, str]:
         """Return the SHA-256 of the weights behind a reconstruction, by file name."""
-        return self.weights | (self.perception.part_weights if options.parts else {})
+        used = self.weights | (self.perception.part_weights if options.parts else {})
+        return used | (self.face_weights if options.face else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +241,9 @@ def perceive(
         raise NobodyFoundError(
             f"Nobody was found in {path.name}: choose frames in which a person is well in view."
         )
+    if options.face and models.faces is not None:
+        with stopwatch.measure(ProgressStage.FACE):
+            people[:] = _with_faces(people, path, options, models.faces, frame_numbers, report)
     return TrackedClip(
         path=path,
         info=clip.info,
@@ -241,6 +257,25 @@ def perceive(
         source=source_of(path),
         focal_source=focal_source,
     )
+
+
+def _with_faces(
+    people: list[Evidence],
+    path: Path,
+    options: Options,
+    perception: FacePerception,
+    frame_numbers: list[int],
+    report: Report,
+) -> list[Evidence]:
+    """Return the evidence with faces, from a second reading of the frames that were processed."""
+    wanted = set(frame_numbers)
+    with open_clip(path, start=options.start, end=frame_numbers[-1]) as clip:
+        faces = perception.run(
+            (frame for frame in clip if frame.number in wanted),
+            people,
+            _step_report(report, ProgressStage.FACE, len(frame_numbers)),
+        )
+    return [dataclasses.replace(each, face=f) for each, f in zip(people, faces, strict=True)]
 
 
 def estimate(
@@ -303,6 +338,14 @@ def estimate(
             ]
         with stopwatch.measure(ProgressStage.GROUND):
             posed_tracks = _posed(clip.people, results, models, frames)
+    with stopwatch.measure(ProgressStage.FACE):
+        faces = [_solved_face(evidence, clip.fps, models) for evidence in undistorted]
+        results = [
+            result if face is None else with_head_turn(result, models.body, face)
+            for result, face in zip(results, faces, strict=True)
+        ]
+        if any(face is not None for face in faces):
+            posed_tracks = _posed(clip.people, results, models, frames)
     world = _world(posed_tracks, support)
     reports = [adaptation for _, adaptation in adaptations]
     provenance = _provenance(clip, options, models, results, reports, stopwatch)
@@ -311,7 +354,8 @@ def estimate(
         "source": "steps" if focal.is_sure else clip.focal_source,
         "confidence": focal.confidence if clip.focal_source == "guess" else None,
     }
-    return _assemble(clip, intrinsics, posed_tracks, support, world, provenance)
+    provenance["face"] = [face and face.as_json() for face in faces]
+    return _assemble(clip, intrinsics, posed_tracks, faces, support, world, provenance)
 
 
 def _adapt(
@@ -357,6 +401,13 @@ def _pose(
         return _fit(shot, fps, options, models, report, descended)
 
     return descend_by_shot(evidence, pose_shot)
+
+
+def _solved_face(evidence: Evidence, fps: float, models: Models) -> FaceMotion | None:
+    """Return the motion of a face; None if it was not looked for."""
+    if evidence.face is None or models.face_model is None:
+        return None
+    return solve_face(evidence, fps, models.face_model)
 
 
 def _settle(
@@ -434,10 +485,16 @@ def _undistort(
     coefficients = np.array(distortion)
     pixels = camera.undistort(keypoints[..., :2].astype(np.float64), intrinsics, coefficients)
     keypoints[..., :2] = pixels
+    face = evidence.face
+    if face is not None:
+        landmarks = face.landmarks.copy()
+        pixels = landmarks[..., :2].astype(np.float64)
+        landmarks[..., :2] = camera.undistort(pixels, intrinsics, coefficients)
+        face = dataclasses.replace(face, landmarks=landmarks)
     # A crop is moved as a whole; distortion within it is neglected.
     crops = evidence.crops.copy()
     crops[:, :2] = camera.undistort(crops[:, :2].astype(np.float64), intrinsics, coefficients)
-    return dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
+    return dataclasses.replace(evidence, keypoints=keypoints, crops=crops, face=face)
 
 
 def _posed(
@@ -487,6 +544,7 @@ def _assemble(
     clip: TrackedClip,
     intrinsics: Float[np.ndarray, "3 3"],
     posed_tracks: list[PosedTrack],
+    faces: list[FaceMotion | None],
     support: Support,
     world: Float[np.ndarray, "4 4"],
     provenance: dict[str, Any],
@@ -496,6 +554,11 @@ def _assemble(
 
     def stacked(name: str) -> np.ndarray:
         return np.stack([getattr(person, name) for person in posed_tracks])
+
+    arkit = np.zeros((people, frames, NUM_ARKIT), np.float32)
+    for values, evidence, face in zip(arkit, clip.people, faces, strict=True):
+        if face is not None:
+            values[evidence.frames] = face.arkit
 
     def over_people(columns: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         return np.stack([columns(bearing) for bearing in support.bearing]).astype(np.float32)
@@ -516,7 +579,7 @@ def _assemble(
         root_translation=stacked("joints")[:, :, 0],
         betas=stacked("betas"),
         expression=np.zeros((people, frames, NUM_EXPRESSION), np.float32),
-        arkit=np.zeros((people, frames, NUM_ARKIT), np.float32),
+        arkit=arkit,
         joints=stacked("joints"),
         keypoints=stacked("keypoints"),
         joint_confidence=stacked("joint_confidence"),

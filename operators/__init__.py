@@ -11,6 +11,7 @@ from . import (
     confidence,
     contacts,
     export,
+    face,
     find_people,
     finish,
     frame_people,
@@ -55,6 +56,7 @@ _CLASSES = (
     *confidence.CLASSES,
     *pins.CLASSES,
     *contacts.CLASSES,
+    *face.CLASSES,
     *keys.CLASSES,
 )
 _commands = []

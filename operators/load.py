@@ -60,6 +60,7 @@ def write(
         use_twist=settings.use_twist,
         rest=settings.rest,
         one_action=settings.one_action,
+        use_sound=settings.use_sound,
     )
     result = settings.results.get(written.name) or settings.results.add()
     result.name, result.filepath, result.clip = written.name, str(path), str(clip or "")

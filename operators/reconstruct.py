@@ -73,6 +73,7 @@ def make_tasks(context, clips: list[Path]) -> list[job.Task]:
         "device": addon_preferences.device,
         "quality": settings.quality,
         "smoothing": settings.smoothing,
+        "face": settings.face,
         "keep_evidence": True,
         "overwrite": True,
     }

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import advanced, correct, export, keys, progress, result, retarget, solve, source
+from . import advanced, correct, export, face, keys, progress, result, retarget, solve, source
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
     (
@@ -11,6 +11,7 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
         solve.HUND_PT_scene,
         result.HUND_PT_result,
         *correct.CLASSES,
+        *face.CLASSES,
         retarget.HUND_UL_roles,
         retarget.HUND_UL_pairs,
         retarget.HUND_PT_retarget,

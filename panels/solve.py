@@ -32,6 +32,9 @@ class HUND_PT_solve(SidebarPanel, bpy.types.Panel):
         smoothing = column.row()
         smoothing.active = settings.is_smoothed
         smoothing.prop(settings, "smoothing", slider=True)
+        face = column.row()
+        face.active = settings.reads_faces
+        face.prop(settings, "face")
         if settings.result_of_clip:
             column.prop(settings, "existing")
         layout.prop(settings, "match_scene")
@@ -65,6 +68,7 @@ class HUND_PT_scene(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "start_frame")
         layout.prop(settings, "behind")
         layout.prop(settings, "use_subframes")
+        layout.prop(settings, "use_sound")
         layout.prop(settings, "rest")
         layout.prop(settings, "use_twist")
         row = layout.row()

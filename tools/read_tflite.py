@@ -1,4 +1,4 @@
-"""Converter of a .tflite file (BlazePose) to our graph format."""
+"""Converter of a .tflite file (BlazePose, the face networks) to our graph format."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -28,7 +28,7 @@ def read_tflite(tflite: bytes, outputs: dict[str, int]) -> tuple[Graph, dict[str
     Inner tensors are named by their numbers in the file, so that they can be tapped.
 
     Args:
-        tflite: content of the file; the network has one input, NHWC.
+        tflite: content of the file; the network has one input, NHWC, or NWC for a row of points.
         outputs: meaning of each output → number of the tensor in the file.
 
     Returns:
@@ -41,7 +41,7 @@ def read_tflite(tflite: bytes, outputs: dict[str, int]) -> tuple[Graph, dict[str
     reader = _Reader(model)
     for operator in model.subgraphs[0].operators:
         reader.read(operator)
-    height, width, channels = reader.shape(reader.main.inputs[0])[1:]
+    height, width, channels = reader.sides(reader.main.inputs[0])
     graph = Graph(
         input_shape=(channels, height, width),
         nodes=tuple(reader.nodes),
@@ -60,7 +60,7 @@ class _Reader:
         self.constants = {
             number: np.frombuffer(
                 bytes(bytearray(model.buffers[tensor.buffer].data)), DTYPES[tensor.type]
-            ).reshape(tensor.shape)
+            ).reshape(() if tensor.shape is None else tensor.shape)
             for number, tensor in enumerate(self.main.tensors)
             if model.buffers[tensor.buffer].data is not None
         }
@@ -69,6 +69,10 @@ class _Reader:
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         return tuple(int(side) for side in self.main.tensors[tensor].shape)
+
+    def sides(self, tensor: int) -> tuple[int, int, int]:
+        """Return height, width and channels; a row of points has a height of one."""
+        return (1, 1, *self.shape(tensor)[1:])[-3:]
 
     def read(self, operator: schema.OperatorT) -> None:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -82,10 +86,26 @@ class _Reader:
     ) -> str:
         """Append a node; return the name of its output."""
         output = int(operator.outputs[0])
-        names = tuple(self.names.get(tensor, str(tensor)) for tensor in inputs)
+        names = tuple(self.name(tensor) for tensor in inputs)
         node = Node(operation=operation, inputs=names, output=str(output), settings=settings)
         self.nodes.append(node)
         return node.output
+
+    def name(self, tensor: int) -> str:
+        """Return the name of a tensor; a constant that is read becomes a node of its own."""
+        if tensor in self.constants and tensor not in self.names:
+            values = self.constants[tensor]
+            values = values.reshape((1,) * (3 - values.ndim) + values.shape[-3:])
+            name, shape = str(tensor), (values.shape[2], *values.shape[:2])
+            node = Node(operation="constant", inputs=(), output=name, settings={"shape": shape})
+            self.nodes.append(node)
+            self.weights[f"{name}.weight"] = values.transpose(2, 0, 1)[None]
+            self.names[tensor] = name
+        return self.names.get(tensor, str(tensor))
+
+    def rename(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Take an output for the input itself, which has the same content."""
+        self.names[int(operator.outputs[0])] = self.name(inputs[0])
 
     def dequantize(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         self.constants[int(operator.outputs[0])] = self.constants[inputs[0]]
@@ -125,6 +145,107 @@ class _Reader:
         activation = ACTIVATIONS[operator.builtinOptions.fusedActivationFunction]
         self.add("add", operator, inputs, {"activation": activation})
 
+    def combine(self, operator: schema.OperatorT, inputs: list[int], function: str) -> None:
+        self.add("combine", operator, inputs, {"function": function})
+
+    def subtract(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.combine(operator, inputs, "subtract")
+
+    def multiply(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.combine(operator, inputs, "multiply")
+
+    def divide(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.combine(operator, inputs, "divide")
+
+    def negate(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert to a product with a constant."""
+        output = int(operator.outputs[0])
+        factor = -1 - output  # a number that no tensor of the file has
+        self.constants[factor] = np.float32(-1)
+        self.combine(operator, [inputs[0], factor], "multiply")
+
+    def square_difference(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert to a difference and its product with itself."""
+        output = str(int(operator.outputs[0]))
+        difference = Node(
+            operation="combine",
+            inputs=tuple(self.name(tensor) for tensor in inputs),
+            output=f"{output}_difference",
+            settings={"function": "subtract"},
+        )
+        square = Node(
+            operation="combine",
+            inputs=(difference.output, difference.output),
+            output=output,
+            settings={"function": "multiply"},
+        )
+        self.nodes += [difference, square]
+
+    def square_root(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.add("function", operator, inputs, {"function": "square_root"})
+
+    def inverse_square_root(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.add("function", operator, inputs, {"function": "inverse_square_root"})
+
+    def reduce(self, operator: schema.OperatorT, inputs: list[int], function: str) -> None:
+        """Convert a reduction over points or channels."""
+        (axis,) = np.atleast_1d(self.constants[inputs[1]]) % len(self.shape(inputs[0]))
+        last = len(self.shape(inputs[0])) - 1
+        settings = {"function": function, "axis": 1 if axis == last else 3}
+        assert axis in (last, last - 1) and operator.builtinOptions.keepDims
+        self.add("reduce", operator, inputs[:1], settings)
+
+    def mean(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.reduce(operator, inputs, "mean")
+
+    def total(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        self.reduce(operator, inputs, "sum")
+
+    def transpose(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        assert self.constants[inputs[1]].tolist() == [0, 1, 3, 2]
+        assert self.sides(inputs[0])[0] == 1
+        self.add("columns_as_channels", operator, inputs[:1], {})
+
+    def slice(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert a slice of the first columns, down to one, or of everything."""
+        source, target = self.shape(inputs[0]), self.shape(int(operator.outputs[0]))
+        if np.prod(source) == np.prod(target):
+            self.rename(operator, inputs)
+            return
+        assert not self.constants[inputs[1]].any() and (source[3], 1) == (target[3], target[1])
+        if target[2] == 1:
+            self.add("first_column", operator, inputs[:1], {})
+        else:  # what follows takes the first column alone
+            self.rename(operator, inputs)
+
+    def concatenate(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert a constant column before the others to a padding and a sum."""
+        column, features = inputs
+        assert operator.builtinOptions.axis in (-2, 2) and self.shape(column)[2] == 1
+        output = int(operator.outputs[0])
+        padded = f"{output}_padded"
+        node = Node(
+            operation="pad_column", inputs=(self.name(features),), output=padded, settings={}
+        )
+        self.nodes.append(node)
+        row = np.zeros(self.shape(output)[1:], np.float32)
+        row[:, :1] = self.constants[column]
+        self.constants[-1 - output] = row
+        self.names[output] = str(output)
+        settings = {"activation": None}
+        node = Node(
+            operation="add",
+            inputs=(padded, self.name(-1 - output)),
+            output=str(output),
+            settings=settings,
+        )
+        self.nodes.append(node)
+
+    def prelu(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        slopes = self.constants[inputs[1]].reshape(-1)
+        output = self.add("prelu", operator, inputs[:1], {"channels": len(slopes)})
+        self.weights[f"{output}.weight"] = slopes
+
     def max_pool(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         options = operator.builtinOptions
         assert options.filterHeight == options.filterWidth == options.strideH == options.strideW
@@ -141,6 +262,10 @@ class _Reader:
         self.add("sigmoid", operator, inputs, {})
 
     def flatten(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert to a vector; a row of points that gets a height stays as it is."""
+        if len(self.shape(int(operator.outputs[0]))) == 4:
+            self.rename(operator, inputs)
+            return
         assert len(self.shape(int(operator.outputs[0]))) == 2
         self.add("flatten", operator, inputs[:1], {})
 
@@ -179,4 +304,17 @@ READERS = {
     "RESIZE_BILINEAR": _Reader.resize,
     "LOGISTIC": _Reader.sigmoid,
     "RESHAPE": _Reader.flatten,
+    "PRELU": _Reader.prelu,
+    "SUB": _Reader.subtract,
+    "MUL": _Reader.multiply,
+    "DIV": _Reader.divide,
+    "NEG": _Reader.negate,
+    "SQUARED_DIFFERENCE": _Reader.square_difference,
+    "SQRT": _Reader.square_root,
+    "RSQRT": _Reader.inverse_square_root,
+    "MEAN": _Reader.mean,
+    "SUM": _Reader.total,
+    "TRANSPOSE": _Reader.transpose,
+    "STRIDED_SLICE": _Reader.slice,
+    "CONCATENATION": _Reader.concatenate,
 }

@@ -14,6 +14,7 @@ from hund_backend.perception.graph import INPUT, Graph, Node
 
 OPSET = 17
 IR_VERSION = 8
+_FIRST_COLUMN = {"starts": 0, "ends": 1, "axes": 3}
 
 
 def write_onnx(packed: bytes, file: str) -> bytes:
@@ -112,6 +113,46 @@ class _Writer:
 
         self.activate(node.settings["activation"], node, write)
 
+    def combine(self, node: Node) -> None:
+        kinds = {"subtract": "Sub", "multiply": "Mul", "divide": "Div"}
+        self.add(kinds[node.settings["function"]], list(node.inputs), node.output)
+
+    def function(self, node: Node) -> None:
+        if node.settings["function"] == "square_root":
+            self.add("Sqrt", list(node.inputs), node.output)
+            return
+        root = f"{node.output}.root"
+        self.add("Sqrt", list(node.inputs), root)
+        self.add("Reciprocal", [root], node.output)
+
+    def reduce(self, node: Node) -> None:
+        if node.settings["function"] == "mean":
+            axes = [node.settings["axis"]]
+            self.add("ReduceMean", list(node.inputs), node.output, axes=axes, keepdims=1)
+            return
+        axes = self.constant(f"{node.output}.axes", [node.settings["axis"]])
+        self.add("ReduceSum", [*node.inputs, axes], node.output, keepdims=1)
+
+    def stored(self, node: Node) -> None:
+        self.add("Identity", [f"{node.output}.weight"], node.output)
+
+    def pad_column(self, node: Node) -> None:
+        name = self.constant(f"{node.output}.pads", [0, 0, 0, 1, 0, 0, 0, 0])
+        self.add("Pad", [*node.inputs, name], node.output)
+
+    def first_column(self, node: Node) -> None:
+        limits = [self.constant(f"{node.output}.{n}", [v]) for n, v in _FIRST_COLUMN.items()]
+        self.add("Slice", [*node.inputs, *limits], node.output)
+
+    def columns_as_channels(self, node: Node) -> None:
+        self.add("Transpose", list(node.inputs), node.output, perm=[0, 3, 2, 1])
+
+    def prelu(self, node: Node) -> None:
+        slope = f"{node.output}.slope"
+        shape = self.constant(f"{node.output}.shape", [-1, 1, 1])
+        self.add("Reshape", [f"{node.output}.weight", shape], slope)
+        self.add("PRelu", [*node.inputs, slope], node.output)
+
     def pad_channels(self, node: Node) -> None:
         pads = [0, 0, 0, 0, 0, node.settings["count"], 0, 0]
         name = self.constant(f"{node.output}.pads", pads)
@@ -144,6 +185,14 @@ class _Writer:
 WRITERS = {
     "convolution": _Writer.convolution,
     "add": _Writer.sum,
+    "combine": _Writer.combine,
+    "function": _Writer.function,
+    "reduce": _Writer.reduce,
+    "constant": _Writer.stored,
+    "pad_column": _Writer.pad_column,
+    "first_column": _Writer.first_column,
+    "columns_as_channels": _Writer.columns_as_channels,
+    "prelu": _Writer.prelu,
     "pad_channels": _Writer.pad_channels,
     "max_pool": _Writer.max_pool,
     "resize": _Writer.resize,

@@ -39,6 +39,9 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
     for name in _NUMBERS:
         if name in values and not isinstance(values[name], int | float):
             raise OptionError(f"{{{name}}} is {{value!r}}: give a number.", value=values[name])
+    face = arguments.get("face", True)
+    if not isinstance(face, bool):
+        raise OptionError("{face} is {value!r}: give true or false.", value=face)
     only = arguments.get("only")
     if only is not None and not isinstance(only, str):
         raise OptionError("{only} is {value!r}: give the name of a file.", value=only)
@@ -63,7 +66,12 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
     values["distortion"] = _distortion(values.get("distortion", ()))
     chosen = QUALITIES[quality]
     return Options(
-        **values, method=method, stride=chosen.stride, polish=chosen.polish, parts=chosen.parts
+        **values,
+        method=method,
+        stride=chosen.stride,
+        polish=chosen.polish,
+        parts=chosen.parts,
+        face=face and chosen.face,
     )
 
 

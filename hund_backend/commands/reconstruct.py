@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_method(parser)
     options.add_adapt(parser)
     options.add_smoothing(parser)
+    options.add_face(parser)
     options.add_frames(parser)
     options.add_lens(parser)
     options.add_keep_evidence(parser)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from .upright import UpEvidence
+from .upright import UpEvidence, on_feet
 
 # Tilt of a camera from level: most stand on a tripod or are held level, others look down or up.
 LEVEL_SHARE = 0.5
@@ -110,7 +110,10 @@ def _weighted_quantile(
 
 def _initial_up(uprights: list[UpEvidence]) -> tuple[Float[np.ndarray, "3"], float]:
     """Return the mean up direction by everybody, and its standard deviation in radians."""
-    precisions = [1 / TILTED_STD.max() ** 2, *(upright.std**-2 for upright in uprights)]
+    precisions = [
+        1 / TILTED_STD.max() ** 2,
+        *(upright.std**-2 * on_feet(upright, CAMERA_UP) for upright in uprights),
+    ]
     directions = [CAMERA_UP, *(upright.direction for upright in uprights)]
     total = sum(p * direction for p, direction in zip(precisions, directions, strict=True))
     length = np.linalg.norm(total)

@@ -23,7 +23,6 @@ NEAREST_KEYPOINTS = [
 ]
 MIN_LEG_EXTENT = 0.6  # of a standing person: height of hips over ankles, in leg lengths
 HIPS, NECK = JOINT_INDEX["Pelvis"], JOINT_INDEX["Neck01"]
-LEGS = ("ThighL", "AnkleL"), ("ThighR", "AnkleR")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +56,28 @@ class PosedTrack:
         return self.keypoints[:, NEAREST_KEYPOINTS, 2].astype(np.float64)
 
     @property
+    def leg_extents(self) -> Float[np.ndarray, "frames 2"]:
+        """Distances from hips to ankles as shares of the legs' lengths: 1 is straight."""
+        hip, knee, ankle = (
+            self.joints[:, [JOINT_INDEX[f"{name}{side}"] for side in "LR"]].astype(np.float64)
+            for name in ("Thigh", "Calf", "Ankle")
+        )
+        lengths = np.linalg.norm(hip - knee, axis=-1) + np.linalg.norm(knee - ankle, axis=-1)
+        return np.linalg.norm(hip - ankle, axis=-1) / np.maximum(lengths, 1e-9)
+
+    @property
     def standing_directions(self) -> Float[np.ndarray, "frames 3"]:
         """Unit vectors from hips to neck in frames where the person stands, zero elsewhere."""
         spine = self.joints[:, NECK] - self.joints[:, HIPS]
         spine = spine / np.linalg.norm(spine, axis=-1, keepdims=True)
-        stands = self.present.copy()
-        for hip, ankle in LEGS:
-            leg = self.joints[:, JOINT_INDEX[hip]] - self.joints[:, JOINT_INDEX[ankle]]
-            length = np.linalg.norm(leg, axis=-1)
-            stands &= (leg * spine).sum(-1) > MIN_LEG_EXTENT * length.max()
+        hip, ankle = (
+            self.joints[:, [JOINT_INDEX[f"{name}{side}"] for side in "LR"]]
+            for name in ("Thigh", "Ankle")
+        )
+        cosine = ((hip - ankle) * spine[:, None]).sum(-1) / np.maximum(
+            np.linalg.norm(hip - ankle, axis=-1), 1e-9
+        )
+        stands = self.present & (cosine * self.leg_extents > MIN_LEG_EXTENT).all(axis=1)
         return spine.astype(np.float64) * stands[:, None]
 
 

@@ -20,6 +20,10 @@ from .posed_track import PosedTrack
 from .upright import UpEvidence, up_evidence
 
 NUM_SOLES = len(SOLE_NAMES)
+RAISED = (
+    0.05,
+    0.10,
+)  # metres over the foot's lowest point: below, and above which it bears nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,5 +133,17 @@ def _bearing(
         person.contact_points, person.joints.astype(np.float64), up, times
     )
     probability = with_hysteresis(inferred)
-    probability[:, :NUM_SOLES] = network.bearing(FootMotion.of_track(person), times, up)
+    soles = network.bearing(FootMotion.of_track(person), times, up)
+    probability[:, :NUM_SOLES] = soles * _lowest_of_foot(person.feet @ up)
     return probability
+
+
+def _lowest_of_foot(heights: Float[np.ndarray, "frames 6"]) -> Float[np.ndarray, "frames 6"]:
+    """Return 1 for the lowest points of each foot, falling to 0 for those well above them.
+
+    Toes of somebody who lies on their back keep still, and bear nothing.
+    """
+    above = heights.reshape(len(heights), 2, -1)
+    above = above - above.min(axis=-1, keepdims=True)
+    low, high = RAISED
+    return np.clip((high - above) / (high - low), 0, 1).reshape(heights.shape)

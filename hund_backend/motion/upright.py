@@ -1,7 +1,8 @@
 """Upright: which way is up, by how people keep their balance.
 
 Over time, the center of mass of somebody on their feet is above the feet that bear, whatever the
-lean of the trunk: otherwise they fall.
+lean of the trunk: otherwise they fall. People on a chair, on their knees or in a push-up bear on
+more than their feet.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ BEARING_SHARES = np.array([1, 0.5, 0.5, 1, 0.5, 0.5])  # heel; ball and toe are 
 BALANCE_STD = np.radians(3.0)  # of the direction over a long time: the feet's depth, a lean
 MOMENT_STD = np.radians(6.0)  # of the direction in one moment: people move
 MOMENT_SECONDS = 0.5  # for which a moment's imbalance lasts
+STRAIGHT = (
+    0.75,
+    0.9,
+)  # share of a leg's length from which, and at which, people bear on their feet
+ON_FEET = 0.95  # share of those on straight legs who bear on their feet alone
+CAMERA_TILT_STD = np.radians(18.0)  # of cameras against level
 LEAN_STD = np.radians(12.0)  # of the trunk of somebody who stands, if the feet say nothing
 
 
@@ -64,7 +71,7 @@ def up_evidence(
     support = (track.feet * weights[..., None]).sum(axis=1) / np.maximum(total, 1e-9)[:, None]
     rays = center_of_mass(track.joints.astype(np.float64)) - support
     rays /= np.maximum(np.linalg.norm(rays, axis=-1, keepdims=True), 1e-9)
-    total = np.minimum(total, 1.0)
+    total = np.minimum(total, 1.0) * _smooth_step(track.leg_extents.max(axis=1), *STRAIGHT)
     seconds = float(total.sum()) / fps
     balance = (rays * total[:, None]).sum(axis=0)
     moments = seconds / MOMENT_SECONDS
@@ -84,6 +91,25 @@ def up_evidence(
     return UpEvidence(direction=mean / np.linalg.norm(mean), std=std)
 
 
+def on_feet(evidence: UpEvidence, camera_up: Float[np.ndarray, "3"]) -> float:
+    """Return the probability that a person bears on their feet alone, 0…1.
+
+    From feet to head, somebody in a push-up looks like somebody who stands with arms held out.
+    Cameras are rarely tilted by as much as that.
+
+    Args:
+        evidence: of the up direction, which holds for people on their feet.
+        camera_up: up direction of a level camera.
+    """
+    if not np.isfinite(evidence.std):
+        return 0.0
+    variance = CAMERA_TILT_STD**2 + evidence.std**2
+    tilt = np.arccos(np.clip(evidence.direction @ camera_up, -1, 1))
+    standing = ON_FEET * np.exp(-0.5 * tilt**2 / variance) / (2 * np.pi * variance)
+    otherwise = (1 - ON_FEET) / (4 * np.pi)  # any direction
+    return float(standing / (standing + otherwise))
+
+
 def center_of_mass(joints: Float[np.ndarray, "frames joints 3"]) -> Float[np.ndarray, "frames 3"]:
     """Return the center of mass of a body, by the shares of its segments."""
     total = sum(mass for mass, *_ in _SEGMENTS)
@@ -93,3 +119,11 @@ def center_of_mass(joints: Float[np.ndarray, "frames joints 3"]) -> Float[np.nda
         * ((1 - share) * joints[:, JOINT_INDEX[start]] + share * joints[:, JOINT_INDEX[end]])
         for mass, start, end, share in _SEGMENTS
     )
+
+
+def _smooth_step(
+    values: Float[np.ndarray, " frames"], low: float, high: float
+) -> Float[np.ndarray, " frames"]:
+    """Rise from 0 at `low` to 1 at `high`, without corners."""
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return share**2 * (3 - 2 * share)

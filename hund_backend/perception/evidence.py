@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from .crops import crop_from_image
+from .face.evidence import FaceEvidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Evidence:
     """
     static: float = 0.0  # confidence that this is a still figure: a poster, a mannequin, a screen
     confidence: float = 1.0  # that this is a person, 0…1
+    face: FaceEvidence | None = None  # None: it was not looked for
 
     @property
     def crop_intrinsics(self) -> Float[np.ndarray, "frames 3 3"]:
@@ -63,4 +65,5 @@ class Evidence:
         """Return the evidence of some of the frames, in the given order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
-        return replace(self, **arrays)
+        face = None if self.face is None else self.face.select(rows)
+        return replace(self, **arrays, face=face)

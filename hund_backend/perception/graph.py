@@ -112,6 +112,82 @@ class _Add(nn.Module):
         return self.activation(first + second)
 
 
+class _Combination(nn.Module):
+    """Two tensors combined element by element; sides of one are broadcast."""
+
+    def __init__(self, *, function: str) -> None:
+        super().__init__()
+        self.function = COMBINATIONS[function]
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.function(first, second)
+
+
+class _Function(nn.Module):
+    """Function of each element."""
+
+    def __init__(self, *, function: str) -> None:
+        super().__init__()
+        self.function = FUNCTIONS[function]
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.function(features)
+
+
+class _Reduction(nn.Module):
+    """Mean or sum over one axis, which keeps a side of one."""
+
+    def __init__(self, *, function: str, axis: int) -> None:
+        super().__init__()
+        self.function, self.axis = REDUCTIONS[function], axis
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.function(features, dim=self.axis, keepdim=True)
+
+
+class _Constant(nn.Module):
+    """Tensor that belongs to the network, for a batch of one."""
+
+    def __init__(self, *, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.empty(1, *shape))
+
+    def forward(self) -> Tensor:
+        return self.weight
+
+
+class _PadColumn(nn.Module):
+    """Zero padding of one column, before the others."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.pad(features, (1, 0))
+
+
+class _FirstColumn(nn.Module):
+    """The first column alone."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features[..., :1]
+
+
+class _ColumnsAsChannels(nn.Module):
+    """Exchange of columns and channels, as of the tokens and features of a mixer."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.transpose(1, 3)
+
+
+class _LeakyRectifier(nn.Module):
+    """Rectifier with a learned slope of the negative side for each channel (PReLU)."""
+
+    def __init__(self, *, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.empty(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.prelu(features, self.weight)
+
+
 class _PadChannels(nn.Module):
     """Zero padding of channels, after the others."""
 
@@ -172,9 +248,24 @@ ACTIVATIONS = {  # in place on the operation's output, which saves a pass over m
     "relu": functional.relu_,
     "relu6": _relu6,
 }
+COMBINATIONS = {
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "divide": torch.div,
+}
+FUNCTIONS = {"square_root": torch.sqrt, "inverse_square_root": torch.rsqrt}
+REDUCTIONS = {"mean": torch.mean, "sum": torch.sum}
 OPERATIONS = {
     "convolution": _Convolution,
     "add": _Add,
+    "combine": _Combination,
+    "function": _Function,
+    "reduce": _Reduction,
+    "constant": _Constant,
+    "pad_column": _PadColumn,
+    "first_column": _FirstColumn,
+    "columns_as_channels": _ColumnsAsChannels,
+    "prelu": _LeakyRectifier,
     "pad_channels": _PadChannels,
     "max_pool": _MaxPool,
     "resize": _Resize,

@@ -39,6 +39,7 @@ class LinkConfig:
     A person is followed while detections reach `TrackerConfig.min_quality`, and is somebody if a
     quarter of them reach this `min_quality`: scenery, textures and animals stay below it, and
     whoever is seen well for some time keeps the poor detections beside it (benchmarks/nobody.py).
+    What is no person is found for moments, so who is detected for long needs less.
     """
 
     max_gap: float = 1.5  # seconds without a detection that motion bridges
@@ -60,6 +61,8 @@ class LinkConfig:
     brief_seconds: float = 0.1  # the same of a person whose detections are good
     brief_quality: float = 0.75  # from which detections are good
     min_quality: float = 0.6  # of a person: `person_confidence`
+    long_seconds: float = 1.0  # with detections, from which less is enough
+    long_quality: float = 0.54  # of somebody detected for so long: people in motion blur
     max_static: float = 0.9  # confidence above which a still figure is nobody, beside who moves
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     doubt: DoubtConfig = field(default_factory=DoubtConfig)
@@ -153,9 +156,11 @@ def link_people(
 
 def _is_somebody(person: Tracklet, fps: float, num_frames: int, config: LinkConfig) -> bool:
     """Return whether somebody is seen long and well enough; a short look has to be a good one."""
-    confidence, good = person_confidence(person), upper_quality(person) >= config.brief_quality
+    good = upper_quality(person) >= config.brief_quality
     seconds = config.brief_seconds if good else config.min_seconds
-    return len(person) >= min(seconds * fps, num_frames / 2) and confidence >= config.min_quality
+    is_long = len(person) >= config.long_seconds * fps
+    least = config.long_quality if is_long else config.min_quality
+    return len(person) >= min(seconds * fps, num_frames / 2) and person_confidence(person) >= least
 
 
 def drop_covered_runs(

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ...body.camera import default_intrinsics
@@ -290,7 +291,8 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     hund = Hund(network, body, prior)
     if arguments.weights is not None:
-        hund.load_state_dict(Hund.load(body, prior, arguments.weights).state_dict())
+        # Of a prior that was trained further, the weights are a good start, too.
+        hund.load_state_dict(load_file(arguments.weights), strict=True)
     decoder, poses = hund.decoder, motion_set(arguments.mocap)
     pictures = PictureDataset(Detections.read(arguments.detections, "train"), decoder)
     errors = pictures.errors()
@@ -342,7 +344,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--unlabeled-share", type=float, default=HundRecipe.unlabeled_share)
     parser.add_argument("--seed", type=int, default=HundRecipe.seed)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--weights", type=Path, help="initial weights")
+    parser.add_argument(
+        "--weights", type=Path, help="initial weights, of this prior or of one it was trained from"
+    )
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
     return parser.parse_args()

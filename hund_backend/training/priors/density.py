@@ -51,8 +51,13 @@ def train_flow(
     validation: Pose,
     recipe: FlowRecipe,
     checkpoint: Path | None = None,
+    initial: PoseFlow | None = None,
 ) -> tuple[PoseFlow, Curve]:
-    """Return a trained flow over some joints, and its curve; arguments as of `train_density`."""
+    """Return a trained flow over some joints, and its curve; arguments as of `train_density`.
+
+    An initial flow of the recipe's sizes is trained further and keeps its whitening, so that its
+    latents mean nearly the same afterwards.
+    """
     config = FlowConfig(
         joints=joints,
         kind=recipe.kind,
@@ -61,8 +66,16 @@ def train_flow(
         max_slope=recipe.max_slope,
     )
     flow = PoseFlow(config)
+    if initial is not None:
+        flow.load_state_dict(initial.state_dict())
     curve = train_density(
-        flow, lambda sixd: flow.encode(sixd)[1], sampler, validation, recipe, checkpoint
+        flow,
+        lambda sixd: flow.encode(sixd)[1],
+        sampler,
+        validation,
+        recipe,
+        checkpoint,
+        whiten=initial is None,
     )
     return flow.eval().requires_grad_(False), curve
 
@@ -74,6 +87,8 @@ def train_density(
     validation: Pose,
     recipe: FlowRecipe,
     checkpoint: Path | None = None,
+    *,
+    whiten: bool = True,
 ) -> Curve:
     """Train a density over 6D representations by maximum likelihood.
 
@@ -86,6 +101,7 @@ def train_density(
         validation: poses by which the best weights are chosen.
         recipe: settings.
         checkpoint: file to resume from if it exists, written at every evaluation.
+        whiten: fit the model's whitening before the first step.
 
     Returns:
         The curve: step, training and validation log-likelihood, nats per dimension of 6D.
@@ -96,7 +112,8 @@ def train_density(
     def batch(count: int) -> Float[Tensor, "count features"]:
         return add_mixing(sampler.draw(count, generator), model.joints, mixing_std, generator)
 
-    model.fit_whitening(batch(recipe.whitening_poses))
+    if whiten:
+        model.fit_whitening(batch(recipe.whitening_poses))
     validation_sixd = add_mixing(
         validation, model.joints, mixing_std, torch.Generator().manual_seed(0)
     )

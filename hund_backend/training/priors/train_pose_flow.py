@@ -51,11 +51,15 @@ def add_dequantization_noise(pose: Pose, config: AugmentationConfig, seed: int =
 
 
 def train_pose_flow(
-    poses: MotionSet, recipe: PoseRecipe, checkpoint: Path | None = None
+    poses: MotionSet,
+    recipe: PoseRecipe,
+    checkpoint: Path | None = None,
+    initial: PoseFlow | None = None,
 ) -> tuple[PoseFlow, Curve]:
     """Return a trained flow over the joints of the Gaussian prior, and its curve."""
     sampler, validation = MotionPoseSampler(poses, recipe), validation_poses(poses, recipe)
-    return train_flow(GaussianPrior.load().joint_names, sampler, validation, recipe, checkpoint)
+    joints = GaussianPrior.load().joint_names
+    return train_flow(joints, sampler, validation, recipe, checkpoint, initial)
 
 
 def report(prior: PoseFlow, poses: MotionSet, recipe: PoseRecipe) -> dict[str, float]:
@@ -94,7 +98,9 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=PoseRecipe.hidden)
     parser.add_argument("--max-slope", type=float, default=PoseRecipe.max_slope)
     parser.add_argument("--steps", type=int, default=PoseRecipe.steps)
+    parser.add_argument("--rate", type=float, default=PoseRecipe.rate)
     parser.add_argument("--seed", type=int, default=PoseRecipe.seed)
+    parser.add_argument("--weights", type=Path, help="initial weights; default: none")
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
     arguments = parser.parse_args()
@@ -105,11 +111,13 @@ def main() -> None:
         hidden=arguments.hidden,
         max_slope=arguments.max_slope,
         steps=arguments.steps,
+        rate=arguments.rate,
         seed=arguments.seed,
     )
     logger.info("%s", recipe)
     poses = motion_set(arguments.folder)
-    flow, curve = train_pose_flow(poses, recipe, arguments.checkpoint)
+    initial = arguments.weights and PoseFlow.load(arguments.weights)
+    flow, curve = train_pose_flow(poses, recipe, arguments.checkpoint, initial)
     figures = report(flow, poses, recipe)
     description = {
         "kind": "pose flow",

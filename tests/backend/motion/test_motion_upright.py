@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from hund_backend.motion.posed_track import PosedTrack
-from hund_backend.motion.upright import center_of_mass, up_evidence
+from hund_backend.motion.upright import center_of_mass, on_feet, up_evidence
 
 FPS = 30.0
 UP, NOT_TURNED = np.array([0.0, 1.0, 0.0]), np.diag((1.0, 1.0, 1.0))
@@ -79,6 +79,25 @@ def test_feet_out_of_view_say_nothing_and_the_trunk_little():
     assert angle_deg(found.direction, UP) > 10 and found.std > np.radians(10)
     person = track(joints, feet, confidence=0.0, present=False)
     assert up_evidence(person, np.zeros((60, 6)), FPS).std > np.pi
+
+
+def test_bent_legs_say_less_than_straight_ones():
+    joints, feet = standing()
+    seated = joints.copy()
+    for side in "LR":  # thighs ahead, calves down
+        knee = joints[:, JOINT_INDEX["Thigh" + side]] + (0, 0, 0.4)
+        seated[:, JOINT_INDEX["Calf" + side]] = knee
+        seated[:, JOINT_INDEX["Ankle" + side]] = knee - (0, 0.4, 0)
+    stands, sits = track(joints, feet), track(np.concatenate((joints[:1], seated)), feet[[0] * 61])
+    bearing = np.ones((61, 6))
+    assert up_evidence(sits, bearing, FPS).std > 2 * up_evidence(stands, bearing[:60], FPS).std
+
+
+@pytest.mark.parametrize(("tilt", "low", "high"), [(0.0, 0.95, 1), (0.6, 0.8, 1), (1.4, 0, 0.2)])
+def test_who_lies_along_the_ground_is_not_on_their_feet(tilt, low, high):
+    rotation = Rotation.from_euler("x", tilt).as_matrix()
+    found = up_evidence(track(*standing(), rotation), np.ones((60, 6)), FPS)
+    assert low <= on_feet(found, UP) <= high
 
 
 def test_center_of_mass_moves_with_the_body_and_lies_within():

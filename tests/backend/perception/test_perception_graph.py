@@ -9,7 +9,7 @@ from hund_backend.perception.engine import OnnxEngine, TorchEngine
 from hund_backend.perception.graph import INPUT, Graph, Network, Node, load_network, pack_network
 from tools.write_onnx import write_onnx
 
-OUTPUTS = ("image_like", "vector")
+OUTPUTS = ("image_like", "vector", "mixed")
 
 
 def convolution(name, source, into, out, *, kernel=3, stride=1, padding=(1, 1, 1, 1), groups=1):
@@ -42,8 +42,23 @@ def every_operation():
         node("add", "8", "7", "4", activation=None),
         node("sigmoid", "9", "8"),
         node("flatten", "10", "5"),
+        node("constant", "11", shape=(6, 1, 1)),
+        node("combine", "12", "5", "11", function="multiply"),
+        node("combine", "13", "12", "5", function="subtract"),
+        node("combine", "14", "13", "13", function="multiply"),
+        node("reduce", "15", "14", function="sum", axis=1),
+        node("reduce", "16", "15", function="mean", axis=3),
+        node("function", "17", "16", function="square_root"),
+        node("function", "18", "16", function="inverse_square_root"),
+        node("combine", "19", "13", "17", function="divide"),
+        node("add", "20", "19", "18", activation=None),
+        node("prelu", "21", "20", channels=6),
+        node("pad_column", "22", "21"),
+        node("columns_as_channels", "23", "22"),
+        node("first_column", "24", "23"),
+        node("flatten", "25", "24"),
     )
-    outputs = {"image_like": "9", "vector": "10"}
+    outputs = {"image_like": "9", "vector": "10", "mixed": "25"}
     graph = Graph(input_shape=(3, 16, 16), nodes=nodes, outputs=outputs)
     generator = np.random.default_rng(0)
     weights = {}

@@ -133,7 +133,9 @@ def test_a_long_but_poor_look_is_nobody_and_poor_moments_of_a_person_are_kept():
         return replace(good[frame], quality=quality, quality_inside=quality)
 
     good = track(range(60), right, RED)
-    assert link([{frame: seen(0.57, frame) for frame in good}], 60) == []
+    assert link([{frame: seen(0.48, frame) for frame in good}], 60) == []
+    assert link([{frame: seen(0.57, frame) for frame in range(20)}], 60) == []
+    assert len(link([{frame: seen(0.57, frame) for frame in good}], 60)) == 1  # in motion blur
     mixed = {frame: seen(0.45 if frame % 3 else 0.8, frame) for frame in good}
     (person,) = link([mixed], 60)
     assert person.observed.all() and len(person.frames) == 60

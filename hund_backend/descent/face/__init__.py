@@ -1,0 +1,1 @@
+"""Faces: from landmarks of a face to ARKit coefficients of the body's keys and the head's turn."""

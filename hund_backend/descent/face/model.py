@@ -1,0 +1,134 @@
+"""Face model: MediaPipe's landmarks on the body's head, and how they answer to its ARKit keys."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from ...body.file import load_body_file
+from ...errors import BadInputError
+from ...perception.face.evidence import NUM_ARKIT, NUM_LANDMARKS
+from ...weights_file import WEIGHTS, note_loaded
+
+FACE_FILE = WEIGHTS / "face.npz"
+SCHEMA = "hund-face/1"
+NUM_TURN_TERMS = 5
+IRISES = {"Right": range(468, 473), "Left": range(473, 478)}
+EYE_CORNERS = {"Right": (33, 133), "Left": (362, 263)}
+# Pairs of an upper and a lower lid's landmarks, at the middle of the eye.
+LIDS = {
+    "Right": ((159, 145), (158, 153), (160, 144)),
+    "Left": ((386, 374), (385, 380), (387, 373)),
+}
+_STIFFNESS = 0.002  # metres that a key may move a landmark to have half the weight in alignment
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceModel:
+    """Linear model of 478 landmarks; body axes (x left, y up, z forward), metres."""
+
+    rest: Float[np.ndarray, "478 3"]  # landmarks of the mean head
+    keys: Float[np.ndarray, "52 478 3"]  # displacement by each ARKit key
+    names: tuple[str, ...]  # of the keys
+    mirror: tuple[int, ...]  # key of the other side, itself where there is none
+    turn_landmarks: Float[np.ndarray, "5 478 3"]
+    """Error of the landmarks per turn term: the network flattens a face that turns."""
+    turn_coefficients: Float[np.ndarray, "5 52"]  # the same of the blend shape network's numbers
+    shares: Float[np.ndarray, "52 2"]
+    """Weights of geometry and of the blend shape network in each key, learned on synthetic
+    faces."""
+
+    @classmethod
+    def load(cls, path: Path = FACE_FILE) -> "FaceModel":
+        """Load the model and the body's keys.
+
+        Raises:
+            BadInputError: the file is missing or of another schema.
+        """
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
+                arrays = {key: stored[key] for key in stored.files}
+            if str(arrays["schema"]) != SCHEMA:
+                raise ValueError(f"schema {arrays['schema']}")
+            model = make_model(
+                arrays["vertices"].astype(np.int64),
+                arrays["turn_landmarks"].astype(np.float64),
+                arrays["turn_coefficients"].astype(np.float64),
+                arrays["shares"].astype(np.float64),
+            )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BadInputError(
+                f"The face file {path.name} cannot be read ({error}): install the extension or "
+                "check out the project again."
+            ) from None
+        note_loaded(path)
+        return model
+
+    @property
+    def stiffness(self) -> Float[np.ndarray, "478"]:
+        """Weights of the landmarks in the head's alignment: what no key moves counts most."""
+        moved = np.linalg.norm(self.keys, axis=-1).max(axis=0)
+        weights = _STIFFNESS / (_STIFFNESS + moved)
+        for iris in IRISES.values():
+            weights[list(iris)] = 0
+        return weights
+
+
+def make_model(
+    vertices: np.ndarray,
+    turn_landmarks: np.ndarray | None = None,
+    turn_coefficients: np.ndarray | None = None,
+    shares: np.ndarray | None = None,
+) -> FaceModel:
+    """Return the model whose landmarks are vertices of the body.
+
+    Args:
+        vertices: index of each landmark's vertex in the full mesh, (478,).
+        turn_landmarks: see FaceModel; None: no error.
+        turn_coefficients: as above.
+        shares: see FaceModel; None: geometry alone.
+    """
+    body = load_body_file()
+    index = np.full(len(body.template), -1)
+    index[body.face_vertices] = np.arange(len(body.face_vertices))
+    moved = index[vertices] >= 0
+    keys = np.zeros((NUM_ARKIT, NUM_LANDMARKS, 3))
+    keys[:, moved] = body.arkit_basis[:, index[vertices[moved]]]
+    names = body.arkit_names
+    if turn_landmarks is None:
+        turn_landmarks = np.zeros((NUM_TURN_TERMS, NUM_LANDMARKS, 3))
+    if turn_coefficients is None:
+        turn_coefficients = np.zeros((NUM_TURN_TERMS, NUM_ARKIT))
+    if shares is None:
+        shares = np.tile([1.0, 0.0], (NUM_ARKIT, 1))
+    return FaceModel(
+        rest=body.template[vertices].astype(np.float64),
+        keys=keys,
+        names=names,
+        mirror=tuple(names.index(_other_side(name)) for name in names),
+        turn_landmarks=turn_landmarks,
+        turn_coefficients=turn_coefficients,
+        shares=shares,
+    )
+
+
+def _other_side(name: str) -> str:
+    """Return the name of a key on the other side; the names are the person's own sides."""
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        if name.endswith(side):
+            return name.removesuffix(side) + other
+    return name
+
+
+def turn_terms(turn: Float[np.ndarray, "frames 3 3"]) -> Float[np.ndarray, "frames 5"]:
+    """Return yaw and pitch (radians), their squares and their product.
+
+    Args:
+        turn: rotations from the body's axes to the camera's.
+    """
+    forward = turn[:, :, 2]
+    yaw = np.arctan2(forward[:, 0], -forward[:, 2])
+    pitch = np.arcsin(np.clip(forward[:, 1], -1, 1))
+    return np.stack((yaw, pitch, yaw**2, pitch**2, yaw * pitch), axis=1)

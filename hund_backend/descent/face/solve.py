@@ -1,0 +1,181 @@
+"""Face solve: ARKit coefficients and the head's turn of a face over a clip.
+
+Displacements from the person's face at rest give coefficients by geometry; the blend shape
+network's numbers are weak evidence beside them. Each key weights the two as learned on synthetic
+faces with known coefficients.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import gaussian_filter1d, median_filter
+
+from ...perception.crops import camera_from_crop
+from ...perception.evidence import Evidence
+from ...perception.face.evidence import FaceEvidence, FaceState
+from .coefficients import geometric_coefficients
+from .lids import eye_closure
+from .model import FaceModel
+from .neutral import Displacements, displacements, over_typical_rest
+
+_MIN_FRAMES = 12  # with a face, from which a face at rest can be learned
+_BRIDGED_SECONDS = 0.3  # a face that is not seen for less moves on between
+_EASE_SECONDS = 0.2  # to and from the face at rest, and of the head's turn
+_STEADY_SECONDS = 0.03  # Gaussian over time of the keys that are no quick movement
+# Blinks, speech and glances last a few frames: they are left as they are seen.
+_QUICK = ("eyeBlink", "eyeLook", "jaw", "mouthClose", "mouthFunnel", "mouthPucker", "mouthLower")
+_OPPOSITE = (("In", "Out"), ("Up", "Down"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceMotion:
+    """Motion of a face; the rows are those of the evidence."""
+
+    arkit: Float[np.ndarray, "frames 52"]  # 0…1; 0 where no face is seen
+    turn: Float[np.ndarray, "frames 3 3"]  # rotations from the head's axes to the camera's
+    turn_weight: Float[np.ndarray, " frames"]  # 0…1, of the turn over the body's guess
+    states: Int[np.ndarray, " states"]  # number of frames in each FaceState
+    has_neutral: bool  # whether the person's face at rest could be learned
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the provenance says of a face: frames seen, and why others were not."""
+        counts = {s.name.lower(): int(n) for s, n in zip(FaceState, self.states, strict=True)}
+        return {"frames": counts, "neutral": self.has_neutral}
+
+
+def solve_face(evidence: Evidence, fps: float, model: FaceModel) -> FaceMotion:
+    """Solve a person's face.
+
+    Args:
+        evidence: of the person, with a face.
+        fps: frames a second.
+        model: of the landmarks.
+    """
+    face = evidence.face
+    num_frames = len(face.observed)
+    states = np.bincount(face.states, minlength=len(FaceState))
+    seen = np.flatnonzero(face.observed)
+    arkit = np.zeros((num_frames, len(model.names)))
+    turn = np.tile(np.eye(3), (num_frames, 1, 1))
+    weight = np.zeros(num_frames)
+    has_neutral = len(seen) >= _MIN_FRAMES
+    if len(seen):
+        values, turns = _of_frames(model, face, seen, use_neutral=has_neutral)
+        turns = _in_camera(turns, face, evidence, seen)
+        for rows in evidence.shot_rows():
+            inside = np.isin(seen, rows)
+            if inside.any():
+                place = seen[inside] - rows[0]
+                arkit[rows] = _over_time(values[inside], place, len(rows), fps, model.names)
+                turn[rows] = turns[inside][_nearest(place, len(rows))]
+                weight[rows] = _eased(face.confidence[rows] * face.observed[rows], fps)
+    return FaceMotion(
+        arkit=arkit.astype(np.float32),
+        turn=turn,
+        turn_weight=weight,
+        states=states,
+        has_neutral=has_neutral,
+    )
+
+
+def _of_frames(
+    model: FaceModel, face: FaceEvidence, seen: np.ndarray, *, use_neutral: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return coefficients and turns, in the picture's axes, of the frames with a face."""
+    shown = displacements(
+        model, face.landmarks[seen].astype(np.float64), face.arkit[seen].astype(np.float64)
+    )
+    if not use_neutral:
+        return over_typical_rest(model, face.arkit[seen].astype(np.float64)), shown.turn
+    geometry, network = facts(model, shown)
+    return combined(model, shown, geometry, network), shown.turn
+
+
+def facts(
+    model: FaceModel, shown: Displacements
+) -> tuple[Float[np.ndarray, "frames 52"], Float[np.ndarray, "frames 52"]]:
+    """Return the coefficients 0…1 by geometry, and those of the blend shape network."""
+    return geometric_coefficients(model, shown.landmarks), shown.coefficients.clip(0, 1)
+
+
+def combined(
+    model: FaceModel,
+    shown: Displacements,
+    geometry: Float[np.ndarray, "frames 52"],
+    network: Float[np.ndarray, "frames 52"],
+) -> Float[np.ndarray, "frames 52"]:
+    """Return the coefficients 0…1 that follow from both facts, and from the lids themselves."""
+    values = geometry * model.shares[:, 0] + network * model.shares[:, 1]
+    for side, closure in eye_closure(shown.landmarks, shown.neutral).items():
+        values[:, model.names.index(f"eyeBlink{side}")] = closure
+    return _without_opposites(model.names, values).clip(0, 1)
+
+
+def _without_opposites(names: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+    """Take the smaller of two opposite glances from the larger: an eye looks one way."""
+    result = values.copy()
+    for side in ("Left", "Right"):
+        for one, other in _OPPOSITE:
+            first, second = (names.index(f"eyeLook{each}{side}") for each in (one, other))
+            both = np.minimum(values[:, first], values[:, second])
+            result[:, first] -= both
+            result[:, second] -= both
+    return result
+
+
+def _in_camera(
+    turns: np.ndarray, face: FaceEvidence, evidence: Evidence, seen: np.ndarray
+) -> np.ndarray:
+    """Return turns in the camera's axes: a face beside the optical axis is seen from its side."""
+    centers = face.crops[seen].astype(np.float64)
+    centers[:, 3] = 0  # landmarks are in the frame's axes already
+    towards = [
+        camera_from_crop(center, evidence.intrinsics[row])
+        for center, row in zip(centers, seen, strict=True)
+    ]
+    return np.stack(towards) @ turns
+
+
+def _nearest(places: np.ndarray, num_frames: int) -> np.ndarray:
+    """Return the index of the place nearest to each frame."""
+    middle = (places[1:] + places[:-1]) / 2
+    return np.searchsorted(middle, np.arange(num_frames))
+
+
+def _over_time(
+    values: np.ndarray, places: np.ndarray, num_frames: int, fps: float, names: tuple[str, ...]
+) -> np.ndarray:
+    """Return coefficients in all frames: short gaps bridged, long ones at rest."""
+    frames = np.arange(num_frames)
+    steady = [not name.startswith(_QUICK) for name in names]
+    glances = [name.startswith("eyeLook") for name in names]
+    filled = np.stack([np.interp(frames, places, column) for column in values.T], axis=1)
+    filled[:, steady] = gaussian_filter1d(
+        filled[:, steady], _STEADY_SECONDS * fps, axis=0, mode="nearest"
+    )
+    filled[:, glances] = median_filter(filled[:, glances], size=(3, 1), mode="nearest")
+    seen = np.isin(frames, places)
+    return filled * _shown(seen, fps)[:, None]
+
+
+def _shown(seen: Bool[np.ndarray, " frames"], fps: float) -> Float[np.ndarray, " frames"]:
+    """Return 1 where a face is seen or bridged, easing to 0 in longer gaps."""
+    places = np.flatnonzero(seen)
+    frames = np.arange(len(seen))
+    after = np.searchsorted(places, frames)
+    before = places[(after - 1).clip(0)]
+    ahead = places[after.clip(0, len(places) - 1)]
+    inside = (before <= frames) & (ahead >= frames) & (ahead - before <= _BRIDGED_SECONDS * fps)
+    distance = np.minimum(abs(frames - before), abs(ahead - frames)) / fps
+    share = (1 - distance / _EASE_SECONDS).clip(0, 1)
+    return np.where(seen | inside, 1.0, share * share * (3 - 2 * share))
+
+
+def _eased(weights: Float[np.ndarray, " frames"], fps: float) -> Float[np.ndarray, " frames"]:
+    """Return weights that reach zero at the ends of what is seen, smoothly and within it."""
+    reach = max(1, round(_EASE_SECONDS * fps))
+    padded = np.pad(weights, reach, mode="edge")
+    lowest = np.min(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1)
+    return np.minimum(gaussian_filter1d(lowest, reach / 2, mode="nearest"), weights)

@@ -1,0 +1,1 @@
+"""Faces: pretrained networks find the landmarks of the faces of the people of a clip."""

@@ -1,0 +1,206 @@
+"""Following of faces: the landmarks of everybody's face in a second pass over a clip's frames."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from ...video import Frame
+from ...weights_file import WEIGHTS
+from ..blazepose import CROP_SIZE_PX
+from ..crops import extract_crops, image_from_crop, transform_points
+from ..evidence import Evidence
+from .evidence import NUM_ARKIT, NUM_LANDMARKS, FaceEvidence, FaceState
+from .head import MARGIN, facing, head_crop, landmark_crop
+from .networks import FaceNetworks, FaceReader
+
+Image = UInt8[np.ndarray, "_ _ 3"]
+START_ANGLES = (0.0, 0.6, -0.6, np.pi / 2, -np.pi / 2, np.pi)  # radians, tried where a face begins
+_TURNS = np.array([(0, 0, 0, angle) for angle in START_ANGLES])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceConfig:
+    """Thresholds of following faces."""
+
+    min_side: float = 32.0  # px of the frame: extent of the landmarks, below which a face is small
+    min_presence: float = 0.5  # of the network, for a crop that shows a face
+    min_facing: float = 0.15  # of the head: beyond, a face is in profile or from behind
+    max_shift: float = 0.4  # from the place that the body promises, in sides of its crop
+    max_growth: float = 0.8  # change of the logarithm of that side
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Face:
+    """One face in one frame."""
+
+    landmarks: Float[np.ndarray, "478 3"]  # px of the frame
+    crop: Float[np.ndarray, "4"]
+    confidence: float
+
+
+@dataclass(eq=False)
+class _Track:
+    """The face of one person up to now."""
+
+    evidence: Evidence
+    facing: Float[np.ndarray, " frames"]
+    faces: dict[int, _Face] = field(default_factory=dict)  # by row of the evidence
+    states: UInt8[np.ndarray, " frames"] = field(init=False)
+    last: _Face | None = None  # in the frame before
+
+    def __post_init__(self) -> None:
+        self.states = np.full(len(self.evidence.frames), FaceState.NO_BODY, np.uint8)
+
+
+class FacePerception:
+    """Finds the landmarks of the faces of people whose bodies were followed."""
+
+    def __init__(self, networks: FaceReader, config: FaceConfig | None = None) -> None:
+        self.networks, self.config = networks, config or FaceConfig()
+
+    @classmethod
+    def open(cls, device: str = "cpu", folder: Path = WEIGHTS / "perception") -> "FacePerception":
+        """Load the networks.
+
+        Raises:
+            BadInputError: a network is missing or damaged.
+        """
+        return cls(FaceNetworks.open(folder, device))
+
+    def run(
+        self,
+        frames: Iterable[Frame],
+        people: Sequence[Evidence],
+        report: Callable[[int], None] = lambda done: None,
+    ) -> list[FaceEvidence]:
+        """Return everybody's face, frame by frame.
+
+        Args:
+            frames: those that the bodies were followed in, in order.
+            people: evidence of the bodies.
+            report: called with the number of processed frames after each.
+        """
+        tracks = [_Track(evidence, facing(evidence)) for evidence in people]
+        for position, frame in enumerate(frames):
+            self._follow(frame.image, position, tracks)
+            report(position + 1)
+        return [self._evidence(track) for track in tracks]
+
+    def _follow(self, image: Image, position: int, tracks: Sequence[_Track]) -> None:
+        """Find the faces in one frame; the crops of all people form one batch."""
+        wanted: list[tuple[_Track, int, list[np.ndarray]]] = []
+        for track in tracks:
+            row = position - int(track.evidence.frames[0])
+            last, track.last = track.last, None
+            if not 0 <= row < len(track.states) or not track.evidence.observed[row]:
+                continue
+            promised = head_crop(track.evidence.keypoints[row])
+            if track.facing[row] < self.config.min_facing:
+                track.states[row] = FaceState.TURNED_AWAY
+            elif promised[2] < self.config.min_side * MARGIN:
+                track.states[row] = FaceState.TOO_SMALL
+            else:
+                track.states[row] = FaceState.NOT_FOUND
+                turned = list(promised + _TURNS)
+                wanted.append((track, row, turned if last is None else [last.crop]))
+        found = self._detect(image, [crop for _, _, crops in wanted for crop in crops])
+        again, start = [], 0
+        for track, row, crops in wanted:
+            candidates = found[start : start + len(crops)]
+            start += len(crops)
+            best = max(candidates, key=lambda face: face.confidence)
+            promised = head_crop(track.evidence.keypoints[row])
+            if len(crops) == 1 and self._is_face(best, promised):
+                self._add(track, row, best, track.facing[row])
+            elif len(crops) == 1:  # lost: look once more where the body has its head
+                again.append((track, row, promised, promised))
+            else:  # a crop that is a little off shows nothing to the network, but points the way
+                again.append((track, row, promised, landmark_crop(best.landmarks)))
+        second = self._detect(image, [crop for *_, crop in again])
+        for (track, row, promised, _), face in zip(again, second, strict=True):
+            if self._is_face(face, promised):
+                self._add(track, row, face, track.facing[row])
+
+    def _add(self, track: _Track, row: int, face: _Face, turn: float) -> None:
+        """Add a face to a track; its crop is the one for the next frame."""
+        crop = landmark_crop(face.landmarks)
+        if crop[2] < self.config.min_side * MARGIN:
+            track.states[row] = FaceState.TOO_SMALL
+            return
+        track.states[row] = FaceState.SEEN
+        # Towards the profile half of the face is a guess of the network's.
+        share = float(np.clip((turn - self.config.min_facing) / 0.35, 0, 1))
+        track.faces[row] = replace(face, confidence=face.confidence * share)
+        track.last = replace(face, crop=crop)
+
+    def _is_face(self, face: _Face, promised: Float[np.ndarray, "4"]) -> bool:
+        """Return whether a face is one, and the face of this body."""
+        crop = landmark_crop(face.landmarks)
+        shift = np.linalg.norm(crop[:2] - promised[:2]) / promised[2]
+        growth = abs(np.log(max(crop[2], 1e-9) / promised[2]))
+        return bool(
+            face.confidence >= self.config.min_presence
+            and shift <= self.config.max_shift
+            and growth <= self.config.max_growth
+        )
+
+    def _detect(self, image: Image, crops: list[np.ndarray]) -> list[_Face]:
+        if not crops:
+            return []
+        stacked = np.stack(crops)
+        output = self.networks.predict(extract_crops(image, stacked))
+        matrices = image_from_crop(stacked)
+        landmarks = output.landmarks.astype(np.float64)
+        landmarks[..., :2] = transform_points(landmarks[..., :2], matrices)
+        landmarks[..., 2] *= stacked[:, 2, None] / CROP_SIZE_PX
+        return [
+            _Face(landmarks=points, crop=crop, confidence=float(presence))
+            for points, crop, presence in zip(landmarks, stacked, output.presence, strict=True)
+        ]
+
+    def _evidence(self, track: _Track) -> FaceEvidence:
+        """Return the face in all frames of a track, gaps interpolated."""
+        rows = np.array(sorted(track.faces), np.int64)
+        num_frames = len(track.states)
+        observed = np.isin(np.arange(num_frames), rows)
+        if not len(rows):
+            return _unseen(track.states)
+        faces = [track.faces[int(row)] for row in rows]
+        landmarks = np.stack([face.landmarks for face in faces])
+        confidence = np.zeros(num_frames, np.float32)
+        confidence[rows] = [face.confidence for face in faces]
+        crops = np.stack([face.crop for face in faces])
+        crops[:, 3] = np.unwrap(crops[:, 3])
+        return FaceEvidence(
+            observed=observed,
+            landmarks=_interpolate(landmarks, rows, num_frames),
+            confidence=confidence,
+            arkit=_interpolate(self.networks.coefficients(landmarks), rows, num_frames),
+            crops=_interpolate(crops, rows, num_frames),
+            states=track.states,
+        )
+
+
+def _unseen(states: UInt8[np.ndarray, " frames"]) -> FaceEvidence:
+    """Return the evidence of a face that is never seen."""
+    num_frames = len(states)
+    return FaceEvidence(
+        observed=np.zeros(num_frames, bool),
+        landmarks=np.zeros((num_frames, NUM_LANDMARKS, 3), np.float32),
+        confidence=np.zeros(num_frames, np.float32),
+        arkit=np.zeros((num_frames, NUM_ARKIT), np.float32),
+        crops=np.tile(np.array([0, 0, 1, 0], np.float32), (num_frames, 1)),
+        states=states,
+    )
+
+
+def _interpolate(values: np.ndarray, rows: np.ndarray, num_frames: int) -> np.ndarray:
+    """Interpolate values at rows linearly to all frames."""
+    flat = values.reshape(len(rows), -1)
+    frames = np.arange(num_frames)
+    columns = [np.interp(frames, rows, column) for column in flat.T]
+    shape = (num_frames, *values.shape[1:])
+    return np.stack(columns, axis=-1).reshape(shape).astype(np.float32)
