@@ -19,9 +19,11 @@ from jaxtyping import Float
 from benchmarks import measuring
 from benchmarks.identity_scenes import COUNTED, FPS, INTRINSICS, SCENES, Scene, build
 from hund_backend.body.model import BodyModel
+from hund_backend.perception.coco_detector import CocoDetector, CocoPoses
 from hund_backend.perception.crop_detector import LIMB_JOINTS, CropDetector, Detection
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.run import Perception
+from hund_backend.perception.second_opinion import COCO_POINTS
 from hund_backend.perception.tracker import Tracker
 from hund_backend.training.motion.motion_set import motion_set
 
@@ -51,11 +53,26 @@ class SceneDetector(CropDetector):
         return self.network.detections(self.image.number, crops)
 
 
+class SceneSecondDetector(CocoDetector):
+    """The same for COCO's keypoints: another network that errs alike."""
+
+    def __call__(self, crops: Float[np.ndarray, "crops 4"]) -> CocoPoses:
+        """Detect the person in the middle of each crop."""
+        found = self.network.detections(self.image.number, crops)
+        return CocoPoses(
+            keypoints=np.stack([detection.points[COCO_POINTS] for detection in found]),
+            scores=np.stack([detection.confidence[COCO_POINTS] for detection in found]),
+        )
+
+
 class SceneTracker(Tracker):
     """Tracker of a scene."""
 
     def _crop_detector(self, image: np.ndarray) -> CropDetector:
         return SceneDetector(image, self.network, self.intrinsics)
+
+    def _second_detector(self, image: np.ndarray) -> CocoDetector:
+        return SceneSecondDetector(image, self.network)
 
     def _detect_tracked(self, detector: CropDetector, _: np.ndarray | None) -> list[Detection]:
         return detector(np.array([track.filter.crop for track in self.live]).reshape(-1, 4))
@@ -118,7 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def follow(scene: Scene) -> list[Evidence]:
     """Follow the people of a scene, as of a clip."""
-    perception = ScenePerception(scene, scene)
+    perception = ScenePerception(scene, scene, scene)
     return perception.run(
         scene.frames(),
         INTRINSICS,

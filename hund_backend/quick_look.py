@@ -79,7 +79,11 @@ def quick_look(
         stride = max(1, round(info.fps / LOOKS))
         total = info.num_frames and -(-info.num_frames // stride)
         quick = Perception(
-            perception.landmark_network, perception.person_detector, CONFIG, perception.device
+            perception.landmark_network,
+            perception.person_detector,
+            perception.second_network,
+            CONFIG,
+            perception.device,
         )
         found = quick.run(
             looks(clip, stride),

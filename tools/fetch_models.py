@@ -56,6 +56,12 @@ MOVENET_OUTPUTS = {  # the heads; person_detector.py decodes them
     "box_offset": "StatefulPartitionedCall/box_offset_0/conv2d_6/BiasAdd",
     "keypoints": "StatefulPartitionedCall/kpt_regress_0/conv2d_8/BiasAdd",
 }
+THUNDER_OUTPUTS = {  # the heads; movenet.py decodes them
+    "center": "StatefulPartitionedCall/center_0/conv2d_4/BiasAdd",
+    "heatmaps": "StatefulPartitionedCall/kpt_heatmap_0/conv2d_5/BiasAdd",
+    "keypoints": "StatefulPartitionedCall/kpt_regress_0/conv2d_6/BiasAdd",
+    "offsets": "StatefulPartitionedCall/kpt_offset_0/conv2d_7/BiasAdd",
+}
 
 
 class FetchError(HundError):
@@ -118,6 +124,12 @@ def convert_movenet(model: bytes, binary: bytes) -> bytes:
     return pack_network(*network)
 
 
+def convert_thunder(model: bytes, binary: bytes) -> bytes:
+    """Convert MoveNet Thunder's heads for one person's center and keypoints."""
+    network = read_tfjs(model, binary, input_node=MOVENET_INPUT, outputs=THUNDER_OUTPUTS)
+    return pack_network(*network)
+
+
 POSE = Package(
     name="@mediapipe/pose",
     version="0.5.1675469404",
@@ -163,6 +175,12 @@ RECIPES = (
         package=FACE,
         members=FACE_TASK,
         convert=convert_blendshapes,
+    ),
+    Recipe(
+        name="movenet_thunder",
+        package=HUMAN,
+        members=("package/models/movenet-thunder.json", "package/models/movenet-thunder.bin"),
+        convert=convert_thunder,
     ),
 )
 

@@ -117,12 +117,17 @@ class _Reader:
         return _Tensor(name=name, channels=first.channels, size=first.size)
 
     def resize(self, node: dict) -> _Tensor:
-        """Convert a resize whose size is the input's times a constant factor."""
+        """Convert a resize to a constant size, or to the input's times a constant factor."""
         tensor = self.tensor(node["input"][0])
         assert node["attr"]["half_pixel_centers"]["b"]
-        product = self.source[node["input"][1]]
-        assert product["op"] == "Mul"
-        (factor,) = set(self.constants[product["input"][1]].tolist())
+        if node["input"][1] in self.constants:
+            (size,) = set(self.constants[node["input"][1]].tolist())
+            factor = size // tensor.size
+            assert factor * tensor.size == size
+        else:
+            product = self.source[node["input"][1]]
+            assert product["op"] == "Mul"
+            (factor,) = set(self.constants[product["input"][1]].tolist())
         name = self.add("resize", [tensor], {"factor": float(factor)})
         return _Tensor(name=name, channels=tensor.channels, size=tensor.size * factor)
 

@@ -20,7 +20,10 @@ from .posed_track import PosedTrack
 from .upright import UpEvidence, up_evidence
 
 NUM_SOLES = len(SOLE_NAMES)
-RAISED = (0.05, 0.10)  # metres over the foot's lowest point: below, and above which it bears nothing
+RAISED = (
+    0.05,
+    0.10,
+)  # metres over the foot's lowest point: below, and above which it bears nothing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,15 @@ from .blazepose import CROP_SIZE_PX
 
 CROP_MARGIN = 1.25  # side of a crop over the extent of the person, as BlazePose was trained
 BODY_RADIUS_RATIO = 1.08  # radius of the whole body over that of BlazePose's keypoints
+VARIATIONS = (  # of a crop that is averaged over: shift in sides, factor of the side, radians
+    (0, 0, 1, 0),
+    (0, 0, 0.85, 0),
+    (0, 0, 1.15, 0),
+    (0, 0, 1.05, 0.26),
+    (0, 0, 1.05, -0.26),
+    (0.03, 0.02, 1, 0),
+    (-0.02, 0.03, 1, 0),
+)
 
 
 def image_from_crop(
@@ -166,6 +175,27 @@ def crop_around_points(
     low, high = rotated.min(axis=0), rotated.max(axis=0)
     center = image_from_rotated @ ((low + high) / 2)
     return np.array([*center, (high - low).max() * margin, angle])
+
+
+def rotated_crops(
+    crop: Float[np.ndarray, "4"], sizes: tuple[float, ...], num_rotations: int
+) -> Float[np.ndarray, "crops 4"]:
+    """Return a crop rotated over the full circle, at several sizes.
+
+    Args:
+        crop: center, side, angle of the first.
+        sizes: factors of its side.
+        num_rotations: at each size.
+    """
+    angles = np.arange(num_rotations) * 2 * np.pi / num_rotations
+    factors = np.array([(1, 1, size, 1) for size in sizes])[:, None]
+    return (crop * factors + np.outer(angles, (0, 0, 0, 1))).reshape(-1, 4)
+
+
+def varied_crops(crop: Float[np.ndarray, "4"]) -> Float[np.ndarray, "crops 4"]:
+    """Return a crop and slightly shifted, resized and rotated ones."""
+    shifts, factors, angles = np.split(np.array(VARIATIONS), (2, 3), axis=1)
+    return np.hstack((crop[:2] + shifts * crop[2], crop[2] * factors, crop[3] + angles))
 
 
 def crop_distance(crop: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> float:

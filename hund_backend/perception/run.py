@@ -1,4 +1,4 @@
-"""Perception of a clip: both pretrained networks, the tracker and the linking behind one call."""
+"""Perception of a clip: the pretrained networks, the tracker and the linking behind one call."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -12,8 +12,10 @@ from jaxtyping import Float
 from ..video import Frame
 from ..weights_file import WEIGHTS, record_loaded
 from .blazepose import BlazePose
+from .coco_detector import CocoNetwork
 from .crop_detector import LandmarkNetwork
 from .linking import Choose, FoundPeople, link_people
+from .movenet import MoveNet
 from .part_head import BlazePoseWithParts, PartHead
 from .person_detector import PersonDetector
 from .shots import ShotDetector
@@ -23,7 +25,7 @@ MOST_REPEATED = 0.5  # share of a clip's frames that repeat others and are gaps;
 
 
 class Perception:
-    """Finds and follows the people of a clip, with a person detector and a landmark network."""
+    """Finds and follows the people of a clip, with a person detector and two keypoint networks."""
 
     tracker_class: type[Tracker] = Tracker
 
@@ -31,10 +33,12 @@ class Perception:
         self,
         landmark_network: LandmarkNetwork,
         person_detector: BoxDetector,
+        second_network: CocoNetwork,
         config: TrackerConfig | None = None,
         device: str = "cpu",
     ) -> None:
         self.landmark_network, self.person_detector = landmark_network, person_detector
+        self.second_network = second_network
         self.config = config or TrackerConfig()
         self.device = device
         self.part_weights: dict[str, str] = {}  # SHA-256 of the part head's file, once loaded
@@ -65,8 +69,8 @@ class Perception:
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        blazepose = BlazePose.open(folder, device)
-        return cls(blazepose, PersonDetector.open(folder, device), config, device)
+        blazepose, movenet = BlazePose.open(folder, device), MoveNet.open(folder, device)
+        return cls(blazepose, PersonDetector.open(folder, device), movenet, config, device)
 
     def run(
         self,
@@ -102,6 +106,7 @@ class Perception:
         tracker = self.tracker_class(
             self.network_with_parts if parts else self.landmark_network,
             self.person_detector,
+            self.second_network,
             intrinsics,
             fps=fps,
             # Who is not chosen is followed, too: otherwise they would be found for somebody else.

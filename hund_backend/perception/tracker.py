@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from .coco_detector import CocoDetector, CocoNetwork
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
 from .crops import crop_distance
 from .importance import Importance
@@ -80,6 +81,7 @@ class Tracker:
         self,
         network: LandmarkNetwork,
         person_detector: BoxDetector,
+        second_network: CocoNetwork,
         intrinsics: Float[np.ndarray, "3 3"],
         *,
         fps: float,
@@ -87,6 +89,7 @@ class Tracker:
         config: TrackerConfig,
     ) -> None:
         self.network, self.person_detector = network, person_detector
+        self.second_network = second_network
         self.intrinsics, self.config = intrinsics, config
         self.capacity = config.max_people
         if max_people is not None:
@@ -111,7 +114,12 @@ class Tracker:
         sides = people.boxes[:, 2:] - people.boxes[:, :2]
         largest = set(np.argsort(-sides.max(axis=1))[: self.config.max_thorough].tolist())
         found = [
-            search(detector, crops, THOROUGH if index in largest else QUICK)
+            search(
+                detector,
+                self._second_detector(image),
+                crops,
+                THOROUGH if index in largest else QUICK,
+            )
             for index, crops in enumerate(initial_crops(people))
         ]
         found = self._valid(found, image)
@@ -201,6 +209,9 @@ class Tracker:
     def _crop_detector(self, image: Image) -> CropDetector:
         return CropDetector(image, self.network, self.intrinsics)
 
+    def _second_detector(self, image: Image) -> CocoDetector:
+        return CocoDetector(image, self.second_network)
+
     def _detect_people(self, image: Image) -> PersonBoxes:
         return self.person_detector.detect([image])[0]
 
@@ -238,7 +249,7 @@ class Tracker:
         overlaps = [box_iou(track.predicted_box, box) for box in people.boxes.astype(float)]
         if overlaps and max(overlaps) > self.config.known_iou:
             crops = initial_crops(people)[int(np.argmax(overlaps))]
-        detection = search(detector, crops, QUICK)
+        detection = search(detector, self._second_detector(detector.image), crops, QUICK)
         failed = detection.quality < self.config.doubtful_quality
         track.search_wait = max(self.search_wait, 2 * track.search_wait) if failed else 0
         track.next_search = self.num_frames + track.search_wait
@@ -260,7 +271,7 @@ class Tracker:
             known += [r.box for r in self._rejected if r.until > self.num_frames]
             if any(box_iou(box, other) > self.config.known_iou for other in known):
                 continue
-            detection = search(detector, crops, QUICK)
+            detection = search(detector, self._second_detector(detector.image), crops, QUICK)
             num_searched += 1
             others = [*detections, *newcomers]
             if not self._shows_person(detection, detector.image) or any(

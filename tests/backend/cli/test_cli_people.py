@@ -101,7 +101,7 @@ def perception(monkeypatch):
         def predict(self, images):
             raise AssertionError("nobody is looked at")
 
-    return Perception(Nobody(), Nobody())
+    return Perception(Nobody(), Nobody(), Nobody())
 
 
 def test_a_clip_without_people_has_an_empty_list(tmp_path, perception):

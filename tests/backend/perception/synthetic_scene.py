@@ -12,6 +12,7 @@ import numpy as np
 
 from hund_backend.body.skeleton import KEYPOINT_MIRROR
 from hund_backend.perception.blazepose import BlazePoseOutput
+from hund_backend.perception.movenet import MoveNetOutput
 from hund_backend.perception.person_detector import PersonBoxes
 from hund_backend.video import Frame
 
@@ -131,6 +132,22 @@ class SyntheticScene:
                 )
             )
         return found
+
+
+class SecondNetwork:
+    """Stand-in for MoveNet: it sees what the scene's landmark network sees."""
+
+    def __init__(self, scene):
+        self.scene = scene
+        self.batch_sizes = []  # number of crops of each prediction
+
+    def predict(self, images):
+        self.batch_sizes.append(len(images))
+        rows = [self.scene._predict_crop(image) for image in images]
+        return MoveNetOutput(
+            keypoints=np.stack([points[COCO] for points, _, _ in rows]).astype(np.float32),
+            scores=np.stack([peaks[COCO] for _, peaks, _ in rows]).astype(np.float32),
+        )
 
 
 def _upright(pose):

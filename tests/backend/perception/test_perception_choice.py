@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_scene import INTRINSICS, SyntheticScene
+from synthetic_scene import INTRINSICS, SecondNetwork, SyntheticScene
 from test_perception_run import COLORLESS, walker
 
 from hund_backend.people_list import ListedPerson
@@ -37,7 +37,7 @@ def listed(number, pose, *, chosen):
 
 def run(people, list_of, max_people=None):
     scene = SyntheticScene(list(people), num_frames=FRAMES)
-    return Perception(scene, scene, TrackerConfig(link=COLORLESS)).run(
+    return Perception(scene, scene, SecondNetwork(scene), TrackerConfig(link=COLORLESS)).run(
         scene.frames(),
         INTRINSICS,
         fps=FPS,

@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
-from synthetic_scene import INTRINSICS, PersonPose, SyntheticScene, frame_image
+from synthetic_scene import (
+    INTRINSICS,
+    PersonPose,
+    SecondNetwork,
+    SyntheticScene,
+    frame_image,
+)
 
+from hund_backend.perception.coco_detector import CocoDetector
 from hund_backend.perception.crop_detector import CropDetector, quality_inside
 from hund_backend.perception.search import (
     THOROUGH,
@@ -63,15 +70,22 @@ def test_the_search_finds_people_at_any_angle(angle):
     scene = SyntheticScene([lambda number: pose])
     people = scene.detect([frame_image(0)])[0]  # the stand-in takes everybody as upright
     crops = initial_crops(people)[0]
-    detection = search(CropDetector(frame_image(0), scene, INTRINSICS), crops, THOROUGH)
+    second = CocoDetector(frame_image(0), SecondNetwork(scene))
+    detection = search(CropDetector(frame_image(0), scene, INTRINSICS), second, crops, THOROUGH)
     np.testing.assert_allclose(detection.points, pose.points[:35], atol=0.3)
     assert detection.quality > 0.9
 
 
 def test_a_good_first_detection_ends_the_search():
     scene = SyntheticScene([lambda number: PersonPose((130, 120), 90)])
-    search(CropDetector(frame_image(0), scene, INTRINSICS), np.array([[130.0, 120, 112, 0]]))
+    second = SecondNetwork(scene)
+    search(
+        CropDetector(frame_image(0), scene, INTRINSICS),
+        CocoDetector(frame_image(0), second),
+        np.array([[130.0, 120, 112, 0]]),
+    )
     assert sum(scene.batch_sizes) == 2  # the detection, and once more in its next crop
+    assert not second.batch_sizes
 
 
 def test_the_mean_of_equal_detections_is_one_of_them():

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from synthetic_scene import INTRINSICS, PersonPose, SyntheticScene
+from synthetic_scene import INTRINSICS, PersonPose, SecondNetwork, SyntheticScene
 
 from hund_backend.perception.crops import image_from_crop, transform_points
 from hund_backend.perception.doubt import DoubtConfig
@@ -23,7 +23,9 @@ COLORLESS = LinkConfig(
 
 
 def run(scene, max_people=None, frames=None, link=COLORLESS, **changes):
-    perception = Perception(scene, scene, TrackerConfig(link=link, **changes))
+    perception = Perception(
+        scene, scene, SecondNetwork(scene), TrackerConfig(link=link, **changes)
+    )
     frames = scene.frames() if frames is None else frames
     return perception.run(
         frames, INTRINSICS, fps=30.0, max_people=max_people, report=lambda done: None
@@ -233,7 +235,7 @@ def test_nobody_in_view_gives_an_empty_list(num_frames):
 
 def test_every_frame_is_reported():
     scene, reported = SyntheticScene([walker()], num_frames=7), []
-    Perception(scene, scene).run(
+    Perception(scene, scene, SecondNetwork(scene)).run(
         scene.frames(), INTRINSICS, fps=30.0, max_people=None, report=reported.append
     )
     assert reported == [1, 2, 3, 4, 5, 6, 7]
