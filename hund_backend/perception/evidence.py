@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from .crops import crop_from_image
+from .hands.evidence import HandEvidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Evidence:
     """
     static: float = 0.0  # confidence that this is a still figure: a poster, a mannequin, a screen
     confidence: float = 1.0  # that this is a person, 0…1
+    hands: HandEvidence | None = None  # None: they were not looked for
 
     @property
     def crop_intrinsics(self) -> Float[np.ndarray, "frames 3 3"]:
@@ -63,4 +65,5 @@ class Evidence:
         """Return the evidence of some of the frames, in the given order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
-        return replace(self, **arrays)
+        hands = None if self.hands is None else self.hands.select(rows)
+        return replace(self, **arrays, hands=hands)
