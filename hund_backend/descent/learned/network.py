@@ -52,11 +52,11 @@ class LossValues(NamedTuple):
         return self.terms.sum(-1)
 
 
-class Step(NamedTuple, Generic[Vector, Posed]):
+class Step(NamedTuple):
     """A state of the descent, s_0 … s_M, with its losses."""
 
-    vector: Vector
-    posed: Posed
+    vector: tuple  # the region's state vector, in the numbers that the stages change
+    posed: tuple  # the region, posed
     losses: LossValues
 
 
@@ -174,7 +174,7 @@ class NeuralDescent(nn.Module, ABC, Generic[Inputs, Vector, Posed]):
         self.context = context
         self.stage = DescentStage(config, decoder.state_size, stage_inputs)
 
-    def forward(self, inputs: Inputs, stages: int | None = None) -> list[Step[Vector, Posed]]:
+    def forward(self, inputs: Inputs, stages: int | None = None) -> list[Step]:
         """Descend: s_0 … s_M.
 
         Args:
@@ -206,7 +206,7 @@ class NeuralDescent(nn.Module, ABC, Generic[Inputs, Vector, Posed]):
             steps.append(self.evaluate(flat, inputs))
         return steps
 
-    def evaluate(self, flat: Float[Tensor, "batch state"], inputs: Inputs) -> Step[Vector, Posed]:
+    def evaluate(self, flat: Float[Tensor, "batch state"], inputs: Inputs) -> Step:
         """Pose a batch of states and compute their losses."""
         vector = self.decoder.split(flat)
         posed = self._posed(vector, inputs)
