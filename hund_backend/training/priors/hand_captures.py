@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ...atomic_write import write_file
 from ...body.hand import PALM_POINTS, POINT_PARENTS, HandModel
 from ...body.kinematics import forward_kinematics
 from ...body.procrustes import aligning_rotation
@@ -38,17 +40,19 @@ class HandCaptures:
     errors_deg: Float[Tensor, " frames"]  # mean angle between our bones and theirs
 
 
-def read_hand_captures(
-    hands: Path, mocap: Path, model: HandModel, anatomy: HandAnatomy
+def hand_captures(
+    hands: Path, mocap: Path, model: HandModel, kept: Path | None = None
 ) -> HandCaptures:
-    """Read all sources and take their poses over.
+    """Read all sources and take their poses over, which takes two minutes.
 
     Args:
         hands: folder of RECORDED.
         mocap: folder of the packs.
         model: our hand.
-        anatomy: its joints' axes and ranges.
+        kept: file (.safetensors) of the result of an earlier call; written if it is missing.
     """
+    if kept is not None and kept.exists():
+        return HandCaptures(**load_file(kept))
     groups = recorded_points(hands / RECORDED)
     for name in PACKS:
         groups += pack_points(read_pack(mocap / f"{name}_30fps.npz"))
@@ -56,8 +60,11 @@ def read_hand_captures(
     clips = torch.repeat_interleave(
         torch.arange(len(groups)), torch.tensor([len(group) for group in groups])
     )
-    rotations, errors = fit_rotations(points, model, anatomy)
-    return HandCaptures(rotations=rotations, clips=clips, errors_deg=errors)
+    rotations, errors = fit_rotations(points, model, HandAnatomy(model.rest))
+    captures = HandCaptures(rotations=rotations, clips=clips, errors_deg=errors)
+    if kept is not None:
+        write_file(kept, save(vars(captures)))
+    return captures
 
 
 def recorded_points(path: Path) -> list[Float[np.ndarray, "frames 21 3"]]:

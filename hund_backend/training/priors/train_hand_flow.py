@@ -20,7 +20,7 @@ from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 from ..optimization import Curve
 from ..weights import write_weights
 from .density import FlowRecipe, Pose, train_flow
-from .hand_captures import HandCaptures, read_hand_captures
+from .hand_captures import HandCaptures, hand_captures
 from .hand_poses import HandPoseConfig, hand_poses
 
 logger = logging.getLogger(__name__)
@@ -132,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("hands", type=Path, help="folder of recorded hands")
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("--captures", type=Path, help="poses taken over before, or to be kept")
     parser.add_argument("--steps", type=int, default=HandRecipe.steps)
     parser.add_argument("--seed", type=int, default=HandRecipe.seed)
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
@@ -141,8 +142,7 @@ def main() -> None:
     recipe = HandRecipe(steps=arguments.steps, seed=arguments.seed)
     logger.info("%s", recipe)
     model = HandModel.load()
-    anatomy = HandAnatomy(model.rest)
-    captures = read_hand_captures(arguments.hands, arguments.mocap, model, anatomy)
+    captures = hand_captures(arguments.hands, arguments.mocap, model, arguments.captures)
     flow, curve = train_hand_flow(captures, recipe, arguments.checkpoint)
     figures = report(flow, captures, recipe)
     description = {
