@@ -19,6 +19,8 @@ from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 from .descent.body_contacts import BodyContacts
 from .descent.fit.energy import EnergyConfig
 from .descent.fit.fit import FitConfig, fit
+from .descent.hands.fusion import add_hands
+from .descent.hands.hund import HandHund
 from .descent.learned.adaptation import (
     NOT_ADAPTED,
     AdaptationReport,
@@ -79,6 +81,7 @@ class Models:
     hund: Hund  # made for this body and this prior
     contacts: ContactNetwork
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
+    hand_hund: HandHund | None = None  # None: fingers stay at rest
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
 
     @classmethod
@@ -99,6 +102,7 @@ class Models:
                 hund=Hund.load(body, prior).to(chosen),
                 contacts=ContactNetwork.load(),
                 dynamics=Dynamics.load(prior).to(chosen),
+                hand_hund=HandHund.load(),
                 weights=weights,
             )
 
@@ -303,6 +307,13 @@ def estimate(
             ]
         with stopwatch.measure(ProgressStage.GROUND):
             posed_tracks = _posed(clip.people, results, models, frames)
+    if models.hand_hund is not None and any(each.hands is not None for each in undistorted):
+        with stopwatch.measure(ProgressStage.POSE):
+            results = [
+                _with_hands(evidence, clip.fps, models, result)
+                for evidence, result in zip(undistorted, results, strict=True)
+            ]
+            posed_tracks = _posed(clip.people, results, models, frames)
     world = _world(posed_tracks, support)
     reports = [adaptation for _, adaptation in adaptations]
     provenance = _provenance(clip, options, models, results, reports, stopwatch)
@@ -377,6 +388,15 @@ def _settle(
         return _fit(shot, fps, plain, models, lambda step: None, initial, contacts.select(rows))
 
     return descend_by_shot(evidence, settle_shot)
+
+
+def _with_hands(
+    evidence: Evidence, fps: float, models: Models, result: DescentResult
+) -> DescentResult:
+    """Add a person's hands to the settled body, if they were looked for."""
+    if evidence.hands is None:
+        return result
+    return add_hands(evidence, result, fps, models.body, models.hand_hund)
 
 
 def _fit(

@@ -24,7 +24,7 @@ TIP_SHARE, TIP_SLACK = 0.67, 28.0  # ratio; degrees by which it may differ witho
 
 # Flexion of knuckles and middle joints, from index to little finger, and the thumb's opposition and
 # flexions: a hand that hangs or lies and does nothing.
-RELAXED = ((20, 22, 25, 28), (30, 35, 38, 38), (15, 5, 10, 15))
+RELAXED = ((18, 22, 26, 30), (18, 22, 25, 26), (12, 5, 8, 12))
 
 
 class HandAnatomy(nn.Module):

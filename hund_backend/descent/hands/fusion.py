@@ -70,11 +70,9 @@ def add_hands(
     presence = _presence(evidence, track.seen, fps, config)
     trust = presence * _trust(evidence, track, config)
     pose = result.state.pose.cpu().double().clone()
+    fingers = held_fingers(evidence, track, hund, fps, config)
     for side in range(2):
-        fingers = [joint - 1 for joint in _HAND_JOINTS[side]]
-        held = _held(evidence, track.fingers[:, side].double(), track.seen[:, side])
-        relaxed = relaxed_fingers(hund)[side].double().expand_as(held)
-        pose[:, fingers] = _between(relaxed, held, presence[:, side, None].double())
+        pose[:, [joint - 1 for joint in _HAND_JOINTS[side]]] = fingers[:, side]
         if track.seen[:, side].any():
             pose = _move_arm(evidence, result.state, pose, track, trust, side, fps, body, config)
     state = replace(result.state, pose=pose.to(result.state.pose))
@@ -84,6 +82,27 @@ def add_hands(
         stages=_stages(result.stages, track),
         joint_confidence=_confidence(result, track, presence),
     )
+
+
+def held_fingers(
+    evidence: Evidence, track: HandTrack, hund: HandHund, fps: float, config: FusionConfig
+) -> Float[Tensor, "frames 2 15 3 3"]:
+    """Return the rotations of all fingers in all frames, relaxed where hands are not seen.
+
+    Args:
+        evidence: of the person.
+        track: both hands.
+        hund: network for hands.
+        fps: frames per second.
+        config: of the fusion.
+    """
+    presence = _presence(evidence, track.seen, fps, config).double()
+    sides = []
+    for side in range(2):
+        held = _held(evidence, track.fingers[:, side].double(), track.seen[:, side])
+        relaxed = relaxed_fingers(hund)[side].double().expand_as(held)
+        sides.append(_between(relaxed, held, presence[:, side, None]))
+    return torch.stack(sides, dim=1)
 
 
 def _move_arm(

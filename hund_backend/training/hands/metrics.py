@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...body.procrustes import similarity_aligned
+from ...descent.hands.inputs import HandInputs
 from ...descent.hands.state_decoder import PosedHand
 
 
@@ -31,3 +32,14 @@ def rotation_angle_deg(
     # By the chord, which is exact for small angles too.
     half = (rotations - others).norm(dim=(-2, -1)) / 8**0.5
     return torch.rad2deg(2 * torch.arcsin(half.clamp(max=1)))
+
+
+def keypoint_error(inputs: HandInputs, truth: PosedHand) -> Float[Tensor, " batch"]:
+    """Mean distance of the detected keypoints from the true ones, in sizes of the hand.
+
+    The size is the longer side of the box around the true points.
+    """
+    depth = truth.points[..., 2:].clamp(min=0.05)
+    exact = truth.points[..., :2] / depth / inputs.crop_width[:, None, None]
+    size = (exact.amax(1) - exact.amin(1)).amax(-1)
+    return (exact - inputs.keypoints).norm(dim=-1).mean(-1) / size

@@ -64,12 +64,13 @@ class HandPoseSampler:
         """Draw new poses."""
         recipe = self.recipe
         num_generated = round(recipe.generated_share * count)
+        fingers = [joint - 1 for joint in LEFT_HAND_JOINTS]
         generated = hand_poses(self.rest, num_generated, generator, recipe.poses)
         pose = torch.eye(3).repeat(count, len(JOINT_NAMES) - 1, 1, 1)
         pose[:num_generated] = generated
-        fingers = [joint - 1 for joint in LEFT_HAND_JOINTS]
-        captured = self._captured(count - num_generated, generated[:, fingers], generator)
-        pose[num_generated:, fingers] = captured
+        if num_generated < count:
+            captured = self._captured(count - num_generated, generated[:, fingers], generator)
+            pose[num_generated:, fingers] = captured
         return pose[torch.randperm(count, generator=generator)]
 
     def _captured(
