@@ -16,10 +16,12 @@ from .errors import BadInputError
 from .evidence_identity import ADVICE, SCHEMA, read_arrays
 from .options import Options
 from .perception.evidence import Evidence
+from .perception.hands.evidence import HandEvidence
 from .pipeline import TrackedClip
 from .video import ClipInfo
 
 _FRAMES = ("frame_numbers", "times", "intrinsics")
+_HANDS = "hands/"  # beginning of the names of the hands' arrays
 _NUMBERS = ("track_id", "static", "confidence")  # fields of Evidence that are no arrays
 
 
@@ -51,6 +53,11 @@ def save(clip: TrackedClip, options: Options, path: Path) -> None:
     arrays = {name: np.asarray(getattr(clip, name)) for name in _FRAMES}
     for person, evidence in enumerate(clip.people):
         values = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
+        hands = values.pop("hands")
+        if hands is not None:
+            values |= {
+                f"{_HANDS}{field.name}": getattr(hands, field.name) for field in fields(hands)
+            }
         arrays |= {f"{person}/{name}": v for name, v in values.items() if v is not None}
     identity = clip.identity(options)
     names = {"schema": SCHEMA, "identity": identity, "header": json.dumps(header)}
@@ -98,5 +105,13 @@ def load(path: Path) -> tuple[TrackedClip, Options]:
 
 def _person(arrays: dict[str, Any], person: int) -> Evidence:
     start = f"{person}/"
-    values = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
-    return Evidence(**values | {name: values[name].item() for name in _NUMBERS})
+    values = _under(arrays, start)
+    of_hands = _under(values, _HANDS)
+    values = {name: v for name, v in values.items() if not name.startswith(_HANDS)}
+    hands = HandEvidence(**of_hands) if of_hands else None
+    return Evidence(**values | {name: values[name].item() for name in _NUMBERS}, hands=hands)
+
+
+def _under(arrays: dict[str, Any], start: str) -> dict[str, Any]:
+    """Return the arrays whose names begin so, by the rest of their names."""
+    return {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}

@@ -136,10 +136,14 @@ class TrackedClip:
     def identity(self, options: Options) -> str:
         """Return what identifies the evidence and the way to solve it but for the smoothing."""
         settings = dataclasses.asdict(options) | {"smoothing": None, "only": None}
+        del settings["hands"]  # the evidence has them or not
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(np.array(self.times).tobytes())
         for evidence in self.people:
-            for array in (evidence.frames, evidence.keypoints, evidence.world_landmarks):
+            arrays = [evidence.frames, evidence.keypoints, evidence.world_landmarks]
+            if evidence.hands is not None:
+                arrays += [evidence.hands.keypoints, evidence.hands.world_landmarks]
+            for array in arrays:
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -219,6 +223,7 @@ def perceive(
             fps=clip.info.fps / options.stride,
             max_people=options.people,
             parts=options.parts,
+            hands=options.hands,
             report=_step_report(report, ProgressStage.DETECT, total),
             choose=listed
             and (lambda found: choices(listed.people, found, np.array(times, np.float64))),
@@ -447,17 +452,24 @@ def _intrinsics(options: Options, info: ClipInfo) -> tuple[Float[np.ndarray, "3 
 def _undistort(
     evidence: Evidence, intrinsics: Float[np.ndarray, "3 3"], distortion: tuple[float, ...]
 ) -> Evidence:
-    """Remove the lens distortion from keypoints and crops."""
+    """Remove the lens distortion from keypoints and crops of bodies and hands."""
     if not distortion:
         return evidence
-    keypoints = evidence.keypoints.copy()
-    coefficients = np.array(distortion)
-    pixels = camera.undistort(keypoints[..., :2].astype(np.float64), intrinsics, coefficients)
-    keypoints[..., :2] = pixels
+
+    def undistorted(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Move x and y, the first two of the last axis."""
+        moved = values.copy()
+        pixels = values[..., :2].astype(np.float64)
+        moved[..., :2] = camera.undistort(pixels, intrinsics, np.array(distortion))
+        return moved
+
     # A crop is moved as a whole; distortion within it is neglected.
-    crops = evidence.crops.copy()
-    crops[:, :2] = camera.undistort(crops[:, :2].astype(np.float64), intrinsics, coefficients)
-    return dataclasses.replace(evidence, keypoints=keypoints, crops=crops)
+    points = {name: undistorted(getattr(evidence, name)) for name in ("keypoints", "crops")}
+    hands = evidence.hands
+    if hands is not None:
+        moved = {name: undistorted(getattr(hands, name)) for name in ("keypoints", "crops")}
+        hands = dataclasses.replace(hands, **moved)
+    return dataclasses.replace(evidence, **points, hands=hands)
 
 
 def _posed(

@@ -32,6 +32,9 @@ class HUND_PT_solve(SidebarPanel, bpy.types.Panel):
         smoothing = column.row()
         smoothing.active = settings.is_smoothed
         smoothing.prop(settings, "smoothing", slider=True)
+        hands = column.row()
+        hands.active = settings.finds_hands
+        hands.prop(settings, "hands")
         if settings.result_of_clip:
             column.prop(settings, "existing")
         layout.prop(settings, "match_scene")

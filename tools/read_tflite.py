@@ -1,4 +1,4 @@
-"""Converter of a .tflite file (BlazePose) to our graph format."""
+"""Converter of a .tflite file (BlazePose, the hand network) to our graph format."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -140,6 +140,25 @@ class _Reader:
     def sigmoid(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         self.add("sigmoid", operator, inputs, {})
 
+    def mean(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        assert self.constants[inputs[1]].tolist() == [1, 2]  # height and width
+        self.add("mean", operator, inputs[:1], {})
+
+    def fully_connected(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert to a convolution of the one cell that a mean leaves."""
+        kernel = self.constants[inputs[1]]  # out in
+        settings = {
+            "channels": (kernel.shape[1], kernel.shape[0]),
+            "kernel": (1, 1),
+            "stride": 1,
+            "padding": (0, 0, 0, 0),
+            "groups": 1,
+            "activation": ACTIVATIONS[operator.builtinOptions.fusedActivationFunction],
+        }
+        output = self.add("convolution", operator, inputs[:1], settings)
+        self.weights[f"{output}.weight"] = kernel[:, :, None, None]
+        self.weights[f"{output}.bias"] = self.constants[inputs[2]]
+
     def flatten(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         assert len(self.shape(int(operator.outputs[0]))) == 2
         self.add("flatten", operator, inputs[:1], {})
@@ -178,5 +197,7 @@ READERS = {
     "MAX_POOL_2D": _Reader.max_pool,
     "RESIZE_BILINEAR": _Reader.resize,
     "LOGISTIC": _Reader.sigmoid,
+    "MEAN": _Reader.mean,
+    "FULLY_CONNECTED": _Reader.fully_connected,
     "RESHAPE": _Reader.flatten,
 }

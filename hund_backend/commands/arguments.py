@@ -61,9 +61,16 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
             "{adapt} needs {method} hund, not {value}: leave one of them out.", value=method
         )
     values["distortion"] = _distortion(values.get("distortion", ()))
-    chosen = QUALITIES[quality]
+    chosen, hands = QUALITIES[quality], arguments.get("hands")
+    if hands is not None and not isinstance(hands, bool):
+        raise OptionError("{hands} is {value!r}: give true or false.", value=hands)
     return Options(
-        **values, method=method, stride=chosen.stride, polish=chosen.polish, parts=chosen.parts
+        **values,
+        method=method,
+        stride=chosen.stride,
+        polish=chosen.polish,
+        parts=chosen.parts,
+        hands=chosen.hands if hands is None else hands,
     )
 
 

@@ -13,6 +13,8 @@ from ..video import Frame
 from ..weights_file import WEIGHTS, record_loaded
 from .blazepose import BlazePose
 from .crop_detector import LandmarkNetwork
+from .hands.detector import HandDetector
+from .hands.network import HandNetwork
 from .linking import Choose, FoundPeople, link_people
 from .part_head import BlazePoseWithParts, PartHead
 from .person_detector import PersonDetector
@@ -33,7 +35,9 @@ class Perception:
         person_detector: BoxDetector,
         config: TrackerConfig | None = None,
         device: str = "cpu",
+        hand_detector: HandDetector | None = None,
     ) -> None:
+        self.hand_detector = hand_detector
         self.landmark_network, self.person_detector = landmark_network, person_detector
         self.config = config or TrackerConfig()
         self.device = device
@@ -66,7 +70,9 @@ class Perception:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         blazepose = BlazePose.open(folder, device)
-        return cls(blazepose, PersonDetector.open(folder, device), config, device)
+        hand_detector = HandDetector(HandNetwork.open(folder, device))
+        person_detector = PersonDetector.open(folder, device)
+        return cls(blazepose, person_detector, config, device, hand_detector)
 
     def run(
         self,
@@ -76,6 +82,7 @@ class Perception:
         fps: float,
         max_people: int | None = None,
         parts: bool = False,
+        hands: bool = False,
         report: Callable[[int], None] = lambda done: None,
         choose: Choose | None = None,
     ) -> FoundPeople:
@@ -90,6 +97,7 @@ class Perception:
             fps: frames a second.
             max_people: number of people to keep, the most prominent ones; None keeps all.
             parts: whether to predict body parts, too.
+            hands: whether to look for hands, too.
             report: called with the number of processed frames after each.
             choose: says who of the people found is kept, see `link_people`.
 
@@ -107,6 +115,7 @@ class Perception:
             # Who is not chosen is followed, too: otherwise they would be found for somebody else.
             max_people=max_people if choose is None else None,
             config=self.config,
+            hand_detector=self.hand_detector if hands else None,
         )
         shots, repeated = ShotDetector(fps=fps, config=self.config.shots), []
         frames = iter(frames)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +10,8 @@ from jaxtyping import Float, UInt8
 
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
 from .crops import crop_distance
+from .hands.crops import HAND_LENGTH, pixels_per_metre
+from .hands.detector import NO_HANDS, HandDetector, HandPair, HandRequest
 from .importance import Importance
 from .linking import LinkConfig
 from .person_detector import PersonBoxes
@@ -85,8 +87,10 @@ class Tracker:
         fps: float,
         max_people: int | None,
         config: TrackerConfig,
+        hand_detector: HandDetector | None = None,
     ) -> None:
         self.network, self.person_detector = network, person_detector
+        self.hand_detector = hand_detector  # None: hands are not looked for
         self.intrinsics, self.config = intrinsics, config
         self.capacity = config.max_people
         if max_people is not None:
@@ -120,6 +124,7 @@ class Tracker:
             if index < self.config.max_thorough:
                 detection = average_over_crops(detector, detection)
             self.live.append(Track.begin(self.num_frames, detection, self.config.crop_filter))
+        self._detect_hands(image, self.live)
         self.num_frames += 1
 
     def track_frame(self, image: Image, next_image: Image | None = None) -> None:
@@ -149,6 +154,7 @@ class Tracker:
         else:
             detections = self._valid(detections, image)
         self._update_tracks(detections, newcomers)
+        self._detect_hands(image, self.live)
         self._images.append(image)
         self.num_frames += 1
 
@@ -271,6 +277,23 @@ class Tracker:
                 newcomers.append(detection)
         return newcomers
 
+    def _detect_hands(self, image: Image, tracks: Sequence[Track]) -> None:
+        """Add the hands to everybody's detections in this frame."""
+        position = self.num_frames
+        seen = [track.detections for track in tracks if position in track.detections]
+        if self.hand_detector is None or not seen:
+            return
+        hands = self.hand_detector.detect(
+            image,
+            [
+                _hand_request(detections[position], detections.get(position - 1))
+                for detections in seen
+            ],
+            self.intrinsics,
+        )
+        for detections, pair in zip(seen, hands, strict=True):
+            detections[position] = replace(detections[position], hands=pair)
+
     def _has_room(self, box: Float[np.ndarray, "4"], num_newcomers: int) -> bool:
         """Return whether the person of a box may be followed, perhaps instead of another one."""
         if len(self.live) + num_newcomers < self.capacity:
@@ -324,6 +347,25 @@ class Tracker:
                 is_same_person(detection, other, self.config.match) for other in others
             ):
                 break
+            if self.hand_detector is not None:
+                request = _hand_request(detection, earlier.get(position + 1))
+                (hands,) = self.hand_detector.detect(image, [request], self.intrinsics)
+                detection = replace(detection, hands=hands)
             earlier[position] = detection
             crop_filter.update(detection.next_crop)
         track.detections = dict(sorted({**earlier, **track.detections}.items()))
+
+
+def _hand_request(detection: Detection, neighbor: Detection | None) -> HandRequest:
+    """Return what the hand detector needs to know of a person.
+
+    Args:
+        detection: of the person.
+        neighbor: the same person in the frame before, or after while following back.
+    """
+    points = detection.points[:NUM_KEYPOINTS]
+    scale = pixels_per_metre(points, detection.world_landmarks, detection.confidence)
+    previous: HandPair = NO_HANDS
+    if neighbor is not None and neighbor.hands is not None:
+        previous = neighbor.hands
+    return HandRequest(points=points, hand_length=HAND_LENGTH * scale, previous=previous)
