@@ -53,12 +53,12 @@ class HandHundRecipe:
     initial: float = 0.3  # weight of L^0
     progress: float = 0.3  # weight of increases of the loss from stage to stage
     stages: tuple[int, int] = (3, 5)  # range of M in training, drawn for each batch
-    steps: int = 3000
-    batch: int = 128
-    rate: float = 1.5e-3
+    steps: int = 900
+    batch: int = 160
+    rate: float = 2e-3
     decay: float = 1e-3
     clip: float = 1.0  # largest norm of the gradient
-    every: int = 250  # steps between evaluations
+    every: int = 150  # steps between evaluations
     num_validation: int = 512
     seed: int = 0
 
