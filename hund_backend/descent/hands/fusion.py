@@ -41,8 +41,10 @@ class FusionConfig:
     blend_seconds: float = 0.2  # over which a hand comes and goes
     full_trust: float = 0.6  # confidence from which the hand's network overrules the body's wrist
     no_trust: float = 0.2  # confidence up to which it does not
-    max_offset: float = 0.08  # metres by which a wrist is moved to where the hand is seen
+    max_offset: float = 0.1  # metres by which a wrist is moved to where the hand is seen
+    distance_share: float = 0.5  # of the way to the distance that the hand's size tells
     offset_noise: float = 0.01  # metres, of that offset
+    distance_noise: float = 0.05  # metres
     offset_acceleration: float = 6.0  # m/s²
 
 
@@ -156,25 +158,41 @@ def _wrist_offset(
     fps: float,
     config: FusionConfig,
 ) -> Float[Tensor, "frames 3"]:
-    """Sideways offset from the body's wrist to that of the hand, at the body's distance."""
+    """Offset from the body's wrist to where the hand is seen.
+
+    Its direction is known well, its distance by the size of the hand and by the body: half of each.
+    """
     seen = track.seen[:, side].numpy()
     pixels = evidence.hands.keypoints[:, side, 0, :2].astype(np.float64)
     homogeneous = np.concatenate((pixels, np.ones((len(pixels), 1))), axis=-1)
     rays = np.linalg.solve(evidence.intrinsics.astype(np.float64), homogeneous[..., None])[..., 0]
     places = wrists.numpy()
-    offset = rays / rays[:, 2:] * places[:, 2:] - places
+    own = track.distances[:, side].double().numpy()[:, None]
+    distances = places[:, 2:] + config.distance_share * (
+        _smoothed(own, seen, evidence, config.distance_noise, fps, config) - places[:, 2:]
+    )
+    offset = rays / rays[:, 2:] * distances - places
     offset[~seen] = 0.0
     length = np.linalg.norm(offset, axis=-1, keepdims=True)
     offset *= np.minimum(1.0, config.max_offset / np.maximum(length, 1e-9))
-    for shot in evidence.shot_rows():
-        offset[shot] = smooth_curve(
-            _interpolated(offset[shot], seen[shot]),
-            seen[shot],
-            config.offset_noise,
-            config.offset_acceleration,
-            fps,
-        )
+    offset = _smoothed(offset, seen, evidence, config.offset_noise, fps, config)
     return weight[:, None] * torch.from_numpy(offset)
+
+
+def _smoothed(
+    values: Float[np.ndarray, "frames components"],
+    seen: Bool[np.ndarray, " frames"],
+    evidence: Evidence,
+    noise: float,
+    fps: float,
+    config: FusionConfig,
+) -> Float[np.ndarray, "frames components"]:
+    """Values smoothed within each shot; those of unseen frames are led between the others."""
+    smooth = values.copy()
+    for shot in evidence.shot_rows():
+        known = _interpolated(values[shot], seen[shot])
+        smooth[shot] = smooth_curve(known, seen[shot], noise, config.offset_acceleration, fps)
+    return smooth
 
 
 def _interpolated(

@@ -111,6 +111,12 @@ class HandInputs:
         true = torch.where(mirrored, mirrored_rotations(orientations), orientations)
         return self.camera_from_crop @ true
 
+    def depth_in_camera(self, places: Float[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Distances (z) in the full frame's camera of places of the true hands."""
+        sign = torch.where(self.mirrored, -1.0, 1.0).to(places)
+        true = torch.cat((sign[:, None] * places[:, :1], places[:, 1:]), dim=-1)
+        return (self.camera_from_crop[:, 2] * true).sum(-1)
+
 
 def hand_inputs(
     model: HandModel,

@@ -31,7 +31,9 @@ class HandTrack:
     seen: Bool[Tensor, "frames 2"]
     confidence: Float[Tensor, "frames 2"]  # 0…1; zero where a hand is not seen
     wrists: Float[Tensor, "frames 2 3 3"]
-    """Orientation of the hand joint: body frame → camera; frames without sight repeat others."""
+    """Orientation of the hand joint: body frame → camera; the identity where it is not seen."""
+    distances: Float[Tensor, "frames 2"]
+    """z of the wrist by the size that the hand is seen in, metres; zero where it is not seen."""
     fingers: Float[Tensor, "frames 2 15 3 3"]  # rotations in the parents' frames
     stage_fingers: Float[Tensor, "frames 2 stages 15 3 3"]  # of s_0 … s_M
 
@@ -60,6 +62,7 @@ def track_hands(
     fingers = relaxed.expand(frames, 2, 15, 3, 3).clone()
     stage_fingers = relaxed[:, None].expand(frames, 2, stages, 15, 3, 3).clone()
     wrists = torch.eye(3).expand(frames, 2, 3, 3).clone()
+    distances = torch.zeros(frames, 2)
     confidence = torch.zeros(frames, 2)
     side, rows = (torch.from_numpy(index) for index in seen.T.nonzero())
     if len(rows):
@@ -73,6 +76,7 @@ def track_hands(
         with torch.no_grad():
             posed = hund.evaluate(flat, inputs).posed
         wrists[rows, side] = inputs.to_camera(posed.rotations[:, 0])
+        distances[rows, side] = inputs.depth_in_camera(posed.translation)
         fingers[rows, side] = _unmirrored(posed.rotations[:, 1:], inputs)
         for stage, step in enumerate(steps):
             stage_fingers[rows, side, stage] = _unmirrored(step.posed.rotations[:, 1:], inputs)
@@ -81,6 +85,7 @@ def track_hands(
         seen=torch.from_numpy(seen),
         confidence=confidence.clamp(0, 1),
         wrists=wrists,
+        distances=distances,
         fingers=fingers,
         stage_fingers=stage_fingers,
     )
