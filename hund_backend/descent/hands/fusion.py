@@ -41,7 +41,7 @@ class FusionConfig:
     blend_seconds: float = 0.2  # over which a hand comes and goes
     full_trust: float = 0.6  # confidence from which the hand's network overrules the body's wrist
     no_trust: float = 0.2  # confidence up to which it does not
-    max_offset: float = 0.1  # metres by which a wrist is moved to where the hand is seen
+    max_offset: float = 0.1  # metres by which a wrist is moved, sideways and in its distance
     distance_share: float = 0.5  # of the way to the distance that the hand's size tells
     offset_noise: float = 0.01  # metres, of that offset
     distance_noise: float = 0.05  # metres
@@ -167,14 +167,15 @@ def _wrist_offset(
     homogeneous = np.concatenate((pixels, np.ones((len(pixels), 1))), axis=-1)
     rays = np.linalg.solve(evidence.intrinsics.astype(np.float64), homogeneous[..., None])[..., 0]
     places = wrists.numpy()
+    rays = rays / rays[:, 2:]
     own = track.distances[:, side].double().numpy()[:, None]
-    distances = places[:, 2:] + config.distance_share * (
-        _smoothed(own, seen, evidence, config.distance_noise, fps, config) - places[:, 2:]
-    )
-    offset = rays / rays[:, 2:] * distances - places
-    offset[~seen] = 0.0
+    own = _smoothed(own, seen, evidence, config.distance_noise, fps, config)
+    farther = config.distance_share * (own - places[:, 2:])
+    farther = rays * farther.clip(-config.max_offset, config.max_offset)
+    offset = rays * places[:, 2:] - places
     length = np.linalg.norm(offset, axis=-1, keepdims=True)
-    offset *= np.minimum(1.0, config.max_offset / np.maximum(length, 1e-9))
+    offset = farther + offset * np.minimum(1.0, config.max_offset / np.maximum(length, 1e-9))
+    offset[~seen] = 0.0
     offset = _smoothed(offset, seen, evidence, config.offset_noise, fps, config)
     return weight[:, None] * torch.from_numpy(offset)
 

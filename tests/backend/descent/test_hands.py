@@ -22,7 +22,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, LEFT_HAND_JOINTS, MIRROR, RIGHT_HAND_JOINTS
 from hund_backend.descent.hands.arm import distribute_twist, move_wrist
-from hund_backend.descent.hands.fusion import add_hands
+from hund_backend.descent.hands.fusion import FusionConfig, add_hands
 from hund_backend.descent.hands.hund import TERMS, HandHund, HandHundConfig
 from hund_backend.descent.hands.inputs import HandInputs
 from hund_backend.descent.hands.polish import HandPolishConfig, polished
@@ -330,7 +330,9 @@ def hidden(evidence, frames, side=0):
 def test_fingers_are_found_on_both_sides(scene, hund, body):
     """Exact evidence leads near the true hands, with an untrained network, by the polish alone."""
     evidence, result, truth = scene
-    fused = add_hands(evidence, result, FPS, body, hund)
+    # At four metres an untrained network cannot tell distances.
+    config = FusionConfig(distance_share=0.0)
+    fused = add_hands(evidence, result, FPS, body, hund, config)
     for joints in (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS):
         fingers = [joint - 1 for joint in joints]
         error = rotation_angle_deg(fused.state.pose[:, fingers], truth.pose[:, fingers])
@@ -458,3 +460,5 @@ def test_shipped_network_descends(prior, model):
     losses = torch.stack([step.losses.total.mean() for step in steps])
     assert losses[-1] < losses[0]
     assert pa_mpjpe_mm(steps[-1].posed, posed).mean() < 12
+    distance = steps[-1].posed.translation[:, 2] / posed.translation[:, 2]
+    assert (distance - 1).abs().median() < 0.08
