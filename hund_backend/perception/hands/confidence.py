@@ -1,13 +1,18 @@
-"""Confidence of hands: calibrated probabilities that their points are right."""
+"""Confidence of hands: calibrated probabilities that their points are right.
+
+A logistic regression on what the network says of a crop and on where it finds the hand, fitted by
+`tools/calibrate_hands.py` (docs/log/hands.md). The network says nothing of single points: they
+differ by how far from the wrist they are.
+"""
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import expit, logit
 
-CONSTANT = 0.0
-WEIGHTS = (0.8, 0.3, -4.0, -2.0)  # of the inputs of `log_odds`
+CONSTANT = 0.47
+WEIGHTS = (0.44, 0.26, -2.48, -2.00)  # of the inputs of `log_odds`
 # Of each point, added to the constant: wrist, then the four points of a finger from base to tip.
-POINT_OFFSETS = (0.0, 0.0, 0.0, 0.0, 0.0)
+POINT_OFFSETS = (0.28, 0.19, 0.12, -0.13, -0.46)
 POINT_LEVELS = np.array([0, *(1, 2, 3, 4) * 5])  # index of POINT_OFFSETS of each landmark
 
 

@@ -18,12 +18,15 @@ from hand_scene import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hund_backend.perception.crop_detector import Detection
 from hund_backend.perception.crops import (
     crop_distance,
     crop_from_image,
     transform_points,
 )
 from hund_backend.perception.engine import TorchEngine, open_engine
+from hund_backend.perception.evidence_builder import build_evidence
+from hund_backend.perception.flips import FlipConfig, correct_flips
 from hund_backend.perception.graph import load_network
 from hund_backend.perception.hands.confidence import (
     hand_confidence,
@@ -253,6 +256,48 @@ def test_swapped_hands_change_sides_and_nothing_else():
     assert all(a.confidence == b.confidence for a, b in zip(back, pair, strict=True))
 
 
+def test_corrected_flips_of_arms_swap_the_hands_and_those_of_legs_do_not():
+    pair = found_pair()
+    frames = [body_detection(hands=pair) for _ in range(7)]
+    for limbs, swapped in ((np.arange(11, 23), True), (np.arange(23, 33), False)):
+        order = np.arange(35)
+        order[limbs] = limbs + np.where(limbs % 2, 1, -1)
+        flipped = [*frames]
+        flipped[3] = replace(frames[3], points=frames[3].points[order])
+        corrected = correct_flips(flipped, FlipConfig())
+        left, right = corrected[3].hands
+        assert np.array_equal(left.points, pair[1 if swapped else 0].points)
+        assert (left.side, right.side) == (0, 1)
+        assert corrected[2].hands is pair
+
+
+def body_detection(hands):
+    """A detection whose sides are far apart."""
+    points = np.random.default_rng(5).uniform(0, 200, (35, 2))
+    points[11:33:2, 0], points[12:33:2, 0] = 180, 20
+    return Detection(
+        crop=np.array([100.0, 100, 250, 0]),
+        points=points,
+        confidence=np.full(33, 0.9),
+        world_landmarks=np.zeros((33, 3)),
+        quality=0.9,
+        colors=np.zeros((8, 3)),
+        mask=np.zeros((64, 64), np.uint8),
+        hands=hands,
+    )
+
+
+def test_a_person_without_a_look_at_hands_has_no_evidence_of_them():
+    detections = {k: body_detection(found_pair() if k == 1 else None) for k in range(3)}
+    assert build_evidence(detections, INTRINSICS, 0).hands.observed.tolist() == [
+        [False, False],
+        [True, True],
+        [False, False],
+    ]
+    detections = {k: body_detection(None) for k in range(3)}
+    assert build_evidence(detections, INTRINSICS, 0).hands is None
+
+
 def test_evidence_of_hands_fills_gaps_without_confidence():
     first, last = found_pair(), found_pair(shift=8.0)
     hands = [first, None, (None, last[1]), last]
@@ -289,7 +334,7 @@ def test_landmarks_are_turned_from_the_crop_to_the_camera(angle):
     """The stand-in gives the hand's shape upright in every crop; from afar, rays are parallel."""
     wrist = np.array([SIZE / 2, SIZE / 2])
     network = SceneNetwork([Hand(hand_points(wrist, angle), 0)])
-    far = INTRINSICS * ((1e4,), (1e4,), (1,))
+    far = INTRINSICS * np.diag([1e4, 1e4, 1.0]) + INTRINSICS * (1 - np.eye(3))
     person = request([wrist, (-90, -90)], (angle, 0.0))
     ((found, _),) = HandDetector(network).detect(coordinate_image(), [person], far)
     expected = hand_points((0, 0), float(found.crop[3]), length=1.0)
