@@ -10,8 +10,7 @@ from jaxtyping import Float, UInt8
 
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
 from .crops import crop_distance
-from .hands.crops import HAND_LENGTH, pixels_per_metre
-from .hands.detector import NO_HANDS, HandDetector, HandPair, HandRequest
+from .hands.detector import HandDetector, HandRequest
 from .importance import Importance
 from .linking import LinkConfig
 from .person_detector import PersonBoxes
@@ -357,15 +356,10 @@ class Tracker:
 
 
 def _hand_request(detection: Detection, neighbor: Detection | None) -> HandRequest:
-    """Return what the hand detector needs to know of a person.
-
-    Args:
-        detection: of the person.
-        neighbor: the same person in the frame before, or after while following back.
-    """
-    points = detection.points[:NUM_KEYPOINTS]
-    scale = pixels_per_metre(points, detection.world_landmarks, detection.confidence)
-    previous: HandPair = NO_HANDS
-    if neighbor is not None and neighbor.hands is not None:
-        previous = neighbor.hands
-    return HandRequest(points=points, hand_length=HAND_LENGTH * scale, previous=previous)
+    """Return the request for the hands of a person, who may be known from a frame beside."""
+    return HandRequest.of_body(
+        detection.points[:NUM_KEYPOINTS],
+        detection.world_landmarks,
+        detection.confidence,
+        None if neighbor is None else neighbor.hands,
+    )

@@ -6,7 +6,7 @@ from jaxtyping import Float
 ELBOW, WRIST, PINKY, INDEX = (13, 14), (15, 16), (17, 18), (19, 20)  # BlazePose's, left and right
 HAND_WRIST, MIDDLE_KNUCKLE = 0, 9  # MediaPipe's hand landmarks
 PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # all but the outer halves of the fingers
-KNUCKLES = (5, 9, 13)  # their mean is in the direction of the fingers
+OUTER_KNUCKLES = (5, 17)
 HAND_LENGTH = 0.19  # metres, wrist to the tip of the middle finger
 BODY_CROP_LENGTHS = 1.3  # side of a crop from the body's points, in lengths of the hand
 PALM_MARGIN = 2.0  # side of a crop over the extent of PALM, as MediaPipe follows hands
@@ -97,8 +97,12 @@ def crop_around_hand(points: Float[np.ndarray, "21 2"]) -> Float[np.ndarray, "4"
     return np.array([*(image_from_rotated @ center), max(PALM_MARGIN * extent, 1.0), angle])
 
 
-def hand_size(points: Float[np.ndarray, "*batch 21 2"]) -> Float[np.ndarray, "*batch"]:
-    """Return the size of hands: the larger of palm and outstretched hand, the palm doubled, px."""
-    palm = np.linalg.norm(points[..., MIDDLE_KNUCKLE, :] - points[..., HAND_WRIST, :], axis=-1)
-    width = np.linalg.norm(points[..., 5, :] - points[..., 17, :], axis=-1)
-    return 2 * np.maximum(palm, 1.3 * width)
+def hand_size(points: Float[np.ndarray, "21 2"]) -> float:
+    """Return the length of a hand if it were open and flat to the camera, px.
+
+    It is about twice that of the palm, and 2.6 times the width of the knuckles. The larger counts:
+    one of the two is short where the hand points at the camera or is seen from the thumb's side.
+    """
+    palm = np.linalg.norm(points[MIDDLE_KNUCKLE] - points[HAND_WRIST])
+    width = np.linalg.norm(points[OUTER_KNUCKLES[0]] - points[OUTER_KNUCKLES[1]])
+    return float(2 * max(palm, 1.3 * width))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,8 +15,16 @@ from ..crops import (
     image_from_crop,
     transform_points,
 )
-from .confidence import hand_confidence
-from .crops import HAND_WRIST, WRIST, crop_around_hand, crops_from_body
+from .confidence import hand_confidence, log_odds, point_confidence
+from .crops import (
+    HAND_LENGTH,
+    HAND_WRIST,
+    WRIST,
+    crop_around_hand,
+    crops_from_body,
+    hand_size,
+    pixels_per_metre,
+)
 from .evidence import SIDES
 from .network import HAND_CROP_PX, HandOutput
 
@@ -56,19 +65,31 @@ class HandDetection:
     right: float  # the network's probability that it is a right hand
     length: float  # px of a hand of this person
     body_wrist: Float[np.ndarray, "2"]  # the body's keypoint, px
+    other_wrists: Float[np.ndarray, "wrists 2"]  # of the other hand and of other people, px
     features: Float[np.ndarray, "192"]
 
     @property
+    def inputs(self) -> Float[np.ndarray, "4"]:
+        """Inputs of the confidence."""
+        wrist = self.points[HAND_WRIST]
+        distance = float(np.linalg.norm(wrist - self.body_wrist))
+        nearest = np.linalg.norm(wrist - self.other_wrists, axis=-1).min(initial=np.inf)
+        return log_odds(
+            self.presence,
+            self.right if self.side else 1 - self.right,
+            (distance + max(distance - float(nearest), 0.0)) / self.length,
+            hand_size(self.points) / self.length,
+        )
+
+    @cached_property
     def confidence(self) -> float:
-        """Probability that this is the hand that was looked for."""
-        agreement = self.right if self.side else 1 - self.right
-        distance = np.linalg.norm(self.points[HAND_WRIST] - self.body_wrist) / self.length
-        return float(hand_confidence(self.presence, agreement, distance))
+        """Probability that this is the hand that was looked for, and its points are right."""
+        return hand_confidence(self.inputs)
 
     @property
     def point_confidence(self) -> Float[np.ndarray, "21"]:
         """Probability that each point is right."""
-        return np.full(len(self.points), self.confidence)
+        return point_confidence(self.inputs)
 
 
 HandPair = tuple[HandDetection | None, HandDetection | None]  # left and right
@@ -90,6 +111,26 @@ class HandRequest:
     hand_length: float  # px of a hand of this person
     previous: HandPair = NO_HANDS  # in the frame before
 
+    @classmethod
+    def of_body(
+        cls,
+        points: Float[np.ndarray, "33 2"],
+        world_landmarks: Float[np.ndarray, "33 3"],
+        confidence: Float[np.ndarray, "33"],
+        previous: HandPair | None = None,
+    ) -> "HandRequest":
+        """Return the request for a person whose body was detected.
+
+        Args:
+            points: BlazePose's keypoints, px of the frame.
+            world_landmarks: metres, axes of the camera.
+            confidence: of the keypoints.
+            previous: hands of that person in the frame before (after, when a person is followed
+                back in time); None: unknown.
+        """
+        scale = pixels_per_metre(points, world_landmarks, confidence)
+        return cls(points=points, hand_length=HAND_LENGTH * scale, previous=previous or NO_HANDS)
+
 
 @dataclass(eq=False)
 class _Search:
@@ -98,6 +139,7 @@ class _Search:
     person: int
     side: int
     request: HandRequest
+    other_wrists: Float[np.ndarray, "wrists 2"]
     found: list[HandDetection] = field(default_factory=list)
 
     @property
@@ -139,8 +181,11 @@ class HandDetector:
             people: whose hands are looked for.
             intrinsics: of the frame.
         """
+        wrists = np.concatenate(
+            [request.points[list(WRIST)] for request in people] or [np.zeros((0, 2))]
+        )
         searches = [
-            _Search(person, side, request)
+            _Search(person, side, request, np.delete(wrists, len(SIDES) * person + side, axis=0))
             for person, request in enumerate(people)
             for side in range(len(SIDES))
             if self._is_in_view(request, side, image)
@@ -208,6 +253,7 @@ class HandDetector:
                     right=float(output.right[index]),
                     length=search.request.hand_length,
                     body_wrist=search.body_wrist,
+                    other_wrists=search.other_wrists,
                     features=output.features[index],
                 )
             )
