@@ -31,6 +31,7 @@ from .hund import HandHund
 from .track import HandTrack, relaxed_fingers, track_hands
 
 _ARM_JOINTS = ("Upperarm", "Lowerarm", "Hand")
+_SIZES = (0.75, 1.3)  # of people's hands over what their bodies tell
 _HAND_JOINTS = (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS)
 
 
@@ -69,6 +70,7 @@ def add_hands(
     config = config or FusionConfig()
     betas = result.state.betas[0].cpu()
     track = track_hands(evidence, betas, fps, hund)
+    track = replace(track, distances=_own_distances(track, result.state, body))
     presence = _presence(evidence, track.seen, fps, config)
     trust = presence * _trust(evidence, track, config)
     pose = result.state.pose.cpu().double().clone()
@@ -149,6 +151,20 @@ def _move_arm(
     return moved
 
 
+def _own_distances(track: HandTrack, state: State, body: BodyModel) -> Float[Tensor, "frames 2"]:
+    """Distances of the hands, freed from what all frames share.
+
+    A hand that is always farther than its wrist is not far but small: hands differ in size, and a
+    detector's points lie deeper in the fingers than ours.
+    """
+    with torch.no_grad():
+        wrists = state.posed(body).joints[:, [JOINT_INDEX[f"Hand{side}"] for side in "LR"], 2]
+    if not track.seen.any():
+        return track.distances
+    ratio = (track.distances / wrists.to(track.distances))[track.seen].median()
+    return track.distances / ratio.clamp(*_SIZES)
+
+
 def _wrist_offset(
     evidence: Evidence,
     wrists: Float[Tensor, "frames 3"],
@@ -160,7 +176,8 @@ def _wrist_offset(
 ) -> Float[Tensor, "frames 3"]:
     """Offset from the body's wrist to where the hand is seen.
 
-    Its direction is known well, its distance by the size of the hand and by the body: half of each.
+    Its direction is known well, its distance by the size of the hand, which changes from frame to
+    frame, and by the body: half of each.
     """
     seen = track.seen[:, side].numpy()
     pixels = evidence.hands.keypoints[:, side, 0, :2].astype(np.float64)
