@@ -1,8 +1,9 @@
 """Hands of a Reconstruction over the footage: distance of their points from the detected ones.
 
 Run as `python -m benchmarks.hand_reprojection CLIP … --folder OUT`. Prints, for each clip, the mean
-distance in per cent of the hand's size (the longer side of the box around the detected points), and
-writes a sheet with both hands of the most prominent person, drawn over the footage and from aside.
+distance in per cent of the hand's size (the longer side of the box around the detected points), as
+placed and after the hand was moved and scaled to fit, and writes a sheet with both hands of the most
+prominent person, drawn over the footage and from aside.
 """
 
 import argparse
@@ -59,12 +60,24 @@ def hand_points(reconstruction: Reconstruction, person: int) -> Float[Tensor, "f
 
 
 def reprojection_percent(
-    pixels: Float[np.ndarray, "frames 2 21 2"], hands: HandEvidence
+    pixels: Float[np.ndarray, "frames 2 21 2"], hands: HandEvidence, *, aligned: bool = False
 ) -> Float[np.ndarray, " seen"]:
-    """Distance of each hand that is seen, in per cent of its size."""
+    """Distance of each hand that is seen, in per cent of its size.
+
+    Args:
+        pixels: of the Reconstruction's points.
+        hands: the detected ones.
+        aligned: after the points were moved and scaled to fit.
+    """
     detected = hands.keypoints[..., :2]
+    if aligned:
+        centered = pixels - pixels.mean(axis=-2, keepdims=True)
+        wanted = detected - detected.mean(axis=-2, keepdims=True)
+        overlap = (centered * wanted).sum((-1, -2), keepdims=True)
+        pixels = centered * overlap / np.square(centered).sum((-1, -2), keepdims=True)
+        detected = wanted
     distance = np.linalg.norm(pixels - detected, axis=-1).mean(-1)
-    size = np.ptp(detected, axis=2).max(-1)
+    size = np.ptp(hands.keypoints[..., :2], axis=2).max(-1)
     return 100 * (distance / np.maximum(size, 1))[hands.observed]
 
 
@@ -74,7 +87,9 @@ def main() -> None:
     torch.set_num_threads(args.cores)
     models = Models.load("cpu")
     args.folder.mkdir(parents=True, exist_ok=True)
-    print("| clip | hands seen, left / right | distance, % of the hand's size | 90th percentile |")
+    print(
+        "| clip | hands seen, left / right | median distance, % of the hand's size | of its shape |"
+    )
     print("| --- | --- | --- | --- |")
     for path in args.clips:
         kept: list[TrackedClip] = []
@@ -84,10 +99,13 @@ def main() -> None:
         points = hand_points(reconstruction, 0)[evidence.frames]
         intrinsics = torch.from_numpy(reconstruction.intrinsics[evidence.frames]).float()
         pixels = project(points.flatten(1, 2), intrinsics).unflatten(1, (2, 21)).numpy()
-        percent = reprojection_percent(pixels, evidence.hands)
+        whole, shape = (
+            np.median(reprojection_percent(pixels, evidence.hands, aligned=aligned))
+            for aligned in (False, True)
+        )
         seen = evidence.hands.observed.mean(axis=0)
-        line = f"| {path.stem} | {seen[0]:.0%} / {seen[1]:.0%} | {percent.mean():.1f} |"
-        print(f"{line} {np.quantile(percent, 0.9):.1f} |", flush=True)
+        line = f"| {path.stem} | {seen[0]:.0%} / {seen[1]:.0%} | {whole:.1f} | {shape:.1f} |"
+        print(line, flush=True)
         sheet = hand_sheet(path, reconstruction, evidence, pixels, args.every)
         cv2.imwrite(str(args.folder / f"{path.stem}_hands.png"), sheet[..., ::-1])
 

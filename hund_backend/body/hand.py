@@ -61,7 +61,7 @@ class HandModel(nn.Module):
     def forward(
         self,
         rotations: Float[Tensor, "*batch 16 3 3"],
-        rest_points: Float[Tensor, "*batch 21 3"],
+        rest_points: Float[Tensor, "*#batch 21 3"],
     ) -> Float[Tensor, "*batch 21 3"]:
         """Return the posed points relative to the wrist.
 

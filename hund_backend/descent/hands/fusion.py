@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from ...body.kinematics import forward_kinematics
@@ -23,7 +24,7 @@ from ...body.skeleton import (
 )
 from ...perception.evidence import Evidence
 from ...prior.limits import JointLimits
-from ..learned.smoothing import smooth_curve
+from ..learned.smoothing import smooth_curve, smooth_rotations
 from ..result import DescentResult
 from ..state import State
 from .arm import distribute_twist, move_wrist
@@ -44,9 +45,12 @@ class FusionConfig:
     no_trust: float = 0.2  # confidence up to which it does not
     max_offset: float = 0.1  # metres by which a wrist is moved, sideways and in its distance
     distance_share: float = 0.5  # of the way to the distance that the hand's size tells
-    offset_noise: float = 0.01  # metres, of that offset
-    distance_noise: float = 0.05  # metres
+    offset_noise: float = 0.03  # metres, of that offset
+    distance_noise: float = 0.1  # metres
     offset_acceleration: float = 6.0  # m/s²
+    rotation_noise: float = 0.12  # radians, of fingers and wrists that are seen for sure
+    angular_acceleration: float = 40.0  # rad/s²
+    trust_seconds: float = 0.1  # deviation of the filter over the confidence
 
 
 def add_hands(
@@ -72,7 +76,7 @@ def add_hands(
     track = track_hands(evidence, betas, fps, hund)
     track = replace(track, distances=_own_distances(track, result.state, body))
     presence = _presence(evidence, track.seen, fps, config)
-    trust = presence * _trust(evidence, track, config)
+    trust = presence * _trust(evidence, track, fps, config)
     pose = result.state.pose.cpu().double().clone()
     fingers = held_fingers(evidence, track, hund, fps, config)
     for side in range(2):
@@ -103,7 +107,7 @@ def held_fingers(
     presence = _presence(evidence, track.seen, fps, config).double()
     sides = []
     for side in range(2):
-        held = _held(evidence, track.fingers[:, side].double(), track.seen[:, side])
+        held = _held(evidence, track, track.fingers[:, side], side, fps, config)
         relaxed = relaxed_fingers(hund)[side].double().expand_as(held)
         sides.append(_between(relaxed, held, presence[:, side, None]))
     return torch.stack(sides, dim=1)
@@ -141,7 +145,7 @@ def _move_arm(
     moved[:, upper - 1] = shoulder.mT @ upper_orientation
     moved[:, lower - 1] = upper_orientation.mT @ lower_orientation
     # Unseen wrists follow the body: they keep their orientation to the forearm.
-    wrists = _held(evidence, track.wrists[:, side].double()[:, None], track.seen[:, side])[:, 0]
+    wrists = _held(evidence, track, track.wrists[:, side, None], side, fps, config)[:, 0]
     local = lower_orientation.mT @ wrists
     limits = JointLimits(torch.float64)
     limited = limits.joints.index(lower - 1), limits.joints.index(hand - 1)
@@ -244,7 +248,7 @@ def _presence(
 
 
 def _trust(
-    evidence: Evidence, track: HandTrack, config: FusionConfig
+    evidence: Evidence, track: HandTrack, fps: float, config: FusionConfig
 ) -> Float[Tensor, "frames 2"]:
     """How far the hand's network overrules the body's wrist, by its confidence over time."""
     trust = np.zeros(track.confidence.shape)
@@ -252,24 +256,26 @@ def _trust(
         for side in range(2):
             values = track.confidence[shot, side].double().numpy()[:, None]
             held = _interpolated(values, track.seen[shot, side].numpy())
-            trust[shot, side] = _blurred(held[:, 0])
+            deviation = config.trust_seconds * fps  # so that no flickering shakes the wrist
+            trust[shot, side] = gaussian_filter1d(held[:, 0], deviation, mode="nearest")
     share = (trust - config.no_trust) / (config.full_trust - config.no_trust)
     return torch.from_numpy(share.clip(0, 1)).float()
 
 
-def _blurred(values: Float[np.ndarray, " frames"]) -> Float[np.ndarray, " frames"]:
-    """Values averaged over a few frames, so that a flickering confidence shakes no wrist."""
-    kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
-    return np.convolve(np.pad(values, 2, mode="edge"), kernel, mode="valid")
-
-
 def _held(
     evidence: Evidence,
+    track: HandTrack,
     rotations: Float[Tensor, "frames joints 3 3"],
-    seen: Bool[Tensor, " frames"],
+    side: int,
+    fps: float,
+    config: FusionConfig,
 ) -> Float[Tensor, "frames joints 3 3"]:
-    """Rotations with those of unseen frames led from the last to the next seen ones."""
-    rotations = rotations.clone()
+    """Rotations of a hand's joints in all frames of each shot, smooth in time.
+
+    Those of unseen frames lead from the last to the next seen ones; doubtful ones count little.
+    """
+    rotations, seen = rotations.double().clone(), track.seen[:, side]
+    weights = track.confidence[:, side].square().double().numpy()
     for shot in evidence.shot_rows():
         at = shot[seen[shot].numpy()]
         if not len(at):
@@ -282,6 +288,14 @@ def _held(
         rotations[shot] = _between(
             rotations[first], rotations[last], torch.from_numpy(share)[:, None].to(rotations)
         )
+        for joint in range(rotations.shape[1]):
+            rotations[shot, joint] = smooth_rotations(
+                rotations[shot, joint],
+                weights[shot],
+                config.rotation_noise,
+                config.angular_acceleration,
+                fps,
+            )
     return rotations
 
 

@@ -53,7 +53,7 @@ class HandHundRecipe:
     initial: float = 0.3  # weight of L^0
     progress: float = 0.3  # weight of increases of the loss from stage to stage
     stages: tuple[int, int] = (3, 5)  # range of M in training, drawn for each batch
-    steps: int = 900
+    steps: int = 750
     batch: int = 160
     rate: float = 2e-3
     decay: float = 1e-3
