@@ -48,8 +48,10 @@ class FusionConfig:
     offset_noise: float = 0.03  # metres, of that offset
     distance_noise: float = 0.1  # metres
     offset_acceleration: float = 6.0  # m/s²
-    rotation_noise: float = 0.12  # radians, of fingers and wrists that are seen for sure
-    angular_acceleration: float = 40.0  # rad/s²
+    finger_noise: float = 0.12  # radians, of fingers that are seen for sure
+    finger_acceleration: float = 40.0  # rad/s²
+    wrist_noise: float = 0.15  # radians
+    wrist_acceleration: float = 25.0  # rad/s²
     trust_seconds: float = 0.1  # deviation of the filter over the confidence
 
 
@@ -107,7 +109,8 @@ def held_fingers(
     presence = _presence(evidence, track.seen, fps, config).double()
     sides = []
     for side in range(2):
-        held = _held(evidence, track, track.fingers[:, side], side, fps, config)
+        smoothing = config.finger_noise, config.finger_acceleration, fps
+        held = _held(evidence, track, track.fingers[:, side], side, smoothing)
         relaxed = relaxed_fingers(hund)[side].double().expand_as(held)
         sides.append(_between(relaxed, held, presence[:, side, None]))
     return torch.stack(sides, dim=1)
@@ -145,7 +148,8 @@ def _move_arm(
     moved[:, upper - 1] = shoulder.mT @ upper_orientation
     moved[:, lower - 1] = upper_orientation.mT @ lower_orientation
     # Unseen wrists follow the body: they keep their orientation to the forearm.
-    wrists = _held(evidence, track, track.wrists[:, side, None], side, fps, config)[:, 0]
+    smoothing = config.wrist_noise, config.wrist_acceleration, fps
+    wrists = _held(evidence, track, track.wrists[:, side, None], side, smoothing)[:, 0]
     local = lower_orientation.mT @ wrists
     limits = JointLimits(torch.float64)
     limited = limits.joints.index(lower - 1), limits.joints.index(hand - 1)
@@ -156,17 +160,18 @@ def _move_arm(
 
 
 def _own_distances(track: HandTrack, state: State, body: BodyModel) -> Float[Tensor, "frames 2"]:
-    """Distances of the hands, freed from what all frames share.
+    """Distances of the hands, freed from half of what all frames share.
 
     A hand that is always farther than its wrist is not far but small: hands differ in size, and a
-    detector's points lie deeper in the fingers than ours.
+    detector's points lie deeper in the fingers than ours. Half of it is taken for a distance
+    nevertheless, or all hands would be drawn too large over the footage.
     """
     with torch.no_grad():
         wrists = state.posed(body).joints[:, [JOINT_INDEX[f"Hand{side}"] for side in "LR"], 2]
     if not track.seen.any():
         return track.distances
     ratio = (track.distances / wrists.to(track.distances))[track.seen].median()
-    return track.distances / ratio.clamp(*_SIZES)
+    return track.distances / ratio.clamp(*_SIZES).sqrt()
 
 
 def _wrist_offset(
@@ -267,12 +272,18 @@ def _held(
     track: HandTrack,
     rotations: Float[Tensor, "frames joints 3 3"],
     side: int,
-    fps: float,
-    config: FusionConfig,
+    smoothing: tuple[float, float, float],
 ) -> Float[Tensor, "frames joints 3 3"]:
     """Rotations of a hand's joints in all frames of each shot, smooth in time.
 
     Those of unseen frames lead from the last to the next seen ones; doubtful ones count little.
+
+    Args:
+        evidence: of the person.
+        track: both hands.
+        rotations: of some joints of one.
+        side: 0 for left, 1 for right.
+        smoothing: noise, acceleration and rate of `smooth_rotations`.
     """
     rotations, seen = rotations.double().clone(), track.seen[:, side]
     weights = track.confidence[:, side].square().double().numpy()
@@ -290,11 +301,7 @@ def _held(
         )
         for joint in range(rotations.shape[1]):
             rotations[shot, joint] = smooth_rotations(
-                rotations[shot, joint],
-                weights[shot],
-                config.rotation_noise,
-                config.angular_acceleration,
-                fps,
+                rotations[shot, joint], weights[shot], *smoothing
             )
     return rotations
 
