@@ -40,7 +40,7 @@ class HandLandmarkNetwork(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HandConfig:
+class HandDetectorConfig:
     """Thresholds of the hand detector."""
 
     min_length: float = 16.0  # px of a hand that is looked for
@@ -150,7 +150,7 @@ class _Search:
     def body_wrist(self) -> Float[np.ndarray, "2"]:
         return self.request.points[WRIST[self.side]]
 
-    def followed_crop(self, config: HandConfig) -> Float[np.ndarray, "4"] | None:
+    def followed_crop(self, config: HandDetectorConfig) -> Float[np.ndarray, "4"] | None:
         """Return the crop of the hand in the frame before, moved with the wrist."""
         previous = self.request.previous[self.side]
         if previous is None:
@@ -165,8 +165,10 @@ class _Search:
 class HandDetector:
     """Detector of the hands of people; the crops of all hands form one batch."""
 
-    def __init__(self, network: HandLandmarkNetwork, config: HandConfig | None = None) -> None:
-        self.network, self.config = network, config or HandConfig()
+    def __init__(
+        self, network: HandLandmarkNetwork, config: HandDetectorConfig | None = None
+    ) -> None:
+        self.network, self.config = network, config or HandDetectorConfig()
 
     def detect(
         self,
