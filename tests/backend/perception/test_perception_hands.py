@@ -40,8 +40,8 @@ from hund_backend.perception.hands.crops import (
     pixels_per_metre,
 )
 from hund_backend.perception.hands.detector import (
-    HandDetectorConfig,
     HandDetector,
+    HandDetectorConfig,
     HandRequest,
     swap_hands,
 )
