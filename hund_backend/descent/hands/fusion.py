@@ -6,6 +6,7 @@ the wrist stays the body's. Between the two everything moves over over a fifth o
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class FusionConfig:
     """How hands and body are joined."""
 
     blend_seconds: float = 0.2  # over which a hand comes and goes
+    bridged_seconds: float = 0.25  # longest gap in which a hand does not relax
     full_trust: float = 0.6  # confidence from which the hand's network overrules the body's wrist
     no_trust: float = 0.2  # confidence up to which it does not
     max_offset: float = 0.1  # metres by which a wrist is moved, sideways and in its distance
@@ -237,8 +239,7 @@ def _presence(
 ) -> Float[Tensor, "frames 2"]:
     """How far each hand is that which is seen and not the relaxed one, 0…1, without steps.
 
-    One where a hand is seen; from there it falls over the blend's time. So a short gap hardly moves
-    the fingers, and a long one lets them relax.
+    One where a hand is seen and in short gaps; from there it falls over the blend's time.
     """
     presence = np.zeros(seen.shape)
     width = max(config.blend_seconds * fps, 1.0)
@@ -249,6 +250,9 @@ def _presence(
                 distance = np.abs(np.arange(len(shot))[:, None] - at).min(axis=1)
                 share = np.clip(1 - distance / width, 0, 1)
                 presence[shot, side] = share * share * (3 - 2 * share)
+                for first, last in pairwise(at):
+                    if last - first <= config.bridged_seconds * fps:
+                        presence[shot[first:last], side] = 1
     return torch.from_numpy(presence).float()
 
 

@@ -20,7 +20,6 @@ class HandConfig:
 
     least_confidence: float = 0.25  # mean of the points', below which a detection is not used
     shortest_seconds: float = 0.1  # shorter sights of a hand are not used
-    longest_gap_seconds: float = 0.25  # longer gaps between sights are not bridged
     polish: HandPolishConfig = HandPolishConfig()
 
 

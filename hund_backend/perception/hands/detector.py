@@ -40,12 +40,13 @@ class HandLandmarkNetwork(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HandConfig:
-    """Thresholds of the hand detector."""
+class HandDetectorConfig:
+    """Thresholds of the hand detector; docs/log/hands.md has what those of a hand were set by."""
 
     min_length: float = 16.0  # px of a hand that is looked for
     max_outside: float = 0.25  # lengths of the hand from the frame to the middle of its crop
-    min_confidence: float = 0.08  # of a hand that is kept
+    min_confidence: float = 0.25  # of a hand that is kept
+    min_presence: float = 0.05  # of the same: the network's own
     good_confidence: float = 0.6  # below which other crops are tried
     off_center: float = 0.12  # distance in sides to the hand's own crop, which is then tried
     damping: float = 0.5  # share of smaller distances that the next crop follows
@@ -150,7 +151,7 @@ class _Search:
     def body_wrist(self) -> Float[np.ndarray, "2"]:
         return self.request.points[WRIST[self.side]]
 
-    def followed_crop(self, config: HandConfig) -> Float[np.ndarray, "4"] | None:
+    def followed_crop(self, config: HandDetectorConfig) -> Float[np.ndarray, "4"] | None:
         """Return the crop of the hand in the frame before, moved with the wrist."""
         previous = self.request.previous[self.side]
         if previous is None:
@@ -165,8 +166,10 @@ class _Search:
 class HandDetector:
     """Detector of the hands of people; the crops of all hands form one batch."""
 
-    def __init__(self, network: HandLandmarkNetwork, config: HandConfig | None = None) -> None:
-        self.network, self.config = network, config or HandConfig()
+    def __init__(
+        self, network: HandLandmarkNetwork, config: HandDetectorConfig | None = None
+    ) -> None:
+        self.network, self.config = network, config or HandDetectorConfig()
 
     def detect(
         self,
@@ -266,6 +269,8 @@ class HandDetector:
         for search, found in candidates:
             if found.confidence < self.config.min_confidence:
                 break
+            if found.presence < self.config.min_presence:
+                continue
             key = (search.person, search.side)
             if key in chosen or any(self._is_same(found, other) for other in chosen.values()):
                 continue

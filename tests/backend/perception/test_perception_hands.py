@@ -40,8 +40,8 @@ from hund_backend.perception.hands.crops import (
     pixels_per_metre,
 )
 from hund_backend.perception.hands.detector import (
-    HandConfig,
     HandDetector,
+    HandDetectorConfig,
     HandRequest,
     swap_hands,
 )
@@ -147,7 +147,9 @@ def test_nobody_depends_on_the_order_of_people(distance):
 
 def test_small_hands_and_hands_out_of_view_cost_nothing():
     hands = [Hand(hand_points((80, 120)), 0)]
-    small = replace(request([(80, 120), (170, 120)]), hand_length=HandConfig().min_length - 0.1)
+    small = replace(
+        request([(80, 120), (170, 120)]), hand_length=HandDetectorConfig().min_length - 0.1
+    )
     for person in (small, request([(-80, 120), (120, SIZE + 60)])):
         (pair,), network = detect(hands, person)
         assert pair == (None, None) and network.num_crops == 0
