@@ -50,10 +50,10 @@ class FusionConfig:
     offset_noise: float = 0.03  # metres, of that offset
     distance_noise: float = 0.1  # metres
     offset_acceleration: float = 6.0  # m/s²
-    finger_noise: float = 0.12  # radians, of fingers that are seen for sure
+    finger_noise: float = 0.1  # radians, of fingers that are seen for sure
     finger_acceleration: float = 40.0  # rad/s²
-    wrist_noise: float = 0.15  # radians
-    wrist_acceleration: float = 25.0  # rad/s²
+    wrist_noise: float = 0.1  # radians
+    wrist_acceleration: float = 40.0  # rad/s²
     trust_seconds: float = 0.1  # deviation of the filter over the confidence
 
 
@@ -290,7 +290,7 @@ def _held(
         smoothing: noise, acceleration and rate of `smooth_rotations`.
     """
     rotations, seen = rotations.double().clone(), track.seen[:, side]
-    weights = track.confidence[:, side].square().double().numpy()
+    weights = track.confidence[:, side].double().numpy()
     for shot in evidence.shot_rows():
         at = shot[seen[shot].numpy()]
         if not len(at):
