@@ -45,8 +45,9 @@ class FusionConfig:
     bridged_seconds: float = 0.25  # longest gap in which a hand does not relax
     full_trust: float = 0.6  # confidence from which the hand's network overrules the body's wrist
     no_trust: float = 0.2  # confidence up to which it does not
-    max_offset: float = 0.1  # metres by which a wrist is moved, sideways and in its distance
-    distance_share: float = 0.5  # of the way to the distance that the hand's size tells
+    max_offset: float = 0.1  # metres by which a wrist is moved sideways
+    max_farther: float = 0.18  # metres by which it is moved in its distance
+    distance_share: float = 0.7  # of the way to the distance that the hand's size tells
     offset_noise: float = 0.03  # metres, of that offset
     distance_noise: float = 0.1  # metres
     offset_acceleration: float = 6.0  # m/s²
@@ -188,7 +189,7 @@ def _wrist_offset(
     """Offset from the body's wrist to where the hand is seen.
 
     Its direction is known well, its distance by the size of the hand, which changes from frame to
-    frame, and by the body: half of each.
+    frame, and by the body: most by the hand.
     """
     seen = track.seen[:, side].numpy()
     pixels = evidence.hands.keypoints[:, side, 0, :2].astype(np.float64)
@@ -199,7 +200,7 @@ def _wrist_offset(
     own = track.distances[:, side].double().numpy()[:, None]
     own = _smoothed(own, seen, evidence, config.distance_noise, fps, config)
     farther = config.distance_share * (own - places[:, 2:])
-    farther = rays * farther.clip(-config.max_offset, config.max_offset)
+    farther = rays * farther.clip(-config.max_farther, config.max_farther)
     offset = rays * places[:, 2:] - places
     length = np.linalg.norm(offset, axis=-1, keepdims=True)
     offset = farther + offset * np.minimum(1.0, config.max_offset / np.maximum(length, 1e-9))
