@@ -193,6 +193,7 @@ SUBPACKAGES = {
         "": {""},
         "learned": {"", "learned"},
         "fit": {"", "fit"},
+        "hands": {"", "learned", "hands"},
     },
     "training": {
         "": {""},
@@ -201,6 +202,7 @@ SUBPACKAGES = {
         "pictures": {"", "motion", "priors", "pictures"},
         "parts": {"", "motion", "priors", "pictures", "parts"},
         "hund": {"", "motion", "priors", "pictures", "parts", "hund"},
+        "hands": {"", "motion", "priors", "hands"},
     },
 }
 COMBINING = {"tiny.py"}  # files that may import all subpackages of their part
