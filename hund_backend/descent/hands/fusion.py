@@ -43,8 +43,8 @@ class FusionConfig:
 
     blend_seconds: float = 0.2  # over which a hand comes and goes
     bridged_seconds: float = 0.25  # longest gap in which a hand does not relax
-    full_trust: float = 0.6  # confidence from which the hand's network overrules the body's wrist
-    no_trust: float = 0.2  # confidence up to which it does not
+    full_trust: float = 0.8  # confidence from which the hand's network overrules the body's wrist
+    no_trust: float = 0.4  # confidence up to which it does not
     max_offset: float = 0.1  # metres by which a wrist is moved sideways
     max_farther: float = 0.18  # metres by which it is moved in its distance
     distance_share: float = 0.7  # of the way to the distance that the hand's size tells
@@ -53,8 +53,8 @@ class FusionConfig:
     offset_acceleration: float = 6.0  # m/s²
     finger_noise: float = 0.1  # radians, of fingers that are seen for sure
     finger_acceleration: float = 40.0  # rad/s²
-    wrist_noise: float = 0.1  # radians
-    wrist_acceleration: float = 40.0  # rad/s²
+    wrist_noise: float = 0.12  # radians
+    wrist_acceleration: float = 30.0  # rad/s²
     trust_seconds: float = 0.1  # deviation of the filter over the confidence
 
 

@@ -18,7 +18,7 @@ from .polish import HandPolishConfig, polished
 class HandConfig:
     """When a hand counts as seen."""
 
-    least_confidence: float = 0.25  # mean of the points', below which a detection is not used
+    least_confidence: float = 0.4  # mean of the points', below which a detection is not used
     shortest_seconds: float = 0.1  # shorter sights of a hand are not used
     polish: HandPolishConfig = HandPolishConfig()
 
