@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from hund_backend.body.camera import default_intrinsics
+from hund_backend.perception.crops import crop_from_image, extract_crops, transform_points
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.hands.detector import (
     HandDetector,
@@ -27,7 +28,8 @@ from tools.calibrate_confidence import hide
 FINGERS = [[0, *range(first, first + 4)] for first in (1, 5, 9, 13, 17)]
 COLORS = ((80, 255, 80), (255, 80, 80))  # RGB, left and right
 EVERY = 5  # frames, of a sheet
-COLUMNS, TILE = 6, 480  # of a sheet; px
+UPPER_BODY = [0, *range(11, 23)]  # BlazePose's nose and arms
+COLUMNS, TILE = 6, 400  # of a sheet; px
 SIZES = (64, 48, 32, 24, 16, 12, 8)  # px of a hand
 SURE = 0.8  # confidence of a hand that serves as truth
 
@@ -50,22 +52,18 @@ class CountingNetwork:
 
 
 def draw(image: np.ndarray, person: Evidence, row: int) -> np.ndarray:
-    """Draw a person's hands, the surer the brighter, into a part of the frame around them."""
-    image = image.copy()
+    """Draw a person's hands, the surer the brighter, over head and arms."""
+    around = person.keypoints[row, UPPER_BODY, :2]
+    low, high = around.min(axis=0), around.max(axis=0)
+    crop = np.array([*((low + high) / 2), 1.2 * (high - low).max(), 0.0])
+    tile = extract_crops(image, crop[None], TILE)[0]
     for side in np.flatnonzero(person.hands.observed[row]):
         points = person.hands.keypoints[row, side]
         shade = 0.35 + 0.65 * points[:, 2].mean()
         color = tuple(int(shade * value) for value in COLORS[side])
+        places = np.rint(transform_points(points[:, :2], crop_from_image(crop, TILE)))
         for finger in FINGERS:
-            line = np.rint(points[finger, :2]).astype(np.int32)[None]
-            cv2.polylines(image, line, False, color, 1, cv2.LINE_AA)
-    center, side = person.crops[row, :2], person.crops[row, 2]
-    low = np.clip(center - (0.3 * side, 0.42 * side), 0, None).astype(int)
-    part = image[low[1] : low[1] + int(0.6 * side), low[0] : low[0] + int(0.6 * side)]
-    scale = TILE / max(part.shape[:2])
-    part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    tile = np.zeros((TILE, TILE, 3), np.uint8)
-    tile[: part.shape[0], : part.shape[1]] = part[:TILE, :TILE]
+            cv2.polylines(tile, [places[finger].astype(np.int32)], False, color, 1, cv2.LINE_AA)
     cv2.putText(tile, str(person.frames[row]), (8, 26), 0, 0.8, (255, 255, 255), 2)
     return tile
 
@@ -91,10 +89,8 @@ def by_size(
         Size, confidence (0: not found) and mean error in lengths of the hand, of each hand; and
         whether each painted-over hand was found.
     """
-    detector, rng = (
-        HandDetector(network, HandDetectorConfig(min_length=1)),
-        np.random.default_rng(0),
-    )
+    anything = HandDetectorConfig(min_length=1, min_confidence=0.0, min_presence=0.0)
+    detector, rng = HandDetector(network, anything), np.random.default_rng(0)
     smaller, invented = [], []
     for row in np.flatnonzero(person.observed)[::EVERY]:
         image, points = frames[person.frames[row]].image, person.keypoints[row]
@@ -117,7 +113,7 @@ def by_size(
         for side in np.flatnonzero(sure):
             for _ in range(6):
                 image = hide(image, truth[side].points, 2.5 * length, rng)
-        (found,) = detector.detect(image, [request], intrinsics)
+        (found,) = HandDetector(network).detect(image, [request], intrinsics)
         invented += [found[side] is not None for side in np.flatnonzero(sure)]
     return smaller, invented
 
