@@ -10,7 +10,7 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip zip-linux test test-backend test-blender test-ui check format bench faces priors tiny bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean
+.PHONY: help setup blender-setup demo zip zip-linux test test-backend test-blender test-ui check format bench faces priors tiny bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean hands
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -74,15 +74,18 @@ bench: setup  ## speed and memory of the job beside the official mediapipe, in o
 	$(RUN) -m benchmarks.job
 	$(RUN) -m benchmarks.memory
 
-priors: setup  ## train the priors anew: make priors MOCAP=folder
+priors: setup  ## train the priors anew: make priors MOCAP=folder HANDS=folder
 	$(RUN) -m hund_backend.training.priors.fit_gaussian $(MOCAP)
 	$(RUN) -m hund_backend.training.priors.train_pose_flow $(MOCAP)
-	$(RUN) -m hund_backend.training.priors.train_hand_flow
+	$(RUN) -m hund_backend.training.priors.train_hand_flow $(HANDS) $(MOCAP)
 	$(RUN) -m hund_backend.training.priors.train_dynamics $(MOCAP)
 
 faces: setup  ## make synthetic faces and fit the face model anew
 	$(RUN) -m hund_backend.training.faces.generate $(CACHE)/faces.npz
 	$(RUN) -m hund_backend.training.faces.fit_face $(CACHE)/faces.npz
+
+hands: setup  ## train the descent of hands anew: make hands MOCAP=folder HANDS=folder
+	$(RUN) -m hund_backend.training.hands.train_hand_hund $(HANDS) $(MOCAP)
 
 contacts: setup  ## train the contact network anew: make contacts MOCAP=folder
 	$(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) out/contact_examples.safetensors --every 2

@@ -266,6 +266,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
         items=options.enum_items(options.METHODS),
         default=options.DEFAULT_METHOD,
     )
+    hands: bpy.props.BoolProperty(
+        name=options.LABELS["hands"],
+        description="Find hands and fingers, too, which takes longer",
+        default=True,
+    )
     smoothing: smoothing_property("Smooth the motion in time")
     face: bpy.props.BoolProperty(
         name=options.LABELS["face"],
@@ -436,6 +441,11 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     def is_smoothed(self) -> bool:
         """Whether the chosen quality smooths the motion."""
         return options.QUALITIES[self.quality].polish
+
+    @property
+    def finds_hands(self) -> bool:
+        """Whether the chosen quality looks for hands."""
+        return options.QUALITIES[self.quality].hands
 
     @property
     def scene_changes(self) -> str:

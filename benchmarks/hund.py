@@ -19,7 +19,8 @@ from torch import Tensor
 from benchmarks import measuring
 from hund_backend.body.model import BodyModel
 from hund_backend.body.procrustes import similarity_aligned
-from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund, Step
+from hund_backend.descent.learned.hund import WEIGHTS_FILE, Hund
+from hund_backend.descent.learned.network import Step
 from hund_backend.descent.learned.state_decoder import PosedState
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.hund.detections import Detections

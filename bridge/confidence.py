@@ -6,7 +6,13 @@ from typing import NamedTuple
 import bpy
 import numpy as np
 
-from ..hund_backend.body.skeleton import BODY_JOINTS, JOINT_NAMES
+from ..hund_backend.body.skeleton import (
+    BODY_JOINTS,
+    JOINT_INDEX,
+    JOINT_NAMES,
+    LEFT_HAND_JOINTS,
+    RIGHT_HAND_JOINTS,
+)
 from . import action, bone_names
 
 PROPERTY = "hund_confidence"  # custom property of a pose bone, 0…1
@@ -39,7 +45,7 @@ def write(
     frames: np.ndarray,
     confidence: np.ndarray,
 ) -> None:
-    """Key the confidence of the body's bones.
+    """Key the confidence of the body's bones, and of the fingers' if hands were looked for.
 
     Args:
         channels: of the armature.
@@ -48,7 +54,14 @@ def write(
         confidence: of all joints, (keys, joints), 0…1.
     """
     bones = bone_names.find_bones(armature)
-    for joint in BODY_JOINTS:
+    hands = [
+        joint
+        for side, fingers in zip("LR", (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS), strict=True)
+        # Fingers that nobody has looked for are as sure as their wrist.
+        if (confidence[:, fingers[0]] != confidence[:, JOINT_INDEX[f"Hand{side}"]]).any()
+        for joint in fingers
+    ]
+    for joint in (*BODY_JOINTS, *hands):
         name = bones[JOINT_NAMES[joint]].name
         bone, values = armature.pose.bones[name], confidence[:, joint].astype(float)
         bone[PROPERTY] = float(values[0])

@@ -321,6 +321,7 @@ def _parser(device: str) -> argparse.ArgumentParser:
     options.add_device(parser, device)
     options.add_quality(parser)
     options.add_method(parser)
+    options.add_hands(parser)
     options.add_adapt(parser)
     options.add_smoothing(parser)
     options.add_face(parser)

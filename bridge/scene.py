@@ -7,7 +7,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..hund_backend.body.file import load_body_file
-from ..hund_backend.body.skeleton import JOINT_NAMES
+from ..hund_backend.body.skeleton import BODY_JOINTS, JOINT_NAMES
 from ..hund_backend.errors import BadInputError, ExitCode
 from ..hund_backend.reconstruction import Reconstruction
 from ..hund_backend.sources import clip_name
@@ -333,7 +333,8 @@ def _build(
     person_objects = (obj for person in people for obj in person.objects)
     for obj in (*person_objects, *cameras):
         collection.objects.link(obj)
-    confidence = reconstruction.joint_confidence[reconstruction.present]
+    # Of the body alone: hands are out of sight more often than not.
+    confidence = reconstruction.joint_confidence[reconstruction.present][:, BODY_JOINTS]
     written = WrittenScene(
         collection=collection,
         people=tuple(person.armature for person in people),

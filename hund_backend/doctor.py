@@ -120,6 +120,18 @@ def _hund() -> object:
     return Hund.load(BodyModel.load("keypoints"), PoseFlow.load())
 
 
+def _hand_prior() -> object:
+    from .prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
+
+    return PoseFlow.load(HAND_WEIGHTS_FILE)
+
+
+def _hand_hund() -> object:
+    from .descent.hands.hund import HandHund
+
+    return HandHund.load()
+
+
 def _contacts() -> object:
     from .motion.contact_network import ContactNetwork
 
@@ -143,6 +155,8 @@ LOADERS = {  # of the weights that this project made
     "pose_flow.safetensors": _prior,
     "dynamics.safetensors": _dynamics,
     "hund.safetensors": _hund,
+    "hand_flow.safetensors": _hand_prior,
+    "hand_hund.safetensors": _hand_hund,
     "contacts.safetensors": _contacts,
     "part_head.safetensors": _part_head,
     "face.npz": _face,

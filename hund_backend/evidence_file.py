@@ -17,10 +17,12 @@ from .evidence_identity import ADVICE, SCHEMA, read_arrays
 from .options import Options
 from .perception.evidence import Evidence
 from .perception.face.evidence import FaceEvidence
+from .perception.hands.evidence import HandEvidence
 from .pipeline import TrackedClip
 from .video import ClipInfo, Footage
 
 _FRAMES = ("frame_numbers", "times", "intrinsics")
+_HANDS = "hands/"  # beginning of the names of the hands' arrays
 _NUMBERS = ("track_id", "static", "confidence")  # fields of Evidence that are no arrays
 _FACE = "face"  # begins the names of a face's arrays
 
@@ -55,7 +57,11 @@ def save(clip: TrackedClip, options: Options, path: Path) -> None:
     arrays = {name: np.asarray(getattr(clip, name)) for name in _FRAMES}
     for person, evidence in enumerate(clip.people):
         values = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
-        face = values.pop("face")
+        hands, face = values.pop("hands"), values.pop("face")
+        if hands is not None:
+            values |= {
+                f"{_HANDS}{field.name}": getattr(hands, field.name) for field in fields(hands)
+            }
         arrays |= {f"{person}/{name}": v for name, v in values.items() if v is not None}
         if face is not None:
             arrays |= {f"{_FACE}/{person}/{f.name}": getattr(face, f.name) for f in fields(face)}
@@ -106,9 +112,17 @@ def load(path: Path) -> tuple[TrackedClip, Options]:
 
 
 def _person(arrays: dict[str, Any], person: int) -> Evidence:
-    start = f"{person}/"
-    values = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
+    values, face = _under(arrays, f"{person}/"), _under(arrays, f"{_FACE}/{person}/")
+    of_hands = _under(values, _HANDS)
+    values = {name: v for name, v in values.items() if not name.startswith(_HANDS)}
     numbers = {name: values[name].item() for name in _NUMBERS}
-    start = f"{_FACE}/{person}/"
-    face = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
-    return Evidence(**values | numbers, face=FaceEvidence(**face) if face else None)
+    return Evidence(
+        **values | numbers,
+        hands=HandEvidence(**of_hands) if of_hands else None,
+        face=FaceEvidence(**face) if face else None,
+    )
+
+
+def _under(arrays: dict[str, Any], start: str) -> dict[str, Any]:
+    """Return the arrays whose names begin so, by the rest of their names."""
+    return {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}

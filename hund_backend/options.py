@@ -5,6 +5,7 @@ process imports this module, so it needs neither torch nor cv2.
 """
 
 import enum
+from argparse import BooleanOptionalAction
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -48,6 +49,7 @@ LABELS = {  # names of the options in Blender
     "device": "Device",
     "quality": "Quality",
     "method": "Method",
+    "hands": "Hands",
     "adapt": "Adapt to Clip",
     "smoothing": "Smoothing",
     "face": "Face",
@@ -77,6 +79,7 @@ class Quality(Choice):
     stride: int = 1
     polish: bool = True
     parts: bool = False
+    hands: bool = True  # whether hands are looked for, unless switched off
     face: bool = True  # whether faces are read, unless switched off
 
 
@@ -121,9 +124,10 @@ QUALITIES = {
     ),
     "draft": Quality(
         label="Draft",
-        description="Process every second frame without polish and faces, for a first impression",
+        description="Process every second frame without polish, hands and faces, for a first look",
         stride=2,
         polish=False,
+        hands=False,
         face=False,
     ),
 }
@@ -143,6 +147,7 @@ class Options:
     polish: bool = True  # refine the learned descent's result by gradients
     parts: bool = False  # segment body parts and fit the body shape to the silhouette
     face: bool = True  # read faces: expressions, gaze and the turn of the head
+    hands: bool = True  # look for hands
     adapt: float | None = None  # most seconds of adapting the learned descent to the clip
     smoothing: float = DEFAULT_SMOOTHING  # of the motion in time; 0: as seen
     focal: float | None = None  # px of the full frame
@@ -156,6 +161,7 @@ REQUEST_OPTIONS = (
     "device",
     "quality",
     "method",
+    "hands",
     "adapt",
     "smoothing",
     "face",
@@ -201,6 +207,17 @@ def add_method(parser: "ArgumentParser") -> None:
         choices=tuple(METHODS),
         help="hund: learned descent, polished; fit: gradients alone, slower; "
         f"default: {DEFAULT_METHOD}",
+    )
+
+
+def add_hands(parser: "ArgumentParser") -> None:
+    """Add `--hands` and `--no-hands`."""
+    without = [name for name, quality in QUALITIES.items() if not quality.hands]
+    parser.add_argument(
+        "--hands",
+        action=BooleanOptionalAction,
+        help="look for hands, which takes longer; default: --hands, but for quality "
+        f"{' and '.join(without)}",
     )
 
 

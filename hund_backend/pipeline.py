@@ -22,6 +22,8 @@ from .descent.face.model import FaceModel
 from .descent.face.solve import FaceMotion, solve_face
 from .descent.fit.energy import EnergyConfig
 from .descent.fit.fit import FitConfig, fit
+from .descent.hands.fusion import add_hands
+from .descent.hands.hund import HandHund
 from .descent.learned.adaptation import (
     NOT_ADAPTED,
     AdaptationReport,
@@ -83,6 +85,7 @@ class Models:
     hund: Hund  # made for this body and this prior
     contacts: ContactNetwork
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
+    hand_hund: HandHund | None = None  # None: fingers stay at rest
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
     faces: FacePerception | None = None  # None: faces are not read
     face_model: FaceModel | None = None  # None: faces are not solved
@@ -108,6 +111,7 @@ class Models:
                 hund=Hund.load(body, prior).to(chosen),
                 contacts=ContactNetwork.load(),
                 dynamics=Dynamics.load(prior).to(chosen),
+                hand_hund=HandHund.load(),
                 weights=weights,
                 faces=faces,
                 face_model=face_model,
@@ -146,10 +150,14 @@ class TrackedClip:
     def identity(self, options: Options) -> str:
         """Return what identifies the evidence and the way to solve it but for the smoothing."""
         settings = dataclasses.asdict(options) | {"smoothing": None, "only": None}
+        del settings["hands"]  # the evidence has them or not
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(np.array(self.times).tobytes())
         for evidence in self.people:
-            for array in (evidence.frames, evidence.keypoints, evidence.world_landmarks):
+            arrays = [evidence.frames, evidence.keypoints, evidence.world_landmarks]
+            if evidence.hands is not None:
+                arrays += [evidence.hands.keypoints, evidence.hands.world_landmarks]
+            for array in arrays:
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -229,6 +237,7 @@ def perceive(
             fps=clip.info.fps / options.stride,
             max_people=options.people,
             parts=options.parts,
+            hands=options.hands,
             report=_step_report(report, ProgressStage.DETECT, total),
             choose=listed
             and (lambda found: choices(listed.people, found, np.array(times, np.float64))),
@@ -340,6 +349,13 @@ def estimate(
             ]
         with stopwatch.measure(ProgressStage.GROUND):
             posed_tracks = _posed(clip.people, results, models, frames)
+    if models.hand_hund is not None and any(each.hands is not None for each in undistorted):
+        with stopwatch.measure(ProgressStage.POSE):
+            results = [
+                _with_hands(evidence, clip.fps, models, result)
+                for evidence, result in zip(undistorted, results, strict=True)
+            ]
+            posed_tracks = _posed(clip.people, results, models, frames)
     with stopwatch.measure(ProgressStage.FACE):
         faces = [_solved_face(evidence, clip.fps, models) for evidence in undistorted]
         results = [
@@ -432,6 +448,15 @@ def _settle(
     return descend_by_shot(evidence, settle_shot)
 
 
+def _with_hands(
+    evidence: Evidence, fps: float, models: Models, result: DescentResult
+) -> DescentResult:
+    """Add a person's hands to the settled body, if they were looked for."""
+    if evidence.hands is None:
+        return result
+    return add_hands(evidence, result, fps, models.body, models.hand_hund)
+
+
 def _fit(
     evidence: Evidence,
     fps: float,
@@ -480,23 +505,26 @@ def _intrinsics(options: Options, info: ClipInfo) -> tuple[Float[np.ndarray, "3 
 def _undistort(
     evidence: Evidence, intrinsics: Float[np.ndarray, "3 3"], distortion: tuple[float, ...]
 ) -> Evidence:
-    """Remove the lens distortion from keypoints and crops."""
+    """Remove the lens distortion from keypoints and crops of bodies, hands and faces."""
     if not distortion:
         return evidence
-    keypoints = evidence.keypoints.copy()
-    coefficients = np.array(distortion)
-    pixels = camera.undistort(keypoints[..., :2].astype(np.float64), intrinsics, coefficients)
-    keypoints[..., :2] = pixels
-    face = evidence.face
-    if face is not None:
-        landmarks = face.landmarks.copy()
-        pixels = landmarks[..., :2].astype(np.float64)
-        landmarks[..., :2] = camera.undistort(pixels, intrinsics, coefficients)
-        face = dataclasses.replace(face, landmarks=landmarks)
+
+    def undistorted(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Move x and y, the first two of the last axis."""
+        moved = values.copy()
+        pixels = values[..., :2].astype(np.float64)
+        moved[..., :2] = camera.undistort(pixels, intrinsics, np.array(distortion))
+        return moved
+
     # A crop is moved as a whole; distortion within it is neglected.
-    crops = evidence.crops.copy()
-    crops[:, :2] = camera.undistort(crops[:, :2].astype(np.float64), intrinsics, coefficients)
-    return dataclasses.replace(evidence, keypoints=keypoints, crops=crops, face=face)
+    points = {name: undistorted(getattr(evidence, name)) for name in ("keypoints", "crops")}
+    hands, face = evidence.hands, evidence.face
+    if hands is not None:
+        moved = {name: undistorted(getattr(hands, name)) for name in ("keypoints", "crops")}
+        hands = dataclasses.replace(hands, **moved)
+    if face is not None:
+        face = dataclasses.replace(face, landmarks=undistorted(face.landmarks))
+    return dataclasses.replace(evidence, **points, hands=hands, face=face)
 
 
 def _posed(

@@ -86,6 +86,8 @@ def make_tasks(context, clips: list[Path]) -> list[job.Task]:
     if settings.people:
         options["people"] = settings.people
     options["method"] = settings.method
+    if not settings.hands:
+        options["hands"] = False  # else the quality decides
     if settings.adapt and settings.method == "hund":
         options["adapt"] = settings.adapt_seconds
     options |= frame_range(settings)

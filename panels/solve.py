@@ -32,6 +32,9 @@ class HUND_PT_solve(SidebarPanel, bpy.types.Panel):
         smoothing = column.row()
         smoothing.active = settings.is_smoothed
         smoothing.prop(settings, "smoothing", slider=True)
+        hands = column.row()
+        hands.active = settings.finds_hands
+        hands.prop(settings, "hands")
         face = column.row()
         face.active = settings.reads_faces
         face.prop(settings, "face")

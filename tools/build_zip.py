@@ -58,7 +58,6 @@ REPOSITORY_ONLY = (
     "hund_backend/prior/coupling_flow.py",
     "hund_backend/prior/gaussian.py",
     "hund_backend/rendering/part_renderer.py",
-    f"{WEIGHTS}/hand_flow.*",
     f"{WEIGHTS}/pose_gaussian.*",
 )
 IN_BLENDER = {"jaxtyping", "wadler_lindig"}  # what reading a Reconstruction needs

@@ -47,9 +47,9 @@ def degrade(
         crop[:2] += rng.normal(0, 0.08, 2) * crop[2]
         crop[2] *= np.exp(rng.normal(0, 0.25))
     if kind in ("hide", "all") or rng.random() < 0.15:
-        image = _hide(image, truth, extent, rng)
+        image = hide(image, truth, extent, rng)
     if kind == "cut off":
-        image = _cut_off_at(image, truth[rng.integers(len(truth))], rng)
+        image = cut_off_at(image, truth[rng.integers(len(truth))], rng)
     if kind in ("blur", "all"):
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.01, 0.05) * extent)
     if kind == "darken":
@@ -62,7 +62,7 @@ def degrade(
     return image, crop
 
 
-def _hide(
+def hide(
     image: np.ndarray, truth: np.ndarray, extent: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Cover keypoints by one to three patches of the background."""
@@ -76,7 +76,7 @@ def _hide(
     return image
 
 
-def _cut_off_at(image: np.ndarray, point: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def cut_off_at(image: np.ndarray, point: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Replace everything to a random side of a point by the border at that point."""
     image, (x, y) = image.copy(), point.astype(int).clip(1, np.array(image.shape[1::-1]) - 2)
     match rng.integers(4):

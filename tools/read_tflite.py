@@ -1,4 +1,4 @@
-"""Converter of a .tflite file (BlazePose, the face networks) to our graph format."""
+"""Converter of a .tflite file (BlazePose, the hand and face networks) to our graph format."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -196,6 +196,10 @@ class _Reader:
         self.add("reduce", operator, inputs[:1], settings)
 
     def mean(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert to a mean over height and width, else over one axis."""
+        if self.constants[inputs[1]].tolist() == [1, 2]:
+            self.add("mean", operator, inputs[:1], {})
+            return
         self.reduce(operator, inputs, "mean")
 
     def total(self, operator: schema.OperatorT, inputs: list[int]) -> None:
@@ -261,6 +265,21 @@ class _Reader:
     def sigmoid(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         self.add("sigmoid", operator, inputs, {})
 
+    def fully_connected(self, operator: schema.OperatorT, inputs: list[int]) -> None:
+        """Convert to a convolution of the one cell that a mean leaves."""
+        kernel = self.constants[inputs[1]]  # out in
+        settings = {
+            "channels": (kernel.shape[1], kernel.shape[0]),
+            "kernel": (1, 1),
+            "stride": 1,
+            "padding": (0, 0, 0, 0),
+            "groups": 1,
+            "activation": ACTIVATIONS[operator.builtinOptions.fusedActivationFunction],
+        }
+        output = self.add("convolution", operator, inputs[:1], settings)
+        self.weights[f"{output}.weight"] = kernel[:, :, None, None]
+        self.weights[f"{output}.bias"] = self.constants[inputs[2]]
+
     def flatten(self, operator: schema.OperatorT, inputs: list[int]) -> None:
         """Convert to a vector; a row of points that gets a height stays as it is."""
         if len(self.shape(int(operator.outputs[0]))) == 4:
@@ -303,6 +322,7 @@ READERS = {
     "MAX_POOL_2D": _Reader.max_pool,
     "RESIZE_BILINEAR": _Reader.resize,
     "LOGISTIC": _Reader.sigmoid,
+    "FULLY_CONNECTED": _Reader.fully_connected,
     "RESHAPE": _Reader.flatten,
     "PRELU": _Reader.prelu,
     "SUB": _Reader.subtract,

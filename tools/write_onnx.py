@@ -176,6 +176,9 @@ class _Writer:
     def sigmoid(self, node: Node) -> None:
         self.add("Sigmoid", list(node.inputs), node.output)
 
+    def mean(self, node: Node) -> None:
+        self.add("GlobalAveragePool", list(node.inputs), node.output)
+
     def flatten(self, node: Node) -> None:
         last = f"{node.output}.last"
         self.add("Transpose", list(node.inputs), last, perm=[0, 2, 3, 1])
@@ -197,5 +200,6 @@ WRITERS = {
     "max_pool": _Writer.max_pool,
     "resize": _Writer.resize,
     "sigmoid": _Writer.sigmoid,
+    "mean": _Writer.mean,
     "flatten": _Writer.flatten,
 }

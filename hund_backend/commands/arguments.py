@@ -66,7 +66,9 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
             "{adapt} needs {method} hund, not {value}: leave one of them out.", value=method
         )
     values["distortion"] = _distortion(values.get("distortion", ()))
-    chosen = QUALITIES[quality]
+    chosen, hands = QUALITIES[quality], arguments.get("hands")
+    if hands is not None and not isinstance(hands, bool):
+        raise OptionError("{hands} is {value!r}: give true or false.", value=hands)
     return Options(
         **values,
         method=method,
@@ -74,6 +76,7 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
         polish=chosen.polish,
         parts=chosen.parts,
         face=face and chosen.face,
+        hands=chosen.hands if hands is None else hands,
     )
 
 

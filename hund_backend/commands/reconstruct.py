@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_device(parser)
     options.add_quality(parser)
     options.add_method(parser)
+    options.add_hands(parser)
     options.add_adapt(parser)
     options.add_smoothing(parser)
     options.add_face(parser)

@@ -29,16 +29,28 @@ def refocused_intrinsics(
 def refocused_evidence(evidence: Evidence, ratio: float) -> Evidence:
     """Return the evidence for a camera with the focal length times a ratio."""
     intrinsics = refocused_intrinsics(evidence.intrinsics, ratio)
-    crops = evidence.crops.astype(np.float64)
-    turn = np.stack(
-        [
-            camera_from_crop(crop, after) @ camera_from_crop(crop, before).T
-            for crop, before, after in zip(crops, evidence.intrinsics, intrinsics, strict=True)
+
+    def turned(
+        landmarks: Float[np.ndarray, "frames points 3"], crops: Float[np.ndarray, "frames 4"]
+    ) -> Float[np.ndarray, "frames points 3"]:
+        rotations = np.stack(
+            [
+                camera_from_crop(crop, after) @ camera_from_crop(crop, before).T
+                for crop, before, after in zip(
+                    crops.astype(np.float64), evidence.intrinsics, intrinsics, strict=True
+                )
+            ]
+        )
+        return np.einsum("fij,fpj->fpi", rotations, landmarks).astype(landmarks.dtype)
+
+    landmarks, hands = turned(evidence.world_landmarks, evidence.crops), evidence.hands
+    if hands is not None:
+        sides = [
+            turned(hands.world_landmarks[:, side], hands.crops[:, side])
+            for side in range(hands.crops.shape[1])
         ]
-    )
-    landmarks = np.einsum("fij,fpj->fpi", turn, evidence.world_landmarks)
-    landmarks = landmarks.astype(evidence.world_landmarks.dtype)
-    return replace(evidence, intrinsics=intrinsics, world_landmarks=landmarks)
+        hands = replace(hands, world_landmarks=np.stack(sides, axis=1))
+    return replace(evidence, intrinsics=intrinsics, world_landmarks=landmarks, hands=hands)
 
 
 def refocused_result(result: DescentResult, ratio: float) -> DescentResult:

@@ -17,6 +17,7 @@ from .crops import (
     image_from_crop,
     transform_points,
 )
+from .hands.detector import HandPair
 from .packed_part_maps import mirror_part_maps
 
 NUM_KEYPOINTS = 33
@@ -52,6 +53,7 @@ class Detection:
     features: Float[np.ndarray, "560"] | None = None
     """Pooled BlazePose features; None after left and right were swapped."""
     parts: UInt8[np.ndarray, "3 64 64"] | None = None  # of the crop, see packed_part_maps.py
+    hands: HandPair | None = None  # None: they were not looked for
     quality_inside: float | None = None
     """The quality of the joints inside the frame: what the frame cuts off says nothing about
     whether this is a person. None: as `quality`."""

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from .crops import crop_from_image
 from .face.evidence import FaceEvidence
+from .hands.evidence import HandEvidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class Evidence:
     """
     static: float = 0.0  # confidence that this is a still figure: a poster, a mannequin, a screen
     confidence: float = 1.0  # that this is a person, 0…1
+    hands: HandEvidence | None = None  # None: they were not looked for
     face: FaceEvidence | None = None  # None: it was not looked for
 
     @property
@@ -65,5 +67,6 @@ class Evidence:
         """Return the evidence of some of the frames, in the given order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays = {name: v[rows] for name, v in values.items() if isinstance(v, np.ndarray)}
+        hands = None if self.hands is None else self.hands.select(rows)
         face = None if self.face is None else self.face.select(rows)
-        return replace(self, **arrays, face=face)
+        return replace(self, **arrays, hands=hands, face=face)

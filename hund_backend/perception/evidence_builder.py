@@ -5,6 +5,8 @@ from jaxtyping import Float
 
 from .crop_detector import NUM_KEYPOINTS
 from .evidence import Evidence
+from .hands.evidence_builder import build_hand_evidence
+from .interpolation import interpolate, interpolate_crops
 from .tracklets import Tracklet
 
 
@@ -32,42 +34,34 @@ def build_evidence(
     frames = np.arange(positions[0], positions[-1] + 1)
     observed = np.isin(frames, positions)
     nearest = np.rint(np.interp(frames, positions, np.arange(len(positions)))).astype(int)
-    crops = np.stack([d.crop for d in detections])
-    crops[:, 2], crops[:, 3] = np.log(crops[:, 2]), np.unwrap(crops[:, 3])
-    crops = _interpolate(crops, positions, frames)
-    crops[:, 2] = np.exp(crops[:, 2])
     keypoints = np.stack([d.points[:NUM_KEYPOINTS] for d in detections])
-    keypoints = _interpolate(keypoints, positions, frames)
+    keypoints = interpolate(keypoints, positions, frames)
     seen = np.zeros((len(frames), NUM_KEYPOINTS))
     seen[observed] = np.stack([d.confidence for d in detections])
-    features = parts = None
+    features = parts = hands = None
     with_features = [i for i, detection in enumerate(detections) if detection.features is not None]
     if with_features:
         known = np.stack([detections[i].features for i in with_features])
-        features = _interpolate(known, positions[with_features], frames)
+        features = interpolate(known, positions[with_features], frames)
     if detections[0].parts is not None:
         parts = np.stack([d.parts for d in detections])[nearest]
+    if any(d.hands is not None for d in detections):
+        hands = build_hand_evidence([d.hands for d in detections], positions, frames)
     return Evidence(
         track_id=track_id,
         frames=frames,
         observed=observed,
         keypoints=np.concatenate((keypoints, seen[..., None]), axis=-1),
-        world_landmarks=_interpolate(
+        world_landmarks=interpolate(
             np.stack([d.world_landmarks for d in detections]), positions, frames
         ),
-        crops=crops,
+        crops=interpolate_crops(np.stack([d.crop for d in detections]), positions, frames),
         intrinsics=np.repeat(intrinsics[None], len(frames), axis=0),
         masks=np.stack([d.mask for d in detections])[nearest],
         features=features,
         parts=parts,
+        hands=hands,
         shots=np.searchsorted(shots, frames, side="right") - 1,
         static=static,
         confidence=confidence,
     )
-
-
-def _interpolate(values: np.ndarray, positions: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Interpolate values at positions linearly to all frames."""
-    flat = values.reshape(len(positions), -1)
-    columns = [np.interp(frames, positions, column) for column in flat.T]
-    return np.stack(columns, axis=-1).reshape(len(frames), *values.shape[1:])

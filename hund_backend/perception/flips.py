@@ -8,10 +8,12 @@ from jaxtyping import Bool, Float
 
 from ..body.skeleton import KEYPOINT_MIRROR, PART_NAMES
 from .crop_detector import Detection
+from .hands.detector import swap_hands
 from .packed_part_maps import swap_part_sides
 
 MIRROR = np.array(KEYPOINT_MIRROR["blazepose"])
-GROUPS = (np.arange(11), np.arange(11, 23), np.arange(23, 33))  # face, arms, legs: each may flip
+ARMS = np.arange(11, 23)
+GROUPS = (np.arange(11), ARMS, np.arange(23, 33))  # face, arms, legs: each may flip
 GROUP_PARTS = tuple(  # parts of each group that have sides
     tuple(name for name in PART_NAMES if name.endswith(limbs))
     for limbs in ((), ("upper_arm", "forearm", "hand"), ("thigh", "calf", "foot"))
@@ -85,17 +87,21 @@ def _cheapest_path(
 
 
 def _flip(detection: Detection, flipped: Bool[np.ndarray, "33"], config: FlipConfig) -> Detection:
-    """Swap left and right of some keypoints and of their parts; drops the features."""
+    """Swap left and right of some keypoints, of their parts and hands; drops the features."""
     order = np.where(flipped, MIRROR, np.arange(len(MIRROR)))
     parts = detection.parts
     if parts is not None:
         groups = zip(GROUPS, GROUP_PARTS, strict=True)
         names = [name for group, of_group in groups if flipped[group].all() for name in of_group]
         parts = swap_part_sides(parts, tuple(names))
+    hands = detection.hands
+    if hands is not None and flipped[ARMS].all():
+        hands = swap_hands(hands)
     return replace(
         detection,
         features=None,
         parts=parts,
+        hands=hands,
         points=np.concatenate((detection.points[order], detection.points[len(order) :])),
         confidence=detection.confidence[order] * np.where(flipped, config.confidence_factor, 1.0),
         world_landmarks=detection.world_landmarks[order],

@@ -228,6 +228,13 @@ class _Sigmoid(nn.Module):
         return torch.sigmoid(features)
 
 
+class _Mean(nn.Module):
+    """Mean over height and width, as one cell."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(dim=(2, 3), keepdim=True)
+
+
 class _Flatten(nn.Module):
     """One vector for each image, channels last as in the original networks."""
 
@@ -270,6 +277,7 @@ OPERATIONS = {
     "max_pool": _MaxPool,
     "resize": _Resize,
     "sigmoid": _Sigmoid,
+    "mean": _Mean,
     "flatten": _Flatten,
 }
 

@@ -14,6 +14,8 @@ from ..weights_file import WEIGHTS, record_loaded
 from .blazepose import BlazePose
 from .coco_detector import CocoNetwork
 from .crop_detector import LandmarkNetwork
+from .hands.detector import HandDetector
+from .hands.network import HandNetwork
 from .linking import Choose, FoundPeople, link_people
 from .movenet import MoveNet
 from .part_head import BlazePoseWithParts, PartHead
@@ -36,7 +38,9 @@ class Perception:
         second_network: CocoNetwork,
         config: TrackerConfig | None = None,
         device: str = "cpu",
+        hand_detector: HandDetector | None = None,
     ) -> None:
+        self.hand_detector = hand_detector
         self.landmark_network, self.person_detector = landmark_network, person_detector
         self.second_network = second_network
         self.config = config or TrackerConfig()
@@ -69,8 +73,14 @@ class Perception:
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        blazepose, movenet = BlazePose.open(folder, device), MoveNet.open(folder, device)
-        return cls(blazepose, PersonDetector.open(folder, device), movenet, config, device)
+        return cls(
+            BlazePose.open(folder, device),
+            PersonDetector.open(folder, device),
+            MoveNet.open(folder, device),
+            config,
+            device,
+            HandDetector(HandNetwork.open(folder, device)),
+        )
 
     def run(
         self,
@@ -80,6 +90,7 @@ class Perception:
         fps: float,
         max_people: int | None = None,
         parts: bool = False,
+        hands: bool = False,
         report: Callable[[int], None] = lambda done: None,
         choose: Choose | None = None,
     ) -> FoundPeople:
@@ -94,6 +105,7 @@ class Perception:
             fps: frames a second.
             max_people: number of people to keep, the most prominent ones; None keeps all.
             parts: whether to predict body parts, too.
+            hands: whether to look for hands, too.
             report: called with the number of processed frames after each.
             choose: says who of the people found is kept, see `link_people`.
 
@@ -112,6 +124,7 @@ class Perception:
             # Who is not chosen is followed, too: otherwise they would be found for somebody else.
             max_people=max_people if choose is None else None,
             config=self.config,
+            hand_detector=self.hand_detector if hands else None,
         )
         shots, repeated = ShotDetector(fps=fps, config=self.config.shots), []
         frames = iter(frames)

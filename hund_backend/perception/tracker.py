@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from .coco_detector import CocoDetector, CocoNetwork
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
 from .crops import crop_distance
+from .hands.detector import HandDetector, HandRequest
 from .importance import Importance
 from .linking import LinkConfig
 from .person_detector import PersonBoxes
@@ -87,9 +88,11 @@ class Tracker:
         fps: float,
         max_people: int | None,
         config: TrackerConfig,
+        hand_detector: HandDetector | None = None,
     ) -> None:
         self.network, self.person_detector = network, person_detector
         self.second_network = second_network
+        self.hand_detector = hand_detector  # None: hands are not looked for
         self.intrinsics, self.config = intrinsics, config
         self.capacity = config.max_people
         if max_people is not None:
@@ -128,6 +131,7 @@ class Tracker:
             if index < self.config.max_thorough:
                 detection = average_over_crops(detector, detection)
             self.live.append(Track.begin(self.num_frames, detection, self.config.crop_filter))
+        self._detect_hands(image, self.live)
         self.num_frames += 1
 
     def track_frame(self, image: Image, next_image: Image | None = None) -> None:
@@ -157,6 +161,7 @@ class Tracker:
         else:
             detections = self._valid(detections, image)
         self._update_tracks(detections, newcomers)
+        self._detect_hands(image, self.live)
         self._images.append(image)
         self.num_frames += 1
 
@@ -282,6 +287,23 @@ class Tracker:
                 newcomers.append(detection)
         return newcomers
 
+    def _detect_hands(self, image: Image, tracks: Sequence[Track]) -> None:
+        """Add the hands to everybody's detections in this frame."""
+        position = self.num_frames
+        seen = [track.detections for track in tracks if position in track.detections]
+        if self.hand_detector is None or not seen:
+            return
+        hands = self.hand_detector.detect(
+            image,
+            [
+                _hand_request(detections[position], detections.get(position - 1))
+                for detections in seen
+            ],
+            self.intrinsics,
+        )
+        for detections, pair in zip(seen, hands, strict=True):
+            detections[position] = replace(detections[position], hands=pair)
+
     def _has_room(self, box: Float[np.ndarray, "4"], num_newcomers: int) -> bool:
         """Return whether the person of a box may be followed, perhaps instead of another one."""
         if len(self.live) + num_newcomers < self.capacity:
@@ -335,6 +357,20 @@ class Tracker:
                 is_same_person(detection, other, self.config.match) for other in others
             ):
                 break
+            if self.hand_detector is not None:
+                request = _hand_request(detection, earlier.get(position + 1))
+                (hands,) = self.hand_detector.detect(image, [request], self.intrinsics)
+                detection = replace(detection, hands=hands)
             earlier[position] = detection
             crop_filter.update(detection.next_crop)
         track.detections = dict(sorted({**earlier, **track.detections}.items()))
+
+
+def _hand_request(detection: Detection, neighbor: Detection | None) -> HandRequest:
+    """Return the request for the hands of a person, who may be known from a frame beside."""
+    return HandRequest.of_body(
+        detection.points[:NUM_KEYPOINTS],
+        detection.world_landmarks,
+        detection.confidence,
+        None if neighbor is None else neighbor.hands,
+    )

@@ -195,6 +195,7 @@ SUBPACKAGES = {
         "learned": {"", "learned"},
         "fit": {"", "fit"},
         "face": {"", "face"},
+        "hands": {"", "learned", "hands"},
     },
     "training": {
         "": {""},
@@ -204,6 +205,7 @@ SUBPACKAGES = {
         "parts": {"", "motion", "priors", "pictures", "parts"},
         "hund": {"", "motion", "priors", "pictures", "parts", "hund"},
         "faces": {"", "faces"},
+        "hands": {"", "motion", "priors", "hands"},
     },
 }
 COMBINING = {"tiny.py"}  # files that may import all subpackages of their part

@@ -10,7 +10,12 @@ from bl_ext.user_default.hund.bridge import (
     edits,
     scene,
 )
-from bl_ext.user_default.hund.hund_backend.body.skeleton import BODY_JOINTS, JOINT_NAMES
+from bl_ext.user_default.hund.hund_backend.body.skeleton import (
+    BODY_JOINTS,
+    JOINT_NAMES,
+    LEFT_HAND_JOINTS,
+    RIGHT_HAND_JOINTS,
+)
 from conftest import MODULE
 from retargeting import curves_of
 from synthetic_people import build_reconstruction
@@ -26,6 +31,9 @@ def values_of():
     for joint, (first, last) in LOW.items():
         values[0, first : last + 1, JOINT_NAMES.index(joint)] = 0.1
     values[0, 40, :] = 0.0  # one frame alone is no span
+    # Hands were not looked for: fingers are as sure as their wrist.
+    for side, fingers in zip("LR", (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS), strict=True):
+        values[..., list(fingers)] = values[..., [JOINT_NAMES.index(f"Hand{side}")]]
     return values
 
 

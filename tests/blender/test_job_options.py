@@ -79,6 +79,15 @@ def test_panel_requests_only_known_options(preferences):
     assert set(task.options) <= set(options.REQUEST_OPTIONS)
 
 
+def test_hands_are_left_to_the_quality_unless_switched_off(preferences):
+    settings = bpy.context.scene.hund
+    operators = importlib.import_module(f"{MODULE}.operators.reconstruct")
+    for hands in (True, False):
+        settings.hands = hands
+        (task,) = operators.make_tasks(bpy.context, ["walk.mp4"])
+        assert task.options.get("hands", True) is hands
+
+
 @pytest.mark.parametrize("stage", options.ProgressStage)
 def test_every_stage_has_label(stage):
     status = job.Status(

@@ -1,14 +1,7 @@
-"""HUND: human neural descent, from evidence to states by a few learned recurrent stages.
+"""HUND of the body: what its network reads, its losses, and its weights.
 
-"Neural Descent for Visual 3D Human Pose and Shape" (Zanfir et al., CVPR 2021), in the order of its
-figure 2: evidence → context network → s_0 and context s^c; then, for each stage,
-
-    (s_i, m_i) = RNN(s_{i−1}, L^{i−1}, s^c; m_{i−1})
-
-with one recurrent cell for all stages and the losses L of the last state as its input. The figure
-does not say of what kind the cell is; here it is a gated recurrent unit (Cho et al., 2014). The
-stages get loss values and, our extension, the residuals they are made of; never gradients. The same
-computation serves training and use, so the network can learn from unlabelled pictures.
+After "Neural Descent for Visual 3D Human Pose and Shape" (Zanfir et al., CVPR 2021); the network
+itself, which hands have too, is in `network.py`.
 """
 
 import json
@@ -33,6 +26,7 @@ from ..keypoints import NUM_KEYPOINTS, hip_centered, keypoint_weights
 from ..reduced_body import REDUCED_JOINTS
 from ..state import State
 from .inputs import MAP_SIZE, NetworkInputs
+from .network import ContextNetwork, LossValues, NetworkConfig, NeuralDescent
 from .state_decoder import PosedState, StateDecoder, StateVector
 
 WEIGHTS_FILE = Path(__file__).parents[2] / "weights" / "hund.safetensors"
@@ -54,8 +48,8 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HundConfig:
-    """Sizes of the network; the switches are for ablations."""
+class HundConfig(NetworkConfig):
+    """Sizes of the body's network; the switches are for ablations."""
 
     stages: int = 4  # M
     hidden: int = 640  # of the context network
@@ -64,9 +58,6 @@ class HundConfig:
     part_code: int = 96  # encoding of the part map
     feature_code: int = 96  # encoding of the pooled BlazePose features
     uses_flow: bool = True  # pose as the flow's latent, else as whitened 6D rotations
-    uses_losses: bool = True  # as input of the stages
-    uses_residuals: bool = True  # as input of the stages
-    uses_memory: bool = True
     uses_parts: bool = True
     uses_landmarks: bool = True  # the detector's own 3D
     uses_features: bool = True
@@ -78,31 +69,19 @@ class HundConfig:
 _CONTEXT_MAP_SIZE = 16  # cells along a side of the part map, as the context network reads it
 
 
-class ContextNetwork(nn.Module):
-    """Map the evidence to the initial state s_0 and the context code s^c."""
+class BodyContext(ContextNetwork[NetworkInputs]):
+    """Context network of the body: keypoints, landmarks, part map and BlazePose's features."""
 
-    def __init__(self, config: HundConfig, state_size: int) -> None:
-        super().__init__()
+    def _add_encoders(self, config: HundConfig) -> int:
         cells = _CONTEXT_MAP_SIZE**2 * len(PART_NAMES)
         self.part_encoder = nn.Linear(cells, config.part_code, bias=False)
         self.feature_encoder = nn.Linear(NUM_FEATURES, config.feature_code, bias=False)
         keypoint_inputs = NUM_KEYPOINTS * (2 + 2 + 1 + 3) + 1
-        inputs = keypoint_inputs + config.part_code + 1 + config.feature_code + 1
-        self.input = nn.Linear(inputs, config.hidden)
-        self.blocks = nn.ModuleList(_ResidualBlock(config.hidden) for _ in range(2))
-        self.norm = nn.LayerNorm(config.hidden)
-        self.initial_state = nn.Linear(config.hidden, state_size)
-        self.context = nn.Linear(config.hidden, config.context)
-        with torch.no_grad():
-            self.initial_state.weight.mul_(0.1)
-            self.initial_state.bias.zero_()
+        return keypoint_inputs + config.part_code + 1 + config.feature_code + 1
 
-    def forward(
-        self, inputs: NetworkInputs
-    ) -> tuple[Float[Tensor, "batch state"], Float[Tensor, "batch context"]]:
-        """Return s_0 as an offset from the mean state, and s^c."""
+    def _values(self, inputs: NetworkInputs) -> Float[Tensor, "batch values"]:
         keypoints = inputs.keypoints.clamp(-2, 2)
-        values = torch.cat(
+        return torch.cat(
             (
                 2 * keypoints.flatten(1),
                 2 * (inputs.confidence[..., None] * keypoints).flatten(1),
@@ -117,79 +96,12 @@ class ContextNetwork(nn.Module):
             ),
             dim=-1,
         )
-        hidden = self.input(values)
-        for block in self.blocks:
-            hidden = block(hidden)
-        hidden = self.norm(hidden)
-        return self.initial_state(hidden), self.context(hidden)
 
     def _part_code(self, inputs: NetworkInputs) -> Float[Tensor, "batch part_code"]:
         if not inputs.has_parts.any():
             return inputs.crop_width.new_zeros(len(inputs), self.part_encoder.out_features)
         maps = avg_pool2d(inputs.parts, MAP_SIZE // _CONTEXT_MAP_SIZE)
         return self.part_encoder(maps.flatten(1))
-
-
-class _ResidualBlock(nn.Module):
-    """Residual block."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(hidden)
-        self.first = nn.Linear(hidden, hidden)
-        self.second = nn.Linear(hidden, hidden)
-        nn.init.zeros_(self.second.bias)
-
-    def forward(self, values: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
-        return values + self.second(nn.functional.silu(self.first(self.norm(values))))
-
-
-# --- Stage: state, losses, context and memory → step -----------------------------------------------
-
-_STEP_SCALE = 0.5  # of the last layer's output
-
-
-class DescentStage(nn.Module):
-    """Recurrent cell of all stages."""
-
-    def __init__(self, config: HundConfig, state_size: int, residuals: int) -> None:
-        super().__init__()
-        inputs = state_size + 3 * NUM_KEYPOINTS + len(TERMS) + residuals + NUM_KEYPOINTS + 2
-        memory = config.memory
-        self.input = nn.Linear(inputs + config.context, memory)
-        self.cell = nn.GRUCell(memory, memory)
-        self.output = nn.Sequential(
-            nn.Linear(memory, memory), nn.SiLU(), nn.Linear(memory, state_size)
-        )
-        nn.init.zeros_(self.output[-1].weight)
-        nn.init.zeros_(self.output[-1].bias)
-
-    def forward(
-        self,
-        vector: StateVector,
-        posed: PosedState,
-        losses: "LossValues",
-        inputs: NetworkInputs,
-        context: Float[Tensor, "batch context"],
-        memory: Float[Tensor, "batch memory"],
-    ) -> tuple[Float[Tensor, "batch state"], Float[Tensor, "batch memory"]]:
-        """Return the step to the next state, and the next memory."""
-        relative = posed.points - posed.translation[:, None]
-        values = torch.cat(
-            (
-                vector.flat().clamp(-6, 6),
-                2 * relative.flatten(1),
-                torch.log1p(losses.terms),
-                losses.residuals,
-                inputs.confidence,
-                inputs.crop_width.log()[:, None],
-                inputs.has_parts[:, None].to(inputs.crop_width),
-                context,
-            ),
-            dim=-1,
-        )
-        memory = self.cell(nn.functional.silu(self.input(values)), memory)
-        return _STEP_SCALE * self.output(memory), memory
 
 
 # --- Losses: state and evidence → L(s) -------------------------------------------------------------
@@ -216,18 +128,6 @@ _SAMPLES = (
     *(("head", "Neck01", "Head01", fraction) for fraction in (1.2, 1.8)),
     *(("torso", "Pelvis", "Spine03", fraction) for fraction in (0.2, 0.6, 1.0)),
 )
-
-
-class LossValues(NamedTuple):
-    """Losses of a state, and their residuals."""
-
-    terms: Float[Tensor, "batch terms"]  # weighted, in the order of TERMS
-    residuals: Float[Tensor, "batch residuals"]
-
-    @property
-    def total(self) -> Float[Tensor, " batch"]:
-        """L(s); roughly per cent of the crop's width."""
-        return self.terms.sum(-1)
 
 
 class EvidenceLoss(nn.Module):
@@ -296,15 +196,7 @@ class EvidenceLoss(nn.Module):
         return torch.stack((*by_side, maps[..., 0]), dim=-1)
 
 
-# --- HUND: context → s_0 → stages, each with its losses --------------------------------------------
-
-
-class Step(NamedTuple):
-    """A state of the descent, s_0 … s_M, with its losses."""
-
-    vector: StateVector
-    posed: PosedState
-    losses: LossValues
+# --- HUND of the body -----------------------------------------------------------------------------
 
 
 class DescentStates(NamedTuple):
@@ -315,19 +207,17 @@ class DescentStates(NamedTuple):
     terms: Float[Tensor, "frames stages terms"]  # losses, in the order of TERMS
 
 
-class Hund(nn.Module):
-    """Network of a body region: context, stages, and the body that they move."""
+class Hund(NeuralDescent[NetworkInputs, StateVector, PosedState]):
+    """HUND of the body."""
 
     def __init__(self, config: HundConfig, body: BodyModel, prior: PoseFlow) -> None:
-        super().__init__()
-        self.config = config
-        self.decoder = StateDecoder(body, prior, uses_flow=config.uses_flow)
-        self.evidence_loss = EvidenceLoss(config.loss)
-        self.context = ContextNetwork(config, self.decoder.state_size)
-        self.stage = DescentStage(
-            config, self.decoder.state_size, self.evidence_loss.num_residuals
-        )
-        self.register_buffer("mean_state", self.decoder.mean_state(), persistent=False)
+        decoder = StateDecoder(body, prior, uses_flow=config.uses_flow)
+        evidence_loss = EvidenceLoss(config.loss)
+        residuals, state_size = evidence_loss.num_residuals, decoder.state_size
+        stage_inputs = state_size + 3 * NUM_KEYPOINTS + len(TERMS) + residuals + NUM_KEYPOINTS + 2
+        context = BodyContext(config, state_size)
+        super().__init__(config, decoder, evidence_loss, context, stage_inputs)
+        self.register_buffer("mean_state", decoder.mean_state(), persistent=False)
 
     @classmethod
     def load(cls, body: BodyModel, prior: PoseFlow, path: Path = WEIGHTS_FILE) -> "Hund":
@@ -357,36 +247,6 @@ class Hund(nn.Module):
         """Content of the JSON file that `load` needs beside the weights."""
         return {"kind": "hund", "config": asdict(self.config), "prior": prior_hash(prior)}
 
-    def forward(self, inputs: NetworkInputs, stages: int | None = None) -> list[Step]:
-        """Descend: s_0 … s_M.
-
-        Args:
-            inputs: evidence, batch of any frames.
-            stages: M; the config's number by default.
-        """
-        config = self.config
-        inputs = self._without_ablated(inputs)
-        offset, context = self.context(inputs)
-        flat = self.mean_state + offset
-        memory = flat.new_zeros(len(flat), config.memory)
-        steps = [self.evaluate(flat, inputs)]
-        for _ in range(config.stages if stages is None else stages):
-            vector, posed, losses = steps[-1]
-            stage_losses = LossValues(
-                losses.terms * config.uses_losses, losses.residuals * config.uses_residuals
-            )
-            before = memory if config.uses_memory else torch.zeros_like(memory)
-            step, memory = self.stage(vector, posed, stage_losses, inputs, context, before)
-            flat = flat + step
-            steps.append(self.evaluate(flat, inputs))
-        return steps
-
-    def evaluate(self, flat: Float[Tensor, "batch state"], inputs: NetworkInputs) -> Step:
-        """Pose a batch of states and compute their losses."""
-        vector = self.decoder.split(flat)
-        posed = self.decoder(vector, inputs.crop_width)
-        return Step(vector, posed, self.evidence_loss(vector, posed, inputs))
-
     @torch.no_grad()
     def descend(self, inputs: NetworkInputs, stages: int | None = None) -> DescentStates:
         """States of all stages in the full frame's camera, computed in batches of MAX_BATCH."""
@@ -404,8 +264,20 @@ class Hund(nn.Module):
             torch.stack([step.losses.terms for step in steps], 1),
         )
 
-    def _without_ablated(self, inputs: NetworkInputs) -> NetworkInputs:
-        """Inputs with zeros for the evidence that the config switches off."""
+    def _posed(self, vector: StateVector, inputs: NetworkInputs) -> PosedState:
+        return self.decoder(vector, inputs.crop_width)
+
+    def _first_guess(self, inputs: NetworkInputs) -> Float[Tensor, " state"]:
+        return self.mean_state
+
+    def _shape(self, posed: PosedState, inputs: NetworkInputs) -> Float[Tensor, "batch values"]:
+        return 2 * (posed.points - posed.translation[:, None]).flatten(1)
+
+    def _known(self, inputs: NetworkInputs) -> Float[Tensor, "batch values"]:
+        has_parts = inputs.has_parts[:, None].to(inputs.crop_width)
+        return torch.cat((inputs.confidence, inputs.crop_width.log()[:, None], has_parts), dim=-1)
+
+    def _prepared(self, inputs: NetworkInputs) -> NetworkInputs:
         if not self.config.uses_parts:
             none = torch.zeros_like(inputs.has_parts)
             inputs = replace(inputs, parts=torch.zeros_like(inputs.parts), has_parts=none)

@@ -96,15 +96,17 @@ class NetworkInputs:
             intrinsics: of the full frame, px.
         """
         crops, intrinsics = crops.astype(np.float64), np.asarray(intrinsics, np.float64)
-        rotation = _crop_rotations(crops, intrinsics)
+        rotation = crop_rotations(crops, intrinsics)
         crop_from_camera = rotation.swapaxes(-1, -2)
         image_from_rays = intrinsics @ rotation
         rays_from_image = np.linalg.inv(image_from_rays)
-        width = _crop_widths(crops, rays_from_image)
+        width = crop_widths(crops, rays_from_image)
         unit_from_crop = np.array([[2.0, 0, -1], [0, 2, -1], [0, 0, 1]])
         crop_from_rays = unit_from_crop @ crop_from_image(crops, 1) @ image_from_rays
         return cls(
-            keypoints=torch.from_numpy(_rays(pixels, rays_from_image) / width[:, None, None]),
+            keypoints=torch.from_numpy(
+                rays_of_pixels(pixels, rays_from_image) / width[:, None, None]
+            ),
             confidence=torch.from_numpy(confidence.astype(np.float64)),
             landmarks=torch.from_numpy(landmarks @ crop_from_camera.swapaxes(-1, -2)),
             crop_width=torch.from_numpy(width),
@@ -149,7 +151,7 @@ def concatenate(batches: list[NetworkInputs]) -> NetworkInputs:
     return NetworkInputs(**{n: torch.cat([getattr(b, n) for b in batches]) for n in names})
 
 
-def _crop_rotations(
+def crop_rotations(
     crops: Float[np.ndarray, "batch 4"], intrinsics: Float[np.ndarray, "batch 3 3"]
 ) -> Float[np.ndarray, "batch 3 3"]:
     """Rotation from each crop's camera to the full frame's."""
@@ -159,7 +161,7 @@ def _crop_rotations(
     return np.stack(rotations) if rotations else np.zeros((0, 3, 3))
 
 
-def _crop_widths(
+def crop_widths(
     crops: Float[np.ndarray, "batch 4"], rays_from_image: Float[np.ndarray, "batch 3 3"]
 ) -> Float[np.ndarray, " batch"]:
     """Mean of width and height of each crop at one metre in its own camera."""
@@ -167,12 +169,12 @@ def _crop_widths(
     pixels = transform_points(
         np.broadcast_to(edges, (len(crops), 4, 2)), image_from_crop(crops, 1)
     )
-    left, right, top, bottom = _rays(pixels, rays_from_image).swapaxes(0, 1)
+    left, right, top, bottom = rays_of_pixels(pixels, rays_from_image).swapaxes(0, 1)
     widths = np.linalg.norm(right - left, axis=-1), np.linalg.norm(bottom - top, axis=-1)
     return (widths[0] + widths[1]) / 2
 
 
-def _rays(
+def rays_of_pixels(
     pixels: Float[np.ndarray, "batch points 2"], rays_from_image: Float[np.ndarray, "batch 3 3"]
 ) -> Float[np.ndarray, "batch points 2"]:
     """Rays (x / z, y / z) of pixels in the crops' cameras; finite far from the axis."""

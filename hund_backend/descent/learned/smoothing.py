@@ -13,7 +13,7 @@ _UNOBSERVED_WEIGHT = 1e-6
 
 def smooth_curve(
     values: Float[np.ndarray, "frames components"],
-    observed: Bool[np.ndarray, " frames"],
+    observed: Bool[np.ndarray, " frames"] | Float[np.ndarray, " frames"],
     noise: float,
     acceleration: float,
     fps: float,
@@ -26,7 +26,7 @@ def smooth_curve(
 
     Args:
         values: y; those of unobserved frames hardly count.
-        observed: frames with observations.
+        observed: frames with observations, or the weight of each frame's, 0…1.
         noise: σ, in the unit of the values.
         acceleration: a, in the values' unit per second squared.
         fps: frames per second.
@@ -35,7 +35,7 @@ def smooth_curve(
     frames = len(values)
     if frames < 3:
         return values
-    precision = np.where(observed, 1.0, _UNOBSERVED_WEIGHT) / noise**2
+    precision = np.maximum(observed, _UNOBSERVED_WEIGHT) / noise**2
     stiffness = (fps**2 / acceleration) ** 2
     curve, weights = values, np.ones(frames - 2)
     for _ in range(_ITERATIONS):
@@ -49,7 +49,7 @@ def smooth_curve(
 
 def smooth_rotations(
     rotations: Float[Tensor, "frames 3 3"],
-    observed: Bool[np.ndarray, " frames"],
+    observed: Bool[np.ndarray, " frames"] | Float[np.ndarray, " frames"],
     noise: float,
     acceleration: float,
     fps: float,
@@ -58,7 +58,7 @@ def smooth_rotations(
 
     Args:
         rotations: of one joint.
-        observed: frames with observations.
+        observed: frames with observations, or the weight of each frame's, 0…1.
         noise: radians.
         acceleration: rad/s².
         fps: frames per second.

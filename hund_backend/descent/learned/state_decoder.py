@@ -1,7 +1,6 @@
 """State decoder: from HUND's state vector to a posed body, for whole batches.
 
-The reduced body of the fit in single precision, with betas of its own for each picture, and the
-flow from latent to pose with its triangular systems inverted once.
+The reduced body of the fit in single precision, with betas of its own for each picture.
 """
 
 from typing import NamedTuple
@@ -14,12 +13,11 @@ from ...body.kinematics import forward_kinematics
 from ...body.model import BodyModel
 from ...body.rotations import matrix_to_sixd, sixd_to_matrix
 from ...body.skeleton import JOINT_INDEX, JOINT_NAMES
-from ...prior.augmented_sixd import rotations_to_sixd
-from ...prior.light_flow import LightFlow, inverse_activation
 from ...prior.pose_flow import PoseFlow
 from ..keypoints import NUM_KEYPOINTS, bone_length
 from ..reduced_body import REDUCED_JOINTS, ReducedBody
 from ..state import State
+from .flow_decoder import FlowDecoder
 
 NUM_BETAS = 16
 _FACING = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)  # 6D orientation of a person who faces the camera
@@ -73,10 +71,10 @@ class StateDecoder(nn.Module):
         """
         super().__init__()
         reduced = ReducedBody.from_body(body)
-        assert isinstance(prior.flow, LightFlow)
         assert prior.joints == tuple(JOINT_INDEX[name] - 1 for name in REDUCED_JOINTS[1:])
         self.parents, self.joint_indices = reduced.parents, reduced.joint_indices
-        self.latent_size = prior.config.features
+        self.flow = FlowDecoder(prior, uses_flow=uses_flow)
+        self.latent_size = self.flow.latent_size
         self.state_size = self.latent_size + NUM_BETAS + 6 + 3
         self._register("rest_joints", _rest_joints(reduced.offsets, self.parents))
         self._register("rest_joint_basis", _rest_joints(reduced.offset_basis, self.parents))
@@ -84,10 +82,6 @@ class StateDecoder(nn.Module):
         basis = reduced.point_offset_basis[:, :NUM_KEYPOINTS].flatten(1)
         self._register("point_offset_basis", basis)
         self._register("joint_weights", reduced.joint_weights[:NUM_KEYPOINTS])
-        self._register("mean", prior.mean)
-        self._register("unwhitening", torch.linalg.inv(prior.whitening.double()).T)
-        self._register("whitening", prior.whitening.T)
-        self._register_flow(prior.flow if uses_flow else None)
         identity = torch.eye(3).repeat(1, len(self.joint_indices), 1, 1)
         mean_body = self.pose(identity, torch.zeros(1, 3), torch.zeros(1, NUM_BETAS))
         self.bones = float(bone_length(mean_body.points))
@@ -96,22 +90,9 @@ class StateDecoder(nn.Module):
         # Derived from body and prior: not saved with the weights.
         self.register_buffer(name, values.detach().float().contiguous(), persistent=False)
 
-    def _register_flow(self, flow: LightFlow | None) -> None:
-        layers = len(flow.lu_factors) if flow is not None else 0
-        forward = torch.zeros(layers, self.latent_size, self.latent_size, dtype=torch.float64)
-        for layer in range(layers):
-            factors = flow.lu_factors[layer].detach().double()
-            upper = factors.triu(1) + torch.eye(self.latent_size)
-            forward[layer] = (factors.tril() @ upper).T
-        empty = self.mean[None, :0]
-        self._register("forward_matrices", forward)
-        self._register("inverse_matrices", torch.linalg.inv(forward))
-        self._register("shifts", flow.shifts if layers else empty)
-        self._register("slopes", flow.max_slope * torch.tanh(flow.bends) if layers else empty)
-
     def forward(self, vector: StateVector, crop_width: Float[Tensor, " batch"]) -> PosedState:
         """Posed body of a state."""
-        rotations = sixd_to_matrix(self.sixd(vector.latent).unflatten(-1, (-1, 6)))
+        rotations = sixd_to_matrix(self.flow(vector.latent).unflatten(-1, (-1, 6)))
         root = sixd_to_matrix(vector.orient)
         rotations = torch.cat((root[:, None], rotations), dim=1)
         translation = translation_from_position(vector.position, crop_width)
@@ -133,25 +114,6 @@ class StateDecoder(nn.Module):
         points = offsets @ orientations.mT.flatten(1, 2) + self.joint_weights @ joints
         return PosedState(rotations, joints, points)
 
-    def sixd(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
-        """6D rotations of the reduced joints below the pelvis, flattened."""
-        values = latent
-        for layer in reversed(range(len(self.inverse_matrices))):
-            if layer < len(self.slopes):
-                values = inverse_activation(values, self.slopes[layer])
-            values = (values - self.shifts[layer]) @ self.inverse_matrices[layer]
-        return values @ self.unwhitening + self.mean
-
-    def latent_of(
-        self, rotations: Float[Tensor, "batch joints 3 3"], prior: PoseFlow
-    ) -> Float[Tensor, "batch latent"]:
-        """Latent of rotations of the reduced joints, the pelvis first and ignored."""
-        rotations = rotations[:, 1:]
-        sixd = rotations_to_sixd(rotations, torch.zeros_like(rotations[..., 0]))
-        if len(self.forward_matrices):
-            return prior.encode(sixd)[0]
-        return (sixd - self.mean) @ self.whitening
-
     def state_vector(
         self,
         posed: PosedState,
@@ -160,7 +122,7 @@ class StateDecoder(nn.Module):
         prior: PoseFlow,
     ) -> StateVector:
         """State vector of a posed body: the inverse of `forward`."""
-        latent = self.latent_of(posed.rotations, prior)
+        latent = self.flow.latent_of(posed.rotations[:, 1:], prior)
         orient = matrix_to_sixd(posed.rotations[:, 0])
         position = position_from_translation(posed.translation, crop_width)
         return StateVector(latent, betas, orient, position)

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...body.procrustes import similarity_aligned
-from ...descent.learned.hund import Step
+from ...descent.learned.network import Step
 from ...descent.learned.state_decoder import PosedState
 from .samples import Truth
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...body.model import BodyModel
-from ...descent.learned.hund import Step
 from ...descent.learned.inputs import MAP_SIZE, NetworkInputs
+from ...descent.learned.network import Step
 from ...descent.learned.state_decoder import StateDecoder, StateVector
 from ...rendering.part_renderer import render_parts
 from .rendering_loss import rendering_loss

@@ -1,4 +1,4 @@
-"""Generated hand poses after anatomy and a few shapes, since no motion capture of hands may ship.
+"""Generated hand poses after anatomy and a few shapes, since few recorded hands may be used.
 
 A hand is described by the angles of its joints about anatomical axes. Every pose lies between two
 of the shapes that hands take (a fist, a pointing finger, a pinch …), with deviations that

@@ -48,7 +48,7 @@ class FakePerception:
     def __init__(self, reduced_body, prior):
         self._reduced_body, self._prior = reduced_body, prior
 
-    def run(self, frames, intrinsics, *, fps, max_people, parts, report, choose=None):
+    def run(self, frames, intrinsics, *, fps, max_people, parts, hands, report, choose=None):
         count = 0
         for count, _ in enumerate(frames, start=1):
             report(count)

@@ -11,8 +11,18 @@ from hund_backend.commands.solve import solve_again
 from hund_backend.errors import BadInputError
 from hund_backend.options import Options
 from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.hands.evidence import HandEvidence
 from hund_backend.progress import silent
 from hund_backend.video import ClipInfo
+
+
+def random_hands(rng, frames):
+    return HandEvidence(
+        observed=rng.uniform(size=(frames, 2)) < 0.8,
+        keypoints=rng.uniform(size=(frames, 2, 21, 3)),
+        world_landmarks=rng.normal(size=(frames, 2, 21, 3)),
+        crops=rng.uniform(size=(frames, 2, 4)),
+    )
 
 
 def tracked_clip(tmp_path, frames=6, people=2, **changes):
@@ -31,6 +41,7 @@ def tracked_clip(tmp_path, frames=6, people=2, **changes):
             features=rng.normal(size=(frames, 560)).astype(np.float32) if person else None,
             shots=np.arange(frames) // 3,
             static=0.25 * person,
+            hands=random_hands(rng, frames) if person else None,
         )
         for person in range(people)
     ]
@@ -79,8 +90,20 @@ def test_identity_depends_on_all_but_the_smoothing(tmp_path):
         clip.identity(dataclasses.replace(OPTIONS, method="fit")),
         dataclasses.replace(clip, people=clip.people[:1]).identity(OPTIONS),
         tracked_clip(tmp_path, frames=5).identity(OPTIONS),
+        without_hands(clip).identity(OPTIONS),
     ]
-    assert clip.identity(OPTIONS) not in others and len(set(others)) == 3
+    assert clip.identity(OPTIONS) not in others and len(set(others)) == 4
+
+
+def without_hands(clip):
+    people = tuple(dataclasses.replace(person, hands=None) for person in clip.people)
+    return dataclasses.replace(clip, people=people)
+
+
+def test_evidence_without_hands_is_the_same_whether_they_were_looked_for(tmp_path):
+    clip = without_hands(tracked_clip(tmp_path))
+    other = dataclasses.replace(OPTIONS, hands=False)
+    assert clip.identity(OPTIONS) == clip.identity(other)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip", "reconstruction"])

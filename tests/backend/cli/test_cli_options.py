@@ -40,11 +40,23 @@ def test_defaults_are_listed_values():
 @pytest.mark.parametrize("name", options.QUALITIES)
 def test_a_quality_sets_the_options_of_the_pipeline(name):
     quality, found = options.QUALITIES[name], pipeline_options({"quality": name})
-    assert (found.stride, found.polish, found.parts) == (
+    assert (found.stride, found.polish, found.parts, found.hands) == (
         quality.stride,
         quality.polish,
         quality.parts,
+        quality.hands,
     )
+
+
+@pytest.mark.parametrize("quality", options.QUALITIES)
+def test_hands_that_are_asked_for_do_not_hang_on_the_quality(quality):
+    parser = argparse.ArgumentParser()
+    options.add_quality(parser)
+    options.add_hands(parser)
+    for flag, hands in (("--hands", True), ("--no-hands", False)):
+        assert (
+            pipeline_options(vars(parser.parse_args(["--quality", quality, flag]))).hands is hands
+        )
 
 
 @pytest.mark.parametrize("option", ["quality", "method"])
@@ -76,6 +88,7 @@ def test_a_stage_of_a_person_begins_with_the_name_of_the_stage():
         {"adapt": 5, "method": "fit"},
         {"smoothing": -0.5},
         {"smoothing": "much"},
+        {"hands": "left"},
         {"quality": "{start}"},
         {"distortion": [1, 2]},
     ],

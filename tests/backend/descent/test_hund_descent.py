@@ -113,6 +113,50 @@ def test_inputs_project_true_points_into_the_crop(reduced_body, prior):
     np.testing.assert_allclose(pixels, evidence.keypoints[..., :2], atol=0.05)
 
 
+def test_descent_equals_its_written_out_form(hund, evidence):
+    """Context network and stages, written out for the body alone, take the same steps."""
+    inputs = inputs_of(evidence).to(torch.float32)
+    width, absent = inputs.crop_width.log()[:, None], torch.zeros(len(inputs), 1)
+    points, config = inputs.keypoints.clamp(-2, 2), hund.config
+    evidence_values = (
+        2 * points.flatten(1),
+        2 * (inputs.confidence[..., None] * points).flatten(1),
+        inputs.confidence,
+        2 * inputs.landmarks.flatten(1),
+        width,
+        torch.zeros(len(inputs), config.part_code),
+        absent,
+        torch.zeros(len(inputs), config.feature_code),
+        absent,
+    )
+    network = hund.context
+    hidden = network.input(torch.cat(evidence_values, dim=-1))
+    for block in network.blocks:
+        hidden = hidden + block.second(torch.nn.functional.silu(block.first(block.norm(hidden))))
+    hidden = network.norm(hidden)
+    flat, context = hund.mean_state + network.initial_state(hidden), network.context(hidden)
+    memory = torch.zeros(len(inputs), config.memory)
+    for step in hund(inputs):
+        torch.testing.assert_close(step.vector.flat(), flat, atol=1e-5, rtol=0)
+        vector = hund.decoder.split(flat)
+        posed = hund.decoder(vector, inputs.crop_width)
+        losses = hund.evidence_loss(vector, posed, inputs)
+        known = (
+            flat.clamp(-6, 6),
+            2 * (posed.points - posed.joints[:, :1]).flatten(1),
+            (1 + losses.terms).log(),
+            losses.residuals,
+            inputs.confidence,
+            width,
+            absent,
+            context,
+        )
+        stage = hund.stage
+        values = torch.nn.functional.silu(stage.input(torch.cat(known, dim=-1)))
+        memory = stage.cell(values, memory)
+        flat = flat + 0.5 * stage.output(memory)
+
+
 def test_states_are_equivariant_to_camera_roll(hund, evidence):
     """A camera rolled about its axis gives the same states, rolled."""
     angle = 0.7

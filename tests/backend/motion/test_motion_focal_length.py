@@ -17,6 +17,7 @@ from hund_backend.descent.state import State
 from hund_backend.motion.focal_length import estimate_focal_length
 from hund_backend.perception.crops import camera_from_crop
 from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.hands.evidence import HandEvidence
 
 FRAMES, STEP = 90, 15
 
@@ -136,6 +137,16 @@ def test_with_another_focal_length_people_look_the_same(ratio):
 def test_weak_landmarks_keep_their_look_from_the_camera(ratio):
     rng, frames = np.random.default_rng(0), 3
     intrinsics = np.repeat(default_intrinsics(1280, 720)[None], frames, axis=0)
+    hand_crops = np.stack(
+        [np.column_stack((rng.uniform(200, 900, (frames, 2)), [80] * 3, rng.normal(size=3)))] * 2,
+        axis=1,
+    )
+    hands = HandEvidence(
+        observed=np.ones((frames, 2), bool),
+        keypoints=rng.uniform(0, 1, (frames, 2, 21, 3)),
+        world_landmarks=rng.normal(size=(frames, 2, 21, 3)),
+        crops=hand_crops,
+    )
     crops = np.column_stack((rng.uniform(200, 1000, (frames, 2)), [300] * 3, rng.normal(size=3)))
     evidence = Evidence(
         track_id=0,
@@ -146,6 +157,7 @@ def test_weak_landmarks_keep_their_look_from_the_camera(ratio):
         crops=crops,
         intrinsics=intrinsics,
         masks=np.zeros((frames, 64, 64), np.uint8),
+        hands=hands,
     )
     found = refocused_evidence(evidence, ratio)
     for row in range(frames):
@@ -154,4 +166,12 @@ def test_weak_landmarks_keep_their_look_from_the_camera(ratio):
             for each in (evidence, found)
         ]
         np.testing.assert_allclose(seen[0], seen[1], atol=1e-9)
+        for side in (0, 1):
+            crop = hand_crops[row, side]
+            seen = [
+                each.hands.world_landmarks[row, side]
+                @ camera_from_crop(crop, each.intrinsics[row])
+                for each in (evidence, found)
+            ]
+            np.testing.assert_allclose(seen[0], seen[1], atol=1e-9)
     np.testing.assert_array_equal(found.keypoints, evidence.keypoints)

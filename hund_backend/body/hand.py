@@ -1,0 +1,121 @@
+"""Hand: the left wrist, its finger joints and finger tips, posed without the rest of the body.
+
+Its 21 points are MediaPipe's hand landmarks: the wrist, then base to tip of the thumb and of the
+index, middle, ring and little finger. All but the tips are joints of ours: the network's points lie
+at the knuckles' centers, and its palms and first phalanges measure 2.8 : 1 on a filmed hand, ours
+3.0 : 1. The tips are points of the mesh. A right hand is a left one in a mirror.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .file import BodyFile, load_body_file
+from .kinematics import forward_kinematics
+from .skeleton import JOINT_INDEX, JOINT_NAMES, LEFT_HAND_JOINTS
+
+WRIST = JOINT_INDEX["HandL"]
+HAND_JOINT_NAMES = tuple(JOINT_NAMES[joint] for joint in LEFT_HAND_JOINTS)
+_FINGERS = ("Thumb", "Index", "Middle", "Ring", "Pinky")
+POINT_NAMES = (
+    "HandL",
+    *(f"{finger}{bone}L" for finger in _FINGERS for bone in ("01", "02", "03", "Tip")),
+)
+NUM_POINTS = len(POINT_NAMES)
+POINT_PARENTS = (-1, *(0 if row % 4 == 0 else row for row in range(NUM_POINTS - 1)))
+TIP_POINTS = tuple(row for row, name in enumerate(POINT_NAMES) if "Tip" in name)
+# Rows of the 15 finger joints, in the order of the skeleton, among the points.
+POINT_OF_JOINT = tuple(POINT_NAMES.index(name) for name in HAND_JOINT_NAMES)
+# Wrist and bases of the fingers, which no finger moves.
+PALM_POINTS = tuple(
+    row for row, name in enumerate(POINT_NAMES) if row == 0 or name.endswith("01L")
+)
+_TIP_DEPTH = 0.006  # metres of a finger's end whose vertices are averaged
+
+
+class HandModel(nn.Module):
+    """Left hand at rest with its shape basis; it has no parameters.
+
+    Attributes:
+        rest: points at zero betas relative to the wrist, (21, 3), body frame, metres.
+        basis: their displacement per unit of the betas, (16, 21, 3).
+    """
+
+    def __init__(self, body: BodyFile) -> None:
+        super().__init__()
+        rest, basis = _points(body)
+        self.register_buffer("rest", torch.from_numpy(rest - rest[:1]), persistent=False)
+        basis = basis - basis[:, :1]
+        self.register_buffer("basis", torch.from_numpy(basis), persistent=False)
+
+    @classmethod
+    def load(cls) -> "HandModel":
+        """Load the hand of the body file, in single precision."""
+        return cls(load_body_file())
+
+    def rest_points(self, betas: Float[Tensor, "*batch betas"]) -> Float[Tensor, "*batch 21 3"]:
+        """Return the points at rest relative to the wrist."""
+        return self.rest + torch.einsum("...b,bpx->...px", betas, self.basis)
+
+    def forward(
+        self,
+        rotations: Float[Tensor, "*batch 16 3 3"],
+        rest_points: Float[Tensor, "*#batch 21 3"],
+    ) -> Float[Tensor, "*batch 21 3"]:
+        """Return the posed points relative to the wrist.
+
+        Args:
+            rotations: of the wrist (body frame → the frame of the result), then of the finger
+                joints in their parents' frames, in the skeleton's order.
+            rest_points: points at rest (`rest_points`).
+        """
+        identity = torch.eye(3).to(rotations).expand(*rotations.shape[:-3], 1, 3, 3)
+        all_rotations = torch.cat((rotations, identity), dim=-3)[..., _ROTATION_OF_POINT, :, :]
+        rest_points = rest_points.expand(*rotations.shape[:-3], -1, -1)
+        return forward_kinematics(all_rotations, rest_points, POINT_PARENTS)[1]
+
+
+# Row of `rotations` for each point; the tips take the identity behind them.
+_ROTATION_OF_POINT = [
+    0 if row == 0 else 16 if row in TIP_POINTS else 1 + POINT_OF_JOINT.index(row)
+    for row in range(NUM_POINTS)
+]
+
+
+def bone_lengths(points: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*batch 20"]:
+    """Return the distance of each point but the wrist from its parent."""
+    return (points[..., 1:, :] - points[..., POINT_PARENTS[1:], :]).norm(dim=-1)
+
+
+def mirrored_rotations(
+    rotations: Float[Tensor, "*batch 3 3"],
+) -> Float[Tensor, "*batch 3 3"]:
+    """Return rotations as a mirror across the x axis shows them; its own inverse."""
+    sign = rotations.new_tensor([-1.0, 1.0, 1.0])
+    return sign[:, None] * rotations * sign
+
+
+def _points(
+    body: BodyFile,
+) -> tuple[Float[np.ndarray, "21 3"], Float[np.ndarray, "16 21 3"]]:
+    """Return the points at rest and their shape basis, body frame."""
+    rest, basis = [], []
+    for name in POINT_NAMES:
+        if "Tip" not in name:
+            rest.append(body.joints[JOINT_INDEX[name]])
+            basis.append(body.joint_basis[:, JOINT_INDEX[name]])
+            continue
+        members = _tip_vertices(body, name[:-4])
+        rest.append(body.template[members].mean(axis=0))
+        basis.append(body.shape_basis[:, members].mean(axis=1))
+    return np.stack(rest), np.stack(basis, axis=1)
+
+
+def _tip_vertices(body: BodyFile, finger: str) -> np.ndarray:
+    """Return indices of the vertices at the end of a finger of the left hand."""
+    joint = JOINT_INDEX[f"{finger}03L"]
+    along = body.joints[joint] - body.joints[JOINT_INDEX[f"{finger}02L"]]
+    members = np.flatnonzero(body.skinning_weights[:, joint] > 0.5)
+    reach = body.template[members] @ (along / np.linalg.norm(along))
+    return members[reach > reach.max() - _TIP_DEPTH]

@@ -1,0 +1,86 @@
+"""Polish of a hand's states over time: the descent's losses, and points that move smoothly.
+
+The learned descent sees one frame at a time. The polish starts from its states and descends by
+gradients on the same losses L(s) and on the accelerations of the points: without lag, and without
+smoothing fast motion away, as a large acceleration costs by its length, not by its square.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from .hund import HandHund
+from .inputs import HandInputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandPolishConfig:
+    """Steps and smoothness of the polish."""
+
+    steps: int = 40
+    rate: float = 0.04
+    acceleration: float = (
+        8.0  # m/s², of points relative to the wrist, from which the cost is linear
+    )
+    wrist_acceleration: float = 40.0  # 1/s², of the wrist's turn (entries of its matrix)
+    weight: float = 0.6  # of the accelerations beside L(s)
+
+
+def polished(
+    hund: HandHund,
+    flat: Float[Tensor, "hands state"],
+    inputs: HandInputs,
+    frames: Int[Tensor, " hands"],
+    tracks: Int[Tensor, " hands"],
+    fps: float,
+    config: HandPolishConfig | None = None,
+) -> Float[Tensor, "hands state"]:
+    """Return the states after the polish.
+
+    Args:
+        hund: network, whose decoder and losses are used.
+        flat: states to start from; hands of a track stand in the order of time.
+        inputs: their evidence.
+        frames: number of the frame of each.
+        tracks: number of the track of each: a hand of a person in a shot.
+        fps: frames a second.
+        config: settings.
+    """
+    config = config or HandPolishConfig()
+    if len(flat) == 0 or config.steps == 0:
+        return flat
+    middle = _followed(frames, tracks)
+    flat = flat.detach().clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([flat], lr=config.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    with torch.enable_grad():
+        for _ in range(config.steps):
+            step = hund.evaluate(flat, inputs)
+            posed = step.posed
+            relative = (posed.points - posed.points[:, :1]) @ inputs.camera_from_crop.mT
+            wrist = inputs.camera_from_crop @ posed.rotations[:, 0]
+            cost = step.losses.total.sum()
+            for values, scale in (
+                (relative, config.acceleration),
+                (wrist, config.wrist_acceleration),
+            ):
+                second = values[middle - 1] - 2 * values[middle] + values[middle + 1]
+                squares = (second.square().sum(-1) * (fps**2 / scale) ** 2).mean(-1)
+                cost = cost + config.weight * ((1 + squares).sqrt() - 1).sum()
+            optimizer.zero_grad()
+            (gradient,) = torch.autograd.grad(cost, [flat])
+            flat.grad = gradient
+            optimizer.step()
+            schedule.step()
+    return flat.detach()
+
+
+def _followed(
+    frames: Int[Tensor, " hands"], tracks: Int[Tensor, " hands"]
+) -> Int[Tensor, " middle"]:
+    """Rows whose neighbors are the same hand in the frames before and after."""
+    after = (frames.diff() == 1) & (tracks.diff() == 0)
+    both: Bool[Tensor, " inner"] = after[:-1] & after[1:]
+    return both.nonzero()[:, 0] + 1

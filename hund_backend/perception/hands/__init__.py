@@ -1,0 +1,1 @@
+"""Hands: a pretrained network finds both hands of the people of a clip."""

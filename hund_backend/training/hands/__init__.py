@@ -1,0 +1,1 @@
+"""Training of HUND for hands."""

@@ -1,0 +1,206 @@
+"""Recipe of HUND for hands: `python -m hund_backend.training.hands.train_hand_hund HANDS MOCAP`.
+
+Supervised by synthetic hands: captured, keyed and generated poses of all shapes before random
+cameras, with the simulated errors of a hand network.
+"""
+
+import argparse
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...body.hand import HandModel
+from ...descent.hands.hund import WEIGHTS_FILE, HandHund, HandHundConfig
+from ...descent.hands.state_decoder import HandVector
+from ...descent.learned.meta_loss import meta_loss
+from ...descent.learned.network import Step
+from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
+from ..optimization import Curve, optimize
+from ..priors.hand_captures import HandCaptures, hand_captures
+from ..priors.train_hand_flow import HandPoseSampler, HandRecipe
+from ..weights import write_weights
+from .metrics import joint_error_deg, pa_mpjpe_mm
+from .samples import HandDataset, HandSample
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandSupervisionConfig:
+    """Weights of the terms."""
+
+    evidence: float = 0.3  # L(s), the loss that is an input of the stages
+    points: float = 60.0  # distance of the points, wrist-aligned, metres
+    rotations: float = 3.0  # mean absolute difference of the finger joints' matrices
+    wrist: float = 2.0  # the same for the wrist
+    projection: float = 20.0  # distance of the projected points, crop widths
+    depth: float = 1.0  # absolute difference of the depth's logarithm
+    latent: float = 0.03
+    max_distance: float = 0.5  # crop widths at which projected distances are clamped
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandHundRecipe:
+    """Training of a hand's descent."""
+
+    network: HandHundConfig = field(default_factory=HandHundConfig)
+    supervision: HandSupervisionConfig = field(default_factory=HandSupervisionConfig)
+    initial: float = 0.3  # weight of L^0
+    progress: float = 0.3  # weight of increases of the loss from stage to stage
+    stages: tuple[int, int] = (3, 5)  # range of M in training, drawn for each batch
+    steps: int = 750
+    batch: int = 160
+    rate: float = 2e-3
+    decay: float = 1e-3
+    clip: float = 1.0  # largest norm of the gradient
+    every: int = 150  # steps between evaluations
+    num_validation: int = 512
+    seed: int = 0
+
+
+def supervised_cost(
+    step: Step, sample: HandSample, target: HandVector, config: HandSupervisionConfig
+) -> Float[Tensor, " batch"]:
+    """Cost of a state whose truth is known.
+
+    Args:
+        step: the state.
+        sample: inputs and truth.
+        target: state vector of the truth.
+        config: weights.
+    """
+    posed, true = step.posed, sample.truth
+    width = sample.inputs.crop_width[:, None, None]
+    relative = posed.points - posed.points[:, :1] - true.points + true.points[:, :1]
+
+    def project(points: Tensor) -> Tensor:
+        return points[..., :2] / points[..., 2:].clamp(min=0.05) / width
+
+    residual = _norm(project(posed.points) - project(true.points)).clamp(max=config.max_distance)
+    rotations = (posed.rotations - true.rotations).abs().mean((-1, -2))
+    depth = (posed.translation[:, 2].clamp(min=0.02).log() - true.translation[:, 2].log()).abs()
+    return (
+        config.evidence * step.losses.total
+        + config.points * _norm(relative).mean(-1)
+        + config.rotations * rotations[:, 1:].mean(-1)
+        + config.wrist * rotations[:, 0]
+        + config.projection * residual.mean(-1)
+        + config.depth * depth
+        + config.latent * (step.vector.latent - target.latent).square().mean(-1)
+    )
+
+
+def train(
+    hund: HandHund,
+    prior: PoseFlow,
+    dataset: HandDataset,
+    validation: HandSample,
+    recipe: HandHundRecipe,
+    checkpoint: Path | None = None,
+) -> Curve:
+    """Train a network in place.
+
+    Args:
+        hund: to be trained.
+        prior: its hand prior.
+        dataset: of samples.
+        validation: samples that the curve is measured on.
+        recipe: settings.
+        checkpoint: file to resume from if it exists, written at every evaluation.
+
+    Returns:
+        The curve: step, mean training loss, and metrics by stage.
+    """
+    generator = torch.Generator().manual_seed(recipe.seed)
+
+    def step_loss() -> tuple[Float[Tensor, ""], float]:
+        sample = dataset.draw(recipe.batch, generator)
+        low, high = recipe.stages
+        stages = int(torch.randint(low, high + 1, (), generator=generator))
+        loss = batch_loss(hund, prior, sample, recipe, stages)
+        return loss, loss.item()
+
+    def evaluate(step: int, train: float) -> tuple[dict[str, Any], float]:
+        point = {"step": step, "train": round(train, 4)} | stage_metrics(hund, validation)
+        logger.info("%s", point)
+        return point, 0.0
+
+    return optimize(hund, step_loss, evaluate, recipe, generator, checkpoint)
+
+
+def batch_loss(
+    hund: HandHund, prior: PoseFlow, sample: HandSample, recipe: HandHundRecipe, stages: int
+) -> Float[Tensor, ""]:
+    """Meta loss of some samples; arguments as of `train`, with the number of stages."""
+    steps = hund(sample.inputs, stages)
+    with torch.no_grad():
+        target = hund.decoder.state_vector(sample.truth, sample.inputs, prior)
+    losses = [supervised_cost(step, sample, target, recipe.supervision) for step in steps]
+    return meta_loss(torch.stack(losses), "sum", initial=recipe.initial, progress=recipe.progress)
+
+
+@torch.no_grad()
+def stage_metrics(hund: HandHund, sample: HandSample) -> dict[str, list[float]]:
+    """Mean metrics of s_0 … s_M."""
+    steps = hund(sample.inputs)
+    return {
+        "pa_mpjpe_mm": [
+            round(float(pa_mpjpe_mm(step.posed, sample.truth).mean()), 2) for step in steps
+        ],
+        "joints_deg": [
+            round(float(joint_error_deg(step.posed, sample.truth).mean()), 2) for step in steps
+        ],
+        "loss": [round(float(step.losses.total.mean()), 3) for step in steps],
+    }
+
+
+def datasets(
+    captures: HandCaptures, hund: HandHund, recipe: HandHundRecipe
+) -> tuple[HandDataset, HandSample]:
+    """Return the training set and validation samples of held-out captures and new shapes."""
+    training = HandPoseSampler(captures, HandRecipe(), held_out=False)
+    held_out = HandPoseSampler(captures, HandRecipe(), held_out=True)
+    generator = torch.Generator().manual_seed(recipe.seed + 1)
+    validation = HandDataset(held_out, hund.decoder).draw(recipe.num_validation, generator)
+    return HandDataset(training, hund.decoder), validation
+
+
+def _norm(vectors: Float[Tensor, "batch points components"]) -> Float[Tensor, "batch points"]:
+    return (vectors.square().sum(-1) + 1e-8).sqrt()
+
+
+def main() -> None:
+    """Train the network and write its weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("hands", type=Path, help="folder of recorded hands")
+    parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("--captures", type=Path, help="poses taken over before, or to be kept")
+    parser.add_argument("--steps", type=int, default=HandHundRecipe.steps)
+    parser.add_argument("--seed", type=int, default=HandHundRecipe.seed)
+    parser.add_argument("--weights", type=Path, help="initial weights")
+    parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
+    parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    recipe = HandHundRecipe(steps=arguments.steps, seed=arguments.seed)
+    logger.info("%s", recipe)
+    model, prior = HandModel.load(), PoseFlow.load(HAND_WEIGHTS_FILE)
+    captures = hand_captures(arguments.hands, arguments.mocap, model, arguments.captures)
+    torch.manual_seed(recipe.seed)
+    hund = HandHund(recipe.network, model, prior)
+    if arguments.weights is not None:
+        trained = HandHund.load(model, prior, arguments.weights)
+        hund.load_state_dict(trained.state_dict())
+    dataset, validation = datasets(captures, hund, recipe)
+    curve = train(hund, prior, dataset, validation, recipe, arguments.checkpoint)
+    description = hund.description(prior) | {"recipe": asdict(recipe), "curve": curve}
+    write_weights(arguments.output, hund.state_dict(), description, torch.float16)
+
+
+if __name__ == "__main__":
+    main()
