@@ -147,7 +147,7 @@ class HandHund(NeuralDescent[HandInputs, HandVector, PosedHand]):
         model = model or HandModel.load()
         prior = prior or PoseFlow.load(HAND_WEIGHTS_FILE)
         with load_weights("The hand network", path):
-            description = json.loads(path.with_suffix(".json").read_text())
+            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             config = dict(description["config"])
             config["loss"] = HandLossConfig(**config["loss"])
             hund = cls(HandHundConfig(**config), model, prior)

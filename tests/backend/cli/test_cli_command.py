@@ -73,6 +73,10 @@ def fake_models(monkeypatch):
         "body": body,
         "prior": prior,
         "weights": {"hund.safetensors": "0"},
+        "hand_hund": None,
+        "faces": None,
+        "face_model": None,
+        "face_weights": {},
         "hund": Hund(untrained, body, prior).eval().requires_grad_(False),
     }.items():
         object.__setattr__(models, name, value)
