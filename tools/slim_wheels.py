@@ -35,7 +35,7 @@ USED = (
     "numpy/_core/tests/__init__.py",
     "numpy/_core/tests/_natype.py",
 )
-_LARGE = 2**27  # bytes, from which a library is compressed by LZMA
+_LARGE = 2**24  # bytes, from which a library is compressed by LZMA
 _EFFORT, _DICTIONARY = 2, 2**24  # LZMA's preset; bytes
 _SIZES_FOLLOW = 0x08  # flag of an archive's file whose header lacks its sizes
 _END_IS_MARKED = 0x02  # flag of a file that is compressed by LZMA
