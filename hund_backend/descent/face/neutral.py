@@ -51,12 +51,12 @@ def displacements(
     numbers = coefficients - terms @ model.turn_coefficients
     count = min(max(_MIN_REST, round(_REST_SHARE * len(local))), len(local))
     # The network knows an open mouth from a closed one, whichever the clip shows more often.
-    told = numbers.sum(axis=1)
-    activity = told
+    shown = numbers.sum(axis=1)
+    activity = shown
     for _ in range(_ROUNDS):
         rest = np.argsort(activity, kind="stable")[:count]
         neutral = np.median(local[rest], axis=0)
-        activity = told + geometric_coefficients(model, local - neutral).sum(axis=1)
+        activity = shown + geometric_coefficients(model, local - neutral).sum(axis=1)
     own_landmarks = _own_turn(terms, (local - neutral).reshape(len(local), -1), rest)
     local = local - own_landmarks.reshape(local.shape)
     at_rest = np.median(numbers[rest], axis=0)

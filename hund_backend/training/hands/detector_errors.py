@@ -107,6 +107,6 @@ def simulated_output(
         + config.jitter * normal(NUM_POINTS, 2)
         + config.finger_shift * growth[:, None] * shifts
     )
-    told = 0.6 * level.log() + 0.4 * normal(1)
-    confidence = torch.sigmoid(2.2 - 2.0 * told).expand(count, NUM_POINTS)
+    noisy_level = 0.6 * level.log() + 0.4 * normal(1)
+    confidence = torch.sigmoid(2.2 - 2.0 * noisy_level).expand(count, NUM_POINTS)
     return HandDetectorOutput(keypoints, landmarks, confidence)
