@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parents[1] / "blender"))
 import driver
 import rig_tables
 
-MANY, FEW = 20000, 400  # frames: to cancel, to finish
+MANY, FEW = 80000, 400  # frames: to cancel, to finish
 OPEN = ("HUND_PT_retarget", "HUND_PT_roles", "HUND_PT_pairs")
 CLOSED = ("HUND_PT_source", "HUND_PT_solve", "HUND_PT_scene", "HUND_PT_export", "HUND_PT_result")
 
@@ -73,10 +73,10 @@ def cancel(target):
     before = counts()
     apply()
     driver.record(progress=progress())
-    yield 1.5
+    yield 0.5
     driver.screenshot("2_progress")
     driver.key("ctrl+z")  # waits: nothing changes while a motion is applied
-    yield 1.0
+    yield 0.5
     driver.record(progress_after_undo=progress(), targets_after_undo=bool(target.name))
     driver.key("Escape")
     yield from driver.wait(lambda: progress() is None, "Escape cancels", 30)
