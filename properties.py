@@ -274,7 +274,7 @@ class HUND_PG_scene(bpy.types.PropertyGroup):
     smoothing: smoothing_property("Smooth the motion in time")
     face: bpy.props.BoolProperty(
         name=options.LABELS["face"],
-        description="Read faces, too: expressions, gaze and the turn of the head",
+        description="Find expressions, gaze and the turn of the head, too",
         default=True,
     )
     adapt: bpy.props.BoolProperty(

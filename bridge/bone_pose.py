@@ -89,6 +89,7 @@ def to_joints(
     camera_from_world = quaternions.from_matrices(world_from_camera[:, :3, :3].swapaxes(1, 2))
     rotations[:, 0] = quaternions.multiply(camera_from_world, world_from_body)
     rotations *= np.where(rotations[..., :1] < 0, -1, 1)
+    rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)  # curves are read part by part
     positions = (heads[0] + pose.locations @ axes[0].T) / units_per_meter
     offset = positions - world_from_camera[:, :3, 3]
     return rotations, (offset[:, None] @ world_from_camera[:, :3, :3])[:, 0]
