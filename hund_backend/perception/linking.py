@@ -39,7 +39,7 @@ class LinkConfig:
     A person is followed while detections reach `TrackerConfig.min_quality`, and is somebody if a
     quarter of them reach this `min_quality`: scenery, textures and animals stay below it, and
     whoever is seen well for some time keeps the poor detections beside it (benchmarks/nobody.py).
-    What is no person is found for moments, so who is detected for long needs less.
+    Whoever is blurred for most of a long time needs less, if they are clear for a tenth of it.
     """
 
     max_gap: float = 1.5  # seconds without a detection that motion bridges
@@ -62,7 +62,8 @@ class LinkConfig:
     brief_quality: float = 0.75  # from which detections are good
     min_quality: float = 0.6  # of a person: `person_confidence`
     long_seconds: float = 1.0  # with detections, from which less is enough
-    long_quality: float = 0.54  # of somebody detected for so long: people in motion blur
+    long_quality: float = 0.54  # of somebody detected for so long, in motion blur
+    clear_quality: float = 0.7  # that a tenth of their detections reach
     max_static: float = 0.9  # confidence above which a still figure is nobody, beside who moves
     identity: IdentityConfig = field(default_factory=IdentityConfig)
     doubt: DoubtConfig = field(default_factory=DoubtConfig)
@@ -159,8 +160,10 @@ def _is_somebody(person: Tracklet, fps: float, num_frames: int, config: LinkConf
     good = upper_quality(person) >= config.brief_quality
     seconds = config.brief_seconds if good else config.min_seconds
     is_long = len(person) >= config.long_seconds * fps
-    least = config.long_quality if is_long else config.min_quality
-    return len(person) >= min(seconds * fps, num_frames / 2) and person_confidence(person) >= least
+    is_clear = person_confidence(person, share=0.1) >= config.clear_quality
+    least = config.long_quality if is_long and is_clear else config.min_quality
+    enough = min(seconds * fps, num_frames / 2)
+    return len(person) >= enough and person_confidence(person) >= least
 
 
 def drop_covered_runs(

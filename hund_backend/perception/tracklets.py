@@ -73,10 +73,13 @@ def upper_quality(tracklet: Tracklet) -> float:
     return float(np.quantile([detection.quality for detection in tracklet.values()], 0.75))
 
 
-def person_confidence(tracklet: Tracklet) -> float:
-    """Return the upper quartile of the quality inside the frame: that this is a person, 0…1."""
+def person_confidence(tracklet: Tracklet, share: float = 0.25) -> float:
+    """Return the quality inside the frame that a share of the detections reach, 0…1.
+
+    That of a quarter is the confidence that this is a person.
+    """
     inside = [
         detection.quality if detection.quality_inside is None else detection.quality_inside
         for detection in tracklet.values()
     ]
-    return min(float(np.quantile(inside, 0.75)), 1.0)
+    return min(float(np.quantile(inside, 1 - share)), 1.0)

@@ -135,7 +135,9 @@ def test_a_long_but_poor_look_is_nobody_and_poor_moments_of_a_person_are_kept():
     good = track(range(60), right, RED)
     assert link([{frame: seen(0.48, frame) for frame in good}], 60) == []
     assert link([{frame: seen(0.57, frame) for frame in range(20)}], 60) == []
-    assert len(link([{frame: seen(0.57, frame) for frame in good}], 60)) == 1  # in motion blur
+    assert link([{frame: seen(0.57, frame) for frame in good}], 60) == []
+    blurred = {frame: seen(0.57 if frame > 9 else 0.85, frame) for frame in good}
+    assert len(link([blurred], 60)) == 1
     mixed = {frame: seen(0.45 if frame % 3 else 0.8, frame) for frame in good}
     (person,) = link([mixed], 60)
     assert person.observed.all() and len(person.frames) == 60
