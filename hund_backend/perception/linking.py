@@ -28,6 +28,8 @@ from .tracks import box_iou
 
 logger = logging.getLogger(__name__)
 
+MAX_STILL_FRAMES = 2  # of a clip that is taken for pictures
+
 Choose = Callable[[Sequence[Tracklet]], list[bool | None]]
 """Says of each person whether they are chosen; None: whoever chose did not know of them."""
 
@@ -61,6 +63,7 @@ class LinkConfig:
     brief_seconds: float = 0.1  # the same of a person whose detections are good
     brief_quality: float = 0.75  # from which detections are good
     min_quality: float = 0.6  # of a person: `person_confidence`
+    still_quality: float = 0.5  # of a person in a picture
     long_seconds: float = 1.0  # with detections, from which less is enough
     long_quality: float = 0.54  # of somebody detected for so long, in motion blur
     clear_quality: float = 0.7  # that a tenth of their detections reach
@@ -162,6 +165,8 @@ def _is_somebody(person: Tracklet, fps: float, num_frames: int, config: LinkConf
     is_long = len(person) >= config.long_seconds * fps
     is_clear = person_confidence(person, share=0.1) >= config.clear_quality
     least = config.long_quality if is_long and is_clear else config.min_quality
+    if num_frames <= MAX_STILL_FRAMES:
+        least = min(least, config.still_quality)
     enough = min(seconds * fps, num_frames / 2)
     return len(person) >= enough and person_confidence(person) >= least
 

@@ -144,6 +144,13 @@ def test_a_long_but_poor_look_is_nobody_and_poor_moments_of_a_person_are_kept():
     assert person.confidence >= 0.6
 
 
+def test_a_picture_needs_less_than_a_clip():
+    good = track(range(60), right, RED)
+    poor = {f: replace(d, quality=0.55, quality_inside=0.55) for f, d in good.items()}
+    assert len(link([{0: poor[0]}], 1)) == 1
+    assert link([poor], 60) == []
+
+
 def moving(frame):
     return PersonPose((60 + 10 * np.sin(frame / 5), 128), 60, 0.3 * np.sin(frame / 4))
 
