@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from scipy.special import expit
 
-from .engine import Engine, open_engine
+from .engine import Engine, batches_of, open_engine, planes_of
 
 CROP_SIZE_PX = 256
 NUM_POINTS = 39  # 33 of the body, then center and radius of the next crop (33, 34), then hands
 HEATMAP_SIZE = 64
 REFINEMENT_RADIUS = 3  # cells on each side of a landmark that its refinement reads
 MIN_PEAK = 0.5  # a flatter heat map does not move its landmark
-MAX_BATCH = 16  # crops at once: memory grows with them
 OUTPUTS = ("landmarks", "heatmaps", "presence", "world_landmarks", "mask")
 FEATURES = ("bottleneck", "trunk")  # 8 x 8 cells of the encoder, 2 x 2 of the landmarks' head
 FEATURE_MAPS = ("decoder", *FEATURES)
@@ -83,16 +82,13 @@ class BlazePose:
             images: square crops (RGB), the person upright and filling most of the square.
             maps: whether to return the inner features cell by cell, too.
         """
-        batches = [
-            images[first : first + MAX_BATCH] for first in range(0, max(len(images), 1), MAX_BATCH)
-        ]
-        outputs = [self._predict_batch(batch, maps) for batch in batches]
+        outputs = [self._predict_batch(batch, maps) for batch in batches_of(images)]
         return outputs[0] if len(outputs) == 1 else concatenate_outputs(outputs)
 
     def _predict_batch(
         self, images: UInt8[np.ndarray, "crops 256 256 3"], maps: bool
     ) -> BlazePoseOutput:
-        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        planes = planes_of(images)
         planes /= 255
         # The engine computes only the outputs that are named.
         raw = self.engine(planes, OUTPUTS + (FEATURE_MAPS if maps else FEATURES))

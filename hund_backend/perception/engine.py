@@ -10,10 +10,12 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from .graph import INPUT, Network, load_network
 from .manifest import verified_path
+
+MAX_BATCH = 16  # crops at once: memory grows with them
 
 
 @runtime_checkable
@@ -85,3 +87,19 @@ def open_engine(folder: Path, name: str, device: str) -> Engine:
     if device != "cpu":
         return TorchEngine(load_network(weights), device)
     return OnnxEngine(verified_path(folder, f"{name}.onnx"), torch.get_num_threads())
+
+
+def planes_of(
+    images: UInt8[np.ndarray, "images height width 3"],
+) -> Float32[np.ndarray, "images 3 height width"]:
+    """Return images as networks read them: one plane a color, still from 0 to 255."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def batches_of(
+    images: UInt8[np.ndarray, "images height width 3"],
+) -> list[UInt8[np.ndarray, "batch height width 3"]]:
+    """Divide images into batches of at most MAX_BATCH; of none there is one empty batch."""
+    return [
+        images[first : first + MAX_BATCH] for first in range(0, max(len(images), 1), MAX_BATCH)
+    ]

@@ -13,13 +13,12 @@ from scipy.special import expit
 
 from .blazepose import CROP_SIZE_PX
 from .coco_pose import NUM_COCO_KEYPOINTS
-from .engine import Engine, open_engine
+from .engine import Engine, batches_of, open_engine, planes_of
 
 OUTPUTS = ("center", "heatmaps", "keypoints", "offsets")
 MAP_SIZE = 64  # cells along a side of the outputs
 STRIDE_PX = CROP_SIZE_PX // MAP_SIZE
 NEARNESS_CELLS = 1.8  # added to a distance by which a heat map is divided
-MAX_BATCH = 16  # crops at once: memory grows with them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +50,14 @@ class MoveNet:
 
     def predict(self, images: UInt8[np.ndarray, "crops 256 256 3"]) -> MoveNetOutput:
         """Predict the keypoints of crops (RGB)."""
-        batches = [
-            self._predict_batch(images[first : first + MAX_BATCH])
-            for first in range(0, max(len(images), 1), MAX_BATCH)
-        ]
+        batches = [self._predict_batch(batch) for batch in batches_of(images)]
         return MoveNetOutput(
             keypoints=np.concatenate([batch.keypoints for batch in batches]),
             scores=np.concatenate([batch.scores for batch in batches]),
         )
 
     def _predict_batch(self, images: UInt8[np.ndarray, "crops 256 256 3"]) -> MoveNetOutput:
-        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        planes = planes_of(images)
         return decode_heads(self.engine(planes / np.float32(127.5) - 1, OUTPUTS))
 
 

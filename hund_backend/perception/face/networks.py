@@ -13,10 +13,9 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from scipy.special import expit
 
-from ..engine import Engine, open_engine
+from ..engine import Engine, batches_of, open_engine, planes_of
 from .evidence import NUM_ARKIT, NUM_LANDMARKS
 
-MAX_BATCH = 16  # crops at once: memory grows with them
 # The landmarks that the blend shape network reads, in ascending order.
 # fmt: off
 BLENDSHAPE_LANDMARKS = (
@@ -81,17 +80,14 @@ class FaceNetworks:
         Args:
             images: square crops (RGB), the face upright and filling two thirds of the square.
         """
-        outputs = [
-            self._predict_batch(images[first : first + MAX_BATCH])
-            for first in range(0, max(len(images), 1), MAX_BATCH)
-        ]
+        outputs = [self._predict_batch(batch) for batch in batches_of(images)]
         return FaceOutput(
             landmarks=np.concatenate([output.landmarks for output in outputs]),
             presence=np.concatenate([output.presence for output in outputs]),
         )
 
     def _predict_batch(self, images: UInt8[np.ndarray, "crops 256 256 3"]) -> FaceOutput:
-        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        planes = planes_of(images)
         planes /= 255
         raw = self.landmark_engine(planes, ("landmarks", "presence"))
         return FaceOutput(

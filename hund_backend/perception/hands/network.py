@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from ..engine import Engine, open_engine
+from ..engine import Engine, batches_of, open_engine, planes_of
 from .evidence import NUM_HAND_POINTS
 
 HAND_CROP_PX = 224
-MAX_BATCH = 16  # crops at once: memory grows with them
 OUTPUTS = ("landmarks", "presence", "handedness", "world_landmarks", "bottleneck")
 NUM_HAND_FEATURES = 192  # channels of the bottleneck
 
@@ -58,8 +57,8 @@ class HandNetwork:
             images: square crops (RGB), the fingers up and the hand in the middle half.
         """
         raws = [
-            self.engine(_planes(images[first : first + MAX_BATCH]), OUTPUTS)
-            for first in range(0, max(len(images), 1), MAX_BATCH)
+            self.engine(planes_of(batch) / np.float32(255), OUTPUTS)
+            for batch in batches_of(images)
         ]
         raw = {name: np.concatenate([each[name] for each in raws]) for name in OUTPUTS}
         count = len(images)
@@ -70,12 +69,3 @@ class HandNetwork:
             world_landmarks=raw["world_landmarks"].reshape(count, NUM_HAND_POINTS, 3),
             features=raw["bottleneck"].mean(axis=(2, 3)),
         )
-
-
-def _planes(
-    images: UInt8[np.ndarray, "crops 224 224 3"],
-) -> Float32[np.ndarray, "crops 3 224 224"]:
-    """Return the network's input: one plane a color, from 0 to 1."""
-    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
-    planes /= 255
-    return planes
