@@ -45,3 +45,11 @@ def pytest_unconfigure(config):
 @pytest.fixture(autouse=True)
 def empty_scene():
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
+@pytest.fixture
+def usd_module():
+    """Function that imports a module of USD by name; bpy 4.2 from PyPI has none: skips."""
+    if hasattr(bpy.utils, "expose_bundled_modules"):  # since Blender 4.4
+        bpy.utils.expose_bundled_modules()
+    return lambda name: pytest.importorskip(f"pxr.{name}", reason="no pxr in this bpy")

@@ -174,10 +174,8 @@ def test_absent_people_have_no_size(people, file_format, frame, tmp_path):
         assert shown == list(expected)
 
 
-def test_absent_people_are_invisible_in_usd(people, tmp_path):
-    if hasattr(bpy.utils, "expose_bundled_modules"):
-        bpy.utils.expose_bundled_modules()
-    usd = pytest.importorskip("pxr.Usd", reason="bpy 4.2 from PyPI lacks USD's modules")
+def test_absent_people_are_invisible_in_usd(people, tmp_path, usd_module):
+    usd = usd_module("Usd")
     before = scene_state()
     [path] = exports.export(people, tmp_path, "walk", "usd")
     assert scene_state() == before

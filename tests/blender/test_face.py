@@ -239,10 +239,11 @@ def test_gltf_carries_the_moving_keys(person, tmp_path):
         np.testing.assert_allclose(found, values, atol=2e-3)
 
 
-def test_usd_carries_the_moving_keys(person, tmp_path):
+def test_usd_carries_the_moving_keys(person, tmp_path, usd_module):
     [path] = exports.export([person.parent], tmp_path, "face", "usd")
-    usd, skel = (pytest.importorskip(f"pxr.{name}") for name in ("Usd", "UsdSkel"))
-    prims = list(usd.Stage.Open(str(path)).Traverse())
+    usd, skel = usd_module("Usd"), usd_module("UsdSkel")
+    stage = usd.Stage.Open(str(path))  # held: its prims end with it
+    prims = list(stage.Traverse())
     (animation,) = [skel.Animation(p) for p in prims if p.IsA(skel.Animation)]
     names = list(animation.GetBlendShapesAttr().Get())
     column = [animation.GetBlendShapeWeightsAttr().Get(t)[names.index("jawOpen")] for t in (1, 9)]
