@@ -18,6 +18,7 @@ from .body.model import BodyModel
 from .body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 from .descent.body_contacts import BodyContacts
 from .descent.face.head_turn import with_head_turn
+from .descent.face.hund import FaceHund
 from .descent.face.model import FaceModel
 from .descent.face.solve import FaceMotion, solve_face
 from .descent.fit.energy import EnergyConfig
@@ -89,6 +90,7 @@ class Models:
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
     faces: FacePerception | None = None  # None: faces are not read
     face_model: FaceModel | None = None  # None: faces are not solved
+    face_hund: FaceHund | None = None  # None: faces are fitted alone
     face_weights: dict[str, str] = field(default_factory=dict)  # as `weights`, of faces alone
 
     @classmethod
@@ -101,6 +103,7 @@ class Models:
         chosen = choose_device(device)
         with record_loaded() as face_weights:
             faces, face_model = FacePerception.open(chosen.type), FaceModel.load()
+            face_hund = FaceHund.load(face_model)
         with record_loaded() as weights:
             body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
             return cls(
@@ -115,6 +118,7 @@ class Models:
                 weights=weights,
                 faces=faces,
                 face_model=face_model,
+                face_hund=face_hund,
                 face_weights=face_weights,
             )
 
@@ -425,7 +429,7 @@ def _solved_face(evidence: Evidence, fps: float, models: Models) -> FaceMotion |
     """Return the motion of a face; None if it was not looked for."""
     if evidence.face is None or models.face_model is None:
         return None
-    return solve_face(evidence, fps, models.face_model)
+    return solve_face(evidence, fps, models.face_model, models.face_hund)
 
 
 def _settle(

@@ -23,7 +23,7 @@ def geometric_coefficients(
         displacement: of the landmarks from the person's face at rest, head's axes, metres.
     """
     weights = np.array([1, 1, _DEPTH_SHARE]) / _NOISE
-    design = (model.keys * weights).reshape(len(model.keys), -1)
+    design = (model.seen_keys * weights).reshape(len(model.keys), -1)
     target = (displacement * weights).reshape(len(displacement), -1)
     normal = design @ design.T / _POINTS_PER_FACT + _RIDGE * np.eye(len(design))
     return bounded_least_squares(normal, target @ design.T / _POINTS_PER_FACT - _SPARSITY)
