@@ -18,8 +18,8 @@ _LANDMARKS = {
 _NOISE = 0.001  # metres, of the height of a landmark
 _POINTS_PER_FACT = 5.0  # neighboring landmarks err alike
 _RIDGE = 0.5
-_AT_REST = 0.1  # activation within which a brow is at rest
-_NUMBERS_GAIN = 1.6  # the blend shape network reads about six tenths of a brow's way
+_AT_REST = 0.25  # activation within which a brow is at rest
+_NUMBERS_GAIN = 1.4  # the blend shape network reads about seven tenths of a brow's way
 
 
 def brow_coefficients(
@@ -41,4 +41,4 @@ def brow_coefficients(
     normal = design @ design.T / _POINTS_PER_FACT + _RIDGE * np.eye(len(rows))
     values = bounded_least_squares(normal, heights @ design.T / _POINTS_PER_FACT)
     raised = (values - _AT_REST) / (1 - _AT_REST)
-    return np.minimum(raised, _NUMBERS_GAIN * numbers[:, rows]).clip(0, 1)
+    return np.minimum(raised, _NUMBERS_GAIN * numbers[:, rows].clip(0, 1)).clip(0, 1)

@@ -9,7 +9,7 @@ _NOISE = 0.002  # metres, of a landmark
 _DEPTH_SHARE = 0.5  # weight of depth, which the network guesses
 _POINTS_PER_FACT = 8.0  # neighbouring landmarks err alike: so many count as one
 _RIDGE, _SPARSITY = 4.0, 2.0  # of the coefficients' squares and of themselves
-_SWEEPS = 60
+_SWEEPS = 30
 
 
 def geometric_coefficients(

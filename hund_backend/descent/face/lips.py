@@ -11,7 +11,8 @@ from .model import FaceModel
 
 _CORNERS = (61, 291)  # of the mouth, right and left
 _KEY = "mouthPucker"
-_NOISE = 0.15  # of the pucker that a width tells, within which a mouth is no narrower
+_NUMBERS_GAIN = 0.85  # the blend shape network calls rounded lips a whole pucker
+_NOISE = 0.35  # of the pucker that a width tells, within which a mouth is no narrower
 
 
 def pucker(
@@ -34,4 +35,5 @@ def pucker(
     others = values @ width_of_keys - values[:, key] * width_of_keys[key]
     narrow = (seen - others) / width_of_keys[key]
     by_width = (narrow - _NOISE) / (1 - _NOISE)
-    return np.maximum(values[:, key], np.minimum(by_width, numbers[:, key])).clip(0, 1)
+    most = _NUMBERS_GAIN * numbers[:, key].clip(0, 1)
+    return np.maximum(values[:, key], np.minimum(by_width, most)).clip(0, 1)

@@ -165,7 +165,7 @@ class FaceDataset:
         def uniform(low: float, high: float, *size: int) -> Tensor:
             return low + (high - low) * torch.rand(count, *size, generator=generator)
 
-        chosen = uniform(0, 1) < variation.imagined
+        chosen = uniform(0.0, 1.0) < variation.imagined
         rows = self.at_rest[torch.randint(len(self.at_rest), (count,), generator=generator)]
         inputs, truth = self.samples.select(rows)
         arkit = self._mixed(sample.truth.arkit, generator)
