@@ -22,8 +22,8 @@ from hund_backend import pipeline
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.motion.focal_length import estimate_focal_length
-from hund_backend.motion.ground import CAMERA_UP
 from hund_backend.motion.support import NUM_SOLES, estimate_support
+from hund_backend.motion.upright import CAMERA_UP
 from hund_backend.options import Options
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.motion.filmed_motion import SIZE, Camera
