@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 
 from ..body.skeleton import KEYPOINT_MIRROR
 from .blazepose import CROP_SIZE_PX, BlazePoseOutput
+from .bust import quality_of_bust, release_guessed_limbs
 from .confidence import keypoint_confidence
 from .crops import (
     camera_from_crop,
@@ -24,9 +25,6 @@ NUM_KEYPOINTS = 33
 HIP, TIP = 33, 34  # BlazePose's auxiliary points: the axis of the next crop
 MIRRORED_POINTS = [*KEYPOINT_MIRROR["blazepose"], HIP, TIP]
 LIMB_JOINTS = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]  # shoulders … ankles
-BUST = [0, 2, 5, 7, 8, 11, 12]  # nose, eyes, ears, shoulders
-BUST_SHARE = 0.85  # of their mean peak that counts: who is found as a whole is surer
-GUESSED = 0.3  # confidence below which keypoints of who is cut off above the hips are not seen
 MIN_INSIDE = 6  # limbs' joints inside the frame whose mean tells whether they are a person's
 MAX_RESIZE = 4.0  # a crop farther than that from the size of its detection's crop is unreliable
 MASK_SIZE = 64
@@ -137,11 +135,10 @@ class CropDetector:
         confidence = keypoint_confidence(peaks, output.visibility[:, order], quality)
         bust = quality_of_bust(points, peaks, self.image.shape[1::-1])
         inside = np.maximum(quality_inside(points, peaks, self.image.shape[1::-1]), bust)
-        # Of who is cut off, the network guesses limbs that are out of view, in the frame, too.
-        guessed = (bust > quality)[:, None] & (confidence < GUESSED)
-        confidence = np.where(guessed, 0.0, confidence)
-        quality = np.maximum(quality, bust)
         world = world @ camera_from_crop(crops, self.intrinsics).swapaxes(1, 2)
+        for index in np.flatnonzero(bust > quality):
+            release_guessed_limbs(points[index], world[index], confidence[index])
+        quality = np.maximum(quality, bust)
         return [
             Detection(
                 crop=crops[index],
@@ -177,25 +174,6 @@ def quality_inside(
     inside = ((limbs >= 0) & (limbs <= size)).all(axis=-1)
     count = inside.sum(axis=1).clip(min=MIN_INSIDE)
     return (inside * peaks[:, LIMB_JOINTS]).sum(axis=1) / count
-
-
-def quality_of_bust(
-    points: Float[np.ndarray, "crops points 2"],
-    peaks: Float[np.ndarray, "crops points"],
-    size: tuple[int, int],
-) -> Float[np.ndarray, " crops"]:
-    """Return the quality of people whom the frame cuts off above the hips; zero for all others.
-
-    It is that of head and shoulders, lowered (BUST_SHARE).
-
-    Args:
-        points: px of the frame, with the auxiliary ones.
-        peaks: highest values of the heat maps, 0…1.
-        size: width and height of the frame, px.
-    """
-    inside = ((points >= 0) & (points <= size)).all(axis=-1)
-    mean = (inside[:, BUST] * peaks[:, BUST]).mean(axis=1)
-    return np.where(inside[:, HIP], 0.0, BUST_SHARE * mean)
 
 
 def _downsample(mask: np.ndarray) -> np.ndarray:

@@ -11,13 +11,7 @@ from synthetic_scene import (
 )
 
 from hund_backend.perception.coco_detector import CocoDetector
-from hund_backend.perception.crop_detector import (
-    BUST,
-    HIP,
-    CropDetector,
-    quality_inside,
-    quality_of_bust,
-)
+from hund_backend.perception.crop_detector import CropDetector, quality_inside
 from hund_backend.perception.search import (
     THOROUGH,
     average_over_crops,
@@ -133,15 +127,3 @@ def test_a_few_joints_inside_the_frame_are_nobody():
     points, peaks = np.full((1, 35, 2), 150.0), np.full((1, 35), 0.9)
     points[0, [11, 13]] = 50
     assert quality_inside(points, peaks, (100, 100)) < 0.42
-
-
-def test_head_and_shoulders_in_the_frame_are_somebody_who_is_cut_off():
-    points, peaks = np.full((4, 35, 2), 150.0), np.full((4, 35), 0.1)
-    points[:, BUST], peaks[:, BUST] = 50, 0.95
-    peaks[1, BUST] = 0.4  # hardly found
-    points[2, HIP] = 50  # the frame does not cut it off
-    points[3, BUST] = 150  # outside, too
-    bust, doubtful, whole, outside = quality_of_bust(points, peaks, (100, 100))
-    assert 0.65 < bust < 0.95
-    assert doubtful < 0.42
-    assert whole == outside == 0
