@@ -311,7 +311,7 @@ class Tracker:
 
         Who matters most is decided over the whole clip, so rivals are followed, too.
         """
-        importance = sorted((self._importance.of(box) for box in people.boxes.astype(float)))
+        importance = sorted(self._importance.of(box) for box in people.boxes.astype(float))
         if len(importance) <= self._requested:
             return self._requested
         rivals = sum(value >= RIVAL * importance[-self._requested] for value in importance)
