@@ -1,7 +1,7 @@
-"""Synthetic faces under glasses, masks, hands, darkness and from aside: what is found, and how well.
+"""Synthetic faces with glasses, masks, hands, in the dark and from aside: what is found of them.
 
-Run as `python -m benchmarks.face_conditions PRESETS --sheet FILE`. Each condition is put on the same
-pictures of the same people, whose keys are known.
+Run as `python -m benchmarks.face_conditions PRESETS --sheet FILE`. Each condition is put on the
+same pictures of the same people, whose keys are known.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Brows: how far they are raised or lowered, fitted to their own landmarks alone.
 
-A raised brow moves a few landmarks by a few millimetres, which weighs little in a fit of all. Heights
-of brows follow nods, too, so the blend shape network has to agree.
+A raised brow moves a few landmarks by a few millimetres, which weighs little in a fit of all.
+Heights of brows follow nods, too, so the blend shape network has to agree.
 """
 
 import numpy as np

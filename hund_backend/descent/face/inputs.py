@@ -1,4 +1,4 @@
-"""Face inputs: what is seen of faces, in the axes of the head, beside each person's face at rest."""
+"""Face inputs: what is seen of faces, in the head's axes, beside each person's face at rest."""
 
 from dataclasses import dataclass, fields, replace
 

@@ -1,8 +1,8 @@
 """Face solve: ARKit coefficients and the head's turn of a face over a clip.
 
-The learned descent finds keys, identity and turn from the landmarks beside the person's face at rest
-and from the blend shape network's numbers; lids, lips and brows are read by themselves, too. Without
-the descent, coefficients are those of a bounded fit to the landmarks.
+The learned descent finds keys, identity and turn from the landmarks beside the person's face at
+rest and from the blend shape network's numbers; lids, lips and brows are read by themselves, too.
+Without the descent, coefficients are those of a bounded fit to the landmarks.
 """
 
 from dataclasses import dataclass, replace

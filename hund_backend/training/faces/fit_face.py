@@ -225,9 +225,8 @@ def main() -> None:
         together = np.abs(mixed[:, key] - truth[:, key]).mean()
         varies = min(truth[:, key].std(), mixed[:, key].std()) > 0
         agreement = np.corrcoef(truth[:, key], mixed[:, key])[0, 1] if varies else 0.0
-        print(
-            f"| {name} | {alone:.3f} | {together:.3f} | {agreement:.2f} | {judged.shares[key].round(2)}"
-        )
+        weights = judged.shares[key].round(2)
+        print(f"| {name} | {alone:.3f} | {together:.3f} | {agreement:.2f} | {weights}")
     shipped = with_answers(model, arrays)
     buffer = io.BytesIO()
     np.savez_compressed(

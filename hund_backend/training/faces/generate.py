@@ -1,7 +1,7 @@
 """Generate synthetic faces and what the face networks read in them.
 
-`python -m hund_backend.training.faces.generate FILE PRESETS`. Each person is shown several times: at
-rest, with one key, with presets and with random mixtures; light and blur differ from picture to
+`python -m hund_backend.training.faces.generate FILE PRESETS`. Each person is shown several times:
+at rest, with one key, with presets and with random mixtures; light and blur differ from picture to
 picture.
 """
 

@@ -1,8 +1,8 @@
 """Close-ups of the body's own head with known ARKit coefficients, identity and turn.
 
 The head is shaded by two lights over a plain background; eyes, lips, lashes, the inside of the
-mouth, brows, hair and beards are painted by what the face keys move and by place, since the mesh has
-no textures. Heads differ by the body's shape and by smooth, symmetric random fields.
+mouth, brows, hair and beards are painted by what the face keys move and by place, since the mesh
+has no textures. Heads differ by the body's shape and by smooth, symmetric random fields.
 """
 
 from collections.abc import Callable
