@@ -169,7 +169,7 @@ def shares_of(
     return shares
 
 
-def with_answers(model: FaceModel, arrays: dict[str, np.ndarray]) -> FaceModel:
+def with_responses(model: FaceModel, arrays: dict[str, np.ndarray]) -> FaceModel:
     """Return the model with how the networks answer to keys and people, as pictures show it."""
     model = replace(model, response=responses(model, arrays))
     shares = shares_of(model, arrays["arkit"], *facts_of(model, arrays)[:2])
@@ -207,7 +207,7 @@ def main() -> None:
     plain = make_model(vertices)
     turns = turn_errors(plain, trained, partner)
     model = make_model(vertices, *turns)
-    judged = with_answers(model, trained)
+    judged = with_responses(model, trained)
     geometry, network, mixed = facts_of(judged, held_out)
     aligned = align(held_out["landmarks"], model.rest, model.stiffness)
     cosine = (np.einsum("fij,fij->f", aligned.turn, held_out["turn"]) - 1) / 2
@@ -227,7 +227,7 @@ def main() -> None:
         agreement = np.corrcoef(truth[:, key], mixed[:, key])[0, 1] if varies else 0.0
         weights = judged.shares[key].round(2)
         print(f"| {name} | {alone:.3f} | {together:.3f} | {agreement:.2f} | {weights}")
-    shipped = with_answers(model, arrays)
+    shipped = with_responses(model, arrays)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,

@@ -55,7 +55,7 @@ class FaceVariation:
     rest_error: float = 0.03  # of the keys in the face at rest, which is no perfect rest
     unknown_rest: float = 0.15  # share without a face at rest
     unknown_numbers: float = 0.2  # share without the blend shape network
-    imagined: float = 0.5  # share whose expression is moved onto a face at rest
+    transferred: float = 0.5  # share whose expression is moved onto a face at rest
     response: tuple[float, float] = (0.85, 1.1)  # of their landmarks to a key
     numbers_response: tuple[float, float] = (0.5, 1.1)  # of their numbers
     numbers_noise: float = 0.06
@@ -139,7 +139,7 @@ class FaceDataset:
         def chance(share: float) -> Tensor:
             return torch.rand(count, generator=generator) < share
 
-        sample = self._imagined(self.samples.select(rows), generator)
+        sample = self._transferred(self.samples.select(rows), generator)
         inputs, truth = self._mirrored(sample, chance(variation.mirrored))
         jitter = torch.randn(inputs.landmarks.shape, generator=generator)
         error = torch.randn(count, len(self.keys), generator=generator)
@@ -152,9 +152,9 @@ class FaceDataset:
             remainder=inputs.remainder + off,
             numbers_weight=1 - chance(variation.unknown_numbers).float(),
         )
-        return FaceSample(self._forgotten(inputs, chance(variation.unknown_rest)), truth)
+        return FaceSample(self._without_neutral(inputs, chance(variation.unknown_rest)), truth)
 
-    def _imagined(self, sample: FaceSample, generator: torch.Generator) -> FaceSample:
+    def _transferred(self, sample: FaceSample, generator: torch.Generator) -> FaceSample:
         """Move expressions onto some of a batch, which answer to them as real faces do.
 
         The landmark network follows the mouths of real people fully, and those of painted heads by
@@ -165,7 +165,7 @@ class FaceDataset:
         def uniform(low: float, high: float, *size: int) -> Tensor:
             return low + (high - low) * torch.rand(count, *size, generator=generator)
 
-        chosen = uniform(0.0, 1.0) < variation.imagined
+        chosen = uniform(0.0, 1.0) < variation.transferred
         rows = self.at_rest[torch.randint(len(self.at_rest), (count,), generator=generator)]
         inputs, truth = self.samples.select(rows)
         arkit = self._mixed(sample.truth.arkit, generator)
@@ -175,7 +175,7 @@ class FaceDataset:
         noise = variation.numbers_noise * torch.randn(arkit.shape, generator=generator)
         rest = self.typical_rest + 0.1 * torch.randn(arkit.shape, generator=generator).abs()
         landmarks = truth.landmarks + change
-        imagined = FaceSample(
+        transferred = FaceSample(
             replace(
                 inputs,
                 landmarks=inputs.landmarks + moved,
@@ -184,7 +184,7 @@ class FaceDataset:
             ),
             truth._replace(arkit=arkit, landmarks=landmarks - landmarks.mean(1, keepdim=True)),
         )
-        return _chosen(chosen, imagined, sample)
+        return _chosen(chosen, transferred, sample)
 
     def _mixed(
         self, arkit: Float[Tensor, "batch 52"], generator: torch.Generator
@@ -224,13 +224,13 @@ class FaceDataset:
         )
         return inputs, truth
 
-    def _forgotten(self, inputs: FaceInputs, chosen: Tensor) -> FaceInputs:
+    def _without_neutral(self, inputs: FaceInputs, chosen: Tensor) -> FaceInputs:
         """Take the face at rest from some of a batch."""
-        forgotten = chosen[:, None, None]
+        without = chosen[:, None, None]
         return replace(
             inputs,
-            neutral=torch.where(forgotten, self.mean, inputs.neutral),
-            remainder=torch.where(forgotten, torch.zeros(()), inputs.remainder),
+            neutral=torch.where(without, self.mean, inputs.neutral),
+            remainder=torch.where(without, torch.zeros(()), inputs.remainder),
             identity=torch.where(chosen[:, None], torch.zeros(()), inputs.identity),
             known=torch.where(chosen, torch.zeros(()), inputs.known),
         )

@@ -118,7 +118,7 @@ def test_samples_are_mirrored_twice_to_themselves():
     assert off.median() < 1e-6
 
 
-def test_imagined_faces_show_the_keys_that_they_are_said_to():
+def test_transferred_expressions_are_shown():
     model, sample = exact_samples()
     exact = FaceVariation(
         mirrored=0.0,
@@ -126,7 +126,7 @@ def test_imagined_faces_show_the_keys_that_they_are_said_to():
         rest_error=0.0,
         unknown_rest=0.0,
         unknown_numbers=0.0,
-        imagined=1.0,
+        transferred=1.0,
         response=(1.0, 1.0),
         numbers_response=(1.0, 1.0),
         numbers_noise=0.0,
