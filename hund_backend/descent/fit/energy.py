@@ -94,6 +94,7 @@ class EnergyConfig:
     )
     prior: PosePriorConfig = PosePriorConfig()
     betas: float = 1.0
+    betas_anchor: float = 10.0  # the same about the learned descent's, in pictures
     limits: LimitsConfig = LimitsConfig()
     acceleration: AccelerationConfig = AccelerationConfig()
     # rad/s²; only without dynamics, which say the same and more
@@ -151,6 +152,7 @@ def build_terms(
     dynamics: Dynamics | None = None,
     anchor: PoseAnchor | None = None,
     depth_anchor: DepthAnchor | None = None,
+    betas_anchor: Float[Tensor, " betas"] | None = None,
     contacts: BodyContacts | None = None,
     contact_points: ReducedBody | None = None,
     activity: Float[Tensor, "frames joints"] | None = None,
@@ -168,6 +170,7 @@ def build_terms(
         dynamics: of the prior's latents; used where frames are coupled.
         anchor: reference rotations of a polish.
         depth_anchor: reference depths of a picture's polish.
+        betas_anchor: its reference betas.
         contacts: of the body; used where frames are coupled. They need its contact points.
         contact_points: reduced body whose points are those of CONTACT_NAMES.
         activity: accelerations that are expected, m/s²; None: each joint's typical one.
@@ -196,7 +199,10 @@ def build_terms(
         terms.append(PoseAnchorTerm(config=config.anchor, anchor=anchor))
     if depth_anchor is not None and config.depth_anchor.weight > 0:
         terms.append(DepthAnchorTerm(config=config.depth_anchor, anchor=depth_anchor))
-    terms.append(BetasTerm(weight=config.betas))
+    if betas_anchor is None:
+        terms.append(BetasTerm(weight=config.betas))
+    else:
+        terms.append(BetasTerm(weight=config.betas_anchor, expected=betas_anchor))
     if not is_coupled:
         return tuple(terms)
     if config.keypoint_steps.weight > 0:

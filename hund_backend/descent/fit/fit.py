@@ -197,6 +197,7 @@ class _Fitter:
         )
         self.anchor: PoseAnchor | None = None  # of a polish
         self.depth_anchor: DepthAnchor | None = None  # of the polish of a picture
+        self.betas_anchor: Tensor | None = None  # of the same
         self.activity: Tensor | None = None  # of a motion that is settled
         self.contacts = contacts
         self.contact_points = None if contacts is None else ReducedBody.contacts_from_body(body)
@@ -249,6 +250,7 @@ class _Fitter:
         if self.is_still:  # in a clip, the other frames tell of depth as well
             self.energy = self.config.still_polish.applied_to(self.config.energy)
             self.depth_anchor = DepthAnchor.of(self.reduced_body.forward(variables))
+            self.betas_anchor = variables.betas
         return variables
 
     def _fit_initial_poses(self) -> tuple[FitVariables, FitVariables]:
@@ -366,6 +368,7 @@ class _Fitter:
             dynamics=self.dynamics,
             anchor=None if self.anchor is None else self.anchor.select(frames),
             depth_anchor=None if self.depth_anchor is None else self.depth_anchor.select(frames),
+            betas_anchor=self.betas_anchor,
             contacts=None if self.contacts is None else self.contacts.select(frames),
             contact_points=self.contact_points,
             activity=None if self.activity is None else self.activity[frames],

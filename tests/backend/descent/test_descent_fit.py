@@ -87,6 +87,13 @@ def random_anchor(frames=4):
     return PoseAnchor(rotations=rotations, unobserved=unobserved.reshape(rotations.shape[:2]))
 
 
+def random_betas():
+    """A body shape."""
+    generator = torch.Generator().manual_seed(8)
+    count = len(mini_reduced_body().offset_basis)
+    return torch.randn(count, generator=generator, dtype=torch.float64)
+
+
 def random_depth_anchor(frames=4):
     """Depths of other poses."""
     reduced_body = mini_reduced_body()
@@ -142,6 +149,7 @@ def random_activity(frames=4):
         {"fps": 50.0, "dynamics": random_dynamics(63)},
         {"fps": FPS, "anchor": random_anchor()},
         {"solves_betas": True, "depth_anchor": random_depth_anchor()},
+        {"solves_betas": True, "betas_anchor": random_betas()},
         {"fps": 24.0, "contacts": random_contacts(), "contact_points": mini_reduced_body()},
         {"fps": FPS, "activity": random_activity()},
     ],
@@ -639,3 +647,18 @@ def test_polish_of_a_picture_keeps_depths(body, prior):
         moved[weight] = (change - change[0]).square().mean(0).sqrt()
     assert moved[1.0][2] < 0.7 * moved[0.0][2]
     assert moved[1.0][0] > 0.3 * moved[0.0][0]
+
+
+def test_polish_of_a_picture_keeps_the_body_shape_that_the_stages_saw(body, prior):
+    """Betas stay near the initial ones, however unusual; those of a clip are told by many frames."""
+    reduced_body = ReducedBody.from_body(body)
+    truth = walk(reduced_body, copy.deepcopy(prior).double(), 1)
+    evidence = evidence_of(reduced_body, truth, noise=0.02)
+    initial = state_of(reduced_body, truth)
+    initial = dataclasses.replace(initial, betas=torch.full_like(initial.betas, 2.0))
+    changes = []
+    for weight in (1e-3, EnergyConfig().betas_anchor):
+        config = FitConfig(energy=EnergyConfig(betas_anchor=weight))
+        found = fit(evidence, FPS, body, prior, config, initial=initial).state
+        changes.append(float((found.betas - initial.betas).norm()))
+    assert changes[1] < 0.7 * changes[0]
