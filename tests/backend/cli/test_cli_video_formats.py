@@ -82,6 +82,24 @@ def test_animations_keep_their_durations(tmp_path, suffix):
     assert clip.info.num_frames == 4
 
 
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+@pytest.mark.parametrize("name", ["wave.mp4", "wave.jpg", "wave.webp", "wave.gif", "wave"])
+def test_animations_are_known_by_content(tmp_path, suffix, name):
+    first, *others = [Image.fromarray(image) for image in movies.pictures(4)]
+    first.save(tmp_path / f"saved.{suffix}", save_all=True, append_images=others, duration=100)
+    (tmp_path / f"saved.{suffix}").rename(tmp_path / name)
+    frames, _ = read(tmp_path / name)
+    assert numbers_in(frames) == [0, 1, 2, 3]
+    np.testing.assert_allclose(times_of(frames), np.arange(4) / 10, atol=1e-3)
+
+
+def test_a_gif_of_one_frame_is_a_picture(tmp_path):
+    Image.fromarray(movies.pictures(1)[0]).save(tmp_path / "still.gif")
+    frames, clip = read(tmp_path / "still.gif")
+    assert numbers_in(frames) == [0]
+    assert clip.info.fps == 30 and clip.info.num_frames == 1
+
+
 def half_transparent(count=3):
     images = []
     for image in movies.pictures(count):
@@ -279,6 +297,24 @@ def test_frames_of_the_same_stamp_ascend_and_later_ones_keep_their_time(tmp_path
     assert (np.diff(times) > 0).all()
     expected = np.array([0, 512, 512, 1536, 2048, 2560]) / ticks
     np.testing.assert_allclose(times[[0, 1, 3, 4, 5]], expected[[0, 1, 3, 4, 5]], atol=1e-3)
+
+
+def test_files_that_were_joined_go_on_where_their_stamps_start_anew(tmp_path):
+    part = movies.write_movie(tmp_path / "part.ts", movies.pictures(10), bf="0").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part * 3)
+    frames, _ = read(tmp_path / "joined.ts")
+    assert numbers_in(frames) == [*range(10)] * 3
+    np.testing.assert_allclose(times_of(frames), np.arange(30) / 30, atol=1e-3)
+
+
+def test_missing_frames_do_not_change_the_rate(tmp_path):
+    ticks = [index for index in range(24) if index not in (7, 20)]
+    path = movies.write_movie(
+        tmp_path / "lost.mkv", movies.pictures(22), ticks=ticks, time_base=Fraction(1, 30), bf="0"
+    )
+    frames, clip = read(path)
+    np.testing.assert_allclose(times_of(frames), np.array(ticks) / 30, atol=1e-3)
+    assert clip.info.fps == pytest.approx(30)
 
 
 def test_a_stream_without_duration_is_counted(tmp_path):
