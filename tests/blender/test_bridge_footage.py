@@ -117,6 +117,17 @@ def test_files_are_shown_whatever_their_suffix_says(tmp_path, frames):
     assert image.size[0] > 0
 
 
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "it's it.mp4", "🕺.mp4", "-i.mp4", "100%d.mp4", "a_#.mp4"]
+)
+def test_footage_may_have_any_name_and_nothing_is_written_beside_it(tmp_path, name):
+    shutil.copy(WALKER, tmp_path / name)
+    image = write(tmp_path / name, 30, 30).data.background_images[0].image
+    assert image.source == "MOVIE" and tuple(image.size) == (720, 406)
+    assert image.frame_duration == 16
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_animations_that_blender_shows_no_more_than_the_first_frame_of_are_left_out(
     tmp_path, caplog
 ):
