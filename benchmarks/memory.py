@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, nargs=2, default=FULL_HD, metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--seldom", action="store_true", help="hardly anybody is in view")
     parser.add_argument("--quality", choices=QUALITIES, default=DEFAULT_QUALITY)
+    parser.add_argument("--stride", type=int, help="process every N-th frame; all are read")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
@@ -80,7 +81,7 @@ def measure(frames: int, args: argparse.Namespace) -> Usage:
     clip, chosen = _clip(frames, args), QUALITIES[args.quality]
     options = Options(
         people=args.people,
-        stride=chosen.stride,
+        stride=args.stride or chosen.stride,
         polish=chosen.polish,
         parts=chosen.parts,
         face=chosen.face,
@@ -141,7 +142,8 @@ def _flags(args: argparse.Namespace) -> list[str]:
     """Return the arguments that are the same for every length."""
     named = ("people", "cores", "quality")
     flags = [text for name in named for text in (f"--{name}", str(getattr(args, name)))]
-    return [*flags, "--size", *map(str, args.size), *(["--seldom"] if args.seldom else [])]
+    flags += ["--size", *map(str, args.size), *(["--seldom"] if args.seldom else [])]
+    return [*flags, *(["--stride", str(args.stride)] if args.stride else [])]
 
 
 def _size_mib(values: list[object]) -> float:

@@ -2,6 +2,7 @@
 
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cli_clips
@@ -30,6 +31,9 @@ def numbers_in(frames):
     return [cli_clips.number_of(frame.image) for frame in frames]
 
 
+CONTAINERS = {".apng": "apng", ".png": "apng", ".mts": "mpegts", ".y4m": "yuv4mpegpipe"}
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt", "options"),
     [
@@ -47,18 +51,32 @@ def numbers_in(frames):
         ("mjpeg.avi", "mjpeg", "yuvj420p", {}),
         ("dnxhr.mov", "dnxhd", "yuv422p", {"profile": "dnxhr_sq"}),
         ("raw.264", "libx264", "yuv420p", {"bf": "0"}),
+        ("raw.hevc", "libx265", "yuv420p", {"x265-params": "log-level=none:bframes=0"}),
+        ("mpeg1.mpg", "mpeg1video", "yuv420p", {"qscale": "2"}),
+        ("disc.vob", "mpeg2video", "yuv420p", {"qscale": "2"}),
+        ("camcorder.mts", "libx264", "yuv420p", {}),
+        ("windows.wmv", "wmv2", "yuv420p", {}),
+        ("flash.flv", "flv", "yuv420p", {}),
+        ("vp8.ivf", "libvpx", "yuv420p", {}),
+        ("raw.y4m", "rawvideo", "yuv420p", {}),
+        ("v210.mov", "v210", "yuv422p10le", {}),
+        ("cineform.mov", "cfhd", "yuv422p10le", {}),
+        ("huffyuv.avi", "huffyuv", "rgb24", {}),
+        ("deep.mkv", "ffv1", "gbrp16le", {}),
+        ("gray.mkv", "ffv1", "gray16le", {}),
         ("animation.apng", "apng", "rgb24", {}),
         ("animation.png", "apng", "rgb24", {}),
     ],
 )
 def test_every_codec_gives_every_picture_at_its_time(tmp_path, name, codec, pix_fmt, options):
-    size = (256, 128) if codec in ("dnxhd", "mpeg2video") else movies.SIZE
+    is_large = codec in ("cfhd", "dnxhd", "mpeg1video", "mpeg2video")
+    size = (256, 128) if is_large else movies.SIZE
     path = movies.write_movie(
         tmp_path / name,
         movies.pictures(5, size),
         codec,
         pix_fmt,
-        container="apng" if codec == "apng" else None,
+        container=CONTAINERS.get(Path(name).suffix),
         **options,
     )
     frames, clip = read(path)
@@ -117,6 +135,10 @@ def half_transparent(count=3):
         ("prores.mov", "prores_ks", "yuva444p10le", {"profile": "4444"}),
         ("animation.apng", "apng", "rgba", {}),
         ("qtrle.mov", "qtrle", "argb", {}),
+        ("utvideo.avi", "utvideo", "gbrap", {}),
+        ("ffv1.mkv", "ffv1", "bgra", {}),
+        ("gray.mkv", "ffv1", "ya8", {}),
+        ("vp9.mkv", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}),
     ],
 )
 def test_transparent_pixels_are_mid_gray(tmp_path, name, codec, pix_fmt, options):
@@ -514,6 +536,44 @@ def test_frames_before_and_after_damage_are_read_at_their_times(tmp_path, suffix
         assert np.abs(frame.image.astype(int) - by_time[round(frame.time, 2)]).mean() < 1
     if len(frames) < 60:
         assert "damaged" in clip.truncated
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("index_first.mp4", "libx264", {"movflags": "faststart"}),
+        ("fragments.mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
+        ("cut.mkv", "libx264", {}),
+        ("cut.webm", "libvpx", {}),
+        ("cut.avi", "mjpeg", {}),
+        ("cut.ts", "mpeg2video", {}),
+    ],
+)
+def test_a_file_that_is_cut_off_gives_what_is_left_at_its_times(tmp_path, name, codec, options):
+    path = movies.write_movie(
+        tmp_path / name,
+        movies.pictures(60, (320, 240)),
+        codec,
+        "yuvj420p" if codec == "mjpeg" else "yuv420p",
+        container_options=options,
+        g="10",
+        bf="0",
+    )
+    content = path.read_bytes()
+    path.write_bytes(content[: int(0.6 * len(content))])
+    frames, clip = read(path)
+    assert 15 < len(frames) < 55
+    np.testing.assert_allclose(times_of(frames), np.arange(len(frames)) / 30, atol=1e-3)
+    numbers = [number % 24 for number in range(len(frames))]  # that pictures can show
+    assert numbers_in(frames)[:-1] == numbers[:-1]  # the last one may be half
+    assert clip.truncated or name == "cut.ts"  # which says nowhere how long it is
+
+
+def test_a_file_without_its_index_is_one_sentence(tmp_path):
+    path = movies.write_movie(tmp_path / "cut.mp4", movies.pictures(60, (320, 240)))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(BadInputError, match=r"^cut.mp4 is no video .* H.264 mp4.$"):
+        open_clip(path)
 
 
 def test_frames_of_another_size_are_scaled_to_the_first(tmp_path):
