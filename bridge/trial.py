@@ -17,7 +17,7 @@ from .backend_command import BackendCommand, Output
 from .installation import Check, Report
 from .texts import fill
 
-LIMIT_SECONDS = 300.0  # for loading the networks and for the second, on a slow machine
+LIMIT_SECONDS = 600.0  # for loading the networks and for the second, on a slow, busy machine
 _LAST_FRAME = 29  # of the second
 _DETAIL_CHARACTERS = 20_000  # of the standard error that are kept in the log
 
@@ -165,6 +165,7 @@ def _judge(report: Report, outcome: Outcome) -> Report:
     if outcome.timed_out:
         text = rpt_(
             "Nothing is missing, but a second of the sample was not reconstructed within "
-            "{limit} seconds. Choose another Python or device."
+            "{limit} seconds: the computer may be busy. Check again, or choose another Python or "
+            "device."
         )
     return Report(ready=False, text=fill(text, reason=outcome.error, limit=round(LIMIT_SECONDS)))

@@ -41,7 +41,9 @@ def _draw_state(layout, context):
         return
     box = layout.box()
     if check_backend.is_trying():
-        text = iface_("Nothing is missing. Reconstructing a second of video: this takes a minute")
+        text = iface_(
+            "Nothing is missing. Reconstructing a second of video: this takes up to a minute"
+        )
         wrapped_text.draw(box, context, text, icon="SORTTIME", indent=_BOX)
     elif check_backend.is_checking():
         box.label(text="Checking: the first time, this takes up to a minute", icon="SORTTIME")
