@@ -10,7 +10,7 @@ import bpy
 sys.path.append(str(Path(__file__).parent))
 import driver
 
-BUTTON = 296  # pixels from the sidebar's upper edge to Try the Sample, measured in screenshots
+BUTTON = 311  # pixels from the sidebar's upper edge to Try the Sample, measured in screenshots
 FRAMES = (5, 20, 35, 50)
 
 
