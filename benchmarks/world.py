@@ -22,8 +22,8 @@ from hund_backend import pipeline
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.motion.focal_length import estimate_focal_length
-from hund_backend.motion.ground import CAMERA_UP
-from hund_backend.motion.support import estimate_support
+from hund_backend.motion.support import NUM_SOLES, estimate_support
+from hund_backend.motion.upright import CAMERA_UP
 from hund_backend.options import Options
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.motion.filmed_motion import SIZE, Camera
@@ -133,7 +133,8 @@ def errors(tilt: str, clip: MotionClip, models: pipeline.Models) -> Errors:
     tracks = pipeline._posed((evidence,), [result], models, frames)
     times = np.arange(frames) / clip.fps
     support = estimate_support(tracks, times, models.contacts)
-    focal = estimate_focal_length(tracks, support.bearing)
+    soles = tuple(bearing[:, :NUM_SOLES] for bearing in support.bearing)
+    focal = estimate_focal_length(tracks, soles)
     truth = float(np.log(clip.intrinsics[0, 0] / guess[0, 0]))
     return Errors(
         tilt=tilt,
