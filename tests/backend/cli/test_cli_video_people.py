@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hund_backend import pipeline
+from hund_backend.models import Models
 from hund_backend.options import QUALITIES, Options
 from hund_backend.video import open_clip
 from hund_backend.video.color import PQ, REFERENCE_WHITE, RGB709_FROM_RGB2020, SDR_GAMMA
@@ -38,7 +39,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def solve():
-    models, draft = pipeline.Models.load("cpu"), QUALITIES["draft"]
+    models, draft = Models.load("cpu"), QUALITIES["draft"]
     options = Options(stride=draft.stride, polish=False, hands=False, face=False)
     return lambda path: pipeline.reconstruct(path, options, models)
 
