@@ -19,9 +19,10 @@ from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import quaternion_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, PARENTS
+from hund_backend.models import Models
 from hund_backend.options import Options
 from hund_backend.perception.crops import camera_from_crop
-from hund_backend.pipeline import Models, reconstruct
+from hund_backend.pipeline import reconstruct
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.training.faces.pictures import FacePainter, FaceSample
 from hund_backend.video import open_clip

@@ -24,16 +24,18 @@ from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.reduced_body import REDUCED_JOINTS
 from hund_backend.descent.state import State
+from hund_backend.estimation import estimate
 from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
+from hund_backend.models import Models
 from hund_backend.motion.contact_network import ContactNetwork
 from hund_backend.motion.contacts import body_contacts
 from hund_backend.options import Options
-from hund_backend.pipeline import Models, TrackedClip, estimate
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.progress import silent
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.stopwatch import Stopwatch
+from hund_backend.tracked_clip import TrackedClip
 from hund_backend.training.motion.filmed_motion import SIZE
 from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.video import ClipInfo

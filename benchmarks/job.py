@@ -92,8 +92,9 @@ def measure_decode(args: argparse.Namespace) -> None:
 def measure_perception(args: argparse.Namespace) -> None:
     """Run perception and measure its networks; keep the evidence."""
     from hund_backend import evidence_file, pipeline, progress, stopwatch
+    from hund_backend.models import Models
 
-    models = pipeline.Models.load("cpu")
+    models = Models.load("cpu")
     whole, people, landmarks = Stopwatch(), Stopwatch(), Stopwatch()
     people.attach(models.perception.person_detector, "detect")
     landmarks.attach(models.perception.landmark_network, "predict")
@@ -109,13 +110,16 @@ def measure_perception(args: argparse.Namespace) -> None:
 
 def measure_pose(args: argparse.Namespace) -> None:
     """Fit the body to the kept evidence, and find the ground."""
-    from hund_backend import evidence_file, pipeline, progress, stopwatch
+    from hund_backend import estimation, evidence_file, progress, stopwatch
+    from hund_backend.models import Models
 
-    models, (tracked, _) = pipeline.Models.load("cpu"), evidence_file.load(args.evidence)
+    models, (tracked, _) = Models.load("cpu"), evidence_file.load(args.evidence)
     total, pose = Stopwatch(), Stopwatch()
-    pose.attach(pipeline, "fit")
+    pose.attach(estimation, "fit")
     with total:
-        pipeline.estimate(tracked, _options(args), models, progress.silent, stopwatch.Stopwatch())
+        estimation.estimate(
+            tracked, _options(args), models, progress.silent, stopwatch.Stopwatch()
+        )
     measuring.report(len(tracked.frame_numbers), {"pose": pose, "ground": total.without(pose)})
 
 
@@ -124,8 +128,9 @@ def measure_job(
 ) -> None:
     """The job as a user runs it."""
     from hund_backend import pipeline
+    from hund_backend.models import Models
 
-    models, watch = pipeline.Models.load("cpu"), Stopwatch()
+    models, watch = Models.load("cpu"), Stopwatch()
     with watch:
         options = _options(args, hands=hands, face=face)
         reconstruction = pipeline.reconstruct(args.clip, options, models)
