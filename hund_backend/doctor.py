@@ -144,6 +144,12 @@ def _face() -> object:
     return FaceModel.load()
 
 
+def _face_hund() -> object:
+    from .descent.face.hund import FaceHund
+
+    return FaceHund.load()
+
+
 def _part_head() -> object:
     from .perception.part_head import PartHead
 
@@ -160,4 +166,5 @@ LOADERS = {  # of the weights that this project made
     "contacts.safetensors": _contacts,
     "part_head.safetensors": _part_head,
     "face.npz": _face,
+    "face_hund.safetensors": _face_hund,
 }

@@ -307,4 +307,4 @@ def _solved_face(evidence: Evidence, fps: float, models: Models) -> FaceMotion |
     """Return the motion of a face; None if it was not looked for."""
     if evidence.face is None or models.face_model is None:
         return None
-    return solve_face(evidence, fps, models.face_model)
+    return solve_face(evidence, fps, models.face_model, models.face_hund)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .body.model import BodyModel
+from .descent.face.hund import FaceHund
 from .descent.face.model import FaceModel
 from .descent.hands.hund import HandHund
 from .descent.learned.hund import Hund
@@ -33,6 +34,7 @@ class Models:
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
     faces: FacePerception | None = None  # None: faces are not read
     face_model: FaceModel | None = None  # None: faces are not solved
+    face_hund: FaceHund | None = None  # None: faces are fitted alone
     face_weights: dict[str, str] = field(default_factory=dict)  # as `weights`, of faces alone
 
     @classmethod
@@ -45,6 +47,7 @@ class Models:
         chosen = choose_device(device)
         with record_loaded() as face_weights:
             faces, face_model = FacePerception.open(chosen.type), FaceModel.load()
+            face_hund = FaceHund.load(face_model)
         with record_loaded() as weights:
             body, prior = BodyModel.load("keypoints").to(chosen), PoseFlow.load().to(chosen)
             return cls(
@@ -59,6 +62,7 @@ class Models:
                 weights=weights,
                 faces=faces,
                 face_model=face_model,
+                face_hund=face_hund,
                 face_weights=face_weights,
             )
 

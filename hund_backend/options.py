@@ -212,13 +212,7 @@ def add_method(parser: "ArgumentParser") -> None:
 
 def add_hands(parser: "ArgumentParser") -> None:
     """Add `--hands` and `--no-hands`."""
-    without = [name for name, quality in QUALITIES.items() if not quality.hands]
-    parser.add_argument(
-        "--hands",
-        action=BooleanOptionalAction,
-        help="look for hands, which takes longer; default: --hands, but for quality "
-        f"{' and '.join(without)}",
-    )
+    _add_switch(parser, "hands", "look for hands, which takes longer")
 
 
 def add_adapt(parser: "ArgumentParser") -> None:
@@ -248,13 +242,16 @@ def add_smoothing(parser: "ArgumentParser") -> None:
 
 def add_face(parser: "ArgumentParser") -> None:
     """Add `--face` and `--no-face`."""
-    from argparse import BooleanOptionalAction
+    _add_switch(parser, "face", "read faces: expressions, gaze and the turn of the head")
 
+
+def _add_switch(parser: "ArgumentParser", name: str, purpose: str) -> None:
+    """Add an option that the quality decides where it is not given."""
+    without = [quality for quality, each in QUALITIES.items() if not getattr(each, name)]
     parser.add_argument(
-        "--face",
+        f"--{name}",
         action=BooleanOptionalAction,
-        default=True,
-        help="read faces: expressions, gaze and the turn of the head; not in draft quality",
+        help=f"{purpose}; default: --{name}, but for quality {' and '.join(without)}",
     )
 
 

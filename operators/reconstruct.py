@@ -79,15 +79,15 @@ def make_tasks(context, clips: list[Path]) -> list[job.Task]:
         "device": addon_preferences.device,
         "quality": settings.quality,
         "smoothing": settings.smoothing,
-        "face": settings.face,
         "keep_evidence": True,
         "overwrite": True,
     }
     if settings.people:
         options["people"] = settings.people
     options["method"] = settings.method
-    if not settings.hands:
-        options["hands"] = False  # else the quality decides
+    for name in ("hands", "face"):
+        if not getattr(settings, name):
+            options[name] = False  # else the quality decides
     if settings.adapt and settings.method == "hund":
         options["adapt"] = settings.adapt_seconds
     options |= frame_range(settings)

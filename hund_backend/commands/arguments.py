@@ -22,6 +22,7 @@ from ..people_list import PeopleList
 from ..sources import clip_name
 
 _COUNTS = ("people", "start", "end")
+_BY_QUALITY = ("hands", "face")  # where they are not given
 _NUMBERS = ("adapt", "smoothing", "speed", "focal", "fov")
 
 
@@ -41,9 +42,6 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
     for name in _NUMBERS:
         if name in values and not isinstance(values[name], int | float):
             raise OptionError(f"{{{name}}} is {{value!r}}: give a number.", value=values[name])
-    face = arguments.get("face", True)
-    if not isinstance(face, bool):
-        raise OptionError("{face} is {value!r}: give true or false.", value=face)
     only = arguments.get("only")
     if only is not None and not isinstance(only, str):
         raise OptionError("{only} is {value!r}: give the name of a file.", value=only)
@@ -66,17 +64,21 @@ def pipeline_options(arguments: Mapping[str, Any]) -> Options:
             "{adapt} needs {method} hund, not {value}: leave one of them out.", value=method
         )
     values["distortion"] = _distortion(values.get("distortion", ()))
-    chosen, hands = QUALITIES[quality], arguments.get("hands")
-    if hands is not None and not isinstance(hands, bool):
-        raise OptionError("{hands} is {value!r}: give true or false.", value=hands)
+    chosen = QUALITIES[quality]
+    switches = {name: getattr(chosen, name) for name in _BY_QUALITY}
+    for name in _BY_QUALITY:
+        value = arguments.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise OptionError(f"{{{name}}} is {{value!r}}: give true or false.", value=value)
+        if value is not None:
+            switches[name] = value
     return Options(
         **values,
         method=method,
         stride=chosen.stride,
         polish=chosen.polish,
         parts=chosen.parts,
-        face=face and chosen.face,
-        hands=chosen.hands if hands is None else hands,
+        **switches,
     )
 
 

@@ -215,7 +215,7 @@ SUBPACKAGES = {
         "": {""},
         "learned": {"", "learned"},
         "fit": {"", "fit"},
-        "face": {"", "face"},
+        "face": {"", "learned", "face"},
         "hands": {"", "learned", "hands"},
     },
     "training": {

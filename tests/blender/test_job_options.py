@@ -79,13 +79,16 @@ def test_panel_requests_only_known_options(preferences):
     assert set(task.options) <= set(options.REQUEST_OPTIONS)
 
 
-def test_hands_are_left_to_the_quality_unless_switched_off(preferences):
+@pytest.mark.parametrize("name", ["hands", "face"])
+def test_hands_and_faces_are_left_to_the_quality_unless_switched_off(preferences, name):
     settings = bpy.context.scene.hund
     operators = importlib.import_module(f"{MODULE}.operators.reconstruct")
-    for hands in (True, False):
-        settings.hands = hands
-        (task,) = operators.make_tasks(bpy.context, ["walk.mp4"])
-        assert task.options.get("hands", True) is hands
+    for quality in ("standard", "draft"):
+        settings.quality = quality
+        for is_on in (True, False):
+            setattr(settings, name, is_on)
+            (task,) = operators.make_tasks(bpy.context, ["walk.mp4"])
+            assert task.options.get(name) is (None if is_on else False)
 
 
 @pytest.mark.parametrize("stage", options.ProgressStage)

@@ -9,7 +9,7 @@ _NOISE = 0.002  # metres, of a landmark
 _DEPTH_SHARE = 0.5  # weight of depth, which the network guesses
 _POINTS_PER_FACT = 8.0  # neighbouring landmarks err alike: so many count as one
 _RIDGE, _SPARSITY = 4.0, 2.0  # of the coefficients' squares and of themselves
-_SWEEPS = 60
+_SWEEPS = 30
 
 
 def geometric_coefficients(
@@ -23,7 +23,7 @@ def geometric_coefficients(
         displacement: of the landmarks from the person's face at rest, head's axes, metres.
     """
     weights = np.array([1, 1, _DEPTH_SHARE]) / _NOISE
-    design = (model.keys * weights).reshape(len(model.keys), -1)
+    design = (model.seen_keys * weights).reshape(len(model.keys), -1)
     target = (displacement * weights).reshape(len(displacement), -1)
     normal = design @ design.T / _POINTS_PER_FACT + _RIDGE * np.eye(len(design))
     return bounded_least_squares(normal, target @ design.T / _POINTS_PER_FACT - _SPARSITY)

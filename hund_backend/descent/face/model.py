@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ...body.file import load_body_file
 from ...errors import BadInputError
@@ -13,8 +13,9 @@ from ...perception.face.evidence import NUM_ARKIT, NUM_LANDMARKS
 from ...weights_file import WEIGHTS, note_loaded
 
 FACE_FILE = WEIGHTS / "face.npz"
-SCHEMA = "hund-face/1"
+SCHEMA = "hund-face/2"
 NUM_TURN_TERMS = 5
+NUM_IDENTITY = 16
 IRISES = {"Right": range(468, 473), "Left": range(473, 478)}
 EYE_CORNERS = {"Right": (33, 133), "Left": (362, 263)}
 # Pairs of an upper and a lower lid's landmarks, at the middle of the eye.
@@ -29,6 +30,7 @@ _STIFFNESS = 0.002  # metres that a key may move a landmark to have half the wei
 class FaceModel:
     """Linear model of 478 landmarks; body axes (x left, y up, z forward), metres."""
 
+    vertices: Int[np.ndarray, "478"]  # of the body's mesh, which the landmarks follow
     rest: Float[np.ndarray, "478 3"]  # landmarks of the mean head
     keys: Float[np.ndarray, "52 478 3"]  # displacement by each ARKit key
     names: tuple[str, ...]  # of the keys
@@ -39,6 +41,11 @@ class FaceModel:
     shares: Float[np.ndarray, "52 2"]
     """Weights of geometry and of the blend shape network in each key, learned on synthetic
     faces."""
+    response: Float[np.ndarray, "52"]
+    """How far the landmarks follow each key, as a share of the mesh's own way."""
+    mean: Float[np.ndarray, "478 3"]  # landmarks of the mean face at rest, as the network sees it
+    identity: Float[np.ndarray, "16 478 3"]
+    """Principal displacements between people's faces at rest, by one standard deviation."""
 
     @classmethod
     def load(cls, path: Path = FACE_FILE) -> "FaceModel":
@@ -57,6 +64,9 @@ class FaceModel:
                 arrays["turn_landmarks"].astype(np.float64),
                 arrays["turn_coefficients"].astype(np.float64),
                 arrays["shares"].astype(np.float64),
+                arrays["response"].astype(np.float64),
+                arrays["mean"].astype(np.float64),
+                arrays["identity"].astype(np.float64),
             )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BadInputError(
@@ -65,6 +75,11 @@ class FaceModel:
             ) from None
         note_loaded(path)
         return model
+
+    @property
+    def seen_keys(self) -> Float[np.ndarray, "52 478 3"]:
+        """Displacements of the landmarks by each key, as the landmark network shows them."""
+        return self.keys * self.response[:, None, None]
 
     @property
     def stiffness(self) -> Float[np.ndarray, "478"]:
@@ -81,6 +96,9 @@ def make_model(
     turn_landmarks: np.ndarray | None = None,
     turn_coefficients: np.ndarray | None = None,
     shares: np.ndarray | None = None,
+    response: np.ndarray | None = None,
+    mean: np.ndarray | None = None,
+    identity: np.ndarray | None = None,
 ) -> FaceModel:
     """Return the model whose landmarks are vertices of the body.
 
@@ -89,6 +107,9 @@ def make_model(
         turn_landmarks: see FaceModel; None: no error.
         turn_coefficients: as above.
         shares: see FaceModel; None: geometry alone.
+        response: see FaceModel; None: all the way.
+        mean: see FaceModel; None: the body's head.
+        identity: see FaceModel; None: all faces are alike.
     """
     body = load_body_file()
     index = np.full(len(body.template), -1)
@@ -103,7 +124,14 @@ def make_model(
         turn_coefficients = np.zeros((NUM_TURN_TERMS, NUM_ARKIT))
     if shares is None:
         shares = np.tile([1.0, 0.0], (NUM_ARKIT, 1))
+    if response is None:
+        response = np.ones(NUM_ARKIT)
+    if mean is None:
+        mean = body.template[vertices].astype(np.float64)
+    if identity is None:
+        identity = np.zeros((NUM_IDENTITY, NUM_LANDMARKS, 3))
     return FaceModel(
+        vertices=vertices,
         rest=body.template[vertices].astype(np.float64),
         keys=keys,
         names=names,
@@ -111,6 +139,9 @@ def make_model(
         turn_landmarks=turn_landmarks,
         turn_coefficients=turn_coefficients,
         shares=shares,
+        response=response,
+        mean=mean,
+        identity=identity,
     )
 
 

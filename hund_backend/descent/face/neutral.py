@@ -31,6 +31,7 @@ class Displacements:
     neutral: Float[np.ndarray, "478 3"]
     coefficients: Float[np.ndarray, "frames 52"]
     """Of the blend shape network: 0 at rest, 1 where it reads 1; may be negative."""
+    rest_coefficients: Float[np.ndarray, "52"]  # what the network reads in the face at rest
 
 
 def displacements(
@@ -65,8 +66,24 @@ def displacements(
         turn=aligned.turn,
         landmarks=local - neutral,
         neutral=neutral,
-        coefficients=(numbers - at_rest) / np.maximum(1 - at_rest, _LEAST_RANGE),
+        coefficients=over_rest(numbers, at_rest),
+        rest_coefficients=at_rest,
     )
+
+
+def over_rest(
+    coefficients: Float[np.ndarray, "frames 52"], at_rest: Float[np.ndarray, "52"]
+) -> Float[np.ndarray, "frames 52"]:
+    """Return coefficients that are 0 at rest, and 1 where the network reads 1."""
+    return (coefficients - at_rest) / np.maximum(1 - at_rest, _LEAST_RANGE)
+
+
+def typical_rest(names: tuple[str, ...]) -> Float[np.ndarray, "52"]:
+    """Return what the blend shape network reads in most faces at rest."""
+    at_rest = np.zeros(len(names))
+    for name, value in _TYPICAL_REST.items():
+        at_rest[[key.startswith(name) for key in names]] = value
+    return at_rest
 
 
 def over_typical_rest(
@@ -76,10 +93,7 @@ def over_typical_rest(
 
     For pictures and glimpses, in which nothing tells a face at rest from an expression.
     """
-    at_rest = np.zeros(len(model.names))
-    for name, value in _TYPICAL_REST.items():
-        at_rest[[key.startswith(name) for key in model.names]] = value
-    return ((coefficients - at_rest) / (1 - at_rest)).clip(0, 1)
+    return over_rest(coefficients, typical_rest(model.names)).clip(0, 1)
 
 
 def _own_turn(

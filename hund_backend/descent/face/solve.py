@@ -1,24 +1,31 @@
 """Face solve: ARKit coefficients and the head's turn of a face over a clip.
 
-Displacements from the person's face at rest give coefficients by geometry; the blend shape
-network's numbers are weak evidence beside them. Each key weights the two as learned on synthetic
-faces with known coefficients.
+The learned descent finds keys, identity and turn from the landmarks beside the person's face at
+rest and from the blend shape network's numbers; lids, lips and brows are read by themselves, too.
+Without the descent, coefficients are those of a bounded fit to the landmarks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from ...perception.crops import camera_from_crop
 from ...perception.evidence import Evidence
 from ...perception.face.evidence import FaceEvidence, FaceState
+from .brows import KEYS as BROW_KEYS
+from .brows import brow_coefficients
 from .coefficients import geometric_coefficients
+from .hund import FaceHund
+from .inputs import FaceInputs
 from .lids import eye_closure
+from .lips import pucker
 from .model import FaceModel
 from .neutral import Displacements, displacements, over_typical_rest
+from .state_decoder import PosedFace
 
 _MIN_FRAMES = 12  # with a face, from which a face at rest can be learned
 _BRIDGED_SECONDS = 0.3  # a face that is not seen for less moves on between
@@ -45,13 +52,16 @@ class FaceMotion:
         return {"frames": counts, "neutral": self.has_neutral}
 
 
-def solve_face(evidence: Evidence, fps: float, model: FaceModel) -> FaceMotion:
+def solve_face(
+    evidence: Evidence, fps: float, model: FaceModel, hund: FaceHund | None = None
+) -> FaceMotion:
     """Solve a person's face.
 
     Args:
         evidence: of the person, with a face.
         fps: frames a second.
         model: of the landmarks.
+        hund: learned descent for faces; None: the fit alone.
     """
     face = evidence.face
     num_frames = len(face.observed)
@@ -62,7 +72,7 @@ def solve_face(evidence: Evidence, fps: float, model: FaceModel) -> FaceMotion:
     weight = np.zeros(num_frames)
     has_neutral = len(seen) >= _MIN_FRAMES
     if len(seen):
-        values, turns = _of_frames(model, face, seen, use_neutral=has_neutral)
+        values, turns = _of_frames(model, hund, face, seen, use_neutral=has_neutral)
         turns = _in_camera(turns, face, evidence, seen)
         for rows in evidence.shot_rows():
             inside = np.isin(seen, rows)
@@ -81,16 +91,47 @@ def solve_face(evidence: Evidence, fps: float, model: FaceModel) -> FaceMotion:
 
 
 def _of_frames(
-    model: FaceModel, face: FaceEvidence, seen: np.ndarray, *, use_neutral: bool
+    model: FaceModel,
+    hund: FaceHund | None,
+    face: FaceEvidence,
+    seen: np.ndarray,
+    *,
+    use_neutral: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients and turns, in the picture's axes, of the frames with a face."""
-    shown = displacements(
-        model, face.landmarks[seen].astype(np.float64), face.arkit[seen].astype(np.float64)
-    )
-    if not use_neutral:
-        return over_typical_rest(model, face.arkit[seen].astype(np.float64)), shown.turn
-    geometry, network = facts(model, shown)
-    return combined(model, shown, geometry, network), shown.turn
+    landmarks, numbers = (each[seen].astype(np.float64) for each in (face.landmarks, face.arkit))
+    shown = displacements(model, landmarks, numbers)
+    if hund is None and not use_neutral:
+        return over_typical_rest(model, numbers), shown.turn
+    if hund is None:
+        return combined(model, shown, *facts(model, shown)), shown.turn
+    if use_neutral:
+        inputs = FaceInputs.from_displacements(model, shown)
+    else:
+        inputs = FaceInputs.without_neutral(model, landmarks, numbers)
+    posed = descend(hund, inputs, face.confidence[seen])
+    values = posed.arkit.numpy().astype(np.float64)
+    turn = shown.turn @ posed.turn.numpy().astype(np.float64)
+    if use_neutral:
+        values = with_single_features(model, shown, values)
+    return without_opposites(model.names, values).clip(0, 1), turn
+
+
+@torch.no_grad()
+def descend(
+    hund: FaceHund, inputs: FaceInputs, confidence: Float[np.ndarray, " frames"]
+) -> PosedFace:
+    """Return a person's faces by the learned descent, with one identity for all frames.
+
+    Args:
+        hund: learned descent.
+        inputs: of all frames.
+        confidence: of the frames, by which their identities are averaged.
+    """
+    weights = torch.from_numpy(confidence).to(inputs.identity)[:, None] + 1e-3
+    identity = hund(inputs)[-1].vector.identity
+    shared = (weights * identity).sum(0, keepdim=True) / weights.sum()
+    return hund(replace(inputs, identity=shared.expand_as(identity)))[-1].posed
 
 
 def facts(
@@ -108,12 +149,25 @@ def combined(
 ) -> Float[np.ndarray, "frames 52"]:
     """Return the coefficients 0…1 that follow from both facts, and from the lids themselves."""
     values = geometry * model.shares[:, 0] + network * model.shares[:, 1]
+    return without_opposites(model.names, with_single_features(model, shown, values)).clip(0, 1)
+
+
+def with_single_features(
+    model: FaceModel, shown: Displacements, values: Float[np.ndarray, "frames 52"]
+) -> Float[np.ndarray, "frames 52"]:
+    """Return coefficients with what lids, lips and brows tell by themselves."""
+    values = values.copy()
     for side, closure in eye_closure(shown.landmarks, shown.neutral).items():
         values[:, model.names.index(f"eyeBlink{side}")] = closure
-    return _without_opposites(model.names, values).clip(0, 1)
+    puckered = pucker(model, shown.landmarks, values, shown.coefficients)
+    values[:, model.names.index("mouthPucker")] = puckered
+    brows = [model.names.index(name) for name in BROW_KEYS]
+    raised = brow_coefficients(model, shown.landmarks, shown.coefficients)
+    values[:, brows] = np.maximum(values[:, brows], raised)
+    return values
 
 
-def _without_opposites(names: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+def without_opposites(names: tuple[str, ...], values: np.ndarray) -> np.ndarray:
     """Take the smaller of two opposite glances from the larger: an eye looks one way."""
     result = values.copy()
     for side in ("Left", "Right"):

@@ -1,14 +1,16 @@
 """Close-ups of the body's own head with known ARKit coefficients, identity and turn.
 
-The head is shaded by two lights over a plain background; eyes, lips and brows are painted by what
-the face keys move, since the mesh has no textures.
+The head is shaded by two lights over a plain background; eyes, lips, lashes, the inside of the
+mouth, brows, hair and beards are painted by what the face keys move and by place, since the mesh
+has no textures. Heads differ by the body's shape and by smooth, symmetric random fields.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy.spatial.transform import Rotation
 
 from ...body.file import BodyFile
@@ -16,10 +18,24 @@ from ...body.skeleton import JOINT_INDEX
 from ...rendering.mesh_overlay import visible_faces
 
 SIZE_PX = 256  # of a picture
-_OVERSAMPLING = 2
+_OVERSAMPLING = 1
 _NECK_TOP = -0.16  # metres below the eyes, where the head ends
 _IRIS, _PUPIL = np.radians((24.0, 11.0))  # radii seen from the center of the eye
 _KEYS_AT_ONCE = 6  # mean number of active keys
+_FIELD_STD, _FIELD_LENGTH = 0.0025, 0.035  # metres, of the random fields between heads
+_FIELD_WAVES = 24
+_HAIR, _BEARD, _GLASSES = 0.7, 0.15, 0.15  # shares of the people
+_SMALL, _SMALLEST_PX = 0.5, 50  # share of pictures that were smaller, and how small
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacePerson:
+    """Head and looks of a person."""
+
+    rest: Float[np.ndarray, "vertices 3"]  # of the head, metres
+    colors: Float[np.ndarray, "vertices 3"]
+    iris: Float[np.ndarray, "3"]
+    glasses: float  # width of the rims in metres; 0: none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +43,6 @@ class FaceSample:
     """What a picture shows."""
 
     arkit: Float[np.ndarray, "52"]
-    betas: Float[np.ndarray, "16"]
     turn: Float[np.ndarray, "3 3"]  # rotation from the body's axes to the camera's
 
 
@@ -89,19 +104,63 @@ class FacePainter:
         self.brows = brows
         lips = self._key("mouthRollLower", "mouthRollUpper")
         self.lips = np.clip((lips - 0.6) / 0.15, 0, 1)
-        self.lips[np.abs(rest[:, 0]) > 0.03] = 0
+        self.lips[(np.abs(rest[:, 0]) > 0.03) | (height < -0.081)] = 0
+        self.lashes = np.clip((self._key("eyeBlinkLeft", "eyeBlinkRight") - 0.85) / 0.1, 0, 1)
+        shown = self._shown_at_rest(rest)
+        mouth = (np.abs(rest[:, 0]) < 0.035) & (height < -0.045) & (height > -0.1)
+        self.inside = mouth & ~shown & (self._key("jawOpen", "mouthUpperUpLeft") > 0.05)
+        self.tongue = ~shown & (self._key("tongueOut") > 0.3)
+        self.scalp = (height > 0.062) | ((forward < -0.085) & (height > -0.06))
+        chin = shown & (height < -0.052) & (height > -0.125) & (forward > -0.06)
+        self.beard = chin & (self.lips < 0.3) & (np.abs(rest[:, 0]) < 0.06)
 
-    def sample(
-        self,
-        rng: np.random.Generator,
-        betas: Float[np.ndarray, "16"] | None = None,
-        amount: float = 1.0,
-    ) -> FaceSample:
+    def _shown_at_rest(
+        self, rest: Float[np.ndarray, "vertices 3"]
+    ) -> Bool[np.ndarray, " vertices"]:
+        """Return which vertices are seen from the front of a face at rest."""
+        camera = (rest - self.center) * (1, -1, -1) + (0, 0, 1)
+        size = 4 * SIZE_PX
+        pixels = camera[:, :2] / camera[:, 2:] * size * 3 + size / 2
+        faces = visible_faces(pixels, camera[:, 2], self.faces, size, size).face
+        shown = np.zeros(len(rest), bool)
+        shown[self.faces[np.unique(faces[faces >= 0])]] = True
+        return shown
+
+    def person(self, rng: np.random.Generator) -> FacePerson:
+        """Return a random person."""
+        body = self.body
+        shape = np.einsum("b,bvx->vx", random_betas(rng), body.shape_basis[:, self.vertices])
+        rest = body.template[self.vertices]
+        rest = rest + shape + _random_field(rest - self.center, rng)
+        skin = np.array([0.86, 0.66, 0.55]) * rng.uniform(0.35, 1.05)
+        hair = np.array([0.16, 0.11, 0.08]) * rng.uniform(0.5, 2.5)
+        colors = np.tile(skin, (len(rest), 1))
+        lip = skin * rng.uniform((0.75, 0.45, 0.45), (0.95, 0.8, 0.8))
+        painted = [(self.lips, lip), (0.85 * self.brows, hair)]
+        painted += [(rng.uniform(0, 0.9) * self.lashes, 0.4 * hair)]
+        painted += [(1.0 * self.inside, np.array([0.10, 0.03, 0.03]))]
+        painted += [(1.0 * self.tongue, np.array([0.55, 0.25, 0.25]))]
+        if rng.random() < _HAIR:
+            painted += [(1.0 * self.scalp, hair)]
+        if rng.random() < _BEARD:
+            growth = rng.uniform(0.4, 0.9) * rng.uniform(0.8, 1, len(rest))
+            painted += [(growth * self.beard, hair)]
+        for share, color in painted:
+            colors = colors + share[:, None] * (color - colors)
+        for eye in self.eyes.values():
+            colors[eye] = 0.9
+        return FacePerson(
+            rest=rest,
+            colors=colors,
+            iris=rng.uniform(0.05, 0.5, 3),
+            glasses=float(rng.uniform(0.002, 0.005) * (rng.random() < _GLASSES)),
+        )
+
+    def sample(self, rng: np.random.Generator, amount: float = 1.0) -> FaceSample:
         """Return a random face: sparse activations of the keys, paired sides often together.
 
         Args:
             rng: source of randomness.
-            betas: shape of the body; None: a random one.
             amount: factor of the activations, 0 for a face at rest.
         """
         names = self.body.arkit_names
@@ -111,30 +170,27 @@ class FacePainter:
             if name.endswith("Left") and rng.random() < 0.7:
                 other = names.index(name.removesuffix("Left") + "Right")
                 arkit[other] = arkit[row]
-        _exclude(arkit, names, rng)
-        angles = rng.normal(0, (12, 18, 8))
-        turn = Rotation.from_euler("xyz", angles.clip(-45, 45), degrees=True).as_matrix()
-        return FaceSample(
-            arkit=amount * arkit,
-            betas=random_betas(rng) if betas is None else betas,
-            turn=np.diag([1.0, -1, -1]) @ turn,
-        )
+        exclude_opposites(arkit, names, rng)
+        return FaceSample(arkit=amount * arkit, turn=random_turn(rng))
 
-    def render(self, sample: FaceSample, rng: np.random.Generator) -> FacePicture:
-        """Render a picture of a face; light, skin and blur are random."""
-        body = self.body
-        shape = np.einsum("b,bvx->vx", sample.betas, body.shape_basis[:, self.vertices])
-        rest = body.template[self.vertices] + shape
-        points = rest + np.einsum("b,bvx->vx", sample.arkit, self.basis)
-        center = rest[np.concatenate(list(self.eyes.values()))].mean(axis=0) - (0, 0.025, 0)
+    def render(
+        self, person: FacePerson, sample: FaceSample, rng: np.random.Generator
+    ) -> FacePicture:
+        """Render a picture of a face; light and blur are random."""
+        points = person.rest + np.einsum("b,bvx->vx", sample.arkit, self.basis)
+        eyes = {side: person.rest[eye].mean(axis=0) for side, eye in self.eyes.items()}
+        center = (eyes["L"] + eyes["R"]) / 2 - (0, 0.025, 0)
         distance = rng.uniform(0.7, 1.6)
-        camera = (points - center) @ sample.turn.T + (0, 0, distance)
         size = SIZE_PX * _OVERSAMPLING
         focal = size * distance / rng.uniform(0.22, 0.28)
-        pixels = camera[:, :2] / camera[:, 2:] * focal + size / 2
+
+        def project(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            camera = (places - center) @ sample.turn.T + (0, 0, distance)
+            return camera, camera[:, :2] / camera[:, 2:] * focal + size / 2
+
+        camera, pixels = project(points)
         shown = visible_faces(pixels, camera[:, 2], self.faces, size, size)
-        colors, brightness = self._colors(len(points), camera, rng)
-        iris = rng.uniform(0.05, 0.5, 3)
+        brightness = _brightness(camera, self.faces, rng)
         image = np.empty((size, size, 3))
         image[:] = cv2.resize(rng.uniform(0.1, 0.8, (4, 4, 3)), (size, size))
         row, column = np.nonzero(shown.face >= 0)
@@ -142,15 +198,21 @@ class FacePainter:
         weights = _barycentric(
             pixels[corners], camera[corners, 2], np.stack((column, row), axis=-1) + 0.5
         )
-        painted = np.einsum("pc,pck->pk", weights, colors[corners])
+        painted = np.einsum("pc,pck->pk", weights, person.colors[corners])
         # Eyes are painted pixel by pixel: their few vertices would blur the iris.
         direction = np.einsum("pc,pck->pk", weights, self.eye_directions[corners])
         length = np.linalg.norm(direction, axis=1)
         angle = np.arccos(np.clip(direction[:, 2] / np.maximum(length, 1e-9), -1, 1))
-        painted[(length > 0.5) & (angle < _IRIS)] = iris
+        painted[(length > 0.5) & (angle < _IRIS)] = person.iris
         painted[(length > 0.5) & (angle < _PUPIL)] = 0.02
         image[row, column] = painted * np.einsum("pc,pc->p", weights, brightness[corners])[:, None]
+        if person.glasses:
+            _draw_glasses(image, eyes, person.glasses * focal / distance, project)
         image = cv2.resize(image, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+        if rng.random() < _SMALL:
+            small = int(rng.integers(_SMALLEST_PX, SIZE_PX))
+            image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_LINEAR)
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6))
         image += rng.normal(0, rng.uniform(0, 0.03), image.shape)
         return FacePicture(
@@ -159,25 +221,61 @@ class FacePainter:
             sample=sample,
         )
 
-    def _colors(
-        self, num_points: int, camera: np.ndarray, rng: np.random.Generator
-    ) -> tuple[Float[np.ndarray, "vertices 3"], Float[np.ndarray, " vertices"]]:
-        """Return the color and the brightness of each vertex."""
-        skin = np.array([0.86, 0.66, 0.55]) * rng.uniform(0.35, 1.05)
-        colors = np.tile(skin, (num_points, 1))
-        lip = skin * np.array([0.85, 0.55, 0.55])
-        colors += self.lips[:, None] * (lip - colors)
-        hair = np.array([0.16, 0.11, 0.08]) * rng.uniform(0.5, 2.5)
-        colors += 0.85 * self.brows[:, None] * (hair - colors)
-        for eye in self.eyes.values():
-            colors[eye] = 0.9
-        normals = _normals(camera, self.faces)
-        brightness = np.full(num_points, rng.uniform(0.3, 0.5))
-        for strength in (rng.uniform(0.4, 0.8), rng.uniform(0.0, 0.3)):
-            light = np.array([rng.normal(0, 0.7), rng.normal(-0.5, 0.5), -1.0])
-            light /= np.linalg.norm(light)
-            brightness += strength * np.clip(normals @ light, 0, 1)
-        return colors, brightness
+
+def _draw_glasses(
+    image: np.ndarray,
+    eyes: dict[str, np.ndarray],
+    width_px: float,
+    project: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Draw dark rims around the eyes, and the bridge, in place."""
+    angles = np.linspace(0, 2 * np.pi, 40)[:, None]
+    rim = 0.024 * np.cos(angles) * (1, 0, 0) + 0.019 * np.sin(angles) * (0, 1, 0) + (0, 0, 0.025)
+    lines = [eye + rim for eye in eyes.values()]
+    across = eyes["L"] - eyes["R"]
+    lines += [eyes["R"] + across * np.array([[0.38], [0.62]]) + (0, 0.004, 0.027)]
+    for line in lines:
+        pixels = project(line)[1].round().astype(np.int32)
+        cv2.polylines(image, [pixels], False, (0.05, 0.05, 0.06), max(1, round(width_px)))
+
+
+def _brightness(
+    camera: np.ndarray, faces: np.ndarray, rng: np.random.Generator
+) -> Float[np.ndarray, " vertices"]:
+    """Return the brightness of each vertex under two random lights."""
+    normals = _normals(camera, faces)
+    brightness = np.full(len(camera), rng.uniform(0.3, 0.5))
+    for strength in (rng.uniform(0.4, 0.8), rng.uniform(0.0, 0.3)):
+        light = np.array([rng.normal(0, 0.7), rng.normal(-0.5, 0.5), -1.0])
+        light /= np.linalg.norm(light)
+        brightness += strength * np.clip(normals @ light, 0, 1)
+    return brightness
+
+
+def _random_field(
+    places: Float[np.ndarray, "vertices 3"], rng: np.random.Generator
+) -> Float[np.ndarray, "vertices 3"]:
+    """Return a smooth random displacement, the same on both sides of a head.
+
+    A Gaussian process by random waves (Rahimi and Recht, "Random features for large-scale kernel
+    machines", 2007), made symmetric.
+    """
+    waves = rng.normal(0, 1 / _FIELD_LENGTH, (_FIELD_WAVES, 3))
+    phases = rng.uniform(0, 2 * np.pi, _FIELD_WAVES)
+    heights = rng.normal(0, _FIELD_STD / np.sqrt(_FIELD_WAVES / 2), (_FIELD_WAVES, 3))
+    mirror = np.array([-1, 1, 1])
+
+    def field(at: np.ndarray) -> np.ndarray:
+        return np.cos(at @ waves.T + phases) @ heights
+
+    return (field(places) + field(places * mirror) * mirror) / np.sqrt(2)
+
+
+def random_turn(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
+    """Return a rotation from the body's axes to the camera's of a head that faces the camera."""
+    angles = rng.normal(0, (12, 20, 8)).clip(-45, 45)
+    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    return np.diag([1.0, -1, -1]) @ turn
 
 
 def random_betas(rng: np.random.Generator) -> Float[np.ndarray, "16"]:
@@ -185,7 +283,7 @@ def random_betas(rng: np.random.Generator) -> Float[np.ndarray, "16"]:
     return rng.normal(0, 0.8, 16).clip(-2, 2)
 
 
-def _exclude(arkit: np.ndarray, names: tuple[str, ...], rng: np.random.Generator) -> None:
+def exclude_opposites(arkit: np.ndarray, names: tuple[str, ...], rng: np.random.Generator) -> None:
     """Keep one of two keys that no face does at once, in place."""
     pairs = [("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"), ("mouthPucker", "mouthFunnel")]
     for side in ("Left", "Right"):

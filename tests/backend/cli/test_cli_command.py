@@ -77,6 +77,7 @@ def fake_models(monkeypatch):
         "hand_hund": None,
         "faces": None,
         "face_model": None,
+        "face_hund": None,
         "face_weights": {},
         "hund": Hund(untrained, body, prior).eval().requires_grad_(False),
     }.items():

@@ -40,23 +40,20 @@ def test_defaults_are_listed_values():
 @pytest.mark.parametrize("name", options.QUALITIES)
 def test_a_quality_sets_the_options_of_the_pipeline(name):
     quality, found = options.QUALITIES[name], pipeline_options({"quality": name})
-    assert (found.stride, found.polish, found.parts, found.hands) == (
-        quality.stride,
-        quality.polish,
-        quality.parts,
-        quality.hands,
-    )
+    for option in ("stride", "polish", "parts", "hands", "face"):
+        assert getattr(found, option) == getattr(quality, option)
 
 
+@pytest.mark.parametrize("name", ["hands", "face"])
 @pytest.mark.parametrize("quality", options.QUALITIES)
-def test_hands_that_are_asked_for_do_not_hang_on_the_quality(quality):
+def test_what_is_asked_for_does_not_hang_on_the_quality(quality, name):
     parser = argparse.ArgumentParser()
     options.add_quality(parser)
     options.add_hands(parser)
-    for flag, hands in (("--hands", True), ("--no-hands", False)):
-        assert (
-            pipeline_options(vars(parser.parse_args(["--quality", quality, flag]))).hands is hands
-        )
+    options.add_face(parser)
+    for flag, wanted in ((f"--{name}", True), (f"--no-{name}", False)):
+        found = pipeline_options(vars(parser.parse_args(["--quality", quality, flag])))
+        assert getattr(found, name) is wanted
 
 
 @pytest.mark.parametrize("option", ["quality", "method"])
@@ -89,6 +86,7 @@ def test_a_stage_of_a_person_begins_with_the_name_of_the_stage():
         {"smoothing": -0.5},
         {"smoothing": "much"},
         {"hands": "left"},
+        {"face": "left"},
         {"quality": "{start}"},
         {"distortion": [1, 2]},
     ],

@@ -109,6 +109,15 @@ def body_evidence():
     return of
 
 
+def test_faces_in_the_dark_are_not_trusted(face_evidence_of):
+    confidences = []
+    for light in ((20.0, 50.0), (100.0, 300.0), (300.0, 400.0)):
+        face, _ = face_evidence_of([255, 255], config=FaceConfig(light=light))
+        assert face.observed.all() == (light[0] < 255)
+        confidences.append(face.confidence[0])
+    assert confidences[0] > confidences[1] > confidences[2] == 0
+
+
 def test_faces_are_seen_where_they_are_and_interpolated_between(face_evidence_of):
     face, networks = face_evidence_of([255, 255, 0, 255, 255])
     assert face.observed.tolist() == [True, True, False, True, True]
