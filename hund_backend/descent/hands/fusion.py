@@ -79,7 +79,7 @@ def add_hands(
     config = config or FusionConfig()
     betas = result.state.betas[0].cpu()
     track = track_hands(evidence, betas, fps, hund)
-    track = replace(track, distances=_own_distances(track, result.state, body))
+    track = replace(track, places=_own_places(track, result.state, body))
     presence = _presence(evidence, track.seen, fps, config)
     trust = presence * _trust(evidence, track, fps, config)
     pose = result.state.pose.cpu().double().clone()
@@ -162,19 +162,18 @@ def _move_arm(
     return moved
 
 
-def _own_distances(track: HandTrack, state: State, body: BodyModel) -> Float[Tensor, "frames 2"]:
-    """Distances of the hands, freed from half of what all frames share.
+def _own_places(track: HandTrack, state: State, body: BodyModel) -> Float[Tensor, "frames 2 3"]:
+    """Places of the hands, freed from half of what all frames share in their distances.
 
-    A hand that is always farther than its wrist is not far but small: hands differ in size, and a
-    detector's points lie deeper in the fingers than ours. Half of it is taken for a distance
-    nevertheless, or all hands would be drawn too large over the footage.
+    A hand that is always farther than its wrist is not far but small: hands differ in size. Half of
+    it is taken for a distance nevertheless, or all hands would be drawn too large over the footage.
     """
+    if not track.seen.any():
+        return track.places
     with torch.no_grad():
         wrists = state.posed(body).joints[:, [JOINT_INDEX[f"Hand{side}"] for side in "LR"], 2]
-    if not track.seen.any():
-        return track.distances
-    ratio = (track.distances / wrists.to(track.distances))[track.seen].median()
-    return track.distances / ratio.clamp(*_SIZES).sqrt()
+    ratio = (track.places[..., 2] / wrists.to(track.places))[track.seen].median()
+    return track.places / ratio.clamp(*_SIZES).sqrt()
 
 
 def _wrist_offset(
@@ -192,13 +191,11 @@ def _wrist_offset(
     frame, and by the body: most by the hand.
     """
     seen = track.seen[:, side].numpy()
-    pixels = evidence.hands.keypoints[:, side, 0, :2].astype(np.float64)
-    homogeneous = np.concatenate((pixels, np.ones((len(pixels), 1))), axis=-1)
-    rays = np.linalg.solve(evidence.intrinsics.astype(np.float64), homogeneous[..., None])[..., 0]
-    places = wrists.numpy()
-    rays = rays / rays[:, 2:]
-    own = track.distances[:, side].double().numpy()[:, None]
-    own = _smoothed(own, seen, evidence, config.distance_noise, fps, config)
+    places, hand = wrists.numpy(), track.places[:, side].double().numpy()
+    # Along the ray of the hand's own wrist; unseen ones have no ray.
+    rays = np.where(seen[:, None], hand, places)
+    rays = rays / np.maximum(rays[:, 2:], 0.05)
+    own = _smoothed(hand[:, 2:], seen, evidence, config.distance_noise, fps, config)
     farther = config.distance_share * (own - places[:, 2:])
     farther = rays * farther.clip(-config.max_farther, config.max_farther)
     offset = rays * places[:, 2:] - places

@@ -11,6 +11,7 @@ from builders import CAMERA, evidence_of, walk
 from hund_backend.body.camera import project
 from hund_backend.body.hand import (
     HAND_JOINT_NAMES,
+    PALM_POINTS,
     POINT_NAMES,
     TIP_POINTS,
     WRIST,
@@ -112,13 +113,32 @@ def test_hand_equals_the_body_model_on_either_side(model, prior):
     pose[:, [MIRROR[joint] - 1 for joint in LEFT_HAND_JOINTS]] = mirrored_rotations(fingers)
     posed = body(pose, betas)
     wrist = torch.eye(3).expand(3, 1, 3, 3)
-    points = model(torch.cat((wrist, fingers), dim=1), model.rest_points(betas))
+    points = model.joints(torch.cat((wrist, fingers), dim=1), model.rest_joints(betas))
     rows = [row for row in range(21) if row not in TIP_POINTS]
     for side, sign in (("L", 1.0), ("R", -1.0)):
         joints = [JOINT_INDEX[POINT_NAMES[row][:-1] + side] for row in rows]
         relative = posed.joints[:, joints] - posed.joints[:, joints[:1]]
         mirrored = relative * torch.tensor([sign, 1.0, 1.0])
         torch.testing.assert_close(points[:, rows], mirrored, atol=1e-5, rtol=0)
+
+
+def test_landmarks_move_with_their_bones(model, prior):
+    """Landmarks keep their distance from their joints, and those of the palm from each other."""
+    fingers = poses_of(prior, 4)
+    turn = rotvec_to_matrix(torch.randn(4, 1, 3, generator=torch.Generator().manual_seed(0)))
+    rotations = torch.cat((turn, fingers), dim=1)
+    rest = model.rest_points(torch.zeros(16))
+    points = model(rotations, rest)
+    apart = (points - model.joints(rotations, model.rest)).norm(dim=-1)
+    torch.testing.assert_close(apart, model.offsets.norm(dim=-1).expand(4, -1))
+    palm = list(PALM_POINTS)
+    torch.testing.assert_close(
+        torch.cdist(points[:, palm], points[:, palm])[0],
+        torch.cdist(rest[palm], rest[palm]),
+        atol=1e-5,
+        rtol=0,
+    )
+    assert apart.max() < 0.03  # metres: they belong to their joints
 
 
 def test_tips_lie_inside_the_ends_of_the_fingers(model, prior):
@@ -128,7 +148,8 @@ def test_tips_lie_inside_the_ends_of_the_fingers(model, prior):
     pose[:, FINGERS] = poses_of(prior, 2)
     posed = body(pose, torch.zeros(2, 16))
     rotations = torch.cat((torch.eye(3).expand(2, 1, 3, 3), pose[:, FINGERS]), dim=1)
-    points = model(rotations, model.rest_points(torch.zeros(2, 16))) + posed.joints[:, [WRIST]]
+    rest = model.rest_joints(torch.zeros(2, 16))
+    points = model.joints(rotations, rest) + posed.joints[:, [WRIST]]
     for row in TIP_POINTS:
         gap = (posed.vertices - points[:, row, None]).norm(dim=-1).amin(-1)
         assert gap.max() < 0.012  # metres: half a finger's width
@@ -175,7 +196,9 @@ def test_relaxed_hand_is_bent_and_within_its_ranges(anatomy, model):
     straight = torch.eye(3).repeat(16, 1, 1)
     bent = torch.cat((straight[:1], relaxed))
     rest = model.rest
-    reach = (model(bent, rest) - model(straight, rest)).norm(dim=-1)[list(TIP_POINTS)]
+    reach = (model.joints(bent, rest) - model.joints(straight, rest)).norm(dim=-1)[
+        list(TIP_POINTS)
+    ]
     assert (reach[1:] > 0.03).all()  # metres that the tips of fingers have moved
 
 

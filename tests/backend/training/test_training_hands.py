@@ -58,7 +58,7 @@ def test_poses_are_taken_over_from_points_of_other_sizes():
     poses = prior.sample(6, torch.Generator().manual_seed(1), 0.6)
     fingers = poses[:, [joint - 1 for joint in LEFT_HAND_JOINTS]]
     turn = rotvec_to_matrix(torch.randn(6, 1, 3, generator=torch.Generator().manual_seed(2)))
-    points = model(torch.cat((turn, fingers), dim=1), model.rest)
+    points = model.joints(torch.cat((turn, fingers), dim=1), model.rest)
     found, errors = fit_rotations(1.3 * points + 0.5, model, HandAnatomy(model.rest))
     assert errors.median() < 5  # degrees: twists and hinges' sideways bends are not taken over
     assert rotation_angle_deg(found, fingers).median() < 12
