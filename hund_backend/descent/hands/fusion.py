@@ -42,7 +42,7 @@ class FusionConfig:
     """How hands and body are joined."""
 
     blend_seconds: float = 0.2  # over which a hand comes and goes
-    bridged_seconds: float = 0.25  # longest gap in which a hand does not relax
+    bridged_seconds: float = 0.5  # longest gap in which a hand does not relax
     full_trust: float = 0.8  # confidence from which the hand's network overrules the body's wrist
     no_trust: float = 0.4  # confidence up to which it does not
     max_offset: float = 0.1  # metres by which a wrist is moved sideways

@@ -23,6 +23,7 @@ from .crops import (
     crop_around_hand,
     crops_from_body,
     hand_size,
+    paint_over,
     pixels_per_metre,
 )
 from .evidence import SIDES
@@ -52,6 +53,9 @@ class HandDetectorConfig:
     damping: float = 0.5  # share of smaller distances that the next crop follows
     same_distance: float = 0.3  # mean distance of the points of one hand, in its lengths
     same_hand_distance: float = 0.12  # the same where the network sees a left and a right hand
+    near_wrists: float = 0.8  # lengths: a hand that is nearer to the other may be covered by it
+    min_covered_presence: float = 0.25  # of a hand behind the other
+    covered_share: float = 0.8  # of its confidence that a hand behind the other keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ class HandDetection:
     body_wrist: Float[np.ndarray, "2"]  # the body's keypoint, px
     other_wrists: Float[np.ndarray, "wrists 2"]  # of the other hand and of other people, px
     features: Float[np.ndarray, "192"]
+    share: float = 1.0  # of the confidence, which is less for a hand behind another
 
     @property
     def inputs(self) -> Float[np.ndarray, "4"]:
@@ -85,12 +90,12 @@ class HandDetection:
     @cached_property
     def confidence(self) -> float:
         """Probability that this is the hand that was looked for, and its points are right."""
-        return hand_confidence(self.inputs)
+        return self.share * hand_confidence(self.inputs)
 
     @property
     def point_confidence(self) -> Float[np.ndarray, "21"]:
         """Probability that each point is right."""
-        return point_confidence(self.inputs)
+        return self.share * point_confidence(self.inputs)
 
 
 HandPair = tuple[HandDetection | None, HandDetection | None]  # left and right
@@ -141,7 +146,9 @@ class _Search:
     side: int
     request: HandRequest
     other_wrists: Float[np.ndarray, "wrists 2"]
+    share: float = 1.0  # of the confidence of what is found
     found: list[HandDetection] = field(default_factory=list)
+    tried_body: bool = False  # whether the body's crops were tried
 
     @property
     def best(self) -> HandDetection:
@@ -194,31 +201,89 @@ class HandDetector:
             if self._is_in_view(request, side, image)
         ]
 
-        def attempt(crops: list[tuple[_Search, Float[np.ndarray, "4"]]]) -> None:
-            self._attempt(image, crops, intrinsics)
+        self._search(image, searches, intrinsics)
+        hands = self._choose(searches, len(people))
+        # What was found for a hand may be the other one, so that the body's crops were not tried.
+        missing = [
+            search
+            for search in searches
+            if hands[search.person][search.side] is None and not search.tried_body
+        ]
+        if missing:
+            self._attempt(image, self._crops_of_body(missing), intrinsics)
+            hands = self._choose(searches, len(people))
+        return self._add_covered(image, searches, hands, intrinsics)
 
+    def _search(
+        self, image: Image, searches: list[_Search], intrinsics: Float[np.ndarray, "3 3"]
+    ) -> None:
+        """Look for hands where they were, doubtful ones where the body has them, then around."""
         config = self.config
-        followed = {search: search.followed_crop(config) for search in searches}
-        attempt([(s, crop) for s, crop in followed.items() if crop is not None])
-        attempt(
-            [
-                (search, crop)
-                for search in searches
-                if not search.found or search.best.confidence < config.good_confidence
-                for crop in crops_from_body(
-                    search.request.points, search.side, search.request.hand_length
-                )
-            ]
+        followed = [(search, search.followed_crop(config)) for search in searches]
+        followed = [(search, crop) for search, crop in followed if crop is not None]
+        self._attempt(image, followed, intrinsics)
+        doubtful = [
+            search
+            for search in searches
+            if not search.found or search.best.confidence < config.good_confidence
+        ]
+        self._attempt(image, self._crops_of_body(doubtful), intrinsics)
+        shifted = [
+            (search, own)
+            for search in searches
+            if crop_distance(own := crop_around_hand(search.best.points), search.best.crop)
+            > config.off_center
+        ]
+        self._attempt(image, shifted, intrinsics)
+
+    def _crops_of_body(
+        self, searches: list[_Search]
+    ) -> list[tuple[_Search, Float[np.ndarray, "4"]]]:
+        """Return crops where the body has the hands."""
+        crops = []
+        for search in searches:
+            search.tried_body = True
+            request = search.request
+            own = crops_from_body(request.points, search.side, request.hand_length)
+            crops += [(search, crop) for crop in own]
+        return crops
+
+    def _add_covered(
+        self,
+        image: Image,
+        searches: list[_Search],
+        hands: list[HandPair],
+        intrinsics: Float[np.ndarray, "3 3"],
+    ) -> list[HandPair]:
+        """Return the hands with those that lie behind the person's other one.
+
+        The network sees one hand in a crop, the one in front. So that one is painted over.
+        """
+        config = self.config
+        for search in searches:
+            other = hands[search.person][1 - search.side]
+            if hands[search.person][search.side] is not None or other is None:
+                continue
+            apart = float(np.linalg.norm(search.body_wrist - other.points[HAND_WRIST]))
+            if apart > config.near_wrists * other.length:
+                continue
+            again = replace(search, share=config.covered_share, found=[])
+            self._search(paint_over(image, other.points), [again], intrinsics)
+            own = [found for found in again.found if self._is_own(found)]
+            if own:
+                pair = list(hands[search.person])
+                pair[search.side] = max(own, key=lambda found: found.confidence)
+                hands[search.person] = (pair[0], pair[1])
+        return hands
+
+    def _is_own(self, found: HandDetection) -> bool:
+        """Return whether a detection is sure enough, and of the side that was looked for."""
+        config = self.config
+        return (
+            found.confidence >= config.min_confidence
+            and found.presence >= config.min_covered_presence
+            and (found.right > 0.5) == (found.side == 1)
         )
-        attempt(
-            [
-                (search, own)
-                for search in searches
-                if crop_distance(own := crop_around_hand(search.best.points), search.best.crop)
-                > config.off_center
-            ]
-        )
-        return self._choose(searches, len(people))
 
     def _is_in_view(self, request: HandRequest, side: int, image: Image) -> bool:
         """Return whether a hand is large enough and its middle inside the frame."""
@@ -258,6 +323,7 @@ class HandDetector:
                     body_wrist=search.body_wrist,
                     other_wrists=search.other_wrists,
                     features=output.features[index],
+                    share=search.share,
                 )
             )
 
