@@ -134,7 +134,7 @@ def paint_over(
     places = np.rint(points - low - 0.5).astype(np.int32)
     palm = cv2.convexHull(places[list(OUTLINE)])
     cv2.fillConvexPoly(mask, palm, 1)
-    cv2.polylines(mask, [palm], True, 1, width)
+    cv2.polylines(mask, [palm], True, 1, width // 2)
     for finger in FINGERS:
         cv2.polylines(mask, [places[list(finger)]], False, 1, width)
     seen = (1 - mask).astype(np.float32)

@@ -98,7 +98,7 @@ class SceneNetwork:
         scale = np.sqrt(abs(np.linalg.det(frame_from_crop[:2])))
         middle = np.array([size / 2, size / 2, 1]) @ frame_from_crop
         best, nearest = None, 0.35 * size * scale
-        marked = image[..., 2].max() > 150
+        marked = (image[..., 2] > 150).mean() > 0.01
         for hand in self.hands:
             if hand.layer == ("behind" if marked else "front"):
                 continue
