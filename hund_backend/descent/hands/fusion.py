@@ -28,7 +28,7 @@ from ...prior.limits import JointLimits
 from ..learned.smoothing import smooth_curve, smooth_rotations
 from ..result import DescentResult
 from ..state import State
-from .arm import distribute_twist, move_wrist
+from .arm import Wrist, WristAngles, followed_twist, move_wrist
 from .hund import HandHund
 from .track import HandTrack, relaxed_fingers, track_hands
 
@@ -53,7 +53,7 @@ class FusionConfig:
     offset_acceleration: float = 6.0  # m/s²
     finger_noise: float = 0.1  # radians, of fingers that are seen for sure
     finger_acceleration: float = 40.0  # rad/s²
-    wrist_noise: float = 0.12  # radians
+    wrist_noise: float = 0.2  # radians
     wrist_acceleration: float = 30.0  # rad/s²
     trust_seconds: float = 0.1  # deviation of the filter over the confidence
 
@@ -156,7 +156,17 @@ def _move_arm(
     local = lower_orientation.mT @ wrists
     limits = JointLimits(torch.float64)
     limited = limits.joints.index(lower - 1), limits.joints.index(hand - 1)
-    forearm, wrist = distribute_twist(moved[:, lower - 1], local, limits, limited)
+    arm = Wrist(limits, limited)
+    own = arm.angles(moved[:, lower - 1], moved[:, hand - 1])
+    seen = arm.angles(moved[:, lower - 1], local)
+    own_twist, twist = own.twist.clone(), seen.twist.clone()
+    for shot in evidence.shot_rows():
+        own_twist[shot] = followed_twist(own.twist[shot], torch.ones_like(weight[shot]))
+        twist[shot] = followed_twist(seen.twist[shot], weight[shot])
+    # Angles are led from one to the other, since half a turn has two shortest ways.
+    bend = own.bend + weight[:, None] * (seen.bend - own.bend)
+    angles = WristAngles(bend, own_twist + weight * (twist - own_twist))
+    forearm, wrist = arm.rotations(moved[:, lower - 1], angles)
     moved[:, lower - 1] = _between(moved[:, lower - 1], forearm, weight)
     moved[:, hand - 1] = _between(moved[:, hand - 1], wrist, weight)
     return moved

@@ -77,7 +77,7 @@ def track_hands(
         with torch.no_grad():
             posed = hund.evaluate(flat, inputs).posed
         wrists[rows, side] = inputs.to_camera(posed.rotations[:, 0])
-        places[rows, side] = inputs.places_in_camera(_centered_place(posed, inputs))
+        places[rows, side] = inputs.places_in_camera(_wrist_place(posed, inputs))
         fingers[rows, side] = _unmirrored(posed.rotations[:, 1:], inputs)
         for stage, step in enumerate(steps):
             stage_fingers[rows, side, stage] = _unmirrored(step.posed.rotations[:, 1:], inputs)
@@ -138,14 +138,12 @@ def _inputs(
     )
 
 
-def _centered_place(posed: PosedHand, inputs: HandInputs) -> Float[Tensor, "hands 3"]:
-    """Places of the wrists at which the points lie on the detected ones on average."""
-    depth = posed.points[..., 2:].clamp(min=0.05)
-    projected = posed.points[..., :2] / depth
-    wanted = inputs.keypoints * inputs.crop_width[:, None, None]
-    weights = inputs.confidence[..., None]
-    shift = (weights * (wanted - projected)).sum(1) / weights.sum(1).clamp(min=1e-6)
-    return posed.translation + torch.nn.functional.pad(shift * depth.mean(1), (0, 1))
+def _wrist_place(posed: PosedHand, inputs: HandInputs) -> Float[Tensor, "hands 3"]:
+    """Places of the wrist joints at which the wrists' landmarks lie where they were detected."""
+    landmark, depth = posed.points[:, 0], posed.points[:, 0, 2:].clamp(min=0.05)
+    wanted = inputs.keypoints[:, 0] * inputs.crop_width[:, None]
+    shift = wanted * depth - landmark[:, :2]
+    return posed.translation + torch.nn.functional.pad(shift, (0, 1))
 
 
 def _shot_numbers(evidence: Evidence) -> Tensor:
