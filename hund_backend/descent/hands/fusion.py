@@ -202,13 +202,14 @@ def _wrist_offset(
     """
     seen = track.seen[:, side].numpy()
     places, hand = wrists.numpy(), track.places[:, side].double().numpy()
-    # Along the ray of the hand's own wrist; unseen ones have no ray.
-    rays = np.where(seen[:, None], hand, places)
+    middles = track.middles[:, side].double().numpy()
+    # The hand's middle is on its ray at any distance; unseen hands have no ray.
+    rays = np.where(seen[:, None], hand + middles, places)
     rays = rays / np.maximum(rays[:, 2:], 0.05)
     own = _smoothed(hand[:, 2:], seen, evidence, config.distance_noise, fps, config)
     farther = config.distance_share * (own - places[:, 2:])
     farther = rays * farther.clip(-config.max_farther, config.max_farther)
-    offset = rays * places[:, 2:] - places
+    offset = rays * (places + middles)[:, 2:] - middles - places
     length = np.linalg.norm(offset, axis=-1, keepdims=True)
     offset = farther + offset * np.minimum(1.0, config.max_offset / np.maximum(length, 1e-9))
     offset[~seen] = 0.0

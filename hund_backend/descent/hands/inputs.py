@@ -111,10 +111,10 @@ class HandInputs:
         true = torch.where(mirrored, mirrored_rotations(orientations), orientations)
         return self.camera_from_crop @ true
 
-    def places_in_camera(self, places: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3"]:
-        """Places of the true hands in the full frame's camera, of those in the crops'."""
-        sign = torch.where(self.mirrored, -1.0, 1.0).to(places)
-        true = torch.cat((sign[:, None] * places[:, :1], places[:, 1:]), dim=-1)
+    def to_frame(self, vectors: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3"]:
+        """Vectors of the true hands in the full frame's camera, of those in the crops'."""
+        sign = torch.where(self.mirrored, -1.0, 1.0).to(vectors)
+        true = torch.cat((sign[:, None] * vectors[:, :1], vectors[:, 1:]), dim=-1)
         return (self.camera_from_crop @ true[..., None])[..., 0]
 
 

@@ -35,6 +35,7 @@ class HandTrack:
     places: Float[Tensor, "frames 2 3"]
     """Wrist joint in the camera, its distance by the size that the hand is seen in; zero where it
     is not seen."""
+    middles: Float[Tensor, "frames 2 3"]  # from the wrist joint to the mean point, camera's axes
     fingers: Float[Tensor, "frames 2 15 3 3"]  # rotations in the parents' frames
     stage_fingers: Float[Tensor, "frames 2 stages 15 3 3"]  # of s_0 … s_M
 
@@ -63,7 +64,7 @@ def track_hands(
     fingers = relaxed.expand(frames, 2, 15, 3, 3).clone()
     stage_fingers = relaxed[:, None].expand(frames, 2, stages, 15, 3, 3).clone()
     wrists = torch.eye(3).expand(frames, 2, 3, 3).clone()
-    places = torch.zeros(frames, 2, 3)
+    places, middles = torch.zeros(2, frames, 2, 3)
     confidence = torch.zeros(frames, 2)
     side, rows = (torch.from_numpy(index) for index in seen.T.nonzero())
     if len(rows):
@@ -77,7 +78,7 @@ def track_hands(
         with torch.no_grad():
             posed = hund.evaluate(flat, inputs).posed
         wrists[rows, side] = inputs.to_camera(posed.rotations[:, 0])
-        places[rows, side] = inputs.places_in_camera(_wrist_place(posed, inputs))
+        places[rows, side], middles[rows, side] = _places(posed, inputs)
         fingers[rows, side] = _unmirrored(posed.rotations[:, 1:], inputs)
         for stage, step in enumerate(steps):
             stage_fingers[rows, side, stage] = _unmirrored(step.posed.rotations[:, 1:], inputs)
@@ -87,6 +88,7 @@ def track_hands(
         confidence=confidence.clamp(0, 1),
         wrists=wrists,
         places=places,
+        middles=middles,
         fingers=fingers,
         stage_fingers=stage_fingers,
     )
@@ -138,12 +140,18 @@ def _inputs(
     )
 
 
-def _wrist_place(posed: PosedHand, inputs: HandInputs) -> Float[Tensor, "hands 3"]:
-    """Places of the wrist joints at which the wrists' landmarks lie where they were detected."""
-    landmark, depth = posed.points[:, 0], posed.points[:, 0, 2:].clamp(min=0.05)
-    wanted = inputs.keypoints[:, 0] * inputs.crop_width[:, None]
-    shift = wanted * depth - landmark[:, :2]
-    return posed.translation + torch.nn.functional.pad(shift, (0, 1))
+def _places(
+    posed: PosedHand, inputs: HandInputs
+) -> tuple[Float[Tensor, "hands 3"], Float[Tensor, "hands 3"]]:
+    """Places of the wrist joints at which points lie on detected ones on average, and middles."""
+    depth = posed.points[..., 2:].clamp(min=0.05)
+    wanted = inputs.keypoints * inputs.crop_width[:, None, None]
+    weights = inputs.confidence[..., None]
+    shift = (weights * (wanted - posed.points[..., :2] / depth)).sum(1)
+    shift = shift / weights.sum(1).clamp(min=1e-6) * depth.mean(1)
+    place = posed.translation + torch.nn.functional.pad(shift, (0, 1))
+    middle = posed.points.mean(1) - posed.translation
+    return inputs.to_frame(place), inputs.to_frame(middle)
 
 
 def _shot_numbers(evidence: Evidence) -> Tensor:
