@@ -65,7 +65,8 @@ class HandDetection:
     side: int  # 0 left, 1 right
     crop: Float[np.ndarray, "4"]  # see crops.py of perception
     points: Float[np.ndarray, "21 2"]  # px of the frame
-    world_landmarks: Float[np.ndarray, "21 3"]  # metres from the hand's center, axes of the camera
+    landmarks: Float[np.ndarray, "21 3"]  # as the network has them; metres, axes of the camera
+    depth_axis: Float[np.ndarray, "3"]  # of the crop, in the camera
     presence: float  # the network's probability of a hand in the crop
     right: float  # the network's probability that it is a right hand
     length: float  # px of a hand of this person
@@ -75,6 +76,23 @@ class HandDetection:
     share: float = 1.0  # of the confidence, which is less for a hand behind another
 
     @property
+    def agreement(self) -> float:
+        """The network's probability of this side."""
+        return self.right if self.side else 1 - self.right
+
+    @property
+    def world_landmarks(self) -> Float[np.ndarray, "21 3"]:
+        """Landmarks in metres from the hand's center, axes of the camera.
+
+        Where the network takes the hand for one of the other side, it sees its depth reversed: a
+        left hand from the back looks like a right one from the palm.
+        """
+        if self.agreement >= 0.5:
+            return self.landmarks
+        depth = self.landmarks @ self.depth_axis
+        return self.landmarks - 2 * depth[:, None] * self.depth_axis
+
+    @property
     def inputs(self) -> Float[np.ndarray, "4"]:
         """Inputs of the confidence."""
         wrist = self.points[HAND_WRIST]
@@ -82,7 +100,7 @@ class HandDetection:
         nearest = np.linalg.norm(wrist - self.other_wrists, axis=-1).min(initial=np.inf)
         return log_odds(
             self.presence,
-            self.right if self.side else 1 - self.right,
+            self.agreement,
             (distance + max(distance - float(nearest), 0.0)) / self.length,
             hand_size(self.points) / self.length,
         )
@@ -309,14 +327,15 @@ class HandDetector:
             output.keypoints.astype(float), image_from_crop(crops, HAND_CROP_PX)
         )
         rotations = camera_from_crop(crops, intrinsics).swapaxes(1, 2)
-        world = output.world_landmarks.astype(float) @ rotations
+        landmarks = output.world_landmarks.astype(float) @ rotations
         for index, (search, crop) in enumerate(attempts):
             search.found.append(
                 HandDetection(
                     side=search.side,
                     crop=crop,
                     points=points[index],
-                    world_landmarks=world[index],
+                    landmarks=landmarks[index],
+                    depth_axis=rotations[index, 2],
                     presence=float(output.presence[index]),
                     right=float(output.right[index]),
                     length=search.request.hand_length,

@@ -375,6 +375,21 @@ def test_landmarks_are_turned_from_the_crop_to_the_camera(angle):
     assert np.cos(found.crop[3] - angle) > 0.9
 
 
+def test_a_hand_taken_for_the_other_side_is_seen_with_its_depth_reversed():
+    """Along the ray landmarks change sides, across it they stay; the right side stays as it is."""
+    left, _ = found_pair()
+    rng = np.random.default_rng(0)
+    axis = rng.normal(size=3)
+    axis /= np.linalg.norm(axis)
+    sure = replace(left, landmarks=rng.normal(size=(21, 3)), depth_axis=axis, right=0.1)
+    np.testing.assert_array_equal(sure.world_landmarks, sure.landmarks)
+    mistaken = replace(sure, right=0.9).world_landmarks
+    np.testing.assert_allclose(mistaken @ axis, -(sure.landmarks @ axis), atol=1e-12)
+    np.testing.assert_allclose(
+        np.cross(mistaken, axis), np.cross(sure.landmarks, axis), atol=1e-12
+    )
+
+
 def hand_images(count):
     """Hands of five ellipses on a gradient: enough like hands to change every output."""
     y, x = np.mgrid[:224, :224]
