@@ -84,8 +84,9 @@ faces: setup  ## make synthetic faces and fit the face model anew
 	$(RUN) -m hund_backend.training.faces.generate $(CACHE)/faces.npz
 	$(RUN) -m hund_backend.training.faces.fit_face $(CACHE)/faces.npz
 
-hands: setup  ## train the descent of hands anew: make hands MOCAP=folder HANDS=folder
-	$(RUN) -m hund_backend.training.hands.train_hand_hund $(HANDS) $(MOCAP)
+hands: setup  ## train the descent of hands anew, with scenery (make parts): make hands MOCAP=folder HANDS=folder
+	$(RUN) -m hund_backend.training.hands.detections $(HANDS) $(MOCAP) $(CACHE)/hand_detections --scenery $(CACHE)/scenery
+	$(RUN) -m hund_backend.training.hands.train_hand_hund $(HANDS) $(MOCAP) $(CACHE)/hand_detections
 
 contacts: setup  ## train the contact network anew: make contacts MOCAP=folder
 	$(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) out/contact_examples.safetensors --every 2
