@@ -37,7 +37,7 @@ from ..pictures.scene import PictureAssets
 from ..pictures.shading import render_shadow_map, shade
 from ..pictures.surfaces import Surface
 from ..pictures.views import FRAMES, View
-from ..priors.train_hand_flow import HandPoseSampler
+from ..priors.density import PoseSampler
 
 SCALE = 0.15  # of the scene, over that of a picture of a whole person
 LOOK_PX = 64  # side of the picture in which a view is tried
@@ -78,7 +78,7 @@ class CloseUp:
 
 def sample_close_up(
     assets: PictureAssets,
-    poses: HandPoseSampler,
+    poses: PoseSampler,
     rng: np.random.Generator,
     config: CloseUpConfig | None = None,
 ) -> CloseUp:
@@ -120,7 +120,7 @@ def sample_close_up(
 
 
 def _with_hands(
-    person: Person, poses: HandPoseSampler, rng: np.random.Generator, config: CloseUpConfig
+    person: Person, poses: PoseSampler, rng: np.random.Generator, config: CloseUpConfig
 ) -> Person:
     """The person with other fingers and bent wrists."""
     rotations = person.rotations.clone()
