@@ -89,8 +89,9 @@ hands: setup  ## train the descent of hands anew, with scenery (make parts): mak
 	$(RUN) -m hund_backend.training.hands.train_hand_hund $(HANDS) $(MOCAP) $(CACHE)/hand_detections
 
 contacts: setup  ## train the contact network anew: make contacts MOCAP=folder
-	$(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) out/contact_examples.safetensors --every 2
-	$(RUN) -m hund_backend.training.motion.train_contacts out/contact_examples.safetensors
+	for seed in 0 1 2 3 4 5; do $(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) \
+		out/contact_examples_$$seed.safetensors --seed $$seed || exit 1; done
+	$(RUN) -m hund_backend.training.motion.train_contacts out/contact_examples_?.safetensors
 
 tiny: $(VENV)/.complete  ## train priors and HUND at a small size, in two minutes: out/tiny/summary.md, curve.png
 	$(RUN) -m hund_backend.training.tiny $(MOCAP) --output out/tiny

@@ -24,16 +24,18 @@ from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.reduced_body import REDUCED_JOINTS
 from hund_backend.descent.state import State
+from hund_backend.estimation import estimate
 from hund_backend.evaluation.metrics import acceleration, jitter, mpjpe_mm, pa_mpjpe_mm
+from hund_backend.models import Models
 from hund_backend.motion.contact_network import ContactNetwork
 from hund_backend.motion.contacts import body_contacts
 from hund_backend.options import Options
-from hund_backend.pipeline import Models, TrackedClip, estimate
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.progress import silent
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.stopwatch import Stopwatch
+from hund_backend.tracked_clip import TrackedClip
 from hund_backend.training.motion.filmed_motion import SIZE
 from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.video import ClipInfo
@@ -48,7 +50,8 @@ METRICS = {
     "sliding": "mm a frame of soles in true contact (WHAM)",
     "contact F1": "of heel and toe of each foot",
     "timing": "frames by which begins and ends of contacts are off",
-    "penetration": "mm of the lowest point below the floor or its support, mean over frames",
+    "up": "degrees between the estimated and the true up direction",
+    "penetration": "mm of the lowest point below its support, all moved to the supports' median height",
     "float": "mm between soles in true contact with the floor and the floor",
     "body sliding": "mm a frame of hands, knees and seats in true contact",
     "body F1": "of contacts of hands, knees and seat",
@@ -174,9 +177,12 @@ def scores(clip: MotionClip, result: Reconstruction, body: BodyModel) -> dict[st
     points = body.contact_points(posed_body).double().numpy()
     soles = points[:, :6]
     world = result.world_from_camera[0]
-    heights = points @ world[2, :3] + world[2, 3]
     true_heights = clip.points @ clip.up - clip.floor
     supports = np.where(clip.contacts, true_heights.clip(0), 0)
+    heights = points @ world[2, :3] + world[2, 3]
+    # Which of two levels is the floor is a choice; how they lie to each other is not.
+    offsets = (true_heights - heights)[clip.contacts]
+    aligned = heights + (np.median(offsets) if len(offsets) else 0.0)
     steps = np.linalg.norm(np.diff(points, axis=0), axis=-1) * clip.fps / 30
     both = clip.contacts[1:] & clip.contacts[:-1]
     true_contacts = four_contacts(clip.contacts[:, :6])
@@ -194,7 +200,8 @@ def scores(clip: MotionClip, result: Reconstruction, body: BodyModel) -> dict[st
         "sliding": 1000 * _mean(steps[:, :6][both[:, :6]]),
         "contact F1": f1(contacts, true_contacts),
         "timing": timing_error(contacts, true_contacts) * 30 / clip.fps,
-        "penetration": 1000 * float((supports - heights).max(axis=1).clip(0).mean()),
+        "up": float(np.degrees(np.arccos(np.clip(world[2, :3] @ clip.up, -1, 1)))),
+        "penetration": 1000 * float((supports - aligned).max(axis=1).clip(0).mean()),
         "float": 1000 * _mean(heights[:, :6][on_floor]),
         "body sliding": 1000 * _mean(steps[:, 6:][both[:, 6:]]),
         "body F1": f1(found_body, true_body),

@@ -22,12 +22,14 @@ from hund_backend.body.kinematics import forward_kinematics
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import quaternion_to_matrix, rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, LEFT_HAND_JOINTS, PARENTS, RIGHT_HAND_JOINTS
+from hund_backend.models import Models
 from hund_backend.options import Options
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.hands.evidence import HandEvidence
-from hund_backend.pipeline import Models, TrackedClip, reconstruct
+from hund_backend.pipeline import reconstruct
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.rendering.mesh_overlay import Mesh, draw_meshes
+from hund_backend.tracked_clip import TrackedClip
 from hund_backend.video import open_clip
 
 TILE = 300  # px

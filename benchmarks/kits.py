@@ -15,9 +15,11 @@ from benchmarks import measuring
 from hund_backend import pipeline
 from hund_backend.body.model import BodyModel
 from hund_backend.errors import NobodyFoundError
+from hund_backend.estimation import estimate
 from hund_backend.evaluation.estimates import ClipResult, Request
 from hund_backend.evaluation.kits import Kit, read_kit
 from hund_backend.evaluation.report import TITLES, evaluate
+from hund_backend.models import Models
 from hund_backend.options import Options
 from hund_backend.perception.evidence import Evidence
 from hund_backend.preview import posed_vertices
@@ -25,6 +27,7 @@ from hund_backend.progress import silent
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.rendering.exact_parts import part_labels
 from hund_backend.stopwatch import Stopwatch
+from hund_backend.tracked_clip import TrackedClip
 
 PACKAGES = ("torch", "numpy", "onnxruntime")
 METHODS: dict[str, Options] = {
@@ -48,9 +51,9 @@ HEAD = """# Methods on real pictures
 class CachedPerception:
     """Runs methods on pictures, with perception run once for each picture."""
 
-    def __init__(self, models: pipeline.Models) -> None:
+    def __init__(self, models: Models) -> None:
         self.models = models
-        self.tracked: dict[str, pipeline.TrackedClip | None] = {}
+        self.tracked: dict[str, TrackedClip | None] = {}
         self.low = BodyModel.load("low")
         self.method = Options()
         self.overlaps: list[float] = []
@@ -72,12 +75,12 @@ class CachedPerception:
             return None
         method = self.method
         options = replace(frames, method=method.method, polish=method.polish, parts=method.parts)
-        result = pipeline.estimate(tracked, options, self.models, silent, Stopwatch())
+        result = estimate(tracked, options, self.models, silent, Stopwatch())
         for person, evidence in enumerate(tracked.people):
             self.overlaps += overlaps(result, person, evidence, self.low)
         return ClipResult(reconstruction=result, evidence=tracked.people)
 
-    def _perceive(self, request: Request, options: Options) -> pipeline.TrackedClip | None:
+    def _perceive(self, request: Request, options: Options) -> TrackedClip | None:
         key = f"{request.path} {request.start} {request.end}"
         if key not in self.tracked:
             try:
@@ -120,7 +123,7 @@ def main() -> None:
     args = measuring.parse(__doc__, add_arguments)
     measuring.limit_cores(args.cores)
     torch.set_num_threads(args.cores)
-    perception = CachedPerception(pipeline.Models.load("cpu"))
+    perception = CachedPerception(Models.load("cpu"))
     body = BodyModel.load("keypoints")
     kits = " ".join(path.name for path in args.kits)
     environment = measuring.environment(PACKAGES, args.cores)

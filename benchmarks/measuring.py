@@ -87,8 +87,9 @@ def limit_cores(cores: int) -> None:
     """Limit this process and its children to some cores; call it before libraries start."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(cores)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command line does
 
 
 def run(command: Sequence[str]) -> dict[str, Any]:

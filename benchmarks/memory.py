@@ -66,18 +66,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(frames: int, people: int) -> Usage:
     """Run the job on a number of frames, in this process."""
-    from hund_backend import pipeline, progress, stopwatch
+    from hund_backend import estimation, pipeline, progress, stopwatch
+    from hund_backend.models import Models
     from hund_backend.options import Options
     from hund_backend.perception.evidence import Evidence
     from hund_backend.reconstruction import LAYOUT
 
     clip, options = walker(frames), Options(people=people)
-    models, watch, stages = pipeline.Models.load("cpu"), Stopwatch(), stopwatch.Stopwatch()
+    models, watch, stages = Models.load("cpu"), Stopwatch(), stopwatch.Stopwatch()
     loaded = peak_mib()
     with watch:
         tracked = pipeline.perceive(clip, options, models, progress.silent, stages)
         perception_peak = peak_mib()
-        reconstruction = pipeline.estimate(tracked, options, models, progress.silent, stages)
+        reconstruction = estimation.estimate(tracked, options, models, progress.silent, stages)
     evidence = [getattr(e, field.name) for e in tracked.people for field in fields(Evidence)]
     return Usage(
         frames=len(tracked.frame_numbers),

@@ -22,8 +22,8 @@ from benchmarks.motion_clips import SEGMENTS, MotionClip, Segment, motion_clip
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import JOINT_INDEX
 from hund_backend.descent.state import State
+from hund_backend.models import Models
 from hund_backend.options import Options
-from hund_backend.pipeline import Models
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.training.motion.motion_set import MotionSet, motion_set

@@ -18,12 +18,14 @@ from jaxtyping import Float
 from benchmarks import measuring
 from benchmarks.feet import load_models
 from benchmarks.motion_clips import SEGMENTS, MotionClip, motion_clip
-from hund_backend import pipeline
 from hund_backend.body.camera import default_intrinsics
 from hund_backend.body.rotations import rotvec_to_matrix
+from hund_backend.estimation import pose_person
+from hund_backend.models import Models
 from hund_backend.motion.focal_length import estimate_focal_length
-from hund_backend.motion.ground import CAMERA_UP
-from hund_backend.motion.support import estimate_support
+from hund_backend.motion.posed_track import pose_track
+from hund_backend.motion.support import NUM_SOLES, estimate_support
+from hund_backend.motion.upright import CAMERA_UP
 from hund_backend.options import Options
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.motion.filmed_motion import SIZE, Camera
@@ -82,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tilts", nargs="*", choices=TILTS, default=list(TILTS))
 
 
-def clips(args: argparse.Namespace, models: pipeline.Models) -> Iterator[tuple[str, MotionClip]]:
+def clips(args: argparse.Namespace, models: Models) -> Iterator[tuple[str, MotionClip]]:
     """Yield the clips, each made when it is needed."""
     motions, prior = motion_set(args.mocap), PoseFlow.load().double()
     for tilt in args.tilts:
@@ -124,16 +126,17 @@ def random_camera(
     )
 
 
-def errors(tilt: str, clip: MotionClip, models: pipeline.Models) -> Errors:
+def errors(tilt: str, clip: MotionClip, models: Models) -> Errors:
     """Pose a clip with the guessed focal length and estimate its world."""
     guess = default_intrinsics(*SIZE)
     frames = len(clip.joints)
     evidence = replace(clip.evidence, intrinsics=np.repeat(guess[None], frames, axis=0))
-    result = pipeline._pose(evidence, clip.fps, Options(), models, models.hund, lambda step: None)
-    tracks = pipeline._posed((evidence,), [result], models, frames)
+    result = pose_person(evidence, clip.fps, Options(), models, models.hund, lambda step: None)
+    tracks = [pose_track(evidence, result, models.body, frames)]
     times = np.arange(frames) / clip.fps
     support = estimate_support(tracks, times, models.contacts)
-    focal = estimate_focal_length(tracks, support.bearing)
+    soles = tuple(bearing[:, :NUM_SOLES] for bearing in support.bearing)
+    focal = estimate_focal_length(tracks, soles)
     truth = float(np.log(clip.intrinsics[0, 0] / guess[0, 0]))
     return Errors(
         tilt=tilt,

@@ -3,6 +3,7 @@
 import argparse
 import io
 import logging
+import os
 import re
 import signal
 import sys
@@ -11,6 +12,9 @@ from types import FrameType
 
 from . import __version__
 from .errors import CancelledError, ExitCode, HundError
+
+# Before numpy is imported. The systems of a track are banded and small: threads wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 COMMANDS = (
     "reconstruct",

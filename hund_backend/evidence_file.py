@@ -18,7 +18,7 @@ from .options import Options
 from .perception.evidence import Evidence
 from .perception.face.evidence import FaceEvidence
 from .perception.hands.evidence import HandEvidence
-from .pipeline import TrackedClip
+from .tracked_clip import TrackedClip
 from .video import ClipInfo, Footage
 
 _FRAMES = ("frame_numbers", "times", "intrinsics")

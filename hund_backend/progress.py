@@ -18,3 +18,8 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """Report nothing."""
+
+
+def step_report(report: Report, stage: str, total: int | None) -> Callable[[int], None]:
+    """Return a function that reports the number of steps done in a stage."""
+    return lambda done: report(Progress(stage=stage, done=done, total=total))

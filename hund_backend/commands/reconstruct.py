@@ -13,7 +13,7 @@ from .arguments import check_files, output_path, pipeline_options
 from .output import progress_output, unexpected_error, write_event
 
 if TYPE_CHECKING:
-    from ..pipeline import Models
+    from ..models import Models
 
 LOGGER = logging.getLogger(__name__)
 
@@ -97,10 +97,12 @@ class _Batch:
     def _reconstruct(self, clip: Path, path: Path) -> None:
         check_files(clip, path, self._options)
         from .. import evidence_file, pipeline
+        from ..models import Models
+        from ..tracked_clip import TrackedClip
 
-        self._models = self._models or pipeline.Models.load(self._arguments.device)
+        self._models = self._models or Models.load(self._arguments.device)
         progress = progress_output(clip.name, as_json=self._arguments.json)
-        kept: list[pipeline.TrackedClip] = []
+        kept: list[TrackedClip] = []
         keep = {"keep": kept.append} if self._arguments.keep_evidence else {}
         try:
             result = pipeline.reconstruct(clip, self._options, self._models, progress, **keep)

@@ -41,8 +41,8 @@ from .people import list_people
 from .solve import solve_again
 
 if TYPE_CHECKING:
+    from ..models import Models
     from ..pins import Bodies
-    from ..pipeline import Models
 
 LOGGER = logging.getLogger(__name__)
 
@@ -138,8 +138,9 @@ class _Server:
         report(Progress(stage=ProgressStage.LOAD, done=0, total=None))
         check_files(clip, path, options)
         from .. import evidence_file, pipeline
+        from ..tracked_clip import TrackedClip
 
-        models, kept = self._load_models(request), list[pipeline.TrackedClip]()
+        models, kept = self._load_models(request), list[TrackedClip]()
         keep = {"keep": kept.append} if request.get("keep_evidence") else {}
         result = pipeline.reconstruct(
             clip, options, models, report, lambda: number <= self._last_finished, **keep
@@ -183,11 +184,11 @@ class _Server:
         return report
 
     def _load_models(self, request: dict[str, Any]) -> "Models":
-        from .. import pipeline
+        from ..models import Models
 
         device = request.get("device") or DEFAULT_DEVICE
         if device not in self._models:
-            self._models[device] = pipeline.Models.load(device)
+            self._models[device] = Models.load(device)
         return self._models[device]
 
     def _solve_pins(self, request: dict[str, Any]) -> dict[str, Any]:

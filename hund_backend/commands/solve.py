@@ -15,7 +15,7 @@ from .arguments import pipeline_options
 from .output import progress_output, write_event
 
 if TYPE_CHECKING:
-    from ..pipeline import Models
+    from ..models import Models
     from ..reconstruction import Reconstruction
 
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write DIR/<clip>.npz."""
-    from .. import pipeline
+    from ..models import Models
 
     name = arguments.evidence.stem
     progress = progress_output(name, as_json=arguments.json)
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.evidence,
             arguments.output,
             arguments.smoothing,
-            lambda: pipeline.Models.load(arguments.device),
+            lambda: Models.load(arguments.device),
             progress,
         )
     finally:
@@ -75,7 +75,7 @@ def solve_again(
     Raises:
         BadInputError: the file, the smoothing or the folder cannot be used.
     """
-    from .. import evidence_file, pipeline
+    from .. import estimation, evidence_file
     from ..stopwatch import Stopwatch
 
     smoothing = pipeline_options({"smoothing": smoothing}).smoothing
@@ -86,7 +86,7 @@ def solve_again(
         )
     check_writable(folder)
     chosen = replace(chosen, smoothing=smoothing)
-    result = pipeline.estimate(clip, chosen, load_models(), report, Stopwatch())
+    result = estimation.estimate(clip, chosen, load_models(), report, Stopwatch())
     path = folder / f"{evidence.stem}.npz"
     result.save(path)
     return path, result

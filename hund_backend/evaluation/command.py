@@ -12,6 +12,8 @@ from .. import __version__, pipeline
 from ..atomic_write import check_writable
 from ..body.model import BodyModel
 from ..errors import NobodyFoundError
+from ..estimation import estimate
+from ..models import Models
 from ..options import DEFAULT_DEVICE, Options, ProgressStage
 from ..progress import Progress, Report, silent
 from ..stopwatch import Stopwatch
@@ -46,7 +48,7 @@ def evaluate_kits(
     kits = [read_kit(folder) for folder in folders]
     if output is not None:
         check_writable(output)
-    models = pipeline.Models.load(device)
+    models = Models.load(device)
     started = time.monotonic()
     options = options or Options()
     predict = _reporting(pipeline_predictor(models, options), kits, report)
@@ -58,7 +60,7 @@ def evaluate_kits(
     return markdown(result)
 
 
-def pipeline_predictor(models: pipeline.Models, options: Options) -> Predict:
+def pipeline_predictor(models: Models, options: Options) -> Predict:
     """Return a function that runs the pipeline on a request, for all people in view."""
 
     def predict(request: Request) -> ClipResult | None:
@@ -73,7 +75,7 @@ def pipeline_predictor(models: pipeline.Models, options: Options) -> Predict:
             clip = pipeline.perceive(request.path, chosen, models, silent, Stopwatch())
         except NobodyFoundError:
             return None
-        reconstruction = pipeline.estimate(clip, chosen, models, silent, Stopwatch())
+        reconstruction = estimate(clip, chosen, models, silent, Stopwatch())
         return ClipResult(reconstruction=reconstruction, evidence=clip.people)
 
     return predict
@@ -95,7 +97,7 @@ def _reporting(predict: Predict, kits: list[Kit], report: Report) -> Predict:
     return predict_and_report
 
 
-def _provenance(kits: list[Kit], models: pipeline.Models, options: Options) -> dict[str, Any]:
+def _provenance(kits: list[Kit], models: Models, options: Options) -> dict[str, Any]:
     """Return versions, weights, options and machine of a run."""
     return {
         "command": f"python -m hund_backend evaluate {' '.join(kit.folder.name for kit in kits)}",

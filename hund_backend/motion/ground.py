@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from .upright import UpEvidence, on_feet
+from .upright import CAMERA_UP, UpEvidence, on_feet
 
 # Tilt of a camera from level: most stand on a tripod or are held level, others look down or up.
 LEVEL_SHARE = 0.5
@@ -15,7 +15,8 @@ FOOT_STD = 0.05  # metres; of resting feet from the plane
 DEPTH_STD = 0.06  # of a person's distance: error of the depth, which moves feet along their ray
 PERSISTENCE = 0.7  # seconds in which that error stays the same
 SLOPE_STD = np.radians(5.0)  # most, of the ground against the initial up direction
-CAMERA_UP = np.array([0.0, -1.0, 0.0])
+ONE_LEVEL = 0.8  # share of clips in which somebody's supports are all on one level
+STEEPNESS_STD = np.radians(15.0)  # of stairs and slopes, otherwise
 ITERATIONS = 10
 SAME_GROUND = 0.35  # metres: supports whose heights differ by less are the same ground
 LOW_SHARE = 0.1  # of the main performer's resting points that may lie below the floor by far
@@ -44,7 +45,9 @@ def estimate_ground(
     that spread in one direction correct the slope in that direction only. Huber weights reduce the
     influence of feet that were not at rest. The error of a person's depth moves the feet along their
     rays for a while: somebody who stands seems to walk on a plane through the camera. So feet count
-    by that error's effect on their height, and the frames that share it count once.
+    by that error's effect on their height, and the frames that share it count once. Feet that climb
+    far more steeply than the initial up direction may be wrong are on stairs or on a slope, and say
+    less of it.
 
     Args:
         feet: points under the feet of each person, camera frame, metres.
@@ -73,13 +76,19 @@ def estimate_ground(
             person @ up - person @ side * slopes[0] - person @ depth * slopes[1] - height
             for person, height in zip(points, heights, strict=True)
         ]
+    level = _one_level_probability(slopes, information, std)
+    share = level + (1 - level) * std**2 / (
+        std**2 + STEEPNESS_STD**2
+    )  # of an error of the direction
+    slopes = share * slopes
+    information = share * information + (1 - share) * np.eye(2) / std**2
     up = up - slopes[0] * side - slopes[1] * depth
     up = expected_up(up / np.linalg.norm(up), np.sqrt(1 / information.diagonal()))
     heights = np.array(
         [_mean_height(person @ up, weight) for person, weight in zip(points, weights, strict=True)]
     )
-    level = floor_level(points[main] @ up, weights[main])
-    return Ground(up=up, heights=heights, level=level)
+    floor = floor_level(points[main] @ up, weights[main])
+    return Ground(up=up, heights=heights, level=floor)
 
 
 def floor_level(
@@ -140,6 +149,27 @@ def expected_up(up: Float[np.ndarray, "3"], std: Float[np.ndarray, "2"]) -> Floa
     shares = shares / np.maximum(shares.sum(axis=0), 1e-300)
     roll, pitch = (shares * stds**2 / total * measured).sum(axis=0)
     return np.array([np.sin(roll), -np.cos(roll) * np.cos(pitch), np.cos(roll) * np.sin(pitch)])
+
+
+def _one_level_probability(
+    slopes: Float[np.ndarray, "2"], information: Float[np.ndarray, "2 2"], std: float
+) -> float:
+    """Return the probability that feet climb only because the initial up direction is wrong.
+
+    Args:
+        slopes: of the feet against that direction, with its prior.
+        information: of the slopes, the prior's included.
+        std: of the initial up direction, radians.
+    """
+    prior = np.eye(2) / min(std, SLOPE_STD) ** 2
+    by_feet = np.linalg.inv(information - prior + 1e-6 * np.eye(2))  # feet that never rest
+    measured = by_feet @ information @ slopes
+    densities = []
+    for share, variance in ((ONE_LEVEL, 0.0), (1 - ONE_LEVEL, STEEPNESS_STD**2)):
+        total = by_feet + (std**2 + variance) * np.eye(2)
+        exponent = -0.5 * measured @ np.linalg.solve(total, measured)
+        densities.append(np.log(share) + exponent - 0.5 * np.linalg.slogdet(total)[1])
+    return float(1 / (1 + np.exp(densities[1] - densities[0])))
 
 
 def _mean_height(

@@ -17,7 +17,8 @@ from .ground import Ground, estimate_ground, floor_level
 from .levels import contact_levels, near_floor
 from .performer import clip_floor, main_performer, prominences
 from .posed_track import PosedTrack
-from .upright import UpEvidence, up_evidence
+from .resting import lies
+from .upright import CAMERA_UP, UpEvidence, up_evidence
 
 NUM_SOLES = len(SOLE_NAMES)
 RAISED = (
@@ -85,7 +86,7 @@ def estimate_support(
     ]
     first = estimate_ground(feet, rest, _uprights(posed_tracks, rest, fps), fps, main)
     touching = [
-        _bearing(person, times, first.up, network) * person.present[:, None]
+        _bearing(person, times, fps, first.up, network) * person.present[:, None]
         for person in posed_tracks
     ]
     bearing = [
@@ -125,15 +126,21 @@ def _uprights(
 def _bearing(
     person: PosedTrack,
     times: Float[np.ndarray, " frames"],
+    fps: float,
     up: Float[np.ndarray, "3"],
     network: ContactNetwork,
 ) -> Float[np.ndarray, "frames 12"]:
     """Return the probability that each point bears: soles by the network, others by balance."""
     inferred = bearing_by_balance(
-        person.contact_points, person.joints.astype(np.float64), up, times
+        person.contact_points,
+        person.joints.astype(np.float64),
+        up,
+        times,
+        lies(person, CAMERA_UP, fps),
     )
     probability = with_hysteresis(inferred)
     soles = network.bearing(FootMotion.of_track(person), times, up)
+    soles = np.maximum(soles, probability[:, :NUM_SOLES])
     probability[:, :NUM_SOLES] = soles * _lowest_of_foot(person.feet @ up)
     return probability
 

@@ -2,7 +2,7 @@
 
 Over time, the center of mass of somebody on their feet is above the feet that bear, whatever the
 lean of the trunk: otherwise they fall. People on a chair, on their knees or in a push-up bear on
-more than their feet.
+more than their feet. Who lies or is on their hands is as low as the pose allows (`resting.py`).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from ..body.skeleton import JOINT_INDEX
 from .posed_track import PosedTrack
+from .resting import lies, resting_up
 
 # Shares of the body's mass, at a point between two joints: segments of Winter, "Biomechanics and
 # Motor Control of Human Movement", 2009.
@@ -40,6 +41,9 @@ STRAIGHT = (
 )  # share of a leg's length from which, and at which, people bear on their feet
 ON_FEET = 0.95  # share of those on straight legs who bear on their feet alone
 CAMERA_TILT_STD = np.radians(18.0)  # of cameras against level
+RESTING_STD = np.radians(6.0)  # of the direction by people who lie or are on their hands
+RESTING_SECONDS = 0.7  # from which it counts, if it is half of the person's time
+CAMERA_UP = np.array([0.0, -1.0, 0.0])  # of a level camera
 LEAN_STD = np.radians(12.0)  # of the trunk of somebody who stands, if the feet say nothing
 
 
@@ -51,7 +55,7 @@ class UpEvidence:
     std: float  # radians; infinite: nothing
 
 
-NO_EVIDENCE = UpEvidence(direction=np.array([0.0, -1.0, 0.0]), std=np.inf)
+NO_EVIDENCE = UpEvidence(direction=CAMERA_UP, std=np.inf)
 
 
 def up_evidence(
@@ -59,13 +63,18 @@ def up_evidence(
 ) -> UpEvidence:
     """Return the up direction from the feet that bear to the center of mass.
 
-    Where the feet are not seen, the trunk's direction counts, while the person stands.
+    Where the feet are not seen, the trunk's direction counts, while the person stands. Of somebody
+    who lies or is on their hands, the lowest center of mass counts.
 
     Args:
         track: of the person.
         bearing: confidence that each point of SOLE_NAMES bears weight, 0…1.
         fps: frames a second.
     """
+    resting = lies(track, CAMERA_UP, fps)
+    if resting.sum() > max(RESTING_SECONDS * fps, 0.5 * track.present.sum()):
+        up = resting_up(track, resting, CAMERA_UP)
+        return NO_EVIDENCE if up is None else UpEvidence(direction=up, std=RESTING_STD)
     weights = bearing * track.point_confidence[:, : bearing.shape[1]] * BEARING_SHARES
     total = weights.sum(axis=1)
     support = (track.feet * weights[..., None]).sum(axis=1) / np.maximum(total, 1e-9)[:, None]

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 
 from ..body.skeleton import KEYPOINT_MIRROR
 from .blazepose import CROP_SIZE_PX, BlazePoseOutput
+from .bust import quality_of_bust, release_guessed_limbs
 from .confidence import keypoint_confidence
 from .crops import (
     camera_from_crop,
@@ -47,7 +48,9 @@ class Detection:
     points: Float[np.ndarray, "35 2"]  # 33 keypoints, HIP and TIP; px of the frame
     confidence: Float[np.ndarray, "33"]
     world_landmarks: Float[np.ndarray, "33 3"]  # metres from the mid-hip, axes of the camera
-    quality: float  # mean heat-map peak of the limbs' joints: 0.9 is good, below 0.75 doubtful
+    quality: float
+    """Mean heat-map peak of the limbs' joints, or of head and shoulders of who is cut off above the
+    hips: 0.9 is good, below 0.75 doubtful."""
     colors: Float[np.ndarray, "segments 3"]  # CIELAB along trunk and limbs, to tell people apart
     mask: UInt8[np.ndarray, "64 64"]  # silhouette probability of the crop times 255
     features: Float[np.ndarray, "560"] | None = None
@@ -129,9 +132,13 @@ class CropDetector:
             parts = None if parts is None else mirror_part_maps(parts)
         points = transform_points(keypoints, image_from_crop(crops))
         quality = peaks[:, LIMB_JOINTS].mean(axis=1)
-        inside = quality_inside(points, peaks, self.image.shape[1::-1])
         confidence = keypoint_confidence(peaks, output.visibility[:, order], quality)
+        bust = quality_of_bust(points, peaks, self.image.shape[1::-1])
+        inside = np.maximum(quality_inside(points, peaks, self.image.shape[1::-1]), bust)
         world = world @ camera_from_crop(crops, self.intrinsics).swapaxes(1, 2)
+        for index in np.flatnonzero(bust > quality):
+            release_guessed_limbs(points[index], world[index], confidence[index])
+        quality = np.maximum(quality, bust)
         return [
             Detection(
                 crop=crops[index],

@@ -16,6 +16,7 @@ from .identity import Description, IdentityConfig, color_cost, describe, motion_
 from .prominence import prominence, static_confidence
 from .tracklets import (
     Tracklet,
+    drop_ends_without_trunk,
     drop_short_runs,
     first,
     merged,
@@ -122,6 +123,7 @@ def link_people(
     people = link_tracklets(pieces, fps, config, shots)
     people = give_back(people, doubtful, fps, config.doubt, config.identity)
     people = [kept for person in people if (kept := drop_short_runs(person, shortest))]
+    people = [drop_ends_without_trunk(person, shortest) for person in people]
     people = absorb_fragments(people, fps, config)
     people = join_by_appearance(people, fps, config)
     people = [person for person in people if _is_somebody(person, fps, num_frames, config)]

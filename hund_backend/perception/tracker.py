@@ -29,6 +29,7 @@ from .tracks import (
 )
 
 Image = UInt8[np.ndarray, "_ _ 3"]
+RIVAL = 0.4  # of the importance of the last of the requested people, from which others rival them
 MAX_IMAGES = 12  # kept to follow newcomers back; 25 MB each in 4K
 
 
@@ -53,6 +54,7 @@ class TrackerConfig:
     search_seconds: float = 0.15  # from a failed search to the next; doubled each time
     known_iou: float = 0.3  # of a detected box and a known person
     max_people: int = 12  # followed at a time where no number is given
+    max_rivals: int = 3  # followed beyond the number that is given
     replace_ratio: float = 1.6  # of importance, for a newcomer that replaces a followed person
     max_searches: int = 3  # of doubtful people, and of newcomers, in one frame
     max_thorough: int = 5  # thorough searches in a single image, of 2 seconds each
@@ -94,9 +96,8 @@ class Tracker:
         self.second_network = second_network
         self.hand_detector = hand_detector  # None: hands are not looked for
         self.intrinsics, self.config = intrinsics, config
-        self.capacity = config.max_people
-        if max_people is not None:
-            self.capacity = min(self.capacity, max_people)
+        self._requested = min(max_people or config.max_people, config.max_people)
+        self.capacity = self._requested  # number of people followed at a time
         self.detect_wait = int(np.clip(round(config.detect_seconds * fps), 1, MAX_IMAGES))
         self.detect_wait_full = max(1, round(config.detect_seconds_full * fps))
         self.patience = max(1, round(config.patience * fps))
@@ -151,6 +152,7 @@ class Tracker:
         if doubtful or position >= self._next_detection:
             people = self._detect_people(image)
             self._importance.look(people)
+            self.capacity = self._capacity_for(people)
             detections += [self._search_again(track, people, detector) for track in doubtful]
             detections = self._valid(detections, image)
             newcomers = self._detect_newcomers(people, detections, detector)
@@ -303,6 +305,18 @@ class Tracker:
         )
         for detections, pair in zip(seen, hands, strict=True):
             detections[position] = replace(detections[position], hands=pair)
+
+    def _capacity_for(self, people: PersonBoxes) -> int:
+        """Return how many people are followed: more than requested while others rival them.
+
+        Who matters most is decided over the whole clip, so rivals are followed, too.
+        """
+        importance = sorted(self._importance.of(box) for box in people.boxes.astype(float))
+        if len(importance) <= self._requested:
+            return self._requested
+        rivals = sum(value >= RIVAL * importance[-self._requested] for value in importance)
+        spare = min(rivals - self._requested, self.config.max_rivals)
+        return min(self._requested + spare, self.config.max_people)
 
     def _has_room(self, box: Float[np.ndarray, "4"], num_newcomers: int) -> bool:
         """Return whether the person of a box may be followed, perhaps instead of another one."""

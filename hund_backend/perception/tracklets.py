@@ -7,6 +7,9 @@ from .crop_detector import HIP, Detection
 
 Tracklet = dict[int, Detection]  # by position in the clip, ascending
 
+TRUNK = [11, 12, 23, 24]  # shoulders and hips among BlazePose's keypoints
+TRUNK_SEEN = 0.3  # confidence of the best of them from which the trunk counts as seen
+
 
 def split_runs(tracklet: Tracklet, gap: int) -> list[Tracklet]:
     """Split a tracklet where it has no detections for more than `gap` frames."""
@@ -31,6 +34,27 @@ def drop_short_runs(person: Tracklet, shortest: int) -> Tracklet:
     """
     runs = [run for run in split_runs(person, shortest) if len(run) >= shortest]
     return {position: detection for run in runs for position, detection in run.items()}
+
+
+def drop_ends_without_trunk(person: Tracklet, gap: int) -> Tracklet:
+    """Drop the begin and the end of runs in which nothing of the trunk is seen.
+
+    Of somebody who leaves the picture, a hand is seen last, from which no pose can be found. People
+    whose trunk is never seen keep all detections.
+
+    Args:
+        person: detections by position.
+        gap: most frames without a detection inside a run.
+    """
+    seen = {p: detection.confidence[TRUNK].max() >= TRUNK_SEEN for p, detection in person.items()}
+    if not any(seen.values()):
+        return person
+    kept: Tracklet = {}
+    for run in split_runs(person, gap):
+        with_trunk = [position for position in run if seen[position]]
+        if with_trunk:
+            kept |= {p: d for p, d in run.items() if with_trunk[0] <= p <= with_trunk[-1]}
+    return kept
 
 
 def merged(*tracklets: Tracklet) -> Tracklet:

@@ -20,6 +20,7 @@ from .sole_labels import (
     SURE,
     WINDOW_SECONDS,
     Limits,
+    lowest_of_foot,
     point_speeds,
     runs_with,
 )
@@ -76,7 +77,8 @@ def contact_labels(motion: ContactMotion, fps: float) -> Labels:
 
     A run of frames in which a point may be in contact (POSSIBLE) counts if it surely is in one of
     them (SURE). The floor is the lowest point of the nearest frames, as captured floors drift and
-    have steps. A sole that stays still for a while counts at any height: it stands on a higher step.
+    have steps. A sole that stays still for a while counts at any height, since it stands on a higher
+    step, if no other point of its foot is well below it.
     A seat counts at any height if without it the person would fall backwards. Where nothing bears
     somebody whose center of mass does not fall, the slowest soles do.
 
@@ -103,6 +105,7 @@ def contact_labels(motion: ContactMotion, fps: float) -> Labels:
     contacts = runs_with(possible, sure, SHORTEST)
     long = max(round(STILL_SECONDS * fps), SHORTEST)
     still = (speed < STILL_SPEED) & soles
+    still[:, : len(SOLE_NAMES)] &= lowest_of_foot(points[:, : len(SOLE_NAMES), 1])
     leans = contacts[:, hands].any(axis=1, keepdims=True)  # forward, on the hands
     seated = _seated(motion, speed) & seats & ~leans
     contacts |= runs_with(still, still, long) | runs_with(seated, seated, long)

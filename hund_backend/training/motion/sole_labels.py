@@ -47,7 +47,8 @@ def sole_labels(
 
     A run of frames in which a point may be in contact (POSSIBLE) counts if it surely is in one of
     them (SURE). The floor is the lowest sole of the nearest frames, as captured floors drift and have
-    steps. A point that stays still for a while counts at any height: it stands on a higher step.
+    steps. A point that stays still for a while counts at any height, since it stands on a higher
+    step, if no other point of its foot is well below it.
 
     Args:
         soles: positions, metres, y up.
@@ -60,8 +61,23 @@ def sole_labels(
     sure = (height < SURE.height) & (speed < SURE.speed)
     possible = (height < POSSIBLE.height) & (speed < POSSIBLE.speed)
     on_floor = runs_with(possible, sure, SHORTEST)
-    still = speed < STILL_SPEED
+    still = (speed < STILL_SPEED) & lowest_of_foot(soles[..., 1])
     return on_floor | runs_with(still, still, max(round(STILL_SECONDS * fps), SHORTEST))
+
+
+def lowest_of_foot(
+    heights: Float[np.ndarray, "frames points"],
+) -> Bool[np.ndarray, "frames points"]:
+    """Return which points of SOLE_NAMES are near the lowest one of their foot.
+
+    Toes keep still in the air, too, above a heel that bears.
+
+    Args:
+        heights: of the points, metres.
+    """
+    feet = heights.reshape(len(heights), 2, -1)
+    above = feet - feet.min(axis=-1, keepdims=True)
+    return (above < POSSIBLE.height).reshape(heights.shape)
 
 
 def point_speeds(

@@ -33,7 +33,7 @@ _SINGLE = (48, 51)  # of single vectors: the pelvis's velocity and up direction
 class ContactRecipe:
     """Training of the contact network."""
 
-    steps: int = 1500
+    steps: int = 3000
     batch: int = 64
     length: int = 24  # frames of a training example
     rate: float = 2e-3

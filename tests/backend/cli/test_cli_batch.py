@@ -13,6 +13,7 @@ import pytest
 
 from hund_backend import pipeline
 from hund_backend.__main__ import build_parser, main
+from hund_backend.models import Models
 from hund_backend.provenance import clip_hash
 from hund_backend.weights_file import sha256_of
 
@@ -33,7 +34,7 @@ def make_clip(tmp_path, monkeypatch):
         return result
 
     monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
-    monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device: object()))
+    monkeypatch.setattr(Models, "load", classmethod(lambda cls, device: object()))
 
     def clip(name):
         path = tmp_path / name

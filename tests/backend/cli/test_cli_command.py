@@ -17,12 +17,13 @@ import pytest
 import torch
 from builders import CAMERA, evidence_of, walk, with_parts
 
-from hund_backend import pipeline
+from hund_backend import estimation, pipeline
 from hund_backend.__main__ import main
 from hund_backend.body.model import BodyModel
 from hund_backend.descent.learned.hund import Hund, HundConfig
 from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.errors import CancelledError
+from hund_backend.models import Models
 from hund_backend.motion.contact_network import ContactNetwork
 from hund_backend.options import Options
 from hund_backend.perception.linking import FoundPeople
@@ -65,7 +66,7 @@ def fake_models(monkeypatch):
     perception = FakePerception(ReducedBody.from_body(body), GaussianPrior.load().double())
     torch.manual_seed(0)
     untrained = HundConfig(stages=2, hidden=32, context=16, memory=24, part_code=8)
-    models = pipeline.Models.__new__(pipeline.Models)
+    models = Models.__new__(Models)
     for name, value in {
         "device": torch.device("cpu"),
         "perception": perception,
@@ -80,7 +81,7 @@ def fake_models(monkeypatch):
         "hund": Hund(untrained, body, prior).eval().requires_grad_(False),
     }.items():
         object.__setattr__(models, name, value)
-    monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device="auto": models))
+    monkeypatch.setattr(Models, "load", classmethod(lambda cls, device="auto": models))
     return models
 
 
@@ -298,7 +299,7 @@ def test_a_file_keeps_the_stages_that_the_polish_began_with(video, fake_models):
 
 def test_adaptation_is_limited_and_reported(video, tmp_path, capsys, fake_models, monkeypatch):
     calls = []
-    real = pipeline.adapt
+    real = estimation.adapt
 
     def adapt(hund, prior, inputs, config, report):
         calls.append((len(inputs), config.seconds))
@@ -310,8 +311,8 @@ def test_adaptation_is_limited_and_reported(video, tmp_path, capsys, fake_models
             report,
         )
 
-    monkeypatch.setattr(pipeline, "adapt", adapt)
-    monkeypatch.setattr(pipeline.AdaptConfig, "min_frames", 4)
+    monkeypatch.setattr(estimation, "adapt", adapt)
+    monkeypatch.setattr(estimation.AdaptConfig, "min_frames", 4)
     code, *_ = run(capsys, "reconstruct", video, "--output", tmp_path, "--adapt", "7")
     assert code == 0
     assert calls == [(8, 7.0)]

@@ -6,13 +6,14 @@ import cli_fakes
 import numpy as np
 import pytest
 
-from hund_backend import evidence_file, evidence_identity, pipeline
+from hund_backend import estimation, evidence_file, evidence_identity
 from hund_backend.commands.solve import solve_again
 from hund_backend.errors import BadInputError
 from hund_backend.options import Options
 from hund_backend.perception.evidence import Evidence
 from hund_backend.perception.hands.evidence import HandEvidence
 from hund_backend.progress import silent
+from hund_backend.tracked_clip import TrackedClip
 from hund_backend.video import ClipInfo
 
 
@@ -58,7 +59,7 @@ def tracked_clip(tmp_path, frames=6, people=2, **changes):
         "left_out": 4,
         "source": {"name": path.name, "sha256": "0"},
     }
-    return pipeline.TrackedClip(**fields | changes)
+    return TrackedClip(**fields | changes)
 
 
 def plain(value):
@@ -129,7 +130,7 @@ def test_solving_again_changes_the_smoothing_alone(tmp_path, monkeypatch):
         calls.append(arguments[:2])
         return cli_fakes.build_reconstruction()
 
-    monkeypatch.setattr(pipeline, "estimate", estimate)
+    monkeypatch.setattr(estimation, "estimate", estimate)
     output, _ = solve_again(path, tmp_path / "out", 3.0, object, silent)
     assert output == tmp_path / "out" / "walk.npz" and output.is_file()
     ((solved, options),) = calls

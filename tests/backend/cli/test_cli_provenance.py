@@ -39,7 +39,8 @@ def opened_weights():
             events = events[16 + size :]
 
 from hund_backend.options import Options
-from hund_backend.pipeline import Models, reconstruct
+from hund_backend.models import Models
+from hund_backend.pipeline import reconstruct
 models = Models.load("cpu")
 for name, options in {
     "default": Options(end=2), "fit": Options(end=2, method="fit"),

@@ -11,6 +11,7 @@ import pytest
 from hund_backend import evidence_file, pipeline
 from hund_backend.commands import serve
 from hund_backend.errors import CancelledError, NobodyFoundError
+from hund_backend.models import Models
 from hund_backend.people_list import PeopleList
 from hund_backend.progress import Progress
 
@@ -56,7 +57,7 @@ def server(monkeypatch, capsys):
         return received
 
     monkeypatch.setattr("sys.stdin", requests)
-    monkeypatch.setattr(pipeline.Models, "load", classmethod(lambda cls, device: object()))
+    monkeypatch.setattr(Models, "load", classmethod(lambda cls, device: object()))
     return requests, answers
 
 

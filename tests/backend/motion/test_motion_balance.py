@@ -13,11 +13,12 @@ UP = np.array([0.0, -1.0, 0.0])
 TIMES = np.arange(30) / 30
 
 
-def found_in(drift=0.0, **turns):
-    """Largest probabilities of hands, knees and seats of a pose, its joints turned about x, degrees.
+def found_in(drift=0.0, *, rests=False, **turns):
+    """Largest probabilities of the parts of a pose, its joints turned about x, degrees.
 
     Args:
         drift: speed of the whole body, m/s.
+        rests: whether the person lies or is on their hands.
         turns: of "Pelvis", and of joints on both sides.
     """
     body = BodyModel.load("keypoints")
@@ -36,11 +37,11 @@ def found_in(drift=0.0, **turns):
     shift = drift * TIMES[:, None, None] * np.array([1.0, 0, 0])
     points = body.contact_points(posed).double().numpy()[None] + shift
     joints = posed.joints.double().numpy()[None] + shift
-    found = bearing_by_balance(points, joints, UP, TIMES)
-    assert not found[:, :6].any()
+    found = bearing_by_balance(points, joints, UP, TIMES, np.full(30, rests))
+    assert rests or not found[:, :6].any()
     return {
         part: found[15, [i for i, name in enumerate(CONTACT_NAMES) if name.endswith(part)]].max()
-        for part in ("hand", "knee", "seat")
+        for part in ("hand", "knee", "seat", "heel", "toe")
     }
 
 
@@ -61,10 +62,24 @@ def test_the_seat_bears_who_sits_on_a_chair():
     assert found["hand"] < 0.3
 
 
+def test_seats_and_knees_bear_on_the_ground():
+    assert found_in(Thigh=-90)["seat"] > 0.6
+    kneels = found_in(Calf=90)
+    assert kneels["knee"] > 0.6
+    assert kneels["seat"] < 0.3
+
+
+def test_soles_at_the_ground_bear_who_rests():
+    found = found_in(rests=True, Pelvis=-90)  # on the back
+    assert found["heel"] > 0.6
+    assert found["toe"] < 0.3
+    assert found["seat"] > 0.6
+
+
 def test_who_moves_fast_may_lean():
     assert max(found_in(drift=2.0, Pelvis=80, Upperarm=-80).values()) < 0.1
 
 
 def test_a_short_track_has_none():
     points, joints = np.zeros((2, 12, 3)), np.zeros((2, 63, 3))
-    assert not bearing_by_balance(points, joints, UP, TIMES[:2]).any()
+    assert not bearing_by_balance(points, joints, UP, TIMES[:2], np.zeros(2, bool)).any()

@@ -219,6 +219,18 @@ def test_the_most_prominent_people_are_kept():
     assert evidence.keypoints[:, 23:25, 1].mean() == pytest.approx(140, abs=3)
 
 
+def test_who_matters_is_decided_over_the_whole_clip():
+    """One person is requested; the one who moves is smaller and does not move from the start."""
+
+    def late(number):
+        return PersonPose((60 + 4 * max(0, number - 15), 200), 70)
+
+    scene = SyntheticScene([lambda number: PersonPose((190, 70), 80), late], num_frames=45)
+    (evidence,) = run(scene, max_people=1)
+    assert evidence.keypoints[:, 23:25, 1].mean() == pytest.approx(200, abs=3)
+    np.testing.assert_array_equal(evidence.frames, np.arange(45))
+
+
 def test_a_single_image_is_a_clip_of_one_frame():
     poses = [PersonPose((70, 120), 80, 2.0), PersonPose((180, 120), 100)]
     scene = SyntheticScene([lambda f: poses[0], lambda f: poses[1]], num_frames=1)

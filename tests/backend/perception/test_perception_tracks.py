@@ -15,6 +15,7 @@ from hund_backend.perception.linking import (
     link_people,
     link_tracklets,
 )
+from hund_backend.perception.tracklets import TRUNK, drop_ends_without_trunk
 from hund_backend.perception.tracks import (
     CropFilter,
     CropFilterConfig,
@@ -147,6 +148,17 @@ def test_detections_that_stand_alone_are_no_presence():
     single = tracklet(line([*range(10), 20, 30, 31, 33, 45, 46]))
     assert list(drop_short_runs(single, 3)) == [*range(10), 30, 31, 33]
     assert list(drop_short_runs(tracklet(line([3])), 1)) == [3]
+
+
+def test_a_person_is_seen_while_their_trunk_is():
+    person = tracklet(line([*range(10), *range(30, 40)]))
+    for frame in (0, 1, 4, 30, 38, 39):
+        person[frame].confidence[TRUNK] = 0.1
+    kept = [*range(2, 10), *range(31, 38)]  # within a run nothing is dropped
+    assert list(drop_ends_without_trunk(person, 3)) == kept
+    for detection in person.values():
+        detection.confidence[TRUNK] = 0.1  # a close-up
+    assert drop_ends_without_trunk(person, 3) == person
 
 
 def test_a_last_detection_of_somebody_else_does_not_part_a_person():
