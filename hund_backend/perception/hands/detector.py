@@ -218,7 +218,6 @@ class HandDetector:
             for side in range(len(SIDES))
             if self._is_in_view(request, side, image)
         ]
-
         self._search(image, searches, intrinsics)
         hands = self._choose(searches, len(people))
         # What was found for a hand may be the other one, so that the body's crops were not tried.
@@ -287,7 +286,12 @@ class HandDetector:
                 continue
             again = replace(search, share=config.covered_share, found=[])
             self._search(paint_over(image, other.points), [again], intrinsics)
-            own = [found for found in again.found if self._is_own(found)]
+            taken = [h for pair in hands for h in pair if h is not None and h is not other]
+            own = [
+                found
+                for found in again.found
+                if self._is_own(found) and not any(self._is_same(found, hand) for hand in taken)
+            ]
             if own:
                 pair = list(hands[search.person])
                 pair[search.side] = max(own, key=lambda found: found.confidence)
