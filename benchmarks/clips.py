@@ -14,6 +14,7 @@ from tools.cache import cache_folder
 from tools.get_demo_clip import get_demo_clip
 
 FULL_HD = (1920, 1080)
+_PERIOD, _SEEN = 1000, 100  # frames
 
 
 def walker(num_frames: int, size: tuple[int, int] = FULL_HD) -> Path:
@@ -26,6 +27,25 @@ def walker(num_frames: int, size: tuple[int, int] = FULL_HD) -> Path:
         for image in islice(_forwards_and_backwards(get_demo_clip()), num_frames):
             scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
             writer.write(cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR))
+        writer.release()
+        check_video(part, num_frames)
+    return path
+
+
+def seldom_walker(num_frames: int, size: tuple[int, int]) -> Path:
+    """Return a clip in which the walker is in view for a tenth of the time, else nobody."""
+    path = cache_folder() / "benchmarks" / f"seldom-{size[0]}x{size[1]}-{num_frames}.mp4"
+    if path.exists():
+        return path
+    with open_clip(get_demo_clip()) as frames:
+        shown = [cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA) for frame in frames]
+    empty = np.median(shown, axis=0).astype(np.uint8)
+    with atomic_write(path) as [part]:
+        writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, size)
+        for number in range(num_frames):
+            place = number % _PERIOD
+            image = shown[place % len(shown)] if place < _SEEN else empty
+            writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         writer.release()
         check_video(part, num_frames)
     return path

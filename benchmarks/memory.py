@@ -1,23 +1,26 @@
 """Growth of the job's memory with the length of a clip, beyond the evidence itself.
 
 Run as `python -m benchmarks.memory`. The walker walks back and forth for 230 and for 2,300 frames.
+`--size 3840 2160` is 4K; `--seldom` has nobody in view for nine tenths of the time.
 """
 
 import argparse
 import json
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks import measuring
-from benchmarks.clips import walker
+from benchmarks.clips import FULL_HD, seldom_walker, walker
 from benchmarks.measuring import MIB, Stopwatch, peak_mib
+from hund_backend.options import DEFAULT_QUALITY, QUALITIES
 
 PACKAGES = ("torch", "onnxruntime", "opencv-python-headless", "numpy")
 HEAD = """# Memory and the length of a clip
 
 {environment}
-* `python -m benchmarks.memory --lengths {lengths} --people {args.people} --cores {args.cores}`
+* `python -m benchmarks.memory {flags}`
 * target: at most 3 GiB, and no growth beyond the evidence
 
 | frames | models MiB | peak of perception MiB | peak of the job MiB | evidence MiB \
@@ -48,7 +51,7 @@ def main() -> None:
     args = measuring.parse(__doc__, add_arguments)
     measuring.limit_cores(args.cores)
     if args.stage:
-        print(json.dumps(asdict(measure(int(args.stage), args.people))), flush=True)
+        print(json.dumps(asdict(measure(int(args.stage), args))), flush=True)
         return
     usages = [_in_a_process(length, args) for length in args.lengths]
     text = as_markdown(usages, args)
@@ -61,10 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's own arguments."""
     parser.add_argument("--lengths", type=int, nargs="+", default=[230, 2300])
     parser.add_argument("--people", type=int, default=1)
+    parser.add_argument("--size", type=int, nargs=2, default=FULL_HD, metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--seldom", action="store_true", help="hardly anybody is in view")
+    parser.add_argument("--quality", choices=QUALITIES, default=DEFAULT_QUALITY)
+    parser.add_argument("--stride", type=int, help="process every N-th frame; all are read")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
-def measure(frames: int, people: int) -> Usage:
+def measure(frames: int, args: argparse.Namespace) -> Usage:
     """Run the job on a number of frames, in this process."""
     from hund_backend import estimation, pipeline, progress, stopwatch
     from hund_backend.models import Models
@@ -72,7 +79,15 @@ def measure(frames: int, people: int) -> Usage:
     from hund_backend.perception.evidence import Evidence
     from hund_backend.reconstruction import LAYOUT
 
-    clip, options = walker(frames), Options(people=people)
+    clip, chosen = _clip(frames, args), QUALITIES[args.quality]
+    options = Options(
+        people=args.people,
+        stride=args.stride or chosen.stride,
+        polish=chosen.polish,
+        parts=chosen.parts,
+        face=chosen.face,
+        hands=chosen.hands,
+    )
     models, watch, stages = Models.load("cpu"), Stopwatch(), stopwatch.Stopwatch()
     loaded = peak_mib()
     with watch:
@@ -81,7 +96,7 @@ def measure(frames: int, people: int) -> Usage:
         reconstruction = estimation.estimate(tracked, options, models, progress.silent, stages)
     evidence = [getattr(e, field.name) for e in tracked.people for field in fields(Evidence)]
     return Usage(
-        frames=len(tracked.frame_numbers),
+        frames=frames,
         models=loaded,
         perception=perception_peak,
         job=peak_mib(),
@@ -100,8 +115,7 @@ def as_markdown(usages: list[Usage], args: argparse.Namespace) -> str:
     ]
     head = HEAD.format(
         environment=measuring.environment(PACKAGES, args.cores),
-        lengths=" ".join(map(str, args.lengths)),
-        args=args,
+        flags=" ".join(("--lengths", *map(str, args.lengths), *_flags(args))),
     )
     first, last = usages[0], usages[-1]
     frames = max(last.frames - first.frames, 1)
@@ -117,9 +131,20 @@ def as_markdown(usages: list[Usage], args: argparse.Namespace) -> str:
 
 
 def _in_a_process(length: int, args: argparse.Namespace) -> Usage:
-    walker(length)  # not in the measured process: writing a clip needs memory, too
-    flags = ("--people", str(args.people), "--cores", str(args.cores))
-    return Usage(**measuring.run_stage("benchmarks.memory", str(length), *flags))
+    _clip(length, args)  # not in the measured process: writing a clip needs memory, too
+    return Usage(**measuring.run_stage("benchmarks.memory", str(length), *_flags(args)))
+
+
+def _clip(length: int, args: argparse.Namespace) -> Path:
+    return (seldom_walker if args.seldom else walker)(length, tuple(args.size))
+
+
+def _flags(args: argparse.Namespace) -> list[str]:
+    """Return the arguments that are the same for every length."""
+    named = ("people", "cores", "quality")
+    flags = [text for name in named for text in (f"--{name}", str(getattr(args, name)))]
+    flags += ["--size", *map(str, args.size), *(["--seldom"] if args.seldom else [])]
+    return [*flags, *(["--stride", str(args.stride)] if args.stride else [])]
 
 
 def _size_mib(values: list[object]) -> float:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .backend import Settings, environment, interpreter_of
+from .backend import GRACE_SECONDS, Settings, environment, interpreter_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,7 @@ class Output:
 
     stdout: str = ""
     stderr: str = ""
+    exit_code: int = 0
     error: str = ""  # why it could not be started
     timed_out: bool = False
 
@@ -58,8 +59,9 @@ class BackendCommand:
     def close(self) -> None:
         """Kill the command."""
         if self._process:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 self._process.kill()
+                self._process.wait(GRACE_SECONDS)
 
     def _wait(self, limit: float) -> None:
         """Collect the output: the body of the thread."""
@@ -73,4 +75,5 @@ class BackendCommand:
         except (OSError, ValueError) as error:
             self._output = Output(error=str(error))
         else:
-            self._output = Output(stdout=stdout, stderr=stderr)
+            code = self._process.returncode
+            self._output = Output(stdout=stdout, stderr=stderr, exit_code=code)

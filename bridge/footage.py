@@ -57,16 +57,16 @@ def attach(
     """
     try:
         files = source_files(clip)
-        image = bpy.data.images.load(str(files[0].resolve()))
+        image = _load(files[0])
     except (BadInputError, RuntimeError) as error:
         log.warning("The footage is not shown: %s", error)
         return
-    if files[0].suffix.lower() not in IMAGE_SUFFIXES:
-        image.source = "MOVIE"
-        if not image.size[0]:
-            log.warning("The footage is not shown: Blender cannot play %s.", files[0].name)
-            bpy.data.images.remove(image)
-            return
+    # Of the animations among pictures, Blender shows only the first frame.
+    is_frozen = len(files) == 1 and image.source == "FILE" and len(reconstruction.times) > 1
+    if not image.size[0] or is_frozen:
+        log.warning("The footage is not shown: Blender cannot play %s.", files[0].name)
+        bpy.data.images.remove(image)
+        return
     image.name = f"{next(iter(cameras)).name} Footage"
     pictures = None  # numbers by Blender's count; None: a single picture
     if len(files) > 1:
@@ -84,6 +84,17 @@ def attach(
         camera.data.show_background_images = True
         if pictures is not None:
             _set_pictures(camera, pictures, timing, motion)
+
+
+def _load(file: Path) -> bpy.types.Image:
+    """Load a picture or a movie, whatever its suffix says; without pixels if Blender cannot."""
+    image = bpy.data.images.load(str(file.resolve()))
+    is_picture = file.suffix.lower() in IMAGE_SUFFIXES
+    for source in ("FILE", "MOVIE") if is_picture else ("MOVIE", "FILE"):
+        image.source = source
+        if image.size[0]:
+            break
+    return image
 
 
 def fit(camera: bpy.types.Object, scene: bpy.types.Scene, reconstruction: Reconstruction) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,8 +16,15 @@ from .installation import Check, Report
 _NAMES = ("python3.13", "python3.12", "python3.11", "python3", "python")
 _CONDA_FOLDERS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge")
 # In an environment, on Linux and macOS, of conda on Windows, and of venv there.
-_PLACES = (("bin", "python"), ("python.exe",), ("Scripts", "python.exe"))
+_PLACES = (("bin", "python"), ("bin", "python3"), ("python.exe",), ("Scripts", "python.exe"))
 _OWN_FOLDER = "hund"  # in the user's folder, as the manual makes it
+# Where installers put Pythons, often without adding them to the PATH: in folders that variables
+# name, and in the user's folder.
+_INSTALLED = (("LOCALAPPDATA", "Programs/Python/Python3*"), ("PROGRAMFILES", "Python3*"))
+_OF_USER = (".pyenv/versions/3*", ".pyenv/pyenv-win/versions/3*", ".local/share/uv/python/*")
+# Programs with a window get a short PATH on macOS.
+_MACOS_FRAMEWORKS = Path("/Library/Frameworks/Python.framework/Versions")
+_MACOS_FOLDERS = ("/opt/homebrew/bin", "/opt/local/bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +103,22 @@ def _pythons(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
         folders += [Path(line.strip()) for line in lines if line.strip()]
     for name in _CONDA_FOLDERS:
         folders += [home / name, *sorted((home / name / "envs").glob("*"))]
+    for variable, pattern in _INSTALLED:
+        if place := environment.get(variable):
+            folders += sorted(Path(place).glob(pattern), reverse=True)
+    folders += [path for pattern in _OF_USER for path in sorted(home.glob(pattern), reverse=True)]
+    if sys.platform == "darwin":
+        folders += sorted(_MACOS_FRAMEWORKS.glob("3*"), reverse=True)
     for folder in folders:
         places = (folder.joinpath(*parts) for parts in _PLACES)
         yield from islice((place for place in places if place.is_file()), 1)
-    path = environment.get("PATH", "")
-    for folder in filter(None, path.split(os.pathsep)):
+    paths = environment.get("PATH", "").split(os.pathsep)
+    paths += _MACOS_FOLDERS if sys.platform == "darwin" else ()
+    for folder in map(Path, filter(None, paths)):
         for name in _NAMES:
-            if python := shutil.which(name, path=folder):
+            python = Path(shutil.which(name, path=str(folder)) or "")
+            if python.parent == folder:  # on Windows, the working folder is searched, too
                 # Windows' placeholder opens the store instead of a Python.
-                if "WindowsApps" not in Path(python).parts:
-                    yield Path(python)
+                if "WindowsApps" not in python.parts:
+                    yield python
                 break

@@ -84,13 +84,20 @@ def picture_numbers(files: list[Path]) -> list[int]:
     return [(number - numbers[0]) // step for number in numbers]
 
 
-def is_animation(path: Path) -> bool:
-    """Return whether a PNG or WebP file holds several frames."""
+def animation_kind(path: Path) -> str | None:
+    """Return "png", "webp" or "gif" for a file that may hold several pictures; else None.
+
+    By its content, whatever its name says.
+    """
     with path.open("rb") as file:
         head = file.read(_SEARCHED_BYTES // 4)
     if head.startswith(b"\x89PNG"):
-        return 0 <= head.find(b"acTL") < (head.find(b"IDAT") % len(head))
-    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+        is_animated = 0 <= head.find(b"acTL") < (head.find(b"IDAT") % len(head))
+        return "png" if is_animated else None
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    is_webp = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X"
+    return "webp" if is_webp and head[20] & 2 else None
 
 
 def is_sound(path: Path) -> bool:

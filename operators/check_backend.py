@@ -6,12 +6,12 @@ from pathlib import Path
 import bpy
 
 from .. import preferences
-from ..bridge import installation, interpreters, job, screen
+from ..bridge import installation, interpreters, job, screen, trial
 from ..bridge.paths import BLEND_RELATIVE
 
 _POLL_SECONDS = 0.2
 
-_check: installation.Check | None = None
+_check: trial.TriedCheck | None = None
 _report: installation.Report | None = None
 _checked = ""  # interpreter of the report
 _search: interpreters.Search | None = None  # running or done
@@ -25,6 +25,11 @@ def report(context) -> installation.Report | None:
 def is_checking() -> bool:
     """Return whether a check is running."""
     return _check is not None
+
+
+def is_trying() -> bool:
+    """Return whether the check has found nothing missing and reconstructs a second of video."""
+    return _check is not None and _check.is_trying
 
 
 def search() -> interpreters.Search | None:
@@ -48,7 +53,7 @@ def stop() -> None:
 
 
 class HUND_OT_check_backend(bpy.types.Operator):
-    """Start the interpreter and tell what it lacks"""
+    """Start the interpreter, reconstruct a second of video with it, and tell what it lacks"""
 
     bl_idname = "hund.check_backend"
     bl_label = "Check"
@@ -63,7 +68,8 @@ class HUND_OT_check_backend(bpy.types.Operator):
         global _check, _checked
         stop()
         try:
-            _check = installation.Check(preferences.settings(context))
+            device = preferences.get(context).device
+            _check = trial.TriedCheck(preferences.settings(context), device)
         except job.JobError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -153,8 +159,11 @@ def _poll() -> float | None:
     global _check, _report
     if _check is None:
         return None
+    was_trying = _check.is_trying
     _report = _check.poll()
     if _report is None:
+        if _check.is_trying != was_trying:
+            screen.redraw_resized()
         return _POLL_SECONDS
     _check = None
     screen.redraw_resized()

@@ -40,7 +40,12 @@ def _draw_state(layout, context):
     if not (report or reason or check_backend.is_checking()):
         return
     box = layout.box()
-    if check_backend.is_checking():
+    if check_backend.is_trying():
+        text = iface_(
+            "Nothing is missing. Reconstructing a second of video: this takes up to a minute"
+        )
+        wrapped_text.draw(box, context, text, icon="SORTTIME", indent=_BOX)
+    elif check_backend.is_checking():
         box.label(text="Checking: the first time, this takes up to a minute", icon="SORTTIME")
     elif report:
         icon = "CHECKMARK" if report.ready else "ERROR"

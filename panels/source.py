@@ -26,31 +26,37 @@ class HUND_PT_source(SidebarPanel, bpy.types.Panel):
         card = settings.card
         if card:
             draw_card(layout, context, card)
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        column = layout.column(heading="Limit", align=True)
-        column.prop(settings, "use_range", text="Range")
-        limits = column.column(align=True)
-        limits.active = settings.use_range
-        for name in ("start", "end"):
-            row = limits.row(align=True)
-            row.prop(settings, name)
-            row.operator("hund.set_range", text="", icon="TRIA_DOWN_BAR").limit = name
-        column.separator()
-        row = column.row(align=True, heading="Slow Motion")
-        row.prop(settings, "use_speed", text="")
-        factor = row.row(align=True)
-        factor.active = settings.use_speed
-        factor.prop(settings, "speed", text="")
-        column.separator()
-        row = column.split(factor=0.7, align=True)
-        row.active = not settings.found.people
-        row.prop(settings, "use_people")
-        count = row.row(align=True)
-        count.active = settings.people > 0
-        count.prop(settings, "people", text="")
-        layout.operator("hund.find_people", icon="VIEWZOOM")
-        draw_found(layout, settings)
+        if settings.clip:
+            draw_limits(layout, settings)
+
+
+def draw_limits(layout, settings):
+    """Draw which part of the clip is used, and how many of its people."""
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    column = layout.column(heading="Limit", align=True)
+    column.prop(settings, "use_range", text="Range")
+    limits = column.column(align=True)
+    limits.active = settings.use_range
+    for name in ("start", "end"):
+        row = limits.row(align=True)
+        row.prop(settings, name)
+        row.operator("hund.set_range", text="", icon="TRIA_DOWN_BAR").limit = name
+    column.separator()
+    row = column.row(align=True, heading="Slow Motion")
+    row.prop(settings, "use_speed", text="")
+    factor = row.row(align=True)
+    factor.active = settings.use_speed
+    factor.prop(settings, "speed", text="")
+    column.separator()
+    row = column.split(factor=0.7, align=True)
+    row.active = not settings.found.people
+    row.prop(settings, "use_people")
+    count = row.row(align=True)
+    count.active = settings.people > 0
+    count.prop(settings, "people", text="")
+    layout.operator("hund.find_people", icon="VIEWZOOM")
+    draw_found(layout, settings)
 
 
 def draw_found(layout, settings):

@@ -9,9 +9,9 @@ from . import wrapped_text
 _BOX = 16  # points that a box takes
 _SENTENCES = (
     "Choose a video: everybody in it becomes a character that moves the same way.",
-    "This takes about twice the clip's time for each person, on this computer alone.",
+    "This takes about five to ten times the clip's time for each person, on this computer alone.",
     "You can work on meanwhile.",
-    "The sample has two seconds.",
+    "The sample has two seconds and two people: it takes a minute or two.",
 )
 
 

@@ -23,6 +23,13 @@ from .lock_runtime import EXCLUDED
 from .wheel_metadata import metadata_of, requirements_of
 from .zip_targets import PYTHONS, TARGETS, Target
 
+# Where Blender on Windows installs extensions and their wheels, with the longest name of a user.
+WINDOWS_FOLDER = (
+    "C:\\Users\\" + 20 * "u" + "\\AppData\\Roaming\\Blender Foundation\\Blender\\4.2\\extensions\\"
+)
+WHEELS_FOLDER = ".local\\lib\\python3.11\\site-packages\\"
+OWN_FOLDER = "user_default\\hund@\\"  # its name while it is installed
+LONGEST_PATH = 259  # characters, on Windows unless its users have changed that
 BACKEND = "hund_backend"
 PACKAGES = "packages"  # folder with unpacked wheels
 # Modules of the standard library that are not everywhere.
@@ -46,6 +53,8 @@ def problems(path: Path, target: Target) -> list[str]:
     with zipfile.ZipFile(path) as archive:
         contents = _Contents(archive)
         found = [*_manifest_problems(archive, target), *_wheel_problems(contents, target)]
+        if target.system == "windows-x64":
+            found += _path_problems(archive, contents)
         return found or [*_requirement_problems(contents, target), *_Imports(contents, target)]
 
 
@@ -106,6 +115,15 @@ def _wheel_problems(contents: _Contents, target: Target) -> Iterator[str]:
         tags = {tag for line in wheel.get_all("Tag", ()) for tag in parse_tag(line)}
         if not tags & target.tags:
             yield f"{folder} says that it is for {sorted(map(str, tags))}."
+
+
+def _path_problems(archive: zipfile.ZipFile, contents: _Contents) -> Iterator[str]:
+    """Yield files that Windows cannot write where Blender installs them."""
+    own = (OWN_FOLDER + name for name in archive.namelist())
+    packed = (WHEELS_FOLDER + n for wheel in contents.wheels.values() for n in wheel.namelist())
+    for path in (*own, *packed):
+        if len(WINDOWS_FOLDER + path) > LONGEST_PATH:
+            yield f"The path of {path} is too long for Windows."
 
 
 def _requirement_problems(contents: _Contents, target: Target) -> Iterator[str]:

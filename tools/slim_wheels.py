@@ -1,5 +1,6 @@
 """Slim wheels: the packages in the zips without their tests, headers and symbol tables.
 
+License texts whose paths are too long for Windows are gathered in one file.
 Large libraries of Linux, whose packages would not fit otherwise, are compressed by LZMA, which
 Python's zipfile reads.
 """
@@ -35,6 +36,8 @@ USED = (
     "numpy/_core/tests/__init__.py",
     "numpy/_core/tests/_natype.py",
 )
+LONGEST = 120  # characters of a path; Blender's folders on Windows take up to 130 of 259
+_GATHERED = "licenses/GATHERED_LICENSES.txt"  # in a wheel's folder of metadata
 _LARGE = 2**24  # bytes, from which a library is compressed by LZMA
 _EFFORT, _DICTIONARY = 2, 2**24  # LZMA's preset; bytes
 _SIZES_FOLLOW = 0x08  # flag of an archive's file whose header lacks its sizes
@@ -47,7 +50,7 @@ _PROGRAM_HEADERS = 0x20, 0x36, 0x38  # places of their offset, size and number
 def slim(wheel: Path) -> Path:
     """Return a wheel of the same name without what is never used, made in the cache.
 
-    Licence texts stay. The list of files in the wheel is that of the new content.
+    License texts stay, those with long paths in one file. The list of files in the wheel is that of the new content.
     """
     rules = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     target = cache_folder() / "slim_wheels" / rules / wheel.name
@@ -60,6 +63,11 @@ def slim(wheel: Path) -> Path:
 def is_unused(name: str) -> bool:
     """Return whether a file of a wheel is left out."""
     return name not in USED and any(fnmatchcase(name, pattern) for pattern in UNUSED)
+
+
+def is_gathered(name: str) -> bool:
+    """Return whether a file of a wheel is a license text whose path is too long for Windows."""
+    return ".dist-info/licenses/" in name and len(name) > LONGEST
 
 
 def without_symbols(content: bytes) -> bytes:
@@ -85,6 +93,7 @@ def without_symbols(content: bytes) -> bytes:
 
 def _write(wheel: Path, target: Path) -> None:
     changed: dict[str, bytes] = {}
+    gathered: dict[str, bytes] = {}
     with (
         zipfile.ZipFile(wheel) as source,
         zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as slimmed,
@@ -93,7 +102,13 @@ def _write(wheel: Path, target: Path) -> None:
         for item in sorted(used, key=_is_record):  # which comes last
             if is_unused(item.filename):
                 continue
-            if _is_record(item):
+            if is_gathered(item.filename):
+                gathered[item.filename] = source.read(item)
+            elif _is_record(item):
+                if gathered:
+                    name = item.filename.replace("RECORD", _GATHERED)
+                    changed[name] = _gather(gathered)
+                    slimmed.writestr(zipfile.ZipInfo(name), changed[name], zipfile.ZIP_DEFLATED)
                 slimmed.writestr(item, _record(source.read(item), changed))
             elif item.file_size >= _LARGE and source.open(item).read(6) == _ELF64:
                 content = without_symbols(source.read(item))
@@ -140,18 +155,28 @@ def _is_record(item: zipfile.ZipInfo) -> bool:
     return item.filename.endswith(".dist-info/RECORD")
 
 
+def _gather(texts: dict[str, bytes]) -> bytes:
+    """Return one text of several, each below the path that it had."""
+    return b"\n".join(
+        b"%s\n%s\n\n%s\n" % (name.encode(), b"=" * len(name.encode()), text)
+        for name, text in texts.items()
+    )
+
+
 def _record(record: bytes, changed: dict[str, bytes]) -> bytes:
-    """Return a wheel's list of files for what is left of it."""
-    rows = []
-    for name, digest, size in csv.reader(io.StringIO(record.decode())):
-        if is_unused(name):
-            continue
-        if name in changed:
-            content = changed[name]
-            new = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            rows.append((name, f"sha256={new}", len(content)))
-        else:
-            rows.append((name, digest, size))
+    """Return a wheel's list of files for what is left of it.
+
+    Args:
+        record: of the whole wheel.
+        changed: contents of files that are new or have changed, by name.
+    """
+    rows = {
+        name: (digest, size) for name, digest, size in csv.reader(io.StringIO(record.decode()))
+    }
+    left = {n: row for n, row in rows.items() if not is_unused(n) and not is_gathered(n)}
+    for name, content in changed.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        left[name] = f"sha256={digest}", str(len(content))
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows((n, *row) for n, row in left.items())
     return text.getvalue().encode()

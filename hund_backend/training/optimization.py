@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..atomic_write import write_file
 from .checkpoint import load_checkpoint, save_checkpoint
+from .processes import Processes
 
 Curve = list[dict[str, Any]]  # one point an evaluation, in the order of the steps
 
@@ -65,6 +66,7 @@ def optimize(
     *,
     patience: int | None = None,
     warmup: float = 0.02,
+    processes: Processes | None = None,
 ) -> Curve:
     """Train a model in place with AdamW.
 
@@ -80,10 +82,13 @@ def optimize(
         patience: evaluations without a better score after which the training ends, with the best
             weights; without it all steps are taken and the last weights stay.
         warmup: share of the steps over which the learning rate rises.
+        processes: that share the training; then `step_loss` gives this one's part of the loss and
+            of the value. The first one writes the checkpoints.
 
     Returns:
         The points of all evaluations.
     """
+    processes = processes or Processes()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     stopping = None if patience is None else EarlyStopping(model, patience)
     step, curve, total = 0, [], 0.0
@@ -99,6 +104,7 @@ def optimize(
         loss, value = step_loss()
         optimizer.zero_grad()
         loss.backward()
+        value = processes.sum_gradients(model, value)
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         total += value
@@ -112,7 +118,7 @@ def optimize(
         if stopping is not None:
             stopping.update(score)
             progress |= {"best": stopping.best, "waited": stopping.waited}
-        if checkpoint is not None:
+        if checkpoint is not None and processes.is_first:
             if stopping is not None:
                 write_file(checkpoint.with_suffix(".best"), save(stopping.weights))
             save_checkpoint(checkpoint, model, optimizer, generator, progress)

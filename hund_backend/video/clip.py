@@ -12,7 +12,7 @@ import cv2
 
 from ..errors import BadInputError
 from ..image_file import read_image
-from ..sources import IMAGE_SUFFIXES, is_animation, is_sound, source_files
+from ..sources import IMAGE_SUFFIXES, animation_kind, is_sound, source_files
 from .frame import ClipInfo, Frame, Source
 from .movie import Movie
 from .pictures import AnimatedPicture, Pictures
@@ -161,14 +161,14 @@ def _open_source(path: Path, speed: float | None) -> Source:
         raise BadInputError(f"{files[0].name} has no video: choose a video or pictures.")
     if files != [path]:
         return Pictures(path, files)
+    if animation := animation_kind(path):
+        return _open_animation(path, animation, speed)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         movie = Movie(path, speed)
         if not movie.is_picture:
             return movie
         movie.close()  # a picture whose name says that it is a video
         return Pictures(path, files)
-    if is_animation(path):
-        return AnimatedPicture(path) if path.suffix.lower() == ".webp" else Movie(path, speed)
     try:
         read_image(path)
     except BadInputError:
@@ -177,6 +177,16 @@ def _open_source(path: Path, speed: float | None) -> Source:
             raise
         return movie
     return Pictures(path, files)
+
+
+def _open_animation(path: Path, kind: str, speed: float | None) -> Source:
+    if kind == "webp":
+        return AnimatedPicture(path)
+    movie = Movie(path, speed)
+    if movie.num_frames != 1:
+        return movie
+    movie.close()  # one picture has no rate
+    return Pictures(path, [path])
 
 
 def _movie_named_picture(path: Path, speed: float | None) -> Movie | None:

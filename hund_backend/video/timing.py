@@ -15,6 +15,7 @@ STANDARD_FPS = tuple(
 HEADER_TOLERANCE = 0.03  # relative difference of rates, from which a header is not trusted
 STANDARD_TOLERANCE = 0.015  # relative difference from a standard rate that stamps are rounded to
 STALLED_STEP = 0.25  # frames between two frames of the same time stamp
+RESTART_FRAMES = 5  # by which stamps jump back where they start anew, as in files that were joined
 SLOWED = 1.2  # rate of the camera by that of the file, from which the file plays slowed down
 _CAPTURE_RATE = "com.android.capture.fps"
 
@@ -30,20 +31,25 @@ class Clock:
             speed: divides the file's times.
         """
         self.step, self._speed = 1 / fps, speed
-        self._first: float | None = None
+        self._first: float | None = None  # stamp of time 0
+        self._stamp = 0.0  # of the last frame that had one
         self.last = 0.0  # of the file's seconds, at the last frame
 
     def time(self, stamp: float | None) -> float:
         """Return the time of the next frame by its stamp in the file, seconds or None."""
         if self._first is None:
-            self._first = stamp or 0.0
+            self._first = self._stamp = stamp or 0.0
             return 0.0
         if stamp is None:
             self.last += self.step
-        elif stamp - self._first > self.last:
+            return self.last / self._speed
+        if stamp < self._stamp - RESTART_FRAMES * self.step:
+            self._first = stamp - self.last - self.step
+        if stamp - self._first > self.last:
             self.last = stamp - self._first
         else:  # twice the same stamp, or an earlier one
             self.last += STALLED_STEP * self.step
+        self._stamp = stamp
         return self.last / self._speed
 
 
@@ -60,7 +66,8 @@ def nominal_fps(stamps: Sequence[float], header: float | None, *, is_indexed: bo
     if len(times) < 3 or (is_indexed and is_valid):
         return float(header) if is_valid else DEFAULT_FPS
     measured = (len(times) - 1) / (times[-1] - times[0])
-    if is_valid and abs(header / measured - 1) < HEADER_TOLERANCE:
+    usual = 1 / np.median(np.diff(times))  # of files in which frames are missing
+    if is_valid and min(abs(header / rate - 1) for rate in (measured, usual)) < HEADER_TOLERANCE:
         return float(header)
     nearest = min(STANDARD_FPS, key=lambda rate: abs(float(rate) / measured - 1))
     is_standard = abs(float(nearest) / measured - 1) < STANDARD_TOLERANCE

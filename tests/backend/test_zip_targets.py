@@ -136,6 +136,33 @@ def test_slim_wheels_lack_tests_and_list_what_they_hold(tmp_path, monkeypatch):
     assert slim_wheels.slim(tmp_path / slim.name) == slim  # made once
 
 
+def test_license_texts_with_long_paths_are_gathered(tmp_path, monkeypatch):
+    monkeypatch.setattr(slim_wheels, "cache_folder", lambda: tmp_path / "cache")
+    folder = "bar-1.0.dist-info/licenses/"
+    long = [f"{folder}third_party/{'deep/' * 25}{name}/LICENSE" for name in ("a", "b")]
+    files = {"bar.py": "", f"{folder}LICENSE": "ours", long[0]: "yours", long[1]: "theirs"}
+    with zipfile.ZipFile(slim_wheels.slim(write_wheel(tmp_path, "bar", files))) as archive:
+        names = archive.namelist()
+        assert max(map(len, names)) <= slim_wheels.LONGEST
+        assert archive.read(f"{folder}LICENSE") == b"ours"
+        [gathered] = [name for name in names if "GATHERED" in name]
+        text = archive.read(gathered).decode()
+        assert all(each in text for each in (*long, "yours", "theirs"))
+        record = archive.read("bar-1.0.dist-info/RECORD").decode()
+        rows = {row[0]: row[1] for row in csv.reader(io.StringIO(record))}
+        assert set(rows) == set(names)
+        assert rows[gathered] == f"sha256={_digest(text.encode())}"
+
+
+@pytest.mark.parametrize(
+    ("length", "target", "fits"), [(130, WINDOWS, True), (140, WINDOWS, False), (140, MACOS, True)]
+)
+def test_paths_must_not_be_too_long_for_windows(tmp_path, length, target, fits):
+    name = "bar/" + "x" * (length - 7) + ".py"
+    found = check(tmp_path, {"bar/__init__.py": "", name: ""}, target)
+    assert any("too long for Windows" in each for each in found) != fits
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ELF is Linux's format")
 def test_libraries_load_without_their_symbols(tmp_path):
     library = Path(importlib.util.find_spec("markupsafe._speedups").origin)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import shutil
 from pathlib import Path
 
 import bpy
@@ -102,8 +103,39 @@ def test_unreadable_clip_gives_warning_and_no_footage(tmp_path, caplog, name):
     (tmp_path / "empty").mkdir()
     with caplog.at_level(logging.WARNING):
         camera = write(clip, 30, 30, frames=2)
-    assert len(camera.data.background_images) == 0 or name == "broken.png"
-    assert ("not shown" in caplog.text) == (name != "broken.png")
+    assert len(camera.data.background_images) == 0
+    assert "not shown" in caplog.text
+
+
+@pytest.mark.parametrize("frames", [1, 12])
+def test_files_are_shown_whatever_their_suffix_says(tmp_path, frames):
+    make_pictures(tmp_path, ["photo.png"])
+    stored = WALKER if frames > 1 else tmp_path / "photo.png"
+    clip = shutil.copy(stored, tmp_path / ("film.png" if frames > 1 else "photo.mov"))
+    image = write(Path(clip), 30, 30, frames=frames).data.background_images[0].image
+    assert image.source == ("MOVIE" if frames > 1 else "FILE")
+    assert image.size[0] > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "it's it.mp4", "🕺.mp4", "-i.mp4", "100%d.mp4", "a_#.mp4"]
+)
+def test_footage_may_have_any_name_and_nothing_is_written_beside_it(tmp_path, name):
+    shutil.copy(WALKER, tmp_path / name)
+    image = write(tmp_path / name, 30, 30).data.background_images[0].image
+    assert image.source == "MOVIE" and tuple(image.size) == (720, 406)
+    assert image.frame_duration == 16
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_animations_that_blender_shows_no_more_than_the_first_frame_of_are_left_out(
+    tmp_path, caplog
+):
+    make_pictures(tmp_path, ["wave.png"])
+    with caplog.at_level(logging.WARNING):
+        camera = write(tmp_path / "wave.png", 30, 30, frames=5)
+    assert len(camera.data.background_images) == 0
+    assert "Blender cannot play wave.png" in caplog.text
 
 
 @pytest.mark.parametrize(("size", "method"), [((1000, 400), "CROP"), ((400, 400), "FIT")])

@@ -1,7 +1,9 @@
 """Find Backends: candidates of every kind, each checked and listed, the ready ones first."""
 
+import io
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -49,6 +51,57 @@ def test_environments_and_the_path_are_searched_and_each_file_once(home, tmp_pat
         home / "miniconda3" / "envs" / "pose" / "bin" / "python",
         on_path,
     ]
+
+
+def test_installations_that_the_path_lacks_are_found(tmp_path, monkeypatch):
+    local = tmp_path / "AppData" / "Local"
+    expected = [
+        write_python(local / "Programs" / "Python" / "Python313" / "python.exe"),
+        write_python(local / "Programs" / "Python" / "Python311" / "python.exe"),
+        write_python(tmp_path / ".pyenv" / "versions" / "3.12.1" / "bin" / "python"),
+    ]
+    candidates = module("bridge.interpreters").candidates
+    assert candidates({"LOCALAPPDATA": str(local)}, tmp_path) == expected
+    monkeypatch.setattr(sys, "platform", "darwin")
+    frameworks, homebrew = tmp_path / "Versions", tmp_path / "homebrew"
+    monkeypatch.setattr(module("bridge.interpreters"), "_MACOS_FRAMEWORKS", frameworks)
+    monkeypatch.setattr(module("bridge.interpreters"), "_MACOS_FOLDERS", (str(homebrew),))
+    on_macos = [
+        write_python(frameworks / "3.11" / "bin" / "python3"),
+        write_python(homebrew / "python3.12"),
+    ]
+    assert candidates({}, tmp_path / "nobody") == on_macos
+
+
+def test_a_python_in_the_working_folder_is_not_taken(tmp_path, monkeypatch):
+    """On Windows, Python 3.11's `which` searches the working folder before the one it is given."""
+    other = write_python(tmp_path / "project" / "python.exe")
+    monkeypatch.setattr(module("bridge.interpreters").shutil, "which", lambda *_, **__: str(other))
+    found = module("bridge.interpreters").candidates({"PATH": str(tmp_path)}, tmp_path / "nobody")
+    assert found == []
+
+
+def test_processes_open_no_console_on_windows(preferences, tmp_path, monkeypatch):  # noqa: F811
+    backend, flag = module("bridge.backend"), 0x08000000
+    started = []
+
+    class Process:
+        """Stands for a process that ends at once."""
+
+        def __init__(self, command, **options):
+            started.append(options)
+            self.stdin, self.stdout, self.returncode = None, io.StringIO(), 0
+
+        def communicate(self, timeout=None):
+            return "", ""
+
+    monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", flag, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    settings = backend.Settings(log=tmp_path / "backend.log", interpreter=Path(sys.executable))
+    backend.Backend(settings)
+    module("bridge.backend_command").BackendCommand(settings, ["-c", "pass"], 1.0)
+    assert [options["creationflags"] for options in started] == [flag] * 2
+    assert all(options["encoding"] == "utf-8" for options in started)
 
 
 def test_windows_store_is_no_python(tmp_path):

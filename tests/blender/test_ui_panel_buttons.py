@@ -181,17 +181,6 @@ def test_check_of_a_file_that_is_no_program(enabled, tmp_path):
     assert "cannot be started" in check().text
 
 
-def test_check_is_ready_where_the_doctor_finds_everything(enabled, tmp_path):
-    findings = (
-        '{"event": "doctor", "findings": [{"name": "torch", "state": "2.13.0", "ok": true},'
-        ' {"name": "device", "state": "cuda: Big Card", "ok": true}]}'
-    )
-    enabled.interpreter = script(tmp_path, f"echo python 3 11 2\necho '{findings}'")
-    report = check()
-    assert report.ready
-    assert report.text == "Ready: Python 3.11.2, PyTorch 2.13.0, on the graphics card Big Card."
-
-
 def test_check_of_a_silent_program_ends(enabled, tmp_path, monkeypatch):
     monkeypatch.setattr(module("bridge.installation"), "LIMIT_SECONDS", 0.3)
     enabled.interpreter = script(tmp_path, "exec sleep 60")

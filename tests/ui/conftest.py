@@ -12,6 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+ENVIRONMENT = Path(sys.prefix).resolve()  # of the backend; may be a link in the checkout
 CLIP = ROOT / "tests" / "data" / "walker.mp4"
 SCREEN = ["xvfb-run", "--auto-servernum", "--server-args=-screen 0 1280x800x24 +extension GLX"]
 WINDOW = ["--window-geometry", "0", "0", "1280", "800", "--python-exit-code", "1"]
@@ -44,7 +45,7 @@ def blender_root():
 @pytest.fixture(scope="session")
 def in_root(blender_root):
     """Return the beginning of a command that runs in the root with a folder mounted."""
-    mounts = [ROOT, sys.base_prefix]  # the checkout with its environment, and its Python
+    mounts = [ROOT, ENVIRONMENT, sys.base_prefix]  # the last is the environment's Python
     script = Path(__file__).parent / "in_root.sh"
     return lambda folder: [script, blender_root, *mounts, folder, "--"]
 
@@ -77,7 +78,7 @@ def run_scenario(in_root, light_zip, tmp_path_factory):
     Its screenshots are kept in out/ui.
     """
 
-    def run(name):
+    def run(name, *, offline=False):
         folder = tmp_path_factory.mktemp(f"hund-{name}")
         shutil.copy(CLIP, folder)
         write_long_clip(folder / "long.mp4")
@@ -88,10 +89,11 @@ def run_scenario(in_root, light_zip, tmp_path_factory):
             "HUND_UI_ZIP": str(light_zip),
             "HUND_UI_CLIP": str(folder / CLIP.name),
             "HUND_UI_LONG_CLIP": str(folder / "long.mp4"),
-            "HUND_UI_INTERPRETER": sys.executable,
+            "HUND_UI_INTERPRETER": str(ENVIRONMENT / "bin" / "python"),
         }
         script = HERE / f"{name}.py"
-        command = [*in_root(folder), *SCREEN, "blender", *WINDOW, "--python", script]
+        offline = ["unshare", "--net"] if offline else []
+        command = [*offline, *in_root(folder), *SCREEN, "blender", *WINDOW, "--python", script]
         with (folder / "blender.log").open("w") as log:
             process = subprocess.run(
                 command, env=environment, stdout=log, stderr=log, timeout=1500, check=False

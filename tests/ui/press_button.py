@@ -1,4 +1,7 @@
-"""Install a zip into an empty profile and reconstruct: press_button.py ZIP CLIP [PYTHON]."""
+"""Install a zip into an empty profile and reconstruct: press_button.py ZIP CLIP [PYTHON].
+
+CLIP may be "sample": then *Try the Sample* is pressed. Prints the facts, with the seconds of both.
+"""
 
 import json
 import os
@@ -17,10 +20,13 @@ with tempfile.TemporaryDirectory(prefix="hund-profile-") as profile:
         filepath=archive, repo="user_default", enable_on_install=True
     )
     installed = time.monotonic()
-    bpy.context.scene.hund.clip = clip
     preferences = bpy.context.preferences.addons["bl_ext.user_default.hund"].preferences
     preferences.threads, preferences.interpreter = 2, "".join(interpreter)
-    status = bpy.ops.hund.reconstruct()
+    if clip == "sample":
+        status = bpy.ops.hund.try_sample()
+    else:
+        bpy.context.scene.hund.clip = clip
+        status = bpy.ops.hund.reconstruct()
     facts = {
         "status": list(status),
         "install_seconds": round(installed - start, 1),

@@ -26,6 +26,7 @@ from .parts.surface import Surface
 from .solver import NormalEquations
 from .terms.body_limits import BetasTerm, JointLimitTerm, LimitsConfig
 from .terms.contacts import ContactConfig, ContactTerm
+from .terms.depth_anchor import DepthAnchor, DepthAnchorTerm
 from .terms.dynamics import LatentDynamicsConfig, LatentDynamicsTerm
 from .terms.evidence import KeypointTerm, LandmarkTerm
 from .terms.evidence_motion import KeypointStepTerm, LandmarkStepTerm, PersistentNoise
@@ -49,6 +50,7 @@ TERMS = (
     "turning",
     "dynamics",
     "anchor",
+    "depth_anchor",
     "contacts",
     "flight",
     "parts",
@@ -67,6 +69,7 @@ _PER_FRAME = (
     "angular_acceleration",
     "dynamics",
     "anchor",
+    "depth_anchor",
     "parts",
     "silhouette",
 )
@@ -91,12 +94,14 @@ class EnergyConfig:
     )
     prior: PosePriorConfig = PosePriorConfig()
     betas: float = 1.0
+    betas_anchor: float = 10.0  # the same about the learned descent's, in pictures
     limits: LimitsConfig = LimitsConfig()
     acceleration: AccelerationConfig = AccelerationConfig()
     # rad/s²; only without dynamics, which say the same and more
     angular_acceleration: Robust = Robust(weight=1.0, noise=40.0, cutoff=2.0)
     dynamics: LatentDynamicsConfig = LatentDynamicsConfig()
     anchor: PoseAnchorConfig = PoseAnchorConfig()
+    depth_anchor: Robust = Robust(weight=1.0, noise=0.03, cutoff=3.0)  # metres, in pictures
     contacts: ContactConfig = ContactConfig()
     flight: FlightConfig = FlightConfig()
     # Fractions of the crop's side; at a weight of one, each part counts as one or two keypoints.
@@ -146,6 +151,8 @@ def build_terms(
     fps: float | None = None,
     dynamics: Dynamics | None = None,
     anchor: PoseAnchor | None = None,
+    depth_anchor: DepthAnchor | None = None,
+    betas_anchor: Float[Tensor, " betas"] | None = None,
     contacts: BodyContacts | None = None,
     contact_points: ReducedBody | None = None,
     activity: Float[Tensor, "frames joints"] | None = None,
@@ -162,6 +169,8 @@ def build_terms(
         fps: rate of the frames; None for frames that are independent of each other.
         dynamics: of the prior's latents; used where frames are coupled.
         anchor: reference rotations of a polish.
+        depth_anchor: reference depths of a picture's polish.
+        betas_anchor: its reference betas.
         contacts: of the body; used where frames are coupled. They need its contact points.
         contact_points: reduced body whose points are those of CONTACT_NAMES.
         activity: accelerations that are expected, m/s²; None: each joint's typical one.
@@ -188,7 +197,12 @@ def build_terms(
     terms.append(JointLimitTerm(config=config.limits, limits=limits))
     if anchor is not None:
         terms.append(PoseAnchorTerm(config=config.anchor, anchor=anchor))
-    terms.append(BetasTerm(weight=config.betas))
+    if depth_anchor is not None and config.depth_anchor.weight > 0:
+        terms.append(DepthAnchorTerm(config=config.depth_anchor, anchor=depth_anchor))
+    if betas_anchor is None:
+        terms.append(BetasTerm(weight=config.betas))
+    else:
+        terms.append(BetasTerm(weight=config.betas_anchor, expected=betas_anchor))
     if not is_coupled:
         return tuple(terms)
     if config.keypoint_steps.weight > 0:

@@ -36,6 +36,7 @@ from .keyframes import best_path, choose_keyframes, interpolate
 from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import Minimum, SolverConfig, minimize
+from .terms.depth_anchor import DepthAnchor
 from .terms.pose_anchor import PoseAnchor
 from .windows import Window, windows
 
@@ -80,6 +81,14 @@ class FitConfig:
         part_noise=0.001,
         part_cutoff=80.0,
         silhouette_cutoff=30.0,
+    )
+    # Their polish: what the stages know of depth is worth more than the last pixel.
+    still_polish: EvidenceNoise = EvidenceNoise(
+        keypoint_noise=0.003,
+        keypoint_cutoff=13.0,
+        part_noise=0.003,
+        part_cutoff=27.0,
+        silhouette_cutoff=10.0,
     )
     # Early stages: initial poses may be far off and must not be trapped.
     wide: EvidenceNoise = EvidenceNoise(
@@ -187,6 +196,8 @@ class _Fitter:
             self.targets.observed, config.keyframe_spacing * fps, config.max_keyframes
         )
         self.anchor: PoseAnchor | None = None  # of a polish
+        self.depth_anchor: DepthAnchor | None = None  # of the polish of a picture
+        self.betas_anchor: Tensor | None = None  # of the same
         self.activity: Tensor | None = None  # of a motion that is settled
         self.contacts = contacts
         self.contact_points = None if contacts is None else ReducedBody.contacts_from_body(body)
@@ -236,6 +247,10 @@ class _Fitter:
         self.anchor = PoseAnchor(
             rotations=variables.rotations, unobserved=unobserved_fraction(self.confidence)
         )
+        if self.is_still:  # in a clip, the other frames tell of depth as well
+            self.energy = self.config.still_polish.applied_to(self.config.energy)
+            self.depth_anchor = DepthAnchor.of(self.reduced_body.forward(variables))
+            self.betas_anchor = variables.betas
         return variables
 
     def _fit_initial_poses(self) -> tuple[FitVariables, FitVariables]:
@@ -352,6 +367,8 @@ class _Fitter:
             fps=fps,
             dynamics=self.dynamics,
             anchor=None if self.anchor is None else self.anchor.select(frames),
+            depth_anchor=None if self.depth_anchor is None else self.depth_anchor.select(frames),
+            betas_anchor=self.betas_anchor,
             contacts=None if self.contacts is None else self.contacts.select(frames),
             contact_points=self.contact_points,
             activity=None if self.activity is None else self.activity[frames],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...body.hand import HandModel
@@ -33,6 +33,11 @@ class HandSample(NamedTuple):
 
     inputs: HandInputs
     truth: PosedHand
+
+    def select(self, indices: Int[Tensor, " chosen"] | slice) -> "HandSample":
+        """Some of the samples."""
+        truth = PosedHand(*(values[indices] for values in self.truth))
+        return HandSample(self.inputs.select(indices), truth)
 
 
 class HandDataset:

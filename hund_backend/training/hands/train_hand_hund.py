@@ -2,7 +2,7 @@
 
 Mostly by its own losses L(s), and by the truth of synthetic hands: close-ups with what the real
 detector said of them, and captured, keyed and generated poses of all shapes before random cameras
-with its errors.
+with its errors. `torchrun --nproc-per-node 2 -m …` shares the work among processes.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from ..motion.motion_set import Split
 from ..optimization import Curve, optimize
 from ..priors.hand_captures import HandCaptures, hand_captures
 from ..priors.train_hand_flow import HandPoseSampler, HandRecipe
+from ..processes import Processes, processes_of
 from ..weights import write_weights
 from .detected_samples import DetectedHands, detected_sample
 from .detections import HandDetections
@@ -57,7 +58,7 @@ class HandHundRecipe:
     initial: float = 0.3  # weight of L^0
     progress: float = 0.3  # weight of increases of the loss from stage to stage
     stages: tuple[int, int] = (5, 7)  # range of M in training, drawn for each batch
-    steps: int = 750
+    steps: int = 2500
     batch: int = 160
     rate: float = 2e-3
     decay: float = 1e-3
@@ -114,6 +115,7 @@ def train(
     validation: HandSample,
     recipe: HandHundRecipe,
     checkpoint: Path | None = None,
+    processes: Processes | None = None,
 ) -> Curve:
     """Train a network in place.
 
@@ -124,17 +126,21 @@ def train(
         validation: samples that the curve is measured on.
         recipe: settings.
         checkpoint: file to resume from if it exists, written at every evaluation.
+        processes: that share the training, each a part of every batch.
 
     Returns:
         The curve: step, mean training loss, and metrics by stage.
     """
     generator = torch.Generator().manual_seed(recipe.seed)
+    processes = processes or Processes()
 
     def step_loss() -> tuple[Float[Tensor, ""], float]:
-        sample = dataset.draw(recipe.batch, generator)
+        batch = dataset.draw(recipe.batch, generator)
+        count = len(batch.inputs)
+        sample = batch.select(processes.rows(count))
         low, high = recipe.stages
         stages = int(torch.randint(low, high + 1, (), generator=generator))
-        loss = batch_loss(hund, prior, sample, recipe, stages)
+        loss = processes.weigh(batch_loss(hund, prior, sample, recipe, stages), count)
         return loss, loss.item()
 
     def evaluate(step: int, train: float) -> tuple[dict[str, Any], float]:
@@ -142,7 +148,7 @@ def train(
         logger.info("%s", point)
         return point, 0.0
 
-    return optimize(hund, step_loss, evaluate, recipe, generator, checkpoint)
+    return optimize(hund, step_loss, evaluate, recipe, generator, checkpoint, processes=processes)
 
 
 def batch_loss(
@@ -210,7 +216,14 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with processes_of("cpu") as (processes, _):
+        level = logging.INFO if processes.is_first else logging.WARNING
+        logging.basicConfig(level=level, format="%(asctime)s %(message)s")
+        _train(arguments, processes)
+
+
+def _train(arguments: argparse.Namespace, processes: Processes) -> None:
+    """Train by the command's arguments; the first process writes the weights."""
     recipe = HandHundRecipe(steps=arguments.steps, seed=arguments.seed)
     logger.info("%s", recipe)
     model, prior = HandModel.load(), PoseFlow.load(HAND_WEIGHTS_FILE)
@@ -221,7 +234,9 @@ def main() -> None:
         trained = HandHund.load(model, prior, arguments.weights)
         hund.load_state_dict(trained.state_dict())
     dataset, validation = datasets(captures, arguments.detections, hund, recipe)
-    curve = train(hund, prior, dataset, validation, recipe, arguments.checkpoint)
+    curve = train(hund, prior, dataset, validation, recipe, arguments.checkpoint, processes)
+    if not processes.is_first:
+        return
     description = hund.description(prior) | {"recipe": asdict(recipe), "curve": curve}
     write_weights(arguments.output, hund.state_dict(), description, torch.float16)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...body.rotations import rotvec_to_matrix
@@ -65,6 +65,11 @@ class Sample(NamedTuple):
 
     inputs: NetworkInputs
     truth: Truth | None
+
+    def select(self, indices: Int[Tensor, " chosen"] | slice) -> "Sample":
+        """Some of the samples."""
+        truth = None if self.truth is None else self.truth.select(indices)
+        return Sample(self.inputs.select(indices), truth)
 
 
 class MotionDataset:

@@ -3,6 +3,9 @@
 Three regimes: supervised (captured motion before random cameras and synthetic pictures, both with
 their truth), self-supervised (clips of real people, with keypoints and parts but no truth) and
 mixed (batches of either).
+
+On several processors or GPUs of a machine, by torch's own launcher: `torchrun --nproc-per-node 2 -m
+hund_backend.training.hund.train_hund MOCAP DETECTIONS`, with `--device cuda` one GPU a process.
 """
 
 import argparse
@@ -29,6 +32,7 @@ from ...video import open_clip
 from ..motion.motion_set import MotionSet, motion_set
 from ..optimization import Curve, optimize
 from ..priors.augmentation import AugmentationConfig
+from ..processes import Processes, processes_of
 from ..weights import write_weights
 from .detections import Detections
 from .metrics import stage_metrics
@@ -107,6 +111,7 @@ def train(
     validation: dict[str, Sample],
     recipe: HundRecipe,
     checkpoint: Path | None = None,
+    processes: Processes | None = None,
 ) -> Curve:
     """Train a network in place.
 
@@ -118,6 +123,7 @@ def train(
         validation: samples with their truth, by name.
         recipe: settings.
         checkpoint: file to resume from if it exists, written at every evaluation.
+        processes: that share the training, each a part of every batch.
 
     Returns:
         The curve: step, mean training loss, and each validation's metrics by stage.
@@ -125,13 +131,17 @@ def train(
     device = hund.mean_state.device
     skin = BodyModel.load("low").to(device) if recipe.rendering > 0 else None
     generator = torch.Generator().manual_seed(recipe.seed)
+    processes = processes or Processes()
 
     def step_loss() -> tuple[Float[Tensor, ""], float]:
         dataset = _choose_dataset(labeled, unlabeled, recipe, generator)
-        sample = to_device(dataset.draw(recipe.batch, generator), device)
+        batch = dataset.draw(recipe.batch, generator)
+        count = len(batch.inputs)
+        sample = to_device(batch.select(processes.rows(count)), device)
         low, high = recipe.stages
         stages = int(torch.randint(low, high + 1, (), generator=generator))
         loss = batch_loss(hund, prior, sample, recipe, stages, skin)
+        loss = processes.weigh(loss, count)
         return loss, loss.item()
 
     def evaluate(step: int, train: float) -> tuple[dict[str, Any], float]:
@@ -142,7 +152,7 @@ def train(
         logger.info("%6d  train %.4f  %s", step, train, _format_stages(point))
         return point, 0.0
 
-    return optimize(hund, step_loss, evaluate, recipe, generator, checkpoint)
+    return optimize(hund, step_loss, evaluate, recipe, generator, checkpoint, processes=processes)
 
 
 def batch_loss(
@@ -267,7 +277,14 @@ def clip_inputs(clips: list[Path], bones: float) -> NetworkInputs:
 def main() -> None:
     """Train HUND and write its weights."""
     arguments = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with processes_of(arguments.device) as (processes, device):
+        level = logging.INFO if processes.is_first else logging.WARNING
+        logging.basicConfig(level=level, format="%(asctime)s %(message)s")
+        _train(arguments, processes, device)
+
+
+def _train(arguments: argparse.Namespace, processes: Processes, device: str) -> None:
+    """Train by the command's arguments; the first process writes the weights."""
     network = HundConfig()
     if arguments.network:
         network = replace(network, **json.loads(arguments.network))
@@ -304,8 +321,12 @@ def main() -> None:
     elif recipe.regime != "supervised":
         raise BadInputError("This regime trains on real clips: name some with --clips.")
     validation = validation_samples(poses, arguments.detections, hund)
-    hund, prior = hund.to(arguments.device), prior.to(arguments.device)
-    curve = train(hund, prior, labeled, unlabeled, validation, recipe, arguments.checkpoint)
+    hund, prior = hund.to(device), prior.to(device)
+    curve = train(
+        hund, prior, labeled, unlabeled, validation, recipe, arguments.checkpoint, processes
+    )
+    if not processes.is_first:
+        return
     training = {"recipe": asdict(recipe), "curve": [condense(point) for point in curve]}
     description = hund.description(prior.cpu()) | training
     write_weights(arguments.output, hund.state_dict(), description, torch.float16)

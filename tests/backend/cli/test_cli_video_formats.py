@@ -2,6 +2,7 @@
 
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cli_clips
@@ -30,6 +31,9 @@ def numbers_in(frames):
     return [cli_clips.number_of(frame.image) for frame in frames]
 
 
+CONTAINERS = {".apng": "apng", ".png": "apng", ".mts": "mpegts", ".y4m": "yuv4mpegpipe"}
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt", "options"),
     [
@@ -47,18 +51,32 @@ def numbers_in(frames):
         ("mjpeg.avi", "mjpeg", "yuvj420p", {}),
         ("dnxhr.mov", "dnxhd", "yuv422p", {"profile": "dnxhr_sq"}),
         ("raw.264", "libx264", "yuv420p", {"bf": "0"}),
+        ("raw.hevc", "libx265", "yuv420p", {"x265-params": "log-level=none:bframes=0"}),
+        ("mpeg1.mpg", "mpeg1video", "yuv420p", {"qscale": "2"}),
+        ("disc.vob", "mpeg2video", "yuv420p", {"qscale": "2"}),
+        ("camcorder.mts", "libx264", "yuv420p", {}),
+        ("windows.wmv", "wmv2", "yuv420p", {}),
+        ("flash.flv", "flv", "yuv420p", {}),
+        ("vp8.ivf", "libvpx", "yuv420p", {}),
+        ("raw.y4m", "rawvideo", "yuv420p", {}),
+        ("v210.mov", "v210", "yuv422p10le", {}),
+        ("cineform.mov", "cfhd", "yuv422p10le", {}),
+        ("huffyuv.avi", "huffyuv", "rgb24", {}),
+        ("deep.mkv", "ffv1", "gbrp16le", {}),
+        ("gray.mkv", "ffv1", "gray16le", {}),
         ("animation.apng", "apng", "rgb24", {}),
         ("animation.png", "apng", "rgb24", {}),
     ],
 )
 def test_every_codec_gives_every_picture_at_its_time(tmp_path, name, codec, pix_fmt, options):
-    size = (256, 128) if codec in ("dnxhd", "mpeg2video") else movies.SIZE
+    is_large = codec in ("cfhd", "dnxhd", "mpeg1video", "mpeg2video")
+    size = (256, 128) if is_large else movies.SIZE
     path = movies.write_movie(
         tmp_path / name,
         movies.pictures(5, size),
         codec,
         pix_fmt,
-        container="apng" if codec == "apng" else None,
+        container=CONTAINERS.get(Path(name).suffix),
         **options,
     )
     frames, clip = read(path)
@@ -82,6 +100,24 @@ def test_animations_keep_their_durations(tmp_path, suffix):
     assert clip.info.num_frames == 4
 
 
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+@pytest.mark.parametrize("name", ["wave.mp4", "wave.jpg", "wave.webp", "wave.gif", "wave"])
+def test_animations_are_known_by_content(tmp_path, suffix, name):
+    first, *others = [Image.fromarray(image) for image in movies.pictures(4)]
+    first.save(tmp_path / f"saved.{suffix}", save_all=True, append_images=others, duration=100)
+    (tmp_path / f"saved.{suffix}").rename(tmp_path / name)
+    frames, _ = read(tmp_path / name)
+    assert numbers_in(frames) == [0, 1, 2, 3]
+    np.testing.assert_allclose(times_of(frames), np.arange(4) / 10, atol=1e-3)
+
+
+def test_a_gif_of_one_frame_is_a_picture(tmp_path):
+    Image.fromarray(movies.pictures(1)[0]).save(tmp_path / "still.gif")
+    frames, clip = read(tmp_path / "still.gif")
+    assert numbers_in(frames) == [0]
+    assert clip.info.fps == 30 and clip.info.num_frames == 1
+
+
 def half_transparent(count=3):
     images = []
     for image in movies.pictures(count):
@@ -99,6 +135,10 @@ def half_transparent(count=3):
         ("prores.mov", "prores_ks", "yuva444p10le", {"profile": "4444"}),
         ("animation.apng", "apng", "rgba", {}),
         ("qtrle.mov", "qtrle", "argb", {}),
+        ("utvideo.avi", "utvideo", "gbrap", {}),
+        ("ffv1.mkv", "ffv1", "bgra", {}),
+        ("gray.mkv", "ffv1", "ya8", {}),
+        ("vp9.mkv", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}),
     ],
 )
 def test_transparent_pixels_are_mid_gray(tmp_path, name, codec, pix_fmt, options):
@@ -279,6 +319,24 @@ def test_frames_of_the_same_stamp_ascend_and_later_ones_keep_their_time(tmp_path
     assert (np.diff(times) > 0).all()
     expected = np.array([0, 512, 512, 1536, 2048, 2560]) / ticks
     np.testing.assert_allclose(times[[0, 1, 3, 4, 5]], expected[[0, 1, 3, 4, 5]], atol=1e-3)
+
+
+def test_files_that_were_joined_go_on_where_their_stamps_start_anew(tmp_path):
+    part = movies.write_movie(tmp_path / "part.ts", movies.pictures(10), bf="0").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part * 3)
+    frames, _ = read(tmp_path / "joined.ts")
+    assert numbers_in(frames) == [*range(10)] * 3
+    np.testing.assert_allclose(times_of(frames), np.arange(30) / 30, atol=1e-3)
+
+
+def test_missing_frames_do_not_change_the_rate(tmp_path):
+    ticks = [index for index in range(24) if index not in (7, 20)]
+    path = movies.write_movie(
+        tmp_path / "lost.mkv", movies.pictures(22), ticks=ticks, time_base=Fraction(1, 30), bf="0"
+    )
+    frames, clip = read(path)
+    np.testing.assert_allclose(times_of(frames), np.array(ticks) / 30, atol=1e-3)
+    assert clip.info.fps == pytest.approx(30)
 
 
 def test_a_stream_without_duration_is_counted(tmp_path):
@@ -478,6 +536,44 @@ def test_frames_before_and_after_damage_are_read_at_their_times(tmp_path, suffix
         assert np.abs(frame.image.astype(int) - by_time[round(frame.time, 2)]).mean() < 1
     if len(frames) < 60:
         assert "damaged" in clip.truncated
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("index_first.mp4", "libx264", {"movflags": "faststart"}),
+        ("fragments.mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
+        ("cut.mkv", "libx264", {}),
+        ("cut.webm", "libvpx", {}),
+        ("cut.avi", "mjpeg", {}),
+        ("cut.ts", "mpeg2video", {}),
+    ],
+)
+def test_a_file_that_is_cut_off_gives_what_is_left_at_its_times(tmp_path, name, codec, options):
+    path = movies.write_movie(
+        tmp_path / name,
+        movies.pictures(60, (320, 240)),
+        codec,
+        "yuvj420p" if codec == "mjpeg" else "yuv420p",
+        container_options=options,
+        g="10",
+        bf="0",
+    )
+    content = path.read_bytes()
+    path.write_bytes(content[: int(0.6 * len(content))])
+    frames, clip = read(path)
+    assert 15 < len(frames) < 55
+    np.testing.assert_allclose(times_of(frames), np.arange(len(frames)) / 30, atol=1e-3)
+    numbers = [number % 24 for number in range(len(frames))]  # that pictures can show
+    assert numbers_in(frames)[:-1] == numbers[:-1]  # the last one may be half
+    assert clip.truncated or name == "cut.ts"  # which says nowhere how long it is
+
+
+def test_a_file_without_its_index_is_one_sentence(tmp_path):
+    path = movies.write_movie(tmp_path / "cut.mp4", movies.pictures(60, (320, 240)))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(BadInputError, match=r"^cut.mp4 is no video .* H.264 mp4.$"):
+        open_clip(path)
 
 
 def test_frames_of_another_size_are_scaled_to_the_first(tmp_path):

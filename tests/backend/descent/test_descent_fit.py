@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 from hund_backend.body.center_of_mass import GRAVITY, mass_weights
 from hund_backend.body.contact_points import CONTACT_NAMES
 from hund_backend.body.model import BodyModel
+from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
 from hund_backend.descent.body_contacts import BodyContacts
 from hund_backend.descent.fit.activity import ActivityConfig, local_accelerations
@@ -19,6 +20,7 @@ from hund_backend.descent.fit.energy import TERMS, Energy, EnergyConfig, build_t
 from hund_backend.descent.fit.fit import FitConfig, fit
 from hund_backend.descent.fit.linearization import EvaluationPoint
 from hund_backend.descent.fit.solver import NormalEquations
+from hund_backend.descent.fit.terms.depth_anchor import DepthAnchor, DepthAnchorTerm
 from hund_backend.descent.fit.terms.evidence import KeypointTerm
 from hund_backend.descent.fit.terms.kernels import charbonnier, geman_mcclure
 from hund_backend.descent.fit.terms.pose_anchor import PoseAnchor, PoseAnchorConfig
@@ -85,6 +87,19 @@ def random_anchor(frames=4):
     return PoseAnchor(rotations=rotations, unobserved=unobserved.reshape(rotations.shape[:2]))
 
 
+def random_betas():
+    """A body shape."""
+    generator = torch.Generator().manual_seed(8)
+    count = len(mini_reduced_body().offset_basis)
+    return torch.randn(count, generator=generator, dtype=torch.float64)
+
+
+def random_depth_anchor(frames=4):
+    """Depths of other poses."""
+    reduced_body = mini_reduced_body()
+    return DepthAnchor.of(reduced_body.forward(random_variables(reduced_body, frames, seed=5)))
+
+
 def random_contacts(frames=4):
     """Points that bear and rest on floor and levels to different degrees; some are below it."""
     generator = torch.Generator().manual_seed(6)
@@ -133,6 +148,8 @@ def random_activity(frames=4):
         {"solves_betas": True},
         {"fps": 50.0, "dynamics": random_dynamics(63)},
         {"fps": FPS, "anchor": random_anchor()},
+        {"solves_betas": True, "depth_anchor": random_depth_anchor()},
+        {"solves_betas": True, "betas_anchor": random_betas()},
         {"fps": 24.0, "contacts": random_contacts(), "contact_points": mini_reduced_body()},
         {"fps": FPS, "activity": random_activity()},
     ],
@@ -181,7 +198,9 @@ def test_keypoint_residuals_vanish_at_the_truth():
     "changes", [{}, {"fps": FPS}, {"fps": FPS, "dynamics": random_dynamics(63)}]
 )
 def test_energy_is_the_sum_of_its_terms(changes, prior):
-    energy, variables = energy_and_variables(prior, anchor=random_anchor(), **changes)
+    energy, variables = energy_and_variables(
+        prior, anchor=random_anchor(), depth_anchor=random_depth_anchor(), **changes
+    )
     columns = dict(zip(TERMS, energy.energies(variables).T, strict=True))
     at = EvaluationPoint(variables, energy.reduced_body, energy.prior)
     for term in energy.terms:
@@ -592,3 +611,54 @@ def test_polish_keeps_unobserved_rotations(body, prior):
         found = fit(evidence, FPS, body, prior, config, initial=initial).state
         moved.append(float((found.pose - initial.pose)[:, shins].square().mean()))
     assert moved[1] < 0.5 * moved[0]
+
+
+def test_depth_anchor_leaves_moves_across_the_view_and_of_the_whole_body_alone():
+    """What turns about the viewing ray through the pelvis keeps all depths."""
+    reduced_body = mini_reduced_body()
+    variables = random_variables(reduced_body, 3)
+    posed = reduced_body.forward(variables)
+    term = DepthAnchorTerm(config=EnergyConfig().depth_anchor, anchor=DepthAnchor.of(posed))
+    assert term.residuals(posed).abs().max() < 1e-12
+    turn = rotvec_to_matrix(0.7 * term.anchor.rays)
+    orient = (turn @ variables.rotations[:, 0])[:, None]
+    moved = variables._replace(
+        rotations=torch.cat((orient, variables.rotations[:, 1:]), dim=1),
+        translation=1.3 * variables.translation,
+    )
+    assert term.residuals(reduced_body.forward(moved)).abs().max() < 1e-9
+    mirrored = posed._replace(joints=posed.joints * torch.tensor([1.0, 1, -1]).double())
+    assert term.residuals(mirrored).abs().max() > 0.01
+
+
+def test_polish_of_a_picture_keeps_depths(body, prior):
+    """A picture whose keypoints err is explained across the view, not by limbs in depth."""
+    reduced_body = ReducedBody.from_body(body)
+    truth = walk(reduced_body, copy.deepcopy(prior).double(), 1)
+    evidence = evidence_of(reduced_body, truth, noise=0.02)
+    initial = state_of(reduced_body, truth)
+    before = joints_of(body, initial)[0]
+    moved = {}
+    for weight in (0.0, 1.0):
+        depth_anchor = dataclasses.replace(EnergyConfig().depth_anchor, weight=weight)
+        config = FitConfig(energy=EnergyConfig(depth_anchor=depth_anchor))
+        found = fit(evidence, FPS, body, prior, config, initial=initial).state
+        change = joints_of(body, found)[0] - before
+        moved[weight] = (change - change[0]).square().mean(0).sqrt()
+    assert moved[1.0][2] < 0.7 * moved[0.0][2]
+    assert moved[1.0][0] > 0.3 * moved[0.0][0]
+
+
+def test_polish_of_a_picture_keeps_the_body_shape_that_the_stages_saw(body, prior):
+    """Betas stay near the initial ones, however unusual; those of a clip are told by many frames."""
+    reduced_body = ReducedBody.from_body(body)
+    truth = walk(reduced_body, copy.deepcopy(prior).double(), 1)
+    evidence = evidence_of(reduced_body, truth, noise=0.02)
+    initial = state_of(reduced_body, truth)
+    initial = dataclasses.replace(initial, betas=torch.full_like(initial.betas, 2.0))
+    changes = []
+    for weight in (1e-3, EnergyConfig().betas_anchor):
+        config = FitConfig(energy=EnergyConfig(betas_anchor=weight))
+        found = fit(evidence, FPS, body, prior, config, initial=initial).state
+        changes.append(float((found.betas - initial.betas).norm()))
+    assert changes[1] < 0.7 * changes[0]

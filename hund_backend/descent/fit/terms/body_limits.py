@@ -13,15 +13,19 @@ from ..solver import NormalEquations
 
 @dataclass(frozen=True, kw_only=True)
 class BetasTerm:
-    """½ ‖β‖²: betas are standard normal by construction of the body's shape basis."""
+    """½ ‖β − β₀‖²: betas are standard normal by construction of the body's shape basis.
+
+    In a polish, β₀ are the learned descent's.
+    """
 
     names: ClassVar = ("build",)
     rigid_invariant: ClassVar = True
     weight: float
+    expected: Float[Tensor, " betas"] | None = None  # β₀; None: zero
 
     def energies(self, at: EvaluationPoint) -> tuple[Float[Tensor, " frames"], ...]:
         """Energy of each frame, the same in all."""
-        energy = 0.5 * at.variables.betas.square().sum(-1)
+        energy = 0.5 * self._deviation(at).square().sum(-1)
         return (self.weight * energy.expand(len(at.variables.translation)),)
 
     def linearize(self, at: LinearizationPoint, equations: NormalEquations) -> None:
@@ -30,7 +34,11 @@ class BetasTerm:
             return
         weight = self.weight * len(at.variables.rotations)
         equations.betas_hessian.diagonal().add_(weight)
-        equations.betas_gradient.add_(weight * at.variables.betas)
+        equations.betas_gradient.add_(weight * self._deviation(at))
+
+    def _deviation(self, at: EvaluationPoint) -> Float[Tensor, " betas"]:
+        betas = at.variables.betas
+        return betas if self.expected is None else betas - self.expected
 
 
 @dataclass(frozen=True, kw_only=True)
