@@ -116,7 +116,8 @@ def evidence_of(
     frames = len(motion.place)
     rest = model.rest_points(torch.zeros(frames, 16))
     rotations = torch.cat((motion.wrist[:, None], motion.fingers), dim=1)
-    posed = PosedHand(rotations, model(rotations, rest) + motion.place[:, None])
+    points = model(rotations, rest) + motion.place[:, None]
+    posed = PosedHand(rotations, points, motion.place)
     size = 0.36
     width = torch.full((frames,), size / DISTANCE)
     lasting = _lasting_output(posed, rest, width, model, anatomy, generator)

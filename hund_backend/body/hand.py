@@ -1,9 +1,10 @@
 """Hand: the left wrist, its finger joints and finger tips, posed without the rest of the body.
 
 Its 21 points are MediaPipe's hand landmarks: the wrist, then base to tip of the thumb and of the
-index, middle, ring and little finger. All but the tips are joints of ours: the network's points lie
-at the knuckles' centers, and its palms and first phalanges measure 2.8 : 1 on a filmed hand, ours
-3.0 : 1. The tips are points of the mesh. A right hand is a left one in a mirror.
+index, middle, ring and little finger. All but the tips belong to joints of ours; the tips are points
+of the mesh. Where the network puts a landmark is not quite where the joint is: the wrist's is farther
+ahead, for one. Offsets that were measured on rendered hands lead from one to the other. A right
+hand is a left one in a mirror.
 """
 
 import numpy as np
@@ -32,14 +33,40 @@ PALM_POINTS = tuple(
     row for row, name in enumerate(POINT_NAMES) if row == 0 or name.endswith("01L")
 )
 _TIP_DEPTH = 0.006  # metres of a finger's end whose vertices are averaged
+# Millimetres from each joint or tip to its landmark, at rest: from the wrist to the middle knuckle,
+# to the thumb's side, and out of the palm (`training/hands/landmark_offsets.py`).
+_OFFSETS_MM = (
+    (9.6, 0.1, 1.7),  # wrist
+    (-7.2, 2.7, 8.4),  # thumb 1
+    (3.0, 2.2, -0.6),  # thumb 2
+    (-2.0, -7.3, -4.9),  # thumb 3
+    (-6.9, -7.5, -7.5),  # thumb tip
+    (-9.9, -4.4, 1.0),  # index 1
+    (-0.8, -2.7, 3.3),  # index 2
+    (-2.1, -1.9, 2.2),  # index 3
+    (-6.8, -1.7, -2.4),  # index tip
+    (-7.7, 0.7, 3.5),  # middle 1
+    (-2.0, 1.3, 3.2),  # middle 2
+    (-5.3, 1.5, 2.1),  # middle 3
+    (-7.6, 1.5, 0.1),  # middle tip
+    (-7.2, 1.4, 5.2),  # ring 1
+    (-0.2, 0.8, 4.8),  # ring 2
+    (-3.1, 1.2, 3.5),  # ring 3
+    (-8.0, 3.4, -1.6),  # ring tip
+    (-7.7, 3.6, 3.2),  # pinky 1
+    (-1.5, 1.4, 2.3),  # pinky 2
+    (-1.1, 1.1, 1.1),  # pinky 3
+    (-3.7, 2.9, -3.3),  # pinky tip
+)
 
 
 class HandModel(nn.Module):
     """Left hand at rest with its shape basis; it has no parameters.
 
     Attributes:
-        rest: points at zero betas relative to the wrist, (21, 3), body frame, metres.
+        rest: joints and tips at zero betas relative to the wrist, (21, 3), body frame, metres.
         basis: their displacement per unit of the betas, (16, 21, 3).
+        offsets: from there to the landmarks, (21, 3); they move with the bone before the joint.
     """
 
     def __init__(self, body: BodyFile) -> None:
@@ -48,6 +75,8 @@ class HandModel(nn.Module):
         self.register_buffer("rest", torch.from_numpy(rest - rest[:1]), persistent=False)
         basis = basis - basis[:, :1]
         self.register_buffer("basis", torch.from_numpy(basis), persistent=False)
+        offsets = torch.tensor(_OFFSETS_MM).to(self.rest) / 1000 @ hand_axes(self.rest).mT
+        self.register_buffer("offsets", offsets, persistent=False)
 
     @classmethod
     def load(cls) -> "HandModel":
@@ -55,7 +84,11 @@ class HandModel(nn.Module):
         return cls(load_body_file())
 
     def rest_points(self, betas: Float[Tensor, "*batch betas"]) -> Float[Tensor, "*batch 21 3"]:
-        """Return the points at rest relative to the wrist."""
+        """Return the landmarks at rest relative to the wrist joint."""
+        return self.rest_joints(betas) + self.offsets
+
+    def rest_joints(self, betas: Float[Tensor, "*batch betas"]) -> Float[Tensor, "*batch 21 3"]:
+        """Return the joints and tips at rest relative to the wrist."""
         return self.rest + torch.einsum("...b,bpx->...px", betas, self.basis)
 
     def forward(
@@ -63,17 +96,49 @@ class HandModel(nn.Module):
         rotations: Float[Tensor, "*batch 16 3 3"],
         rest_points: Float[Tensor, "*#batch 21 3"],
     ) -> Float[Tensor, "*batch 21 3"]:
-        """Return the posed points relative to the wrist.
+        """Return the posed landmarks relative to the wrist joint.
 
         Args:
             rotations: of the wrist (body frame → the frame of the result), then of the finger
                 joints in their parents' frames, in the skeleton's order.
-            rest_points: points at rest (`rest_points`).
+            rest_points: landmarks at rest (`rest_points`).
         """
+        orientations, joints = self._posed(rotations, rest_points - self.offsets)
+        carriers = orientations[..., _CARRIERS, :, :]
+        return joints + (carriers @ self.offsets[..., None])[..., 0]
+
+    def carriers(
+        self,
+        rotations: Float[Tensor, "*batch 16 3 3"],
+        rest_points: Float[Tensor, "*#batch 21 3"],
+    ) -> Float[Tensor, "*batch 21 3 3"]:
+        """Return the orientations with which landmarks move; arguments as of `forward`."""
+        return self._posed(rotations, rest_points - self.offsets)[0][..., _CARRIERS, :, :]
+
+    def joints(
+        self,
+        rotations: Float[Tensor, "*batch 16 3 3"],
+        rest_joints: Float[Tensor, "*#batch 21 3"],
+    ) -> Float[Tensor, "*batch 21 3"]:
+        """Return the posed joints and tips relative to the wrist.
+
+        Args:
+            rotations: as of `forward`.
+            rest_joints: joints and tips at rest (`rest_joints`).
+        """
+        return self._posed(rotations, rest_joints)[1]
+
+    def _posed(
+        self,
+        rotations: Float[Tensor, "*batch 16 3 3"],
+        rest_joints: Float[Tensor, "*#batch 21 3"],
+    ) -> tuple[Float[Tensor, "*batch 21 3 3"], Float[Tensor, "*batch 21 3"]]:
+        """Orientations and positions of the joints and tips."""
         identity = torch.eye(3).to(rotations).expand(*rotations.shape[:-3], 1, 3, 3)
         all_rotations = torch.cat((rotations, identity), dim=-3)[..., _ROTATION_OF_POINT, :, :]
-        rest_points = rest_points.expand(*rotations.shape[:-3], -1, -1)
-        return forward_kinematics(all_rotations, rest_points, POINT_PARENTS)[1]
+        rest_joints = rest_joints.expand(*rotations.shape[:-3], -1, -1)
+        rest_joints = rest_joints - rest_joints[..., :1, :]
+        return forward_kinematics(all_rotations, rest_joints, POINT_PARENTS)
 
 
 # Row of `rotations` for each point; the tips take the identity behind them.
@@ -81,6 +146,26 @@ _ROTATION_OF_POINT = [
     0 if row == 0 else 16 if row in TIP_POINTS else 1 + POINT_OF_JOINT.index(row)
     for row in range(NUM_POINTS)
 ]
+# The point whose bone carries each landmark: the parent, and the wrist itself.
+_CARRIERS = [max(parent, 0) for parent in POINT_PARENTS]
+
+
+def hand_axes(rest: Float[Tensor, "21 3"]) -> Float[Tensor, "3 3"]:
+    """Columns: along the left hand at rest, across it to the thumb's side, and out of the palm.
+
+    Args:
+        rest: joints and tips at rest.
+    """
+
+    def point(name: str) -> Float[Tensor, " 3"]:
+        return rest[POINT_NAMES.index(name)]
+
+    along = point("Middle01L") - point("HandL")
+    along = along / along.norm()
+    across = point("Index01L") - point("Pinky01L")
+    across = across - (across @ along) * along
+    across = across / across.norm()
+    return torch.stack((along, across, torch.linalg.cross(along, across)), dim=-1)
 
 
 def bone_lengths(points: Float[Tensor, "*batch 21 3"]) -> Float[Tensor, "*batch 20"]:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..body.hand import HAND_JOINT_NAMES, POINT_NAMES
+from ..body.hand import HAND_JOINT_NAMES, POINT_NAMES, hand_axes
 from ..body.rotations import rotvec_to_matrix
 from .coordinates import swing_and_twist
 
@@ -91,14 +91,7 @@ def joint_axes(rest: Float[Tensor, "21 3"]) -> Float[Tensor, "15 3 3"]:
     Args:
         rest: points of the hand at rest.
     """
-
-    def point(name: str) -> Float[Tensor, " 3"]:
-        return rest[POINT_NAMES.index(name)]
-
-    along = _unit(point("Middle01L") - point("HandL"))
-    across = point("Index01L") - point("Pinky01L")
-    across = _unit(across - (across @ along) * along)
-    palm = torch.linalg.cross(along, across)  # points out of the left hand's palm
+    _, across, palm = hand_axes(rest).unbind(-1)
     frames = []
     for name in HAND_JOINT_NAMES:
         row = POINT_NAMES.index(name)

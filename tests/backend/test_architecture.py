@@ -226,7 +226,7 @@ SUBPACKAGES = {
         "parts": {"", "motion", "priors", "pictures", "parts"},
         "hund": {"", "motion", "priors", "pictures", "parts", "hund"},
         "faces": {"", "faces"},
-        "hands": {"", "motion", "priors", "hands"},
+        "hands": {"", "motion", "priors", "pictures", "hands"},
     },
 }
 COMBINING = {"tiny.py"}  # files that may import all subpackages of their part

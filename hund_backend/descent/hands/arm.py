@@ -1,6 +1,7 @@
 """Arm of a hand that is seen: wrist, forearm's twist and elbow take the hand where it is seen."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,41 +13,93 @@ from ...prior.limits import JointLimits
 
 FOREARM_SHARE = 0.5  # of the twist between upper arm and hand that the forearm joint takes
 MAX_TWIST = math.radians(110.0)  # of both, from palms that face the thighs, either way
+_MOVE_COST = 1.5  # of a radian of twist from frame to frame, over one that is out of range
 _STRAIGHT = 0.999  # of the arm's length: no arm is pulled straighter than that
 
 
-def distribute_twist(
-    forearm: Float[Tensor, "*batch 3 3"],
-    hand: Float[Tensor, "*batch 3 3"],
-    limits: JointLimits,
-    joints: tuple[int, int],
-) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch 3 3"]]:
-    """Return rotations of forearm and hand that share the twist; the wrist bends within its limits.
+class WristAngles(NamedTuple):
+    """Bend of a wrist, and the twist between upper arm and hand; radians."""
 
-    The hand keeps its orientation as far as the limits allow.
+    bend: Float[Tensor, "*batch 2"]  # flexion and abduction, about axes that turn with the palm
+    twist: Float[Tensor, "*batch"]  # of forearm and hand, in −π … π: either way leads to the hand
+
+
+class Wrist:
+    """Forearm and hand of one side with their anatomical axes."""
+
+    def __init__(self, limits: JointLimits, joints: tuple[int, int]) -> None:
+        """Take the axes.
+
+        Args:
+            limits: of the joints, in the rotations' precision.
+            joints: indices of forearm and hand among the limited joints.
+        """
+        self._frame_of_forearm, self._frame_of_hand = limits.frames[list(joints)].unbind(0)
+        self._lower, self._upper = limits.lower[joints[1], :2], limits.upper[joints[1], :2]
+
+    def angles(
+        self, forearm: Float[Tensor, "*batch 3 3"], hand: Float[Tensor, "*batch 3 3"]
+    ) -> WristAngles:
+        """Return the angles of rotations in their parents' frames."""
+        angles = swing_and_twist(hand[..., None, :, :], self._frame_of_hand[None])[..., 0, :]
+        total = self._forearm_twist(forearm) + angles[..., 2]
+        total = torch.remainder(total + math.pi, 2 * math.pi) - math.pi
+        return WristAngles(_turned(angles[..., :2], -angles[..., 2]), total)
+
+    def rotations(
+        self, forearm: Float[Tensor, "*batch 3 3"], angles: WristAngles
+    ) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch 3 3"]]:
+        """Return rotations of forearm and hand that share the twist.
+
+        The hand keeps its orientation as far as the limits allow.
+
+        Args:
+            forearm: rotation of the forearm before, whose twist is replaced.
+            angles: of the wrist.
+        """
+        bone = self._frame_of_hand[:, 2]
+        forearm_twist = self._forearm_twist(forearm)
+        total = angles.twist.clamp(-MAX_TWIST, MAX_TWIST)
+        bend = angles.bend.clamp(self._lower, self._upper)
+        # The wrist bends behind the twist: its flexion is about an axis that turns with the palm.
+        swing = _turned(bend, angles.twist - forearm_twist)
+        swing = rotvec_to_matrix((self._frame_of_hand[:, :2] @ swing[..., None])[..., 0])
+        added = FOREARM_SHARE * total - forearm_twist
+        about = rotvec_to_matrix(added[..., None] * bone)
+        rest = rotvec_to_matrix(((1 - FOREARM_SHARE) * total)[..., None] * bone)
+        return forearm @ about, about.mT @ swing @ about @ rest
+
+    def _forearm_twist(self, forearm: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+        frame = self._frame_of_forearm[None]
+        return swing_and_twist(forearm[..., None, :, :], frame)[..., 0, 2]
+
+
+def followed_twist(
+    twist: Float[Tensor, " frames"], weights: Float[Tensor, " frames"]
+) -> Float[Tensor, " frames"]:
+    """Return twists with the full turns added that lead from frame to frame without jumps.
+
+    A hand that is turned as far as arms go looks the same from either way round. Of all ways through
+    the frames, the one that leaves the range least and moves least within it is taken.
 
     Args:
-        forearm: rotation of the forearm joint in its parent's frame.
-        hand: rotation of the hand joint in the forearm's.
-        limits: of the joints, in the rotations' precision.
-        joints: indices of forearm and hand among the limited joints.
+        twist: in −π … π, of the frames of a shot.
+        weights: how much a frame's twist counts, 0…1.
     """
-    frame_of_forearm, frame_of_hand = limits.frames[list(joints)].unbind(0)
-    bone = frame_of_hand[:, 2]
-    forearm_twist = swing_and_twist(forearm[..., None, :, :], frame_of_forearm[None])[..., 0, 2]
-    angles = swing_and_twist(hand[..., None, :, :], frame_of_hand[None])[..., 0, :]
-    # Either way round leads to the same hand: the shorter one from the middle is the arm's.
-    total = torch.remainder(forearm_twist + angles[..., 2] + math.pi, 2 * math.pi) - math.pi
-    total = total.clamp(-MAX_TWIST, MAX_TWIST)
-    # The wrist bends behind the twist: its flexion is about an axis that turns with the palm.
-    palm = _turned(angles[..., :2], -angles[..., 2])
-    bend = palm.clamp(limits.lower[joints[1], :2], limits.upper[joints[1], :2])
-    swing = _turned(bend, angles[..., 2])
-    swing = rotvec_to_matrix((frame_of_hand[:, :2] @ swing[..., None])[..., 0])
-    added = FOREARM_SHARE * total - forearm_twist
-    about = rotvec_to_matrix(added[..., None] * bone)
-    rest = rotvec_to_matrix(((1 - FOREARM_SHARE) * total)[..., None] * bone)
-    return forearm @ about, about.mT @ swing @ about @ rest
+    ways = 2 * math.pi * torch.tensor([-1.0, 0.0, 1.0]).to(twist)
+    candidates = twist[:, None] + ways
+    within = candidates.clamp(-MAX_TWIST, MAX_TWIST)
+    outside = weights[:, None] * (candidates - within).abs()
+    cost, before = outside[0], []
+    for frame in range(1, len(twist)):
+        moves = _MOVE_COST * (within[frame, None] - within[frame - 1, :, None]).abs()
+        best = (cost[:, None] + moves).min(0)
+        before.append(best.indices)
+        cost = best.values + outside[frame]
+    way = [int(cost.argmin())]
+    for indices in reversed(before):
+        way.append(int(indices[way[-1]]))
+    return candidates[torch.arange(len(twist)), torch.tensor(way[::-1])]
 
 
 def move_wrist(

@@ -28,7 +28,7 @@ from ...prior.limits import JointLimits
 from ..learned.smoothing import smooth_curve, smooth_rotations
 from ..result import DescentResult
 from ..state import State
-from .arm import distribute_twist, move_wrist
+from .arm import Wrist, WristAngles, followed_twist, move_wrist
 from .hund import HandHund
 from .track import HandTrack, relaxed_fingers, track_hands
 
@@ -42,7 +42,7 @@ class FusionConfig:
     """How hands and body are joined."""
 
     blend_seconds: float = 0.2  # over which a hand comes and goes
-    bridged_seconds: float = 0.25  # longest gap in which a hand does not relax
+    bridged_seconds: float = 0.5  # longest gap in which a hand does not relax
     full_trust: float = 0.8  # confidence from which the hand's network overrules the body's wrist
     no_trust: float = 0.4  # confidence up to which it does not
     max_offset: float = 0.1  # metres by which a wrist is moved sideways
@@ -53,7 +53,7 @@ class FusionConfig:
     offset_acceleration: float = 6.0  # m/s²
     finger_noise: float = 0.1  # radians, of fingers that are seen for sure
     finger_acceleration: float = 40.0  # rad/s²
-    wrist_noise: float = 0.12  # radians
+    wrist_noise: float = 0.2  # radians
     wrist_acceleration: float = 30.0  # rad/s²
     trust_seconds: float = 0.1  # deviation of the filter over the confidence
 
@@ -79,7 +79,7 @@ def add_hands(
     config = config or FusionConfig()
     betas = result.state.betas[0].cpu()
     track = track_hands(evidence, betas, fps, hund)
-    track = replace(track, distances=_own_distances(track, result.state, body))
+    track = replace(track, places=_own_places(track, result.state, body))
     presence = _presence(evidence, track.seen, fps, config)
     trust = presence * _trust(evidence, track, fps, config)
     pose = result.state.pose.cpu().double().clone()
@@ -156,25 +156,34 @@ def _move_arm(
     local = lower_orientation.mT @ wrists
     limits = JointLimits(torch.float64)
     limited = limits.joints.index(lower - 1), limits.joints.index(hand - 1)
-    forearm, wrist = distribute_twist(moved[:, lower - 1], local, limits, limited)
+    arm = Wrist(limits, limited)
+    own = arm.angles(moved[:, lower - 1], moved[:, hand - 1])
+    seen = arm.angles(moved[:, lower - 1], local)
+    own_twist, twist = own.twist.clone(), seen.twist.clone()
+    for shot in evidence.shot_rows():
+        own_twist[shot] = followed_twist(own.twist[shot], torch.ones_like(weight[shot]))
+        twist[shot] = followed_twist(seen.twist[shot], weight[shot])
+    # Angles are led from one to the other, since half a turn has two shortest ways.
+    bend = own.bend + weight[:, None] * (seen.bend - own.bend)
+    angles = WristAngles(bend, own_twist + weight * (twist - own_twist))
+    forearm, wrist = arm.rotations(moved[:, lower - 1], angles)
     moved[:, lower - 1] = _between(moved[:, lower - 1], forearm, weight)
     moved[:, hand - 1] = _between(moved[:, hand - 1], wrist, weight)
     return moved
 
 
-def _own_distances(track: HandTrack, state: State, body: BodyModel) -> Float[Tensor, "frames 2"]:
-    """Distances of the hands, freed from half of what all frames share.
+def _own_places(track: HandTrack, state: State, body: BodyModel) -> Float[Tensor, "frames 2 3"]:
+    """Places of the hands, freed from half of what all frames share in their distances.
 
-    A hand that is always farther than its wrist is not far but small: hands differ in size, and a
-    detector's points lie deeper in the fingers than ours. Half of it is taken for a distance
-    nevertheless, or all hands would be drawn too large over the footage.
+    A hand that is always farther than its wrist is not far but small: hands differ in size. Half of
+    it is taken for a distance nevertheless, or all hands would be drawn too large over the footage.
     """
+    if not track.seen.any():
+        return track.places
     with torch.no_grad():
         wrists = state.posed(body).joints[:, [JOINT_INDEX[f"Hand{side}"] for side in "LR"], 2]
-    if not track.seen.any():
-        return track.distances
-    ratio = (track.distances / wrists.to(track.distances))[track.seen].median()
-    return track.distances / ratio.clamp(*_SIZES).sqrt()
+    ratio = (track.places[..., 2] / wrists.to(track.places))[track.seen].median()
+    return track.places / ratio.clamp(*_SIZES).sqrt()
 
 
 def _wrist_offset(
@@ -192,16 +201,15 @@ def _wrist_offset(
     frame, and by the body: most by the hand.
     """
     seen = track.seen[:, side].numpy()
-    pixels = evidence.hands.keypoints[:, side, 0, :2].astype(np.float64)
-    homogeneous = np.concatenate((pixels, np.ones((len(pixels), 1))), axis=-1)
-    rays = np.linalg.solve(evidence.intrinsics.astype(np.float64), homogeneous[..., None])[..., 0]
-    places = wrists.numpy()
-    rays = rays / rays[:, 2:]
-    own = track.distances[:, side].double().numpy()[:, None]
-    own = _smoothed(own, seen, evidence, config.distance_noise, fps, config)
+    places, hand = wrists.numpy(), track.places[:, side].double().numpy()
+    middles = track.middles[:, side].double().numpy()
+    # The hand's middle is on its ray at any distance; unseen hands have no ray.
+    rays = np.where(seen[:, None], hand + middles, places)
+    rays = rays / np.maximum(rays[:, 2:], 0.05)
+    own = _smoothed(hand[:, 2:], seen, evidence, config.distance_noise, fps, config)
     farther = config.distance_share * (own - places[:, 2:])
     farther = rays * farther.clip(-config.max_farther, config.max_farther)
-    offset = rays * places[:, 2:] - places
+    offset = rays * (places + middles)[:, 2:] - middles - places
     length = np.linalg.norm(offset, axis=-1, keepdims=True)
     offset = farther + offset * np.minimum(1.0, config.max_offset / np.maximum(length, 1e-9))
     offset[~seen] = 0.0

@@ -47,10 +47,10 @@ class HandLossConfig:
 class HandHundConfig(NetworkConfig):
     """Sizes of the hand's network."""
 
-    stages: int = 4  # M
-    hidden: int = 192  # of the context network
-    context: int = 96  # of s^c
-    memory: int = 160  # of m
+    stages: int = 6  # M
+    hidden: int = 256  # of the context network
+    context: int = 128  # of s^c
+    memory: int = 320  # of m
     loss: HandLossConfig = field(default_factory=HandLossConfig)
 
 

@@ -27,7 +27,7 @@ class HandInputs:
     """Metres from the mean of the points, crop's axes; scaled to the hand's own bone length."""
     crop_width: Float[Tensor, " batch"]  # width of the crop at a distance of one metre, metres
     camera_from_crop: Float[Tensor, "batch 3 3"]  # rotation to the camera of the full frame
-    rest_points: Float[Tensor, "batch 21 3"]  # the person's hand at rest (`HandModel`)
+    rest_points: Float[Tensor, "batch 21 3"]  # the person's landmarks at rest (`HandModel`)
     palm_rotation: Float[Tensor, "batch 3 3"]
     """Rotation of the hand by the landmarks of its palm: body frame → crop's camera."""
     mirrored: Bool[Tensor, " batch"]  # right hands
@@ -111,11 +111,11 @@ class HandInputs:
         true = torch.where(mirrored, mirrored_rotations(orientations), orientations)
         return self.camera_from_crop @ true
 
-    def depth_in_camera(self, places: Float[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Distances (z) in the full frame's camera of places of the true hands."""
-        sign = torch.where(self.mirrored, -1.0, 1.0).to(places)
-        true = torch.cat((sign[:, None] * places[:, :1], places[:, 1:]), dim=-1)
-        return (self.camera_from_crop[:, 2] * true).sum(-1)
+    def to_frame(self, vectors: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3"]:
+        """Vectors of the true hands in the full frame's camera, of those in the crops'."""
+        sign = torch.where(self.mirrored, -1.0, 1.0).to(vectors)
+        true = torch.cat((sign[:, None] * vectors[:, :1], vectors[:, 1:]), dim=-1)
+        return (self.camera_from_crop @ true[..., None])[..., 0]
 
 
 def hand_inputs(

@@ -36,12 +36,8 @@ class PosedHand(NamedTuple):
     """Posed left hand of a state; crop's camera, metres."""
 
     rotations: Float[Tensor, "batch 16 3 3"]  # wrist → camera, then the finger joints
-    points: Float[Tensor, "batch 21 3"]
-
-    @property
-    def translation(self) -> Float[Tensor, "batch 3"]:
-        """Wrist."""
-        return self.points[:, 0]
+    points: Float[Tensor, "batch 21 3"]  # landmarks
+    translation: Float[Tensor, "batch 3"]  # wrist joint
 
 
 class HandDecoder(nn.Module):
@@ -85,7 +81,7 @@ class HandDecoder(nn.Module):
     ) -> PosedHand:
         """Posed hand from its rotations and the place of the wrist."""
         points = self.model(rotations, rest_points) + translation[:, None]
-        return PosedHand(rotations, points)
+        return PosedHand(rotations, points, translation)
 
     def state_vector(self, posed: PosedHand, inputs: HandInputs, prior: PoseFlow) -> HandVector:
         """State vector of a posed hand: the inverse of `forward`."""

@@ -12,6 +12,7 @@ from ...perception.evidence import Evidence
 from .hund import HandHund
 from .inputs import HandInputs, hand_inputs
 from .polish import HandPolishConfig, polished
+from .state_decoder import PosedHand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,10 @@ class HandTrack:
     confidence: Float[Tensor, "frames 2"]  # 0…1; zero where a hand is not seen
     wrists: Float[Tensor, "frames 2 3 3"]
     """Orientation of the hand joint: body frame → camera; the identity where it is not seen."""
-    distances: Float[Tensor, "frames 2"]
-    """z of the wrist by the size that the hand is seen in, metres; zero where it is not seen."""
+    places: Float[Tensor, "frames 2 3"]
+    """Wrist joint in the camera, its distance by the size that the hand is seen in; zero where it
+    is not seen."""
+    middles: Float[Tensor, "frames 2 3"]  # from the wrist joint to the mean point, camera's axes
     fingers: Float[Tensor, "frames 2 15 3 3"]  # rotations in the parents' frames
     stage_fingers: Float[Tensor, "frames 2 stages 15 3 3"]  # of s_0 … s_M
 
@@ -61,7 +64,7 @@ def track_hands(
     fingers = relaxed.expand(frames, 2, 15, 3, 3).clone()
     stage_fingers = relaxed[:, None].expand(frames, 2, stages, 15, 3, 3).clone()
     wrists = torch.eye(3).expand(frames, 2, 3, 3).clone()
-    distances = torch.zeros(frames, 2)
+    places, middles = torch.zeros(2, frames, 2, 3)
     confidence = torch.zeros(frames, 2)
     side, rows = (torch.from_numpy(index) for index in seen.T.nonzero())
     if len(rows):
@@ -75,7 +78,7 @@ def track_hands(
         with torch.no_grad():
             posed = hund.evaluate(flat, inputs).posed
         wrists[rows, side] = inputs.to_camera(posed.rotations[:, 0])
-        distances[rows, side] = inputs.depth_in_camera(posed.translation)
+        places[rows, side], middles[rows, side] = _places(posed, inputs)
         fingers[rows, side] = _unmirrored(posed.rotations[:, 1:], inputs)
         for stage, step in enumerate(steps):
             stage_fingers[rows, side, stage] = _unmirrored(step.posed.rotations[:, 1:], inputs)
@@ -84,7 +87,8 @@ def track_hands(
         seen=torch.from_numpy(seen),
         confidence=confidence.clamp(0, 1),
         wrists=wrists,
-        distances=distances,
+        places=places,
+        middles=middles,
         fingers=fingers,
         stage_fingers=stage_fingers,
     )
@@ -134,6 +138,20 @@ def _inputs(
         evidence.intrinsics[at],
         side == 1,
     )
+
+
+def _places(
+    posed: PosedHand, inputs: HandInputs
+) -> tuple[Float[Tensor, "hands 3"], Float[Tensor, "hands 3"]]:
+    """Places of the wrist joints at which points lie on detected ones on average, and middles."""
+    depth = posed.points[..., 2:].clamp(min=0.05)
+    wanted = inputs.keypoints * inputs.crop_width[:, None, None]
+    weights = inputs.confidence[..., None]
+    shift = (weights * (wanted - posed.points[..., :2] / depth)).sum(1)
+    shift = shift / weights.sum(1).clamp(min=1e-6) * depth.mean(1)
+    place = posed.translation + torch.nn.functional.pad(shift, (0, 1))
+    middle = posed.points.mean(1) - posed.translation
+    return inputs.to_frame(place), inputs.to_frame(middle)
 
 
 def _shot_numbers(evidence: Evidence) -> Tensor:

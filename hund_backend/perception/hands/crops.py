@@ -1,12 +1,17 @@
 """Crops of hands, the fingers up, from the body's points or from the hand's own."""
 
+import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 ELBOW, WRIST, PINKY, INDEX = (13, 14), (15, 16), (17, 18), (19, 20)  # BlazePose's, left and right
 HAND_WRIST, MIDDLE_KNUCKLE = 0, 9  # MediaPipe's hand landmarks
 PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # all but the outer halves of the fingers
 OUTER_KNUCKLES = (5, 17)
+OUTLINE = (0, 1, 5, 9, 13, 17)  # of the palm
+FINGERS = tuple((first, first + 1, first + 2, first + 3) for first in (1, 5, 9, 13, 17))
+FINGER_WIDTH = 0.12  # lengths of the hand
+PAINT_SPREAD = 0.15  # lengths of the hand from which paint takes its color
 HAND_LENGTH = 0.19  # metres, wrist to the tip of the middle finger
 BODY_CROP_LENGTHS = 1.3  # side of a crop from the body's points, in lengths of the hand
 PALM_MARGIN = 2.0  # side of a crop over the extent of PALM, as MediaPipe follows hands
@@ -106,3 +111,38 @@ def hand_size(points: Float[np.ndarray, "21 2"]) -> float:
     palm = np.linalg.norm(points[MIDDLE_KNUCKLE] - points[HAND_WRIST])
     width = np.linalg.norm(points[OUTER_KNUCKLES[0]] - points[OUTER_KNUCKLES[1]])
     return float(2 * max(palm, 1.3 * width))
+
+
+def paint_over(
+    image: UInt8[np.ndarray, "height width 3"], points: Float[np.ndarray, "21 2"]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return the frame with a hand painted over in the colors around it.
+
+    Args:
+        image: the frame.
+        points: of the hand, px of the frame.
+    """
+    length = hand_size(points)
+    width = max(3, round(FINGER_WIDTH * length))
+    sigma = max(1.0, PAINT_SPREAD * length)
+    margin = width + int(3 * sigma)
+    height, across = image.shape[:2]
+    low = (np.floor(points.min(axis=0)).astype(int) - margin).clip(0, (across - 1, height - 1))
+    high = (np.ceil(points.max(axis=0)).astype(int) + margin).clip(low + 1, (across, height))
+    part = image[low[1] : high[1], low[0] : high[0]]
+    mask = np.zeros(part.shape[:2], np.uint8)
+    places = np.rint(points - low - 0.5).astype(np.int32)
+    palm = cv2.convexHull(places[list(OUTLINE)])
+    cv2.fillConvexPoly(mask, palm, 1)
+    cv2.polylines(mask, [palm], True, 1, width // 2)
+    for finger in FINGERS:
+        cv2.polylines(mask, [places[list(finger)]], False, 1, width)
+    seen = (1 - mask).astype(np.float32)
+    around = cv2.GaussianBlur(part * seen[..., None], (0, 0), sigma)
+    share = cv2.GaussianBlur(seen, (0, 0), sigma)[..., None]
+    # Far inside nothing around is near: there it is the mean of all that is seen.
+    mean = (part * seen[..., None]).sum(axis=(0, 1)) / max(float(seen.sum()), 1.0)
+    paint = (around + 1e-3 * mean) / (share + 1e-3)
+    painted = image.copy()
+    painted[low[1] : high[1], low[0] : high[0]] = np.where(mask[..., None] > 0, paint, part)
+    return painted

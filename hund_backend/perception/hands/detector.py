@@ -23,6 +23,7 @@ from .crops import (
     crop_around_hand,
     crops_from_body,
     hand_size,
+    paint_over,
     pixels_per_metre,
 )
 from .evidence import SIDES
@@ -52,6 +53,9 @@ class HandDetectorConfig:
     damping: float = 0.5  # share of smaller distances that the next crop follows
     same_distance: float = 0.3  # mean distance of the points of one hand, in its lengths
     same_hand_distance: float = 0.12  # the same where the network sees a left and a right hand
+    near_wrists: float = 0.8  # lengths: a hand that is nearer to the other may be covered by it
+    min_covered_presence: float = 0.25  # of a hand behind the other
+    covered_share: float = 0.8  # of its confidence that a hand behind the other keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +65,32 @@ class HandDetection:
     side: int  # 0 left, 1 right
     crop: Float[np.ndarray, "4"]  # see crops.py of perception
     points: Float[np.ndarray, "21 2"]  # px of the frame
-    world_landmarks: Float[np.ndarray, "21 3"]  # metres from the hand's center, axes of the camera
+    landmarks: Float[np.ndarray, "21 3"]  # as the network has them; metres, axes of the camera
+    depth_axis: Float[np.ndarray, "3"]  # of the crop, in the camera
     presence: float  # the network's probability of a hand in the crop
     right: float  # the network's probability that it is a right hand
     length: float  # px of a hand of this person
     body_wrist: Float[np.ndarray, "2"]  # the body's keypoint, px
     other_wrists: Float[np.ndarray, "wrists 2"]  # of the other hand and of other people, px
     features: Float[np.ndarray, "192"]
+    share: float = 1.0  # of the confidence, which is less for a hand behind another
+
+    @property
+    def agreement(self) -> float:
+        """The network's probability of this side."""
+        return self.right if self.side else 1 - self.right
+
+    @property
+    def world_landmarks(self) -> Float[np.ndarray, "21 3"]:
+        """Landmarks in metres from the hand's center, axes of the camera.
+
+        Where the network takes the hand for one of the other side, it sees its depth reversed: a
+        left hand from the back looks like a right one from the palm.
+        """
+        if self.agreement >= 0.5:
+            return self.landmarks
+        depth = self.landmarks @ self.depth_axis
+        return self.landmarks - 2 * depth[:, None] * self.depth_axis
 
     @property
     def inputs(self) -> Float[np.ndarray, "4"]:
@@ -77,7 +100,7 @@ class HandDetection:
         nearest = np.linalg.norm(wrist - self.other_wrists, axis=-1).min(initial=np.inf)
         return log_odds(
             self.presence,
-            self.right if self.side else 1 - self.right,
+            self.agreement,
             (distance + max(distance - float(nearest), 0.0)) / self.length,
             hand_size(self.points) / self.length,
         )
@@ -85,12 +108,12 @@ class HandDetection:
     @cached_property
     def confidence(self) -> float:
         """Probability that this is the hand that was looked for, and its points are right."""
-        return hand_confidence(self.inputs)
+        return self.share * hand_confidence(self.inputs)
 
     @property
     def point_confidence(self) -> Float[np.ndarray, "21"]:
         """Probability that each point is right."""
-        return point_confidence(self.inputs)
+        return self.share * point_confidence(self.inputs)
 
 
 HandPair = tuple[HandDetection | None, HandDetection | None]  # left and right
@@ -141,7 +164,9 @@ class _Search:
     side: int
     request: HandRequest
     other_wrists: Float[np.ndarray, "wrists 2"]
+    share: float = 1.0  # of the confidence of what is found
     found: list[HandDetection] = field(default_factory=list)
+    tried_body: bool = False  # whether the body's crops were tried
 
     @property
     def best(self) -> HandDetection:
@@ -193,32 +218,94 @@ class HandDetector:
             for side in range(len(SIDES))
             if self._is_in_view(request, side, image)
         ]
+        self._search(image, searches, intrinsics)
+        hands = self._choose(searches, len(people))
+        # What was found for a hand may be the other one, so that the body's crops were not tried.
+        missing = [
+            search
+            for search in searches
+            if hands[search.person][search.side] is None and not search.tried_body
+        ]
+        if missing:
+            self._attempt(image, self._crops_of_body(missing), intrinsics)
+            hands = self._choose(searches, len(people))
+        return self._add_covered(image, searches, hands, intrinsics)
 
-        def attempt(crops: list[tuple[_Search, Float[np.ndarray, "4"]]]) -> None:
-            self._attempt(image, crops, intrinsics)
-
+    def _search(
+        self, image: Image, searches: list[_Search], intrinsics: Float[np.ndarray, "3 3"]
+    ) -> None:
+        """Look for hands where they were, doubtful ones where the body has them, then around."""
         config = self.config
-        followed = {search: search.followed_crop(config) for search in searches}
-        attempt([(s, crop) for s, crop in followed.items() if crop is not None])
-        attempt(
-            [
-                (search, crop)
-                for search in searches
-                if not search.found or search.best.confidence < config.good_confidence
-                for crop in crops_from_body(
-                    search.request.points, search.side, search.request.hand_length
-                )
+        followed = [(search, search.followed_crop(config)) for search in searches]
+        followed = [(search, crop) for search, crop in followed if crop is not None]
+        self._attempt(image, followed, intrinsics)
+        doubtful = [
+            search
+            for search in searches
+            if not search.found or search.best.confidence < config.good_confidence
+        ]
+        self._attempt(image, self._crops_of_body(doubtful), intrinsics)
+        shifted = [
+            (search, own)
+            for search in searches
+            if crop_distance(own := crop_around_hand(search.best.points), search.best.crop)
+            > config.off_center
+        ]
+        self._attempt(image, shifted, intrinsics)
+
+    def _crops_of_body(
+        self, searches: list[_Search]
+    ) -> list[tuple[_Search, Float[np.ndarray, "4"]]]:
+        """Return crops where the body has the hands."""
+        crops = []
+        for search in searches:
+            search.tried_body = True
+            request = search.request
+            own = crops_from_body(request.points, search.side, request.hand_length)
+            crops += [(search, crop) for crop in own]
+        return crops
+
+    def _add_covered(
+        self,
+        image: Image,
+        searches: list[_Search],
+        hands: list[HandPair],
+        intrinsics: Float[np.ndarray, "3 3"],
+    ) -> list[HandPair]:
+        """Return the hands with those that lie behind the person's other one.
+
+        The network sees one hand in a crop, the one in front. So that one is painted over.
+        """
+        config = self.config
+        for search in searches:
+            other = hands[search.person][1 - search.side]
+            if hands[search.person][search.side] is not None or other is None:
+                continue
+            apart = float(np.linalg.norm(search.body_wrist - other.points[HAND_WRIST]))
+            if apart > config.near_wrists * other.length:
+                continue
+            again = replace(search, share=config.covered_share, found=[])
+            self._search(paint_over(image, other.points), [again], intrinsics)
+            taken = [h for pair in hands for h in pair if h is not None and h is not other]
+            own = [
+                found
+                for found in again.found
+                if self._is_own(found) and not any(self._is_same(found, hand) for hand in taken)
             ]
+            if own:
+                pair = list(hands[search.person])
+                pair[search.side] = max(own, key=lambda found: found.confidence)
+                hands[search.person] = (pair[0], pair[1])
+        return hands
+
+    def _is_own(self, found: HandDetection) -> bool:
+        """Return whether a detection is sure enough, and of the side that was looked for."""
+        config = self.config
+        return (
+            found.confidence >= config.min_confidence
+            and found.presence >= config.min_covered_presence
+            and (found.right > 0.5) == (found.side == 1)
         )
-        attempt(
-            [
-                (search, own)
-                for search in searches
-                if crop_distance(own := crop_around_hand(search.best.points), search.best.crop)
-                > config.off_center
-            ]
-        )
-        return self._choose(searches, len(people))
 
     def _is_in_view(self, request: HandRequest, side: int, image: Image) -> bool:
         """Return whether a hand is large enough and its middle inside the frame."""
@@ -244,20 +331,22 @@ class HandDetector:
             output.keypoints.astype(float), image_from_crop(crops, HAND_CROP_PX)
         )
         rotations = camera_from_crop(crops, intrinsics).swapaxes(1, 2)
-        world = output.world_landmarks.astype(float) @ rotations
+        landmarks = output.world_landmarks.astype(float) @ rotations
         for index, (search, crop) in enumerate(attempts):
             search.found.append(
                 HandDetection(
                     side=search.side,
                     crop=crop,
                     points=points[index],
-                    world_landmarks=world[index],
+                    landmarks=landmarks[index],
+                    depth_axis=rotations[index, 2],
                     presence=float(output.presence[index]),
                     right=float(output.right[index]),
                     length=search.request.hand_length,
                     body_wrist=search.body_wrist,
                     other_wrists=search.other_wrists,
                     features=output.features[index],
+                    share=search.share,
                 )
             )
 

@@ -1,14 +1,15 @@
-"""Recipe of HUND for hands: `python -m hund_backend.training.hands.train_hand_hund HANDS MOCAP`.
+"""Recipe of HUND for hands: `python -m … .train_hand_hund HANDS MOCAP DETECTIONS`.
 
-Supervised by synthetic hands: captured, keyed and generated poses of all shapes before random
-cameras, with the simulated errors of a hand network. `torchrun --nproc-per-node 2 -m …` shares the work among processes.
+Mostly by its own losses L(s), and by the truth of synthetic hands: close-ups with what the real
+detector said of them, and captured, keyed and generated poses of all shapes before random cameras
+with its errors. `torchrun --nproc-per-node 2 -m …` shares the work among processes.
 """
 
 import argparse
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,11 +21,14 @@ from ...descent.hands.state_decoder import HandVector
 from ...descent.learned.meta_loss import meta_loss
 from ...descent.learned.network import Step
 from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
+from ..motion.motion_set import Split
 from ..optimization import Curve, optimize
 from ..priors.hand_captures import HandCaptures, hand_captures
 from ..priors.train_hand_flow import HandPoseSampler, HandRecipe
 from ..processes import Processes, processes_of
 from ..weights import write_weights
+from .detected_samples import DetectedHands, detected_sample
+from .detections import HandDetections
 from .metrics import joint_error_deg, pa_mpjpe_mm
 from .samples import HandDataset, HandSample
 
@@ -35,13 +39,13 @@ logger = logging.getLogger(__name__)
 class HandSupervisionConfig:
     """Weights of the terms."""
 
-    evidence: float = 0.3  # L(s), the loss that is an input of the stages
-    points: float = 60.0  # distance of the points, wrist-aligned, metres
-    rotations: float = 3.0  # mean absolute difference of the finger joints' matrices
-    wrist: float = 2.0  # the same for the wrist
-    projection: float = 20.0  # distance of the projected points, crop widths
-    depth: float = 1.0  # absolute difference of the depth's logarithm
-    latent: float = 0.03
+    evidence: float = 1.0  # L(s), the loss that is an input of the stages
+    points: float = 9.0  # distance of the points, wrist-aligned, metres
+    rotations: float = 0.45  # mean absolute difference of the finger joints' matrices
+    wrist: float = 0.3  # the same for the wrist
+    projection: float = 3.0  # distance of the projected points, crop widths
+    depth: float = 0.15  # absolute difference of the depth's logarithm
+    latent: float = 0.0045
     max_distance: float = 0.5  # crop widths at which projected distances are clamped
 
 
@@ -53,8 +57,8 @@ class HandHundRecipe:
     supervision: HandSupervisionConfig = field(default_factory=HandSupervisionConfig)
     initial: float = 0.3  # weight of L^0
     progress: float = 0.3  # weight of increases of the loss from stage to stage
-    stages: tuple[int, int] = (3, 5)  # range of M in training, drawn for each batch
-    steps: int = 750
+    stages: tuple[int, int] = (5, 7)  # range of M in training, drawn for each batch
+    steps: int = 2500
     batch: int = 160
     rate: float = 2e-3
     decay: float = 1e-3
@@ -62,6 +66,14 @@ class HandHundRecipe:
     every: int = 150  # steps between evaluations
     num_validation: int = 512
     seed: int = 0
+
+
+@runtime_checkable
+class HandSource(Protocol):
+    """Source of training samples, as DetectedHands."""
+
+    def draw(self, count: int, generator: torch.Generator) -> HandSample:
+        """Draw random hands."""
 
 
 def supervised_cost(
@@ -99,7 +111,7 @@ def supervised_cost(
 def train(
     hund: HandHund,
     prior: PoseFlow,
-    dataset: HandDataset,
+    dataset: HandSource,
     validation: HandSample,
     recipe: HandHundRecipe,
     checkpoint: Path | None = None,
@@ -166,14 +178,25 @@ def stage_metrics(hund: HandHund, sample: HandSample) -> dict[str, list[float]]:
 
 
 def datasets(
-    captures: HandCaptures, hund: HandHund, recipe: HandHundRecipe
-) -> tuple[HandDataset, HandSample]:
-    """Return the training set and validation samples of held-out captures and new shapes."""
-    training = HandPoseSampler(captures, HandRecipe(), held_out=False)
-    held_out = HandPoseSampler(captures, HandRecipe(), held_out=True)
+    captures: HandCaptures, detections: Path, hund: HandHund, recipe: HandHundRecipe
+) -> tuple[DetectedHands, HandSample]:
+    """Return the training set and validation samples of held-out poses, shapes and pictures.
+
+    Args:
+        captures: recorded and keyed poses.
+        detections: folder of the detections of close-ups.
+        hund: network, whose decoder poses the hands.
+        recipe: settings.
+    """
+
+    def source(split: Split) -> DetectedHands:
+        poses = HandPoseSampler(captures, HandRecipe(), held_out=split == "held_out")
+        real = detected_sample(HandDetections.read(detections, split), hund.decoder)
+        return DetectedHands(HandDataset(poses, hund.decoder), real)
+
     generator = torch.Generator().manual_seed(recipe.seed + 1)
-    validation = HandDataset(held_out, hund.decoder).draw(recipe.num_validation, generator)
-    return HandDataset(training, hund.decoder), validation
+    validation = source("held_out").draw(recipe.num_validation, generator)
+    return source("train"), validation
 
 
 def _norm(vectors: Float[Tensor, "batch points components"]) -> Float[Tensor, "batch points"]:
@@ -185,6 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("hands", type=Path, help="folder of recorded hands")
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
+    parser.add_argument("detections", type=Path, help="folder of the detections of close-ups")
     parser.add_argument("--captures", type=Path, help="poses taken over before, or to be kept")
     parser.add_argument("--steps", type=int, default=HandHundRecipe.steps)
     parser.add_argument("--seed", type=int, default=HandHundRecipe.seed)
@@ -209,7 +233,7 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> None:
     if arguments.weights is not None:
         trained = HandHund.load(model, prior, arguments.weights)
         hund.load_state_dict(trained.state_dict())
-    dataset, validation = datasets(captures, hund, recipe)
+    dataset, validation = datasets(captures, arguments.detections, hund, recipe)
     curve = train(hund, prior, dataset, validation, recipe, arguments.checkpoint, processes)
     if not processes.is_first:
         return

@@ -42,11 +42,13 @@ class ShadowMap:
     rotation: Float[np.ndarray, "3 3"]  # lamp from world
     center: Float[np.ndarray, "3"]  # of the scene, in the world
     depth: Float[np.ndarray, "height width"]
+    scale: float = 1.0  # of the scene, over that of a whole person
 
     def visibility(self, points: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape"]:
         """Share of the lamp's light that reaches points of the world, 0…1."""
         in_lamp = (points - self.center) @ self.rotation.T
-        pixel = (in_lamp[..., :2] / SHADOW_RADIUS * 0.5 + 0.5) * SHADOW_PX - 0.5
+        radius = self.scale * SHADOW_RADIUS
+        pixel = (in_lamp[..., :2] / radius * 0.5 + 0.5) * SHADOW_PX - 0.5
         column, row = (np.ascontiguousarray(pixel[..., k], np.float32) for k in (0, 1))
         shape = column.shape
         behind = np.zeros(shape, np.float32)
@@ -57,28 +59,39 @@ class ShadowMap:
                 np.maximum(column_at, row_at) < SHADOW_PX
             )
             depth = self.depth[row_at * inside, column_at * inside]
-            behind += inside & (in_lamp[..., 2] > depth + BIAS)
+            behind += inside & (in_lamp[..., 2] > depth + self.scale * BIAS)
         return 1 - behind / 4
 
 
 def render_shadow_map(
-    surfaces: list[Surface], center: Float[np.ndarray, "3"], light: Light
+    surfaces: list[Surface], center: Float[np.ndarray, "3"], light: Light, scale: float = 1.0
 ) -> ShadowMap:
-    """Render the depth of some surfaces from the lamp."""
+    """Render the depth of some surfaces from the lamp.
+
+    Args:
+        surfaces: that cast shadows.
+        center: of the scene, in the world.
+        light: with the lamp.
+        scale: of the scene, over that of a whole person.
+    """
     forward = -light.lamp_direction
     right = np.cross(forward, (0.3, 0.9, 0.1))
     right /= np.linalg.norm(right)
     rotation = np.stack((right, np.cross(forward, right), forward))
     vertices = np.concatenate([surface.vertices for surface in surfaces])
     in_lamp = (vertices - center) @ rotation.T + (0, 0, LAMP_DISTANCE)
-    focal = LAMP_DISTANCE / SHADOW_RADIUS * SHADOW_PX / 2
+    focal = LAMP_DISTANCE / (scale * SHADOW_RADIUS) * SHADOW_PX / 2
     half = SHADOW_PX / 2
     intrinsics = torch.tensor([[focal, 0, half], [0, focal, half], [0, 0, 1]])
     surface = visible_surface(
         torch.from_numpy(in_lamp).float(), _faces(surfaces), intrinsics, (SHADOW_PX, SHADOW_PX)
     )
     return ShadowMap(
-        light=light, rotation=rotation, center=center, depth=surface.depth.numpy() - LAMP_DISTANCE
+        light=light,
+        rotation=rotation,
+        center=center,
+        depth=surface.depth.numpy() - LAMP_DISTANCE,
+        scale=scale,
     )
 
 
@@ -103,7 +116,7 @@ def shade(
     # One sample a pixel gets its light: the label's, unless nothing is there and is elsewhere.
     lit_sample = np.where(at_label < 0, samples.face.argmax(0), chosen)
     cover = (samples.face >= 0).mean(0, dtype=np.float32)
-    points = _points(surfaces, samples, lit_sample)
+    points = _points(surfaces, samples, lit_sample, shadow_map.scale)
     light = np.zeros((*cover.shape, 3), np.float32)
     light[points.row, points.column] = _shade_points(surfaces, points, view, shadow_map, noise)
     return Shaded(
@@ -148,7 +161,10 @@ class _Points(NamedTuple):
 
 
 def _points(
-    surfaces: list[Surface], samples: _Samples, lit_sample: Int[np.ndarray, "1 size size"]
+    surfaces: list[Surface],
+    samples: _Samples,
+    lit_sample: Int[np.ndarray, "1 size size"],
+    scale: float,
 ) -> _Points:
     """Points at one sample of each pixel, where there is a surface."""
     face = np.take_along_axis(samples.face, lit_sample, 0)[0]
@@ -164,9 +180,8 @@ def _points(
     normals, texture_points, positions = (
         interpolated[:, first : first + 3] for first in (0, 3, 6)
     )
-    occlusion = _ambient_occlusion(np.take_along_axis(samples.depth, lit_sample, 0)[0])[
-        row, column
-    ]
+    depth = np.take_along_axis(samples.depth, lit_sample, 0)[0] / scale
+    occlusion = _ambient_occlusion(depth)[row, column]
     return _Points(row, column, face, normals, texture_points, positions, occlusion)
 
 

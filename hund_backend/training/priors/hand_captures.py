@@ -138,7 +138,7 @@ def fit_rotations(
     identity = torch.eye(3).expand(len(points), 1, 3, 3)
     for _ in range(_ITERATIONS):
         rotations = anatomy.rotations(angles * free)
-        posed = model(torch.cat((identity, rotations), dim=1), rest)
+        posed = model.joints(torch.cat((identity, rotations), dim=1), rest)
         error = (directions(posed) - wanted).square().sum((-1, -2))
         loss = error + 2.0 * anatomy.excess(rotations).square().sum(-1)
         loss = loss + 0.02 * (angles * free)[..., 1:].square().sum((-1, -2))
@@ -147,7 +147,7 @@ def fit_rotations(
         optimizer.step()
     with torch.no_grad():
         rotations = anatomy.rotations(angles * free)
-        posed = model(torch.cat((identity, rotations), dim=1), rest)
+        posed = model.joints(torch.cat((identity, rotations), dim=1), rest)
         cosines = (directions(posed) * wanted).sum(-1).clamp(-1, 1)
     return rotations, cosines.arccos().rad2deg().mean(-1)
 

@@ -11,6 +11,7 @@ from builders import CAMERA, evidence_of, walk
 from hund_backend.body.camera import project
 from hund_backend.body.hand import (
     HAND_JOINT_NAMES,
+    PALM_POINTS,
     POINT_NAMES,
     TIP_POINTS,
     WRIST,
@@ -21,7 +22,7 @@ from hund_backend.body.hand import (
 from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, LEFT_HAND_JOINTS, MIRROR, RIGHT_HAND_JOINTS
-from hund_backend.descent.hands.arm import distribute_twist, move_wrist
+from hund_backend.descent.hands.arm import MAX_TWIST, Wrist, followed_twist, move_wrist
 from hund_backend.descent.hands.fusion import FusionConfig, add_hands
 from hund_backend.descent.hands.hund import TERMS, HandHund, HandHundConfig
 from hund_backend.descent.hands.inputs import HandInputs
@@ -112,13 +113,32 @@ def test_hand_equals_the_body_model_on_either_side(model, prior):
     pose[:, [MIRROR[joint] - 1 for joint in LEFT_HAND_JOINTS]] = mirrored_rotations(fingers)
     posed = body(pose, betas)
     wrist = torch.eye(3).expand(3, 1, 3, 3)
-    points = model(torch.cat((wrist, fingers), dim=1), model.rest_points(betas))
+    points = model.joints(torch.cat((wrist, fingers), dim=1), model.rest_joints(betas))
     rows = [row for row in range(21) if row not in TIP_POINTS]
     for side, sign in (("L", 1.0), ("R", -1.0)):
         joints = [JOINT_INDEX[POINT_NAMES[row][:-1] + side] for row in rows]
         relative = posed.joints[:, joints] - posed.joints[:, joints[:1]]
         mirrored = relative * torch.tensor([sign, 1.0, 1.0])
         torch.testing.assert_close(points[:, rows], mirrored, atol=1e-5, rtol=0)
+
+
+def test_landmarks_move_with_their_bones(model, prior):
+    """Landmarks keep their distance from their joints, and those of the palm from each other."""
+    fingers = poses_of(prior, 4)
+    turn = rotvec_to_matrix(torch.randn(4, 1, 3, generator=torch.Generator().manual_seed(0)))
+    rotations = torch.cat((turn, fingers), dim=1)
+    rest = model.rest_points(torch.zeros(16))
+    points = model(rotations, rest)
+    apart = (points - model.joints(rotations, model.rest)).norm(dim=-1)
+    torch.testing.assert_close(apart, model.offsets.norm(dim=-1).expand(4, -1))
+    palm = list(PALM_POINTS)
+    torch.testing.assert_close(
+        torch.cdist(points[:, palm], points[:, palm])[0],
+        torch.cdist(rest[palm], rest[palm]),
+        atol=1e-5,
+        rtol=0,
+    )
+    assert apart.max() < 0.03  # metres: they belong to their joints
 
 
 def test_tips_lie_inside_the_ends_of_the_fingers(model, prior):
@@ -128,7 +148,8 @@ def test_tips_lie_inside_the_ends_of_the_fingers(model, prior):
     pose[:, FINGERS] = poses_of(prior, 2)
     posed = body(pose, torch.zeros(2, 16))
     rotations = torch.cat((torch.eye(3).expand(2, 1, 3, 3), pose[:, FINGERS]), dim=1)
-    points = model(rotations, model.rest_points(torch.zeros(2, 16))) + posed.joints[:, [WRIST]]
+    rest = model.rest_joints(torch.zeros(2, 16))
+    points = model.joints(rotations, rest) + posed.joints[:, [WRIST]]
     for row in TIP_POINTS:
         gap = (posed.vertices - points[:, row, None]).norm(dim=-1).amin(-1)
         assert gap.max() < 0.012  # metres: half a finger's width
@@ -175,7 +196,9 @@ def test_relaxed_hand_is_bent_and_within_its_ranges(anatomy, model):
     straight = torch.eye(3).repeat(16, 1, 1)
     bent = torch.cat((straight[:1], relaxed))
     rest = model.rest
-    reach = (model(bent, rest) - model(straight, rest)).norm(dim=-1)[list(TIP_POINTS)]
+    reach = (model.joints(bent, rest) - model.joints(straight, rest)).norm(dim=-1)[
+        list(TIP_POINTS)
+    ]
     assert (reach[1:] > 0.03).all()  # metres that the tips of fingers have moved
 
 
@@ -195,7 +218,8 @@ def test_losses_vanish_at_the_truth(hund, prior):
     vector = hund.decoder.state_vector(posed, inputs, prior)
     losses = hund.evaluate(vector.flat(), inputs).losses
     terms = dict(zip(TERMS, losses.terms.T, strict=True))
-    assert terms["keypoints"].max() < 0.02 and terms["landmarks"].max() < 0.02
+    # Landmarks are scaled by the sum of their bones, which poses change by a little.
+    assert terms["keypoints"].max() < 0.02 and terms["landmarks"].max() < 0.08
     moved = vector._replace(position=vector.position + 0.05)
     assert hund.evaluate(moved.flat(), inputs).losses.terms[:, 0].min() > 1
 
@@ -339,7 +363,8 @@ def test_fingers_are_found_on_both_sides(scene, hund, body):
         straight = rotation_angle_deg(result.state.pose[:, fingers], truth.pose[:, fingers])
         assert error.mean() < 0.6 * straight.mean()
     joints, true = fused.state.posed(body).joints, truth.posed(body).joints
-    assert (joints - true)[:, WRIST].norm(dim=-1).max() < 0.02  # metres
+    # The wrist is where the hand's middle is seen, as an untrained network turns the hand.
+    assert (joints - true)[:, WRIST].norm(dim=-1).max() < 0.035  # metres
     assert fused.joint_confidence[:, list(LEFT_HAND_JOINTS)].min() == pytest.approx(0.9, abs=1e-3)
 
 
@@ -410,13 +435,29 @@ def test_twist_is_shared_and_the_hand_keeps_its_orientation():
     bone = limits.frames[joints[1]][:, 2]
     forearm = rotvec_to_matrix(noise[:, 0])
     hand = rotvec_to_matrix(0.5 * noise[:, 1]) @ rotvec_to_matrix(0.9 * bone)
-    shared, wrist = distribute_twist(forearm, hand, limits, joints)
+    arm = Wrist(limits, joints)
+    shared, wrist = arm.rotations(forearm, arm.angles(forearm, hand))
     torch.testing.assert_close(shared @ wrist, forearm @ hand, atol=1e-6, rtol=0)
     twists = [
         swing_and_twist(r[:, None], limits.frames[joints[1]][None])[:, 0, 2]
         for r in (shared, wrist)
     ]
     torch.testing.assert_close(twists[0], twists[1], atol=1e-6, rtol=0)
+
+
+def test_a_hand_that_turns_over_does_not_make_the_arm_jump():
+    """Beyond the range the twist stays at its end, however the angle is counted."""
+    true = torch.linspace(-0.5, 3.6, 40)
+    counted = torch.remainder(true + torch.pi, 2 * torch.pi) - torch.pi
+    assert counted.diff().abs().max() > 6  # the other way round it is a full turn away
+    followed = followed_twist(counted, torch.ones(40))
+    torch.testing.assert_close(followed, true, atol=1e-5, rtol=0)
+    # Frames that do not count may not lead the others astray.
+    weights = torch.ones(40)
+    counted[20], weights[20] = -3.0, 0.0
+    within = followed_twist(counted, weights).clamp(-MAX_TWIST, MAX_TWIST)
+    kept = torch.arange(40) != 20
+    torch.testing.assert_close(within[kept], true.clamp(max=MAX_TWIST)[kept], atol=1e-5, rtol=0)
 
 
 def test_wrists_do_not_break():
@@ -426,7 +467,8 @@ def test_wrists_do_not_break():
     axis = limits.frames[joints[1]][:, 0]
     hand = rotvec_to_matrix(np.radians(150) * axis[None])
     forearm = torch.eye(3, dtype=torch.float64)[None]
-    _, wrist = distribute_twist(forearm, hand, limits, joints)
+    arm = Wrist(limits, joints)
+    _, wrist = arm.rotations(forearm, arm.angles(forearm, hand))
     flexion = swing_and_twist(wrist[:, None], limits.frames[joints[1]][None])[0, 0, 0]
     assert float(flexion) == pytest.approx(float(limits.upper[joints[1], 0]), abs=1e-6)
 

@@ -53,12 +53,17 @@ class Hand:
     points: np.ndarray
     side: int
     presence: float = 0.97
+    layer: str = ""  # "front": marked in the picture; "behind": seen where no mark is
 
 
-def coordinate_image(size=SIZE):
-    """Red is the column of a pixel, green its row."""
+def coordinate_image(hands=(), size=SIZE):
+    """Red is the column of a pixel, green its row; blue marks hands that are in front."""
     image = np.zeros((size, size, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(size)[None], np.arange(size)[:, None]
+    for hand in hands:
+        if hand.layer == "front":
+            for x, y in hand.points.astype(int):
+                image[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2, 2] = 255
     return image
 
 
@@ -93,7 +98,10 @@ class SceneNetwork:
         scale = np.sqrt(abs(np.linalg.det(frame_from_crop[:2])))
         middle = np.array([size / 2, size / 2, 1]) @ frame_from_crop
         best, nearest = None, 0.35 * size * scale
+        marked = (image[..., 2] > 150).mean() > 0.01
         for hand in self.hands:
+            if hand.layer == ("behind" if marked else "front"):
+                continue
             away = np.linalg.norm(hand.points.mean(axis=0) - middle)
             if away < nearest:
                 best, nearest = hand, away

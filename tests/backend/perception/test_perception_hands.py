@@ -37,6 +37,7 @@ from hund_backend.perception.hands.crops import (
     crop_around_hand,
     crops_from_body,
     hand_size,
+    paint_over,
     pixels_per_metre,
 )
 from hund_backend.perception.hands.detector import (
@@ -60,7 +61,7 @@ def detect(hands, *requests, config=None):
     """Hands that are found in a scene, and the network."""
     network = SceneNetwork(hands)
     detector = HandDetector(network, config)
-    return detector.detect(coordinate_image(), list(requests), INTRINSICS), network
+    return detector.detect(coordinate_image(hands), list(requests), INTRINSICS), network
 
 
 def request(wrists, angles=(0.0, 0.0), **fields):
@@ -102,6 +103,36 @@ def test_one_hand_is_not_taken_for_two(side, shift):
     hands = [Hand(hand_points((120, 140), 0.0, side), side)]
     (pair,), _ = detect(hands, request([(120 + shift, 140), (120 - shift, 141)]))
     assert pair[side] is not None and pair[1 - side] is None
+
+
+@settings(max_examples=10)
+@given(side=st.integers(0, 1), shift=st.floats(0, 10))
+def test_a_hand_behind_the_other_is_found_with_less_confidence(side, shift):
+    """Palms lie on each other; the network sees the front one, and the other when it is gone."""
+    wrists = np.array([[120 + shift / 2, 140], [120 - shift / 2, 140]])
+    layers = ("front", "behind") if side == 0 else ("behind", "front")
+    hands = [Hand(hand_points(wrists[k], 0.0, k), k, layer=layers[k]) for k in (0, 1)]
+    (pair,), _ = detect(hands, request(wrists))
+    assert error(pair[side], hands[side].points) < 2.0
+    # What is painted over is smooth, so that places are read from it less exactly.
+    assert error(pair[1 - side], hands[1 - side].points) < 0.3 * LENGTH
+    assert pair[1 - side].confidence < pair[side].confidence
+
+
+def test_paint_changes_the_hand_alone_and_is_of_the_colors_around():
+    rng = np.random.default_rng(0)
+    image = rng.integers(90, 110, (SIZE, SIZE, 3)).astype(np.uint8)
+    points = hand_points((120.0, 140.0), 0.4)
+    for x, y in points.astype(int):
+        image[y, x] = 255
+    painted = paint_over(image, points)
+    changed = np.argwhere((painted != image).any(-1))[:, ::-1] + 0.5
+    nearest = np.linalg.norm(changed[:, None] - points, axis=-1).min(-1)
+    assert nearest.max() < 0.4 * LENGTH
+    rows, columns = points[:, 1].astype(int), points[:, 0].astype(int)
+    assert np.abs(painted[rows, columns].astype(int) - 100).max() < 40
+    tiny = paint_over(image, np.tile([[1.0, 1.0]], (21, 1)))
+    assert tiny.shape == image.shape
 
 
 @settings(max_examples=20)
@@ -342,6 +373,21 @@ def test_landmarks_are_turned_from_the_crop_to_the_camera(angle):
     expected = hand_points((0, 0), float(found.crop[3]), length=1.0)
     np.testing.assert_allclose(found.world_landmarks[:, :2], expected, atol=1e-3)
     assert np.cos(found.crop[3] - angle) > 0.9
+
+
+def test_a_hand_taken_for_the_other_side_is_seen_with_its_depth_reversed():
+    """Along the ray landmarks change sides, across it they stay; the right side stays as it is."""
+    left, _ = found_pair()
+    rng = np.random.default_rng(0)
+    axis = rng.normal(size=3)
+    axis /= np.linalg.norm(axis)
+    sure = replace(left, landmarks=rng.normal(size=(21, 3)), depth_axis=axis, right=0.1)
+    np.testing.assert_array_equal(sure.world_landmarks, sure.landmarks)
+    mistaken = replace(sure, right=0.9).world_landmarks
+    np.testing.assert_allclose(mistaken @ axis, -(sure.landmarks @ axis), atol=1e-12)
+    np.testing.assert_allclose(
+        np.cross(mistaken, axis), np.cross(sure.landmarks, axis), atol=1e-12
+    )
 
 
 def hand_images(count):
