@@ -67,6 +67,9 @@ def test_growth_is_given_per_frame():
         memory.Usage(frames=100, job=300.0, evidence=1.0, **rest),
         memory.Usage(frames=1124, job=310.0, evidence=6.0, **rest),
     ]
-    args = argparse.Namespace(lengths=[100, 1124], people=1, cores=2)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cores", type=int, default=2)
+    memory.add_arguments(parser)
+    args = parser.parse_args(["--lengths", "100", "1124"])
     text = memory.as_markdown(usages, args)
     assert "grew by 10 MiB, 10.0 KiB a frame" in text and "by 5 MiB, 5.0 KiB a frame" in text
