@@ -19,7 +19,7 @@ ONE_LEVEL = 0.8  # share of clips in which somebody's supports are all on one le
 STEEPNESS_STD = np.radians(15.0)  # of stairs and slopes, otherwise
 ITERATIONS = 10
 SAME_GROUND = 0.35  # metres: supports whose heights differ by less are the same ground
-LOW_SHARE = 0.1  # of the main performer's resting points that may lie below the floor by far
+LOW_SHARE = 0.05  # of a person's resting points that may lie below the floor by far
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def estimate_ground(
 def floor_level(
     heights: Float[np.ndarray, " points"], weights: Float[np.ndarray, " points"]
 ) -> float:
-    """Height of the lowest ground on which points rest for a tenth of their time, metres.
+    """Height of the lowest ground on which points rest for a twentieth of their time, metres.
 
     A person who jumps from a roof has two grounds, and the floor is the lower one. It is the median
     of the points on it, so that neither noise nor a foot that rolls shifts it.

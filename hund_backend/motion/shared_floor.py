@@ -5,12 +5,15 @@ which: a size of 1 + e moves the feet along their rays, so that their height h b
 becomes (1 + e) h.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
 SIZE_STD = 0.06  # of a person's size, relative: error of the depth
 FLOOR_STD = 0.04  # metres; of the height of a person's floor
 MOST_CHANGE = 0.15  # of a size; whoever needs more stands on other ground
+SAME_FLOOR = 0.05  # metres: floors that differ by less are one
 LEAST_DROP = 0.5  # metres from the camera to the floor, below which feet say little of sizes
 
 
@@ -45,3 +48,13 @@ def sizes_on_shared_floor(floors: tuple[float, ...], main: int) -> Float[np.ndar
     level = (weights / on_floor).sum() / (weights / on_floor**2).sum()
     sizes[shared] += SIZE_STD**2 * weights * (level / on_floor - 1)
     return sizes
+
+
+def joined_floors(floors: Sequence[float], level: float) -> tuple[float, ...]:
+    """Heights of people's floors, with those near the clip's floor on it.
+
+    Args:
+        floors: height of the floor under each person, metres.
+        level: height of the clip's floor, metres.
+    """
+    return tuple(level if abs(floor - level) < SAME_FLOOR else floor for floor in floors)

@@ -18,6 +18,7 @@ from .levels import contact_levels, near_floor
 from .performer import clip_floor, main_performer, prominences
 from .posed_track import PosedTrack
 from .resting import lies
+from .shared_floor import joined_floors
 from .upright import CAMERA_UP, UpEvidence, up_evidence
 
 NUM_SOLES = len(SOLE_NAMES)
@@ -100,6 +101,8 @@ def estimate_support(
         floor_level(height[:, :NUM_SOLES].ravel(), confidence.ravel())
         for height, confidence in zip(heights, soles, strict=True)
     ]
+    level = clip_floor(tuple(floors), prominence)
+    floors = joined_floors(floors, level)
     return Support(
         ground=ground,
         main=main,
@@ -109,8 +112,8 @@ def estimate_support(
             find_flights(person.joints, person.present, contact, ground.up, times)
             for person, contact in zip(posed_tracks, touching, strict=True)
         ),
-        floors=tuple(floors),
-        level=clip_floor(tuple(floors), prominence),
+        floors=floors,
+        level=level,
     )
 
 

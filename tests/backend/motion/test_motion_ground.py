@@ -128,6 +128,14 @@ def test_floor_of_a_person_who_jumps_from_a_roof_is_the_lower_one():
     assert level == pytest.approx(-1.5, abs=0.05)
 
 
+def test_a_short_landing_is_the_floor_and_a_few_points_below_it_are_not():
+    heights = np.random.default_rng(0).normal(0, 0.02, 1000)
+    roof, landing, astray = heights + 2.0, heights[:80], heights[:20] - 1.5
+    weights = np.ones(1100)
+    level = floor_level(np.concatenate((roof, landing, astray)), weights)
+    assert level == pytest.approx(0, abs=0.05)
+
+
 def person(size=200.0, presence=1.0, confidence=0.9):
     """Keypoints of a person of some size in px, present in a share of 20 frames."""
     keypoints = np.random.default_rng(0).uniform(0, size, (20, 33, 3))

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from hund_backend.motion.shared_floor import LEAST_DROP, sizes_on_shared_floor
+from hund_backend.motion.shared_floor import (
+    LEAST_DROP,
+    SAME_FLOOR,
+    joined_floors,
+    sizes_on_shared_floor,
+)
 
 RNG = np.random.default_rng(5)
 
@@ -60,3 +65,8 @@ def test_order_does_not_matter():
     sizes = sizes_on_shared_floor(floors, main=0)
     turned = sizes_on_shared_floor(floors[::-1], main=2)
     np.testing.assert_allclose(turned[::-1], sizes)
+
+
+def test_floors_near_the_clip_s_are_one_and_others_stay():
+    level, near, roof = -2.0, -2.0 + 0.6 * SAME_FLOOR, 0.3
+    assert joined_floors([near, level, roof], level) == (level, level, roof)
