@@ -30,7 +30,9 @@ THREAD_PIXELS = 2**26  # most that are decoded at the same time
 _DISCARDED = 2  # flag of a frame in the index that an edit list leaves out
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own ignore transparency
 
-av.logging.set_level(av.logging.PANIC)  # the user gets one sentence of ours instead
+# FFmpeg's own messages are dropped: the user gets one sentence of ours. They must not reach Python:
+# a decoding thread would wait for the interpreter, which waits for that thread as it closes a file.
+av.logging.set_level(None)
 
 
 class Movie(Source):
