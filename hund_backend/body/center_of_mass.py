@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from .skeleton import JOINT_NAMES
+
 GRAVITY = 9.81  # m/s²
 
 
@@ -52,3 +54,8 @@ def mass_weights(names: tuple[str, ...]) -> Float[np.ndarray, " joints"]:
         weights[names.index(segment.first)] += segment.mass * (1 - segment.place)
         weights[names.index(segment.second)] += segment.mass * segment.place
     return weights / weights.sum()
+
+
+def centers_of_mass(joints: Float[np.ndarray, "frames joints 3"]) -> Float[np.ndarray, "frames 3"]:
+    """Centers of mass of a moving body, from all its joints."""
+    return np.einsum("j,fjx->fx", mass_weights(JOINT_NAMES), joints)

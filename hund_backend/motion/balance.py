@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-from ..body.center_of_mass import mass_weights
+from ..body.center_of_mass import centers_of_mass
 from ..body.contact_points import CONTACT_NAMES
-from ..body.skeleton import JOINT_INDEX, JOINT_NAMES
+from ..body.skeleton import JOINT_INDEX
 from ..body.soles import SOLE_NAMES
 
 REACH, REACH_SOFTNESS = 0.25, 0.04  # metres along the ground from the soles to the center of mass
@@ -53,7 +53,7 @@ def bearing_by_balance(
     if len(points) < 3:
         return found
     rate = 1 / float(np.median(np.diff(times)))
-    center = np.einsum("j,fjx->fx", mass_weights(JOINT_NAMES), joints)
+    center = centers_of_mass(joints)
     offsets = center[:, None] - points[:, : len(SOLE_NAMES)]
     along = offsets - (offsets @ up)[..., None] * up
     away = np.linalg.norm(along, axis=-1).min(axis=1)

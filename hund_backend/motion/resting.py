@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 
-from ..body.center_of_mass import mass_weights
-from ..body.skeleton import JOINT_INDEX, JOINT_NAMES
+from ..body.center_of_mass import centers_of_mass
+from ..body.skeleton import JOINT_INDEX
 from .posed_track import PosedTrack
 
 # Metres from a joint to the skin that may touch the ground; points of contact are on the skin.
@@ -47,7 +47,7 @@ def lies(
     )
     spine = joints[:, JOINT_INDEX["Neck01"]] - joints[:, JOINT_INDEX["Pelvis"]]
     level = [np.abs(_cosines(axis, camera_up)) < LEVEL for axis in (spine, hips - ankles)]
-    center = _center(joints)
+    center = centers_of_mass(joints)
     ray = center / np.maximum(np.linalg.norm(center, axis=-1, keepdims=True), 1e-9)
     if len(center) < 2:
         return np.zeros(len(center), dtype=bool)
@@ -72,7 +72,7 @@ def resting_up(
     chosen = np.flatnonzero(frames)
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_FRAMES)).astype(int)]
     joints = track.joints[chosen].astype(np.float64)
-    center = _center(joints)
+    center = centers_of_mass(joints)
     skin = joints[:, [JOINT_INDEX[name] for name in SKIN]]
     points = np.concatenate((skin, track.contact_points[chosen]), axis=1)
     radii = np.array([*SKIN.values(), *np.zeros(track.contact_points.shape[1])])
@@ -93,10 +93,6 @@ def resting_up(
     )
     up = up_of(found.x)
     return up if up @ camera_up > FURTHEST else None
-
-
-def _center(joints: Float[np.ndarray, "frames joints 3"]) -> Float[np.ndarray, "frames 3"]:
-    return np.einsum("j,fjx->fx", mass_weights(JOINT_NAMES), joints)
 
 
 def _cosines(

@@ -65,7 +65,7 @@ def key_alone(names: tuple[str, ...], rng: np.random.Generator) -> Float[np.ndar
 def blended_preset(
     presets: Float[np.ndarray, "presets 52"], names: tuple[str, ...], rng: np.random.Generator
 ) -> Float[np.ndarray, "52"]:
-    """Return a preset at a random level, sometimes with a glance and open jaw."""
+    """Return a preset at a random level, sometimes with turned eyes and an open jaw."""
     values = rng.uniform(0.2, 1) * presets[int(rng.integers(len(presets)))]
     for name in ("jawOpen", "eyeBlinkLeft", "mouthFunnel", "mouthPucker"):
         if rng.random() < 0.2:

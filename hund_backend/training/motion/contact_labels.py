@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 from torch import Tensor
 
-from ...body.center_of_mass import GRAVITY, mass_weights
+from ...body.center_of_mass import GRAVITY, centers_of_mass, mass_weights
 from ...body.contact_points import CONTACT_NAMES
 from ...body.model import BodyModel
 from ...body.skeleton import JOINT_INDEX, JOINT_NAMES
@@ -137,7 +137,7 @@ def _seated(
 ) -> Bool[np.ndarray, "frames 12"]:
     """Return where slow seats must bear, since the center of mass is behind the feet."""
     joints = motion.joints
-    center = np.einsum("j,fjx->fx", mass_weights(JOINT_NAMES), joints)
+    center = centers_of_mass(joints)
     feet = {name: motion.points[:, CONTACT_NAMES.index(name)] for name in SOLE_NAMES}
     heels = (feet["left_heel"] + feet["right_heel"]) / 2
     hips = joints[:, [JOINT_INDEX["ThighL"], JOINT_INDEX["ThighR"]]].mean(axis=1)

@@ -650,7 +650,7 @@ def test_polish_of_a_picture_keeps_depths(body, prior):
 
 
 def test_polish_of_a_picture_keeps_the_body_shape_that_the_stages_saw(body, prior):
-    """Betas stay near the initial ones, however unusual; those of a clip are told by many frames."""
+    """Betas stay near the initial ones, however unusual; those of a clip follow from many frames."""
     reduced_body = ReducedBody.from_body(body)
     truth = walk(reduced_body, copy.deepcopy(prior).double(), 1)
     evidence = evidence_of(reduced_body, truth, noise=0.02)
