@@ -32,12 +32,12 @@ _DEPTH_SHARE = 0.5  # weight of depth, which the landmark network guesses
 class FaceLossConfig:
     """Weights of the losses; at the truth of an ordinary picture each is near or below 1."""
 
-    landmarks: float = 300.0  # per metre
-    smoothing: float = 0.002  # metres below which a distance counts as its square
-    irises: float = 150.0  # per metre
-    numbers: float = 6.0  # mean absolute difference from the blend shape network
-    prior: float = 0.05  # mean square of expression and identity
-    sparsity: float = 3.5  # mean activation
+    landmarks: float = 700.0  # per metre
+    smoothing: float = 0.001  # metres below which a distance counts as its square
+    irises: float = 250.0  # per metre
+    numbers: float = 2.0  # mean absolute difference from the blend shape network
+    prior: float = 0.1  # mean square of expression and identity
+    sparsity: float = 1.0  # mean activation
     turn: float = 20.0  # mean square of the turn from the alignment
 
 

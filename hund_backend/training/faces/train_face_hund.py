@@ -47,7 +47,7 @@ _VALIDATING = 0.1  # share of the people
 class FaceSupervisionConfig:
     """Weights of the terms."""
 
-    evidence: float = 2.0  # L(s), the loss that is an input of the stages
+    evidence: float = 0.8  # L(s), the loss that is an input of the stages
     keys: float = 20.0  # mean distance of the coefficients
     softness: float = 0.1  # of a coefficient, below which a distance counts as its square
     active: float = 1.0  # more weight for keys that are active, by their coefficient

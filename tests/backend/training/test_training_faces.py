@@ -224,7 +224,7 @@ def test_what_is_covered_deserves_no_trust_and_spoilt_landmarks_little():
     clean[33, :2], clean[263, :2] = (80, 100), (180, 100)
     np.testing.assert_array_equal(trust_of("mask", clean, clean), [1, 0])
     np.testing.assert_array_equal(trust_of("sunglasses", clean, clean), [0, 1])
-    spoilt = [trust_of("blurred", clean, clean + (off, 0, 0)) for off in (0, 1, 2, 8)]
+    spoilt = [trust_of("blurred", clean, clean + np.array([off, 0, 0])) for off in (0, 1, 2, 8)]
     assert (np.diff(spoilt, axis=0) < 0).all() and spoilt[0].min() == 1 and spoilt[-1].max() < 0.01
 
 
