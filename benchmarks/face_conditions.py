@@ -37,6 +37,8 @@ from hund_backend.weights_file import WEIGHTS
 
 SEED, REST, SHOWN = 9000, 5, 9  # pictures of a person at rest and with an expression
 WATCHED = ("eyeBlink", "jawOpen", "mouthSmile", "mouthPucker", "mouthFunnel", "browInnerUp")
+COLUMNS = ("presence", "seen", "eyes trusted", "mouths trusted", "landmarks %", "error")
+COLUMNS += ("correlation", "unexplained mm")
 Overlay = Callable[[UInt8[np.ndarray, "256 256 3"], Float[np.ndarray, "vertices 2"]], np.ndarray]
 
 
@@ -152,11 +154,8 @@ def main() -> None:
         "profile": (90, plain),
         "back of the head": (180, plain),
     }
-    lines = [
-        "| | presence | seen | trusted eyes | mouths | landmarks % | error | correlation "
-        "| unexplained mm |"
-    ]
-    lines += ["| --- |" + " --- |" * 8]
+    lines = [f"| | {' | '.join(COLUMNS)} |"]
+    lines += ["| --- |" + " --- |" * len(COLUMNS)]
     trust = FaceTrust.load()
     tiles = []
     for name, (yaw, overlay) in conditions.items():
