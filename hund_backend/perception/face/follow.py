@@ -201,14 +201,13 @@ class FacePerception:
         """Add a face to a track; its crop is the one for the next frame."""
         crop = landmark_crop(face.landmarks)
         track.growth = float(np.log(crop[2] / track.sides[row]))
-        track.tries = 0
         if crop[2] < self.config.min_side * MARGIN:
             track.states[row] = FaceState.TOO_SMALL
             return
-        track.last = replace(face, crop=crop)
         if face.trust.max() < self.config.min_trust:
-            track.states[row] = FaceState.NOT_FOUND
+            track.miss()
             return
+        track.last, track.tries = replace(face, crop=crop), 0
         track.states[row] = FaceState.SEEN
         # Towards the profile half of the face is a guess of the network's.
         turn = track.facing[row]
