@@ -7,7 +7,7 @@ frown, and differently as the head turns.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from .alignment import align
 from .coefficients import geometric_coefficients
@@ -38,7 +38,6 @@ def displacements(
     model: FaceModel,
     landmarks: Float[np.ndarray, "frames 478 3"],
     coefficients: Float[np.ndarray, "frames 52"],
-    whole: Bool[np.ndarray, " frames"] | None = None,
 ) -> Displacements:
     """Return what each frame shows beyond the face at rest.
 
@@ -46,19 +45,17 @@ def displacements(
         model: of the landmarks.
         landmarks: x, y in px, z away from the camera in the same unit; a dozen frames or more.
         coefficients: of the blend shape network.
-        whole: frames that show the whole face, of which some are at rest; None: all.
     """
     aligned = align(landmarks, model.rest, model.stiffness)
     terms = turn_terms(aligned.turn)
     local = aligned.landmarks - np.einsum("ft,tpx->fpx", terms, model.turn_landmarks)
     numbers = coefficients - terms @ model.turn_coefficients
-    known = np.arange(len(local)) if whole is None else np.flatnonzero(whole)
-    count = min(max(_MIN_REST, round(_REST_SHARE * len(known))), len(known))
+    count = min(max(_MIN_REST, round(_REST_SHARE * len(local))), len(local))
     # The network knows an open mouth from a closed one, whichever the clip shows more often.
     shown = numbers.sum(axis=1)
     activity = shown
     for _ in range(_ROUNDS):
-        rest = known[np.argsort(activity[known], kind="stable")[:count]]
+        rest = np.argsort(activity, kind="stable")[:count]
         neutral = np.median(local[rest], axis=0)
         activity = shown + geometric_coefficients(model, local - neutral).sum(axis=1)
     own_landmarks = _own_turn(terms, (local - neutral).reshape(len(local), -1), rest)

@@ -116,9 +116,7 @@ def _of_frames(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients and turns, in the picture's axes, of the frames with a face."""
     landmarks, numbers = (each[seen].astype(np.float64) for each in (face.landmarks, face.arkit))
-    # A face at rest is learned from frames in which the whole face is seen, if there are any.
-    whole = face.trust[seen].min(axis=1) >= _LEAST_TRUST
-    shown = displacements(model, landmarks, numbers, whole if whole.sum() >= _MIN_FRAMES else None)
+    shown = displacements(model, landmarks, numbers)
     if hund is None and not use_neutral:
         return over_typical_rest(model, numbers), shown.turn
     if hund is None:
