@@ -11,6 +11,7 @@ import argparse
 import copy
 import json
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.training.motion.motion_set import motion_set
 from hund_backend.training.motion.simulated_detector import DetectorNoise, simulated_evidence
 
-CONFIG = AdaptConfig(block=8, held_out_every=3)
+CONFIG = AdaptConfig(block=8, held_out_every=3, batch=32)
 STRENGTHS = (0.5, 1.0, 2.0)
 HIDDEN = 0.25  # share of keypoints that are hidden, whose prediction is a quantity
 RENDERED_FPS = 15.0
@@ -48,19 +49,21 @@ def main() -> None:
     body, prior = BodyModel.load("keypoints"), PoseFlow.load()
     hund, poses = Hund.load(body, prior), motion_set(args.mocap)
     scenes: list[tuple[str, Scene]] = []
+    noisy: list[tuple[str, Scene]] = []
     for number, path in enumerate(sorted(args.rendered.glob("*.safetensors"))):
         scenes.append((f"rendered {number}", read_scene(path, body, RENDERED_FPS)))
     for seed, frames in enumerate(segments(poses, args.clips, 60)):
+        strength = STRENGTHS[seed % len(STRENGTHS)]
         each = scene(body, poses, frames, "plain", seed)
-        scenes.append((f"plain {seed}", each))
-        for strength in STRENGTHS:
-            scenes.append((f"noise {strength} {seed}", _noisy(each, body, strength, seed)))
+        noisy.append((f"noise {strength} {seed}", _noisy(each, body, strength, seed)))
+    scenes = [each for pair in zip_longest(scenes, noisy) for each in pair if each is not None]
+    config = replace(CONFIG, landmarks=args.landmarks)
     rows = json.loads(args.save.read_text()) if args.save.exists() else []
     done = {row["clip"] for row in rows}
     for name, each in scenes:
         if name in done:
             continue
-        for point in adapted(each, hund, prior, args.steps, args.every):
+        for point in adapted(each, hund, prior, config, args.steps, args.every):
             rows.append({"clip": name} | point)
             print(rows[-1], flush=True)
         write_file(args.save, json.dumps(rows).encode())
@@ -71,7 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("rendered", type=Path, help="folder of rendered clips")
-    parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument("--clips", type=int, default=9, help="with imagined noise")
+    parser.add_argument(
+        "--landmarks", type=float, default=1.0, help="share of their loss that is learned from"
+    )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--every", type=int, default=20)
     parser.add_argument("--save", type=Path, required=True, help="JSON file of all figures")
@@ -91,27 +97,27 @@ def _noisy(each: Scene, body: BodyModel, strength: float, seed: int) -> Scene:
 
 
 def adapted(
-    each: Scene, hund: Hund, prior: PoseFlow, steps: int, every: int
+    each: Scene, hund: Hund, prior: PoseFlow, config: AdaptConfig, steps: int, every: int
 ) -> list[dict[str, float]]:
     """Figures before the adaptation and every few steps of it."""
     inputs = NetworkInputs.from_evidence(each.evidence, hund.decoder.bones)
-    held_out = held_out_frames(len(inputs), CONFIG)
+    held_out = held_out_frames(len(inputs), config)
     learner = copy.deepcopy(hund).train().requires_grad_(True)
     training = inputs.select((~held_out).nonzero()[:, 0])
     rotations = unadapted_rotations(hund, training)
     optimizer = torch.optim.AdamW(
-        learner.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay
+        learner.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     generator = torch.Generator().manual_seed(0)
     points = [figures(0, learner, hund, prior, each, inputs, held_out)]
     for step in range(1, steps + 1):
-        batch = torch.randint(len(training), (CONFIG.batch,), generator=generator)
+        batch = torch.randint(len(training), (config.batch,), generator=generator)
         loss = adaptation_loss(
-            learner, training.select(batch), rotations[batch], CONFIG, generator
+            learner, training.select(batch), rotations[batch], config, generator
         )
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), CONFIG.max_gradient_norm)
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), config.max_gradient_norm)
         optimizer.step()
         if step % every == 0:
             points.append(figures(step, learner, hund, prior, each, inputs, held_out))

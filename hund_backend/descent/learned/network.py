@@ -107,6 +107,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, values: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
+        """Return the values with a correction added."""
         return values + self.second(nn.functional.silu(self.first(self.norm(values))))
 
 

@@ -1,5 +1,7 @@
-"""Recipe of the evidence filter: `python -m hund_backend.training.hund.train_evidence_filter MOCAP
-DETECTIONS`.
+"""Recipe of the evidence filter.
+
+`python -m hund_backend.training.hund.train_evidence_filter MOCAP DETECTIONS`, then again with
+`--descends --weights FIRST`.
 
 First the filter learns to bring keypoints and landmarks to the truth (a cheap loss), then, with
 HUND behind it (which does not change), to make its states right.
@@ -45,7 +47,7 @@ class FilterRecipe:
 
     network: EvidenceFilterConfig = field(default_factory=EvidenceFilterConfig)
     descends: bool = False  # whether HUND's loss counts, too
-    stages: tuple[int, int] = (1, 3)  # range of M, drawn for each batch
+    stages: tuple[int, int] = (0, 2)  # range of M, drawn for each batch
     keypoints: float = 4.0  # distance to the truth, crop widths
     landmarks: float = 1.0  # distance to the truth, metres
     descent: float = 0.1  # HUND's loss
