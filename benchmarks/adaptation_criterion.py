@@ -38,7 +38,6 @@ from hund_backend.training.motion.simulated_detector import DetectorNoise, simul
 CONFIG = AdaptConfig(block=8, held_out_every=3, batch=32)
 STRENGTHS = (0.5, 1.0, 2.0)
 HIDDEN = 0.25  # share of keypoints that are hidden, whose prediction is a quantity
-RENDERED_FPS = 15.0
 
 
 def main() -> None:
@@ -51,7 +50,7 @@ def main() -> None:
     scenes: list[tuple[str, Scene]] = []
     noisy: list[tuple[str, Scene]] = []
     for number, path in enumerate(sorted(args.rendered.glob("*.safetensors"))):
-        scenes.append((f"rendered {number}", read_scene(path, body, RENDERED_FPS)))
+        scenes.append((f"rendered {number}", read_scene(path, body)))
     for seed, frames in enumerate(segments(poses, args.clips, 60)):
         strength = STRENGTHS[seed % len(STRENGTHS)]
         each = scene(body, poses, frames, "plain", seed)

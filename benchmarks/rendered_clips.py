@@ -46,6 +46,7 @@ from hund_backend.training.pictures.views import View, sample_view
 from hund_backend.weights_file import WEIGHTS
 
 STEP = 2  # frames of the motion set between two of a clip
+FPS = 15.0  # of a clip
 BATCH = 8
 
 
@@ -180,13 +181,12 @@ def detected(clip: RenderedClip, network: BlazePoseWithParts) -> dict[str, np.nd
     }
 
 
-def read_scene(path: Path, body: BodyModel, fps: float) -> Scene:
+def read_scene(path: Path, body: BodyModel) -> Scene:
     """The truth of a clip and its evidence.
 
     Args:
         path: of the file.
         body: with the keypoints.
-        fps: of the clip.
     """
     arrays = load_file(path)
     frames = len(arrays["pixels"])
@@ -210,7 +210,7 @@ def read_scene(path: Path, body: BodyModel, fps: float) -> Scene:
         features=arrays["features"],
         parts=arrays["parts"],
     )
-    return Scene(joints=joints, state=state, evidence=evidence, fps=fps)
+    return Scene(joints=joints, state=state, evidence=evidence, fps=FPS)
 
 
 def main() -> None:

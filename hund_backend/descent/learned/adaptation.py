@@ -48,6 +48,7 @@ class AdaptConfig:
     held_out_every: int = 4  # each so many-th block is held out
     min_frames: int = 60  # shorter tracks are not adapted to
     steadier: float = 0.15  # share by which accelerations must fall
+    less_likely: float = 0.0  # nats by which poses may become less likely
     validate_every: int = 15  # steps
     seed: int = 0
 
@@ -59,10 +60,10 @@ class Validation(NamedTuple):
     log_prob: float  # mean of the poses, nats
     acceleration: float  # of the joints about the pelvis, metres per frame²
 
-    def improves_on(self, other: "Validation", steadier: float) -> bool:
+    def improves_on(self, other: "Validation", config: AdaptConfig) -> bool:
         """Whether the loss is lower, the poses are no less likely and the motion is steadier."""
-        is_likely = self.log_prob >= other.log_prob
-        is_steadier = self.acceleration <= (1 - steadier) * other.acceleration
+        is_likely = self.log_prob >= other.log_prob - config.less_likely
+        is_steadier = self.acceleration <= (1 - config.steadier) * other.acceleration
         return self.loss < other.loss and is_likely and is_steadier
 
 
@@ -130,7 +131,7 @@ def adapt(
         if step % config.validate_every:
             continue
         current = validate(adapted, prior, validation, config.block)
-        if current.improves_on(before, config.steadier) and current.loss < best.loss:
+        if current.improves_on(before, config) and current.loss < best.loss:
             best_weights = {n: values.clone() for n, values in adapted.state_dict().items()}
             best, best_step = current, step
     if best_weights is None:
