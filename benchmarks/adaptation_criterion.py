@@ -28,6 +28,7 @@ from hund_backend.descent.learned.adaptation import (
     adaptation_loss,
     held_out_frames,
     unadapted_rotations,
+    validate,
 )
 from hund_backend.descent.learned.hund import TERMS, Hund
 from hund_backend.descent.learned.inputs import NetworkInputs
@@ -56,13 +57,12 @@ def main() -> None:
         each = scene(body, poses, frames, "plain", seed)
         noisy.append((f"noise {strength} {seed}", _noisy(each, body, strength, seed)))
     scenes = [each for pair in zip_longest(scenes, noisy) for each in pair if each is not None]
-    config = replace(CONFIG, landmarks=args.landmarks)
     rows = json.loads(args.save.read_text()) if args.save.exists() else []
     done = {row["clip"] for row in rows}
     for name, each in scenes:
         if name in done:
             continue
-        for point in adapted(each, hund, prior, config, args.steps, args.every):
+        for point in adapted(each, hund, prior, args.steps, args.every):
             rows.append({"clip": name} | point)
             print(rows[-1], flush=True)
         write_file(args.save, json.dumps(rows).encode())
@@ -74,9 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("rendered", type=Path, help="folder of rendered clips")
     parser.add_argument("--clips", type=int, default=9, help="with imagined noise")
-    parser.add_argument(
-        "--landmarks", type=float, default=1.0, help="share of their loss that is learned from"
-    )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--every", type=int, default=20)
     parser.add_argument("--save", type=Path, required=True, help="JSON file of all figures")
@@ -96,30 +93,30 @@ def _noisy(each: Scene, body: BodyModel, strength: float, seed: int) -> Scene:
 
 
 def adapted(
-    each: Scene, hund: Hund, prior: PoseFlow, config: AdaptConfig, steps: int, every: int
+    each: Scene, hund: Hund, prior: PoseFlow, steps: int, every: int
 ) -> list[dict[str, float]]:
     """Figures before the adaptation and every few steps of it."""
     inputs = NetworkInputs.from_evidence(each.evidence, hund.decoder.bones)
-    held_out = held_out_frames(len(inputs), config)
+    held_out = held_out_frames(len(inputs), CONFIG)
     learner = copy.deepcopy(hund).train().requires_grad_(True)
     training = inputs.select((~held_out).nonzero()[:, 0])
     rotations = unadapted_rotations(hund, training)
     optimizer = torch.optim.AdamW(
-        learner.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        learner.parameters(), lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay
     )
     generator = torch.Generator().manual_seed(0)
-    points = [figures(0, learner, hund, prior, each, inputs, held_out)]
+    points = [figures(0, learner, prior, each, inputs, held_out)]
     for step in range(1, steps + 1):
-        batch = torch.randint(len(training), (config.batch,), generator=generator)
+        batch = torch.randint(len(training), (CONFIG.batch,), generator=generator)
         loss = adaptation_loss(
-            learner, training.select(batch), rotations[batch], config, generator
+            learner, training.select(batch), rotations[batch], CONFIG, generator
         )
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), config.max_gradient_norm)
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), CONFIG.max_gradient_norm)
         optimizer.step()
         if step % every == 0:
-            points.append(figures(step, learner, hund, prior, each, inputs, held_out))
+            points.append(figures(step, learner, prior, each, inputs, held_out))
     return points
 
 
@@ -127,7 +124,6 @@ def adapted(
 def figures(
     step: int,
     learner: Hund,
-    before: Hund,
     prior: PoseFlow,
     each: Scene,
     inputs: NetworkInputs,
@@ -137,11 +133,10 @@ def figures(
     descent = learner.descend(inputs)
     last = learner(inputs)[-1]
     terms = descent.terms[held_out, -1].mean(0)
-    values = {"step": step, "loss": float(terms.sum())}
+    found = validate(learner, prior, inputs.select(held_out.nonzero()[:, 0]), CONFIG.block)
+    values = {"step": step} | found._asdict()
     values |= {f"loss_{name}": float(term) for name, term in zip(TERMS, terms, strict=True)}
     values["train_loss"] = float(descent.terms[~held_out, -1].sum(-1).mean())
-    poses = descent.states.pose[held_out, -1]
-    values["log_prob"] = float(prior.log_prob(poses).mean())
     generator = torch.Generator().manual_seed(5)
     hidden = torch.rand(inputs.confidence.shape, generator=generator) < HIDDEN
     blind = replace(inputs, confidence=inputs.confidence * ~hidden)
@@ -156,7 +151,7 @@ def figures(
     joints = last.posed.joints
     in_camera = (joints - joints[:, :1]) @ inputs.camera_from_crop.mT
     speed = in_camera.diff(dim=0)
-    values["acceleration"] = float(speed.diff(dim=0).norm(dim=-1).mean() * each.fps**2)
+    values["acceleration_of_all"] = float(speed.diff(dim=0).norm(dim=-1).mean() * each.fps**2)
     values["betas_variance"] = float(last.vector.betas.var(0).mean())
     landmarks = last.posed.points - last.posed.points[:, [23, 24]].mean(1, keepdim=True)
     values["landmark_distance"] = float(
@@ -179,19 +174,15 @@ def report(rows: list[dict[str, float]]) -> None:
     first = {row["clip"]: row for row in rows if row["step"] == 0}
     later = [row for row in rows if row["step"] > 0]
 
-    def relative(name: str) -> np.ndarray:
-        return np.array(
-            [
-                (row[name] - first[row["clip"]][name]) / abs(first[row["clip"]][name])
-                for row in later
-            ]
-        )
+    def change(name: str) -> np.ndarray:
+        """In nats of the log-probability, relative of the others."""
+        before = np.array([first[row["clip"]][name] for row in later])
+        scale = 1.0 if name == "log_prob" else np.abs(before).clip(1e-9)
+        return (np.array([row[name] for row in later]) - before) / scale
 
     print("| quantity | r with MPJPE | r with PA-MPJPE |")
     for name in names:
-        pairs = [
-            np.corrcoef(relative(name), relative(true))[0, 1] for true in ("mpjpe", "pa_mpjpe")
-        ]
+        pairs = [np.corrcoef(change(name), change(true))[0, 1] for true in ("mpjpe", "pa_mpjpe")]
         print(f"| {name} | {pairs[0]:.2f} | {pairs[1]:.2f} |")
 
 

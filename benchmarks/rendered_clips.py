@@ -9,6 +9,7 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -40,7 +41,11 @@ from hund_backend.training.pictures.dressed_person import DressedPerson, dress_p
 from hund_backend.training.pictures.generate import load_assets
 from hund_backend.training.pictures.lights import sample_light
 from hund_backend.training.pictures.noise import Noise
-from hund_backend.training.pictures.scene import PictureAssets, _distractors, _occluders
+from hund_backend.training.pictures.scene import (
+    PictureAssets,
+    sample_distractors,
+    sample_occluders,
+)
 from hund_backend.training.pictures.shading import render_shadow_map, shade
 from hund_backend.training.pictures.views import View, sample_view
 from hund_backend.weights_file import WEIGHTS
@@ -76,14 +81,13 @@ def render(assets: PictureAssets, motions: MotionSet, frames: slice, seed: int) 
         return np.random.default_rng([seed, number])
 
     person = assets.sampler.sample(rng(0))
-    hands = person.rotations[[*range(len(person.rotations))]].clone()
     turn = rotvec_to_matrix(torch.tensor([0.0, rng(1).uniform(0, 2 * np.pi), 0.0]))
     rotations = motions.rotations[frames][::STEP].clone()
     path = (motions.translation[frames][::STEP] @ turn.T).numpy()
     rotations[:, 0] = turn @ rotations[:, 0]
     reduced = set(JOINTS)
     rest = [joint for joint in range(rotations.shape[1]) if joint not in reduced]
-    rotations[:, rest] = hands[rest]  # fingers as they were drawn
+    rotations[:, rest] = person.rotations[rest]  # fingers as they were drawn
     subjects = [
         _dressed(
             assets,
@@ -97,8 +101,8 @@ def render(assets: PictureAssets, motions: MotionSet, frames: slice, seed: int) 
     view = sample_view(everything, rng(3))
     middle = len(subjects) // 2
     around = _seen(view, subjects[middle], rng(4))
-    things = _distractors(assets, subjects[middle], around, rng(5))
-    things += _occluders(assets, subjects[middle], around, rng(6))
+    things = sample_distractors(assets, subjects[middle], around, rng(5))
+    things += sample_occluders(assets, subjects[middle], around, rng(6))
     light = sample_light(assets.scenery, rng(7))
     images, crops = [], []
     for subject in subjects:
@@ -235,7 +239,8 @@ def main() -> None:
         write_file(
             path, save({k: np.ascontiguousarray(v) for k, v in detected(clip, network).items()})
         )
-        write_file(path.with_suffix(".npy"), clip.images[:: len(clip.images) // 4].tobytes())
+        sheet = np.concatenate(list(clip.images[:: len(clip.images) // 4]), axis=1)
+        write_file(path.with_suffix(".png"), cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
         print(path.name, len(clip.images), flush=True)
 
 

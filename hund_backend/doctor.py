@@ -120,12 +120,6 @@ def _hund() -> object:
     return Hund.load(BodyModel.load("keypoints"), PoseFlow.load())
 
 
-def _evidence_filter() -> object:
-    from .descent.learned.evidence_filter import EvidenceFilter
-
-    return EvidenceFilter.load()
-
-
 def _hand_prior() -> object:
     from .prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 
@@ -167,7 +161,6 @@ LOADERS = {  # of the weights that this project made
     "pose_flow.safetensors": _prior,
     "dynamics.safetensors": _dynamics,
     "hund.safetensors": _hund,
-    "evidence_filter.safetensors": _evidence_filter,
     "hand_flow.safetensors": _hand_prior,
     "hand_hund.safetensors": _hand_hund,
     "contacts.safetensors": _contacts,

@@ -244,15 +244,7 @@ def pose_person(
     def pose_shot(shot: Evidence, _: torch.Tensor) -> DescentResult:
         if options.method != "hund":
             return _fit(shot, fps, options, models, report)
-        descended = descend(
-            shot,
-            fps,
-            hund,
-            models.body,
-            models.prior,
-            dynamics=models.dynamics,
-            evidence_filter=models.evidence_filter,
-        )
+        descended = descend(shot, fps, hund, models.body, models.prior, dynamics=models.dynamics)
         if not options.polish:
             return descended
         return _fit(shot, fps, options, models, report, descended)

@@ -8,7 +8,6 @@ from .body.model import BodyModel
 from .descent.face.hund import FaceHund
 from .descent.face.model import FaceModel
 from .descent.hands.hund import HandHund
-from .descent.learned.evidence_filter import EvidenceFilter
 from .descent.learned.hund import Hund
 from .device import choose_device
 from .motion.contact_network import ContactNetwork
@@ -31,7 +30,6 @@ class Models:
     hund: Hund  # made for this body and this prior
     contacts: ContactNetwork
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
-    evidence_filter: EvidenceFilter | None = None  # None: each frame is seen alone
     hand_hund: HandHund | None = None  # None: fingers stay at rest
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
     faces: FacePerception | None = None  # None: faces are not read
@@ -60,7 +58,6 @@ class Models:
                 hund=Hund.load(body, prior).to(chosen),
                 contacts=ContactNetwork.load(),
                 dynamics=Dynamics.load(prior).to(chosen),
-                evidence_filter=EvidenceFilter.load().to(chosen),
                 hand_hund=HandHund.load(),
                 weights=weights,
                 faces=faces,

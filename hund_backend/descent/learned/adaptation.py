@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ...prior.pose_flow import PoseFlow
 from ..joint_confidence import unobserved_fraction
-from .hund import MAX_BATCH, TERMS, Hund
+from .hund import MAX_BATCH, Hund
 from .inputs import NetworkInputs
 from .meta_loss import meta_loss
 from .network import Step
@@ -41,7 +41,6 @@ class AdaptConfig:
     initial_state: float = 0.2  # weight of L^0
     meta_regularization: float = 0.3  # weight of increases of the loss from stage to stage
     shape_variance: float = 0.5  # weight of the variance of the betas over frames
-    landmarks: float = 1.0  # share of the landmarks' loss that counts
     anchor: float = 100.0  # weight of changes of rotations that no keypoint observes
     hidden_keypoints: float = 0.15  # probability that a keypoint is hidden from the network
     block: int = 15  # frames that are trained on, or held out, together
@@ -201,9 +200,7 @@ def adaptation_loss(
     """
     steps = hund(_hide_keypoints(inputs, config.hidden_keypoints, generator))
     # The losses are those of all evidence, hidden keypoints included.
-    losses = torch.stack([hund.evidence_loss(s.vector, s.posed, inputs).terms for s in steps])
-    shares = losses.new_tensor([config.landmarks if t == "landmarks" else 1.0 for t in TERMS])
-    losses = losses @ shares
+    losses = torch.stack([hund.evidence_loss(s.vector, s.posed, inputs).total for s in steps])
     last = steps[-1]
     variance = (last.vector.betas - last.vector.betas.mean(0)).square().mean()
     change = (last.posed.rotations[:, 1:] - rotations).square().mean((-1, -2))

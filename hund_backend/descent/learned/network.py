@@ -69,7 +69,7 @@ class ContextNetwork(nn.Module, ABC, Generic[Inputs]):
     def __init__(self, config: NetworkConfig, state_size: int) -> None:
         super().__init__()
         self.input = nn.Linear(self._add_encoders(config), config.hidden)
-        self.blocks = nn.ModuleList(ResidualBlock(config.hidden) for _ in range(2))
+        self.blocks = nn.ModuleList(_ResidualBlock(config.hidden) for _ in range(2))
         self.norm = nn.LayerNorm(config.hidden)
         self.initial_state = nn.Linear(config.hidden, state_size)
         self.context = nn.Linear(config.hidden, config.context)
@@ -96,7 +96,7 @@ class ContextNetwork(nn.Module, ABC, Generic[Inputs]):
         return self.initial_state(hidden), self.context(hidden)
 
 
-class ResidualBlock(nn.Module):
+class _ResidualBlock(nn.Module):
     """Residual block."""
 
     def __init__(self, hidden: int) -> None:
@@ -107,7 +107,6 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, values: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch hidden"]:
-        """Return the values with a correction added."""
         return values + self.second(nn.functional.silu(self.first(self.norm(values))))
 
 

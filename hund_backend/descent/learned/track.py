@@ -25,11 +25,9 @@ from ..result import DescentResult
 from ..state import State
 from ..targets import Targets
 from ..translation import solve_translation
-from .evidence_filter import EvidenceFilter
 from .hund import TERMS, Hund
 from .inputs import NetworkInputs
 from .smoothing import smooth_curve, smooth_rotations
-from .windows import Windows
 
 _GAP_CONTEXT = 2  # frames before and after a gap that its transitions start from and lead to
 
@@ -60,7 +58,6 @@ def descend(
     config: TrackConfig | None = None,
     *,
     dynamics: Dynamics | None = None,
-    evidence_filter: EvidenceFilter | None = None,
 ) -> DescentResult:
     """States of a person over all frames of a track, by learned descent.
 
@@ -72,14 +69,10 @@ def descend(
         prior: pose prior that it was trained with.
         config: of the smoothing.
         dynamics: of the prior's latents; without them gaps keep the stages' poses.
-        evidence_filter: corrects each frame's evidence by its neighbors in time.
     """
     config = config or TrackConfig()
     device = hund.mean_state.device
     inputs = NetworkInputs.from_evidence(evidence, hund.decoder.bones).to(str(device))
-    if evidence_filter is not None:
-        windows = Windows.of_track(evidence, inputs, fps)
-        inputs = evidence_filter.apply_to_track(inputs, windows)
     descent = hund.descend(inputs, config.stages)
     stages = State(**{name: values.cpu() for name, values in vars(descent.states).items()})
     prior = copy.deepcopy(prior).to("cpu")

@@ -74,7 +74,6 @@ def fake_models(monkeypatch):
         "body": body,
         "prior": prior,
         "weights": {"hund.safetensors": "0"},
-        "evidence_filter": None,
         "hand_hund": None,
         "faces": None,
         "face_model": None,
