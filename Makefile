@@ -86,8 +86,8 @@ faces: setup  ## make synthetic faces, fit the face model and train its networks
 	$(RUN) -m hund_backend.training.faces.generate $(CACHE)/other_faces.npz $(PRESETS) --first 1000 --people 30
 	$(RUN) -m hund_backend.training.faces.fit_face $(CACHE)/faces.npz
 	$(RUN) -m hund_backend.training.faces.train_face_hund $(CACHE)/faces.npz $(CACHE)/more_faces.npz --validation $(CACHE)/other_faces.npz
-	$(RUN) -m hund_backend.training.faces.generate_trust $(CACHE)/trusted_faces.npz $(PRESETS) --clips $(CLIPS)
-	$(RUN) -m hund_backend.training.faces.train_face_trust $(CACHE)/trusted_faces.npz
+	$(RUN) -m hund_backend.training.faces.generate_visibility $(CACHE)/visible_faces.npz $(PRESETS) --clips $(CLIPS)
+	$(RUN) -m hund_backend.training.faces.train_face_visibility $(CACHE)/visible_faces.npz
 
 hands: setup  ## train the descent of hands anew, with scenery (make parts): make hands MOCAP=folder HANDS=folder
 	$(RUN) -m hund_backend.training.hands.detections $(HANDS) $(MOCAP) $(CACHE)/hand_detections --scenery $(CACHE)/scenery

@@ -150,10 +150,10 @@ def _face_hund() -> object:
     return FaceHund.load()
 
 
-def _face_trust() -> object:
-    from .perception.face.trust import FaceTrust
+def _face_visibility() -> object:
+    from .perception.face.visibility import FaceVisibility
 
-    return FaceTrust.load()
+    return FaceVisibility.load()
 
 
 def _part_head() -> object:
@@ -173,5 +173,5 @@ LOADERS = {  # of the weights that this project made
     "part_head.safetensors": _part_head,
     "face.npz": _face,
     "face_hund.safetensors": _face_hund,
-    "face_trust.safetensors": _face_trust,
+    "face_visibility.safetensors": _face_visibility,
 }

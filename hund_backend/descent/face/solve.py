@@ -30,8 +30,8 @@ from .state_decoder import PosedFace
 
 _MIN_FRAMES = 12  # with a face, from which a face at rest can be learned
 _BRIDGED_SECONDS = 0.3  # a face that is not seen for less moves on between
-_LEAST_TRUST = 0.5  # in eyes or mouth, below which they are as if the face were not seen
-_STEADY_TRUST_SECONDS = 0.15  # of the median of trust over time
+_LEAST_VISIBILITY = 0.5  # of eyes or mouth, below which they are as if the face were not seen
+_STEADY_VISIBILITY_SECONDS = 0.15  # of the median of visibility over time
 _EASE_SECONDS = 0.2  # to and from the face at rest, and of the head's turn
 _STEADY_SECONDS = 0.03  # Gaussian over time of the keys that are no quick movement
 # Blinks, speech and glances last a few frames: they are left as they are seen.
@@ -84,11 +84,11 @@ def solve_face(
             inside = np.isin(seen, rows)
             if inside.any():
                 place = seen[inside] - rows[0]
-                is_trusted = _is_trusted(face.trust[seen[inside]], fps)
-                for columns, trusted in zip(regions, is_trusted.T, strict=True):
+                is_visible = _is_visible(face.visibility[seen[inside]], fps)
+                for columns, visible in zip(regions, is_visible.T, strict=True):
                     arkit[np.ix_(rows, columns)] = _over_time(
-                        values[inside][trusted][:, columns],
-                        place[trusted],
+                        values[inside][visible][:, columns],
+                        place[visible],
                         len(rows),
                         fps,
                         [model.names[column] for column in columns],
@@ -100,7 +100,7 @@ def solve_face(
         expression=(arkit @ model.expressions).astype(np.float32),
         turn=turn,
         turn_weight=weight,
-        confidence=face.trust * np.minimum(face.confidence, face.observed)[:, None],
+        confidence=face.visibility * np.minimum(face.confidence, face.observed)[:, None],
         states=states,
         has_neutral=has_neutral,
     )
@@ -220,12 +220,12 @@ def region_columns(names: tuple[str, ...]) -> tuple[list[int], list[int]]:
     return tuple([row for row, each in enumerate(upper) if each == side] for side in (True, False))
 
 
-def _is_trusted(
-    trust: Float[np.ndarray, "frames regions"], fps: float
+def _is_visible(
+    visibility: Float[np.ndarray, "frames regions"], fps: float
 ) -> Bool[np.ndarray, "frames regions"]:
     """Return whether regions of the face are seen well enough, without flicker."""
-    length = 2 * round(_STEADY_TRUST_SECONDS * fps / 2) + 1
-    return median_filter(trust, size=(length, 1), mode="nearest") >= _LEAST_TRUST
+    length = 2 * round(_STEADY_VISIBILITY_SECONDS * fps / 2) + 1
+    return median_filter(visibility, size=(length, 1), mode="nearest") >= _LEAST_VISIBILITY
 
 
 def _over_time(

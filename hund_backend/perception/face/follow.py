@@ -16,7 +16,7 @@ from ..evidence import Evidence
 from .evidence import NUM_ARKIT, NUM_LANDMARKS, FaceEvidence, FaceState
 from .head import MARGIN, facing, head_crop, landmark_crop
 from .networks import FaceNetworks, FaceReader
-from .trust import NUM_REGIONS, FaceTrust, TrustReader
+from .visibility import NUM_REGIONS, FaceVisibility, VisibilityReader
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 ANGLES = (0.6, -0.6, np.pi / 2, -np.pi / 2, np.pi)  # radians, from where the body has the face up
@@ -33,9 +33,9 @@ class FaceConfig:
 
     min_side: float = 32.0  # px of the frame: extent of the landmarks, below which a face is small
     min_presence: float = 0.5  # of the network, for a crop that shows a face
-    min_trust: float = 0.3  # in eyes or mouth, for a face that is seen at all
+    min_visibility: float = 0.3  # of eyes or mouth, for a face that is seen at all
     light: tuple[float, float] = (20.0, 50.0)
-    """Brightness 0…255 of the lightest twentieth of a face, from which it is trusted a little and
+    """Brightness 0…255 of the lightest twentieth of a face, from which it counts a little and
     wholly: the network sees faces in the dark, but not what they do."""
     min_facing: float = 0.15  # of the head: beyond, a face is in profile or from behind
     max_shift: float = 0.4  # from the place that the body promises, in sides of its crop
@@ -50,7 +50,7 @@ class _Face:
     landmarks: Float[np.ndarray, "478 3"]  # px of the frame
     crop: Float[np.ndarray, "4"]
     confidence: float
-    trust: Float[np.ndarray, "2"]
+    visibility: Float[np.ndarray, "2"]
 
 
 @dataclass(eq=False)
@@ -106,9 +106,9 @@ class FacePerception:
     """Finds the landmarks of the faces of people whose bodies were followed."""
 
     def __init__(
-        self, networks: FaceReader, trust: TrustReader, config: FaceConfig | None = None
+        self, networks: FaceReader, visibility: VisibilityReader, config: FaceConfig | None = None
     ) -> None:
-        self.networks, self.trust, self.config = networks, trust, config or FaceConfig()
+        self.networks, self.visibility, self.config = networks, visibility, config or FaceConfig()
 
     @classmethod
     def open(cls, device: str = "cpu", folder: Path = WEIGHTS / "perception") -> "FacePerception":
@@ -117,7 +117,7 @@ class FacePerception:
         Raises:
             BadInputError: a network is missing or damaged.
         """
-        return cls(FaceNetworks.open(folder, device), FaceTrust.load())
+        return cls(FaceNetworks.open(folder, device), FaceVisibility.load())
 
     def span(self, people: Sequence[Evidence]) -> range:
         """Return the frames, from the clip's first one, outside of which no face can be found."""
@@ -204,7 +204,7 @@ class FacePerception:
         if crop[2] < self.config.min_side * MARGIN:
             track.states[row] = FaceState.TOO_SMALL
             return
-        if face.trust.max() < self.config.min_trust:
+        if face.visibility.max() < self.config.min_visibility:
             track.miss()
             return
         track.last, track.tries = replace(face, crop=crop), 0
@@ -231,15 +231,15 @@ class FacePerception:
         stacked = np.stack(crops)
         images = extract_crops(image, stacked)
         output = self.networks.predict(images)
-        confidence = output.presence * _trust_by_light(images, self.config.light)
+        confidence = output.presence * _visibility_by_light(images, self.config.light)
         matrices = image_from_crop(stacked)
         landmarks = output.landmarks.astype(np.float64)
         landmarks[..., :2] = transform_points(landmarks[..., :2], matrices)
         landmarks[..., 2] *= stacked[:, 2, None] / CROP_SIZE_PX
         return [
-            _Face(landmarks=points, crop=crop, confidence=float(presence), trust=trust)
-            for points, crop, presence, trust in zip(
-                landmarks, stacked, confidence, self.trust(output.features), strict=True
+            _Face(landmarks=points, crop=crop, confidence=float(presence), visibility=visibility)
+            for points, crop, presence, visibility in zip(
+                landmarks, stacked, confidence, self.visibility(output.features), strict=True
             )
         ]
 
@@ -253,9 +253,9 @@ class FacePerception:
         faces = [track.faces[int(row)] for row in rows]
         landmarks = np.stack([face.landmarks for face in faces])
         confidence = np.zeros(num_frames, np.float32)
-        confidence[rows] = [face.confidence * face.trust.max() for face in faces]
-        trust = np.zeros((num_frames, NUM_REGIONS), np.float32)
-        trust[rows] = [face.trust for face in faces]
+        confidence[rows] = [face.confidence * face.visibility.max() for face in faces]
+        visibility = np.zeros((num_frames, NUM_REGIONS), np.float32)
+        visibility[rows] = [face.visibility for face in faces]
         crops = np.stack([face.crop for face in faces])
         crops[:, 3] = np.unwrap(crops[:, 3])
         return FaceEvidence(
@@ -265,11 +265,11 @@ class FacePerception:
             arkit=_interpolate(self.networks.coefficients(landmarks), rows, num_frames),
             crops=_interpolate(crops, rows, num_frames),
             states=track.states,
-            trust=trust,
+            visibility=visibility,
         )
 
 
-def _trust_by_light(
+def _visibility_by_light(
     crops: UInt8[np.ndarray, "crops 256 256 3"], light: tuple[float, float]
 ) -> Float[np.ndarray, " crops"]:
     """Return 0 for faces in the dark to 1 for those that are lit."""
@@ -289,7 +289,7 @@ def _unseen(states: UInt8[np.ndarray, " frames"]) -> FaceEvidence:
         arkit=np.zeros((num_frames, NUM_ARKIT), np.float32),
         crops=np.tile(np.array([0, 0, 1, 0], np.float32), (num_frames, 1)),
         states=states,
-        trust=np.zeros((num_frames, NUM_REGIONS), np.float32),
+        visibility=np.zeros((num_frames, NUM_REGIONS), np.float32),
     )
 
 

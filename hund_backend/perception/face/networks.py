@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from ..engine import Engine, batches_of, open_engine, planes_of
 from .evidence import NUM_ARKIT, NUM_LANDMARKS
-from .trust import NUM_FEATURES
+from .visibility import NUM_FEATURES
 
 # The landmarks that the blend shape network reads, in ascending order.
 # fmt: off

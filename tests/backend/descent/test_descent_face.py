@@ -37,7 +37,7 @@ def key(name):
     return MODEL.names.index(name)
 
 
-def face_of(arkit, turns=None, observed=None, numbers=None, size=900.0, trust=(1.0, 1.0)):
+def face_of(arkit, turns=None, observed=None, numbers=None, size=900.0, visibility=(1.0, 1.0)):
     """Evidence of a face with these activations in the middle of the picture."""
     arkit = np.asarray(arkit, float)
     frames = len(arkit)
@@ -54,7 +54,7 @@ def face_of(arkit, turns=None, observed=None, numbers=None, size=900.0, trust=(1
         arkit=(arkit if numbers is None else numbers).copy(),
         crops=np.tile([640.0, 360, 200, 0], (frames, 1)),
         states=states,
-        trust=observed[:, None] * np.broadcast_to(trust, (frames, 2)),
+        visibility=observed[:, None] * np.broadcast_to(visibility, (frames, 2)),
     )
     return Evidence(
         track_id=0,
@@ -215,10 +215,10 @@ def test_a_face_that_is_not_seen_leaves_the_result_as_it_is():
 def test_what_is_not_seen_well_is_at_rest_and_the_rest_is_as_before(hund):
     whole = solve_face(face_of(some_activations()), FPS, EXACT, hund)
     upper = np.array([name.startswith(("eye", "brow")) for name in MODEL.names])
-    masked = solve_face(face_of(some_activations(), trust=(1.0, 0.2)), FPS, EXACT, hund)
+    masked = solve_face(face_of(some_activations(), visibility=(1.0, 0.2)), FPS, EXACT, hund)
     assert not masked.arkit[:, ~upper].any()
     np.testing.assert_allclose(masked.arkit[:, upper], whole.arkit[:, upper], atol=1e-6)
-    shaded = solve_face(face_of(some_activations(), trust=(0.2, 1.0)), FPS, EXACT, hund)
+    shaded = solve_face(face_of(some_activations(), visibility=(0.2, 1.0)), FPS, EXACT, hund)
     assert not shaded.arkit[:, upper].any()
     np.testing.assert_allclose(shaded.arkit[:, ~upper], whole.arkit[:, ~upper], atol=1e-6)
 
@@ -227,9 +227,9 @@ def test_a_hand_that_passes_the_mouth_leaves_it_at_rest_smoothly():
     arkit = np.zeros((90, 52))
     arkit[::7, key("browInnerUp")] = 0.5
     arkit[20:, key("jawOpen")] = 0.6
-    trust = np.ones((90, 2))
-    trust[40:70, 1] = 0.1
-    jaw = solve_face(face_of(arkit, trust=trust), FPS, EXACT).arkit[:, key("jawOpen")]
+    visibility = np.ones((90, 2))
+    visibility[40:70, 1] = 0.1
+    jaw = solve_face(face_of(arkit, visibility=visibility), FPS, EXACT).arkit[:, key("jawOpen")]
     assert jaw[30:40].min() > 0.4 and jaw[75:].min() > 0.4 and jaw[50:60].max() == 0
     assert np.abs(np.diff(jaw[38:])).max() < 0.25
 

@@ -70,7 +70,7 @@ def test_a_crop_of_the_landmarks_has_level_eyes_in_the_middle():
     np.testing.assert_allclose(crop[:2], turn @ straight[:2] + (200, 100))
 
 
-def whole_trust(features):
+def full_visibility(features):
     return np.ones((len(features), 2), np.float32)
 
 
@@ -78,9 +78,9 @@ def whole_trust(features):
 def face_evidence_of(body_evidence):
     """A function: brightness of each frame → evidence of the face, and the networks used."""
 
-    def of(brightness, change=lambda evidence: evidence, config=None, trust=whole_trust):
+    def of(brightness, change=lambda evidence: evidence, config=None, visibility=full_visibility):
         networks = DrawnFaces()
-        perception = FacePerception(networks, trust, config)
+        perception = FacePerception(networks, visibility, config)
         (face,) = perception.run(frames_with(brightness), [change(body_evidence(len(brightness)))])
         return face, networks
 
@@ -114,7 +114,7 @@ def body_evidence():
     return of
 
 
-def test_faces_in_the_dark_are_not_trusted(face_evidence_of):
+def test_faces_in_the_dark_count_little(face_evidence_of):
     confidences = []
     for light in ((20.0, 50.0), (100.0, 300.0), (300.0, 400.0)):
         face, _ = face_evidence_of([255, 255], config=FaceConfig(light=light))
@@ -168,10 +168,10 @@ def test_a_covered_face_is_not_seen_and_half_a_face_is(face_evidence_of):
     def of(eyes, mouth):
         return lambda features: np.tile(np.array([eyes, mouth], np.float32), (len(features), 1))
 
-    hidden, _ = face_evidence_of([255] * 3, trust=of(0.1, 0.05))
+    hidden, _ = face_evidence_of([255] * 3, visibility=of(0.1, 0.05))
     assert (hidden.states == FaceState.NOT_FOUND).all() and not hidden.confidence.any()
-    masked, _ = face_evidence_of([255] * 3, trust=of(0.9, 0.1))
-    assert masked.observed.all() and (masked.trust[:, 1] < 0.5).all()
+    masked, _ = face_evidence_of([255] * 3, visibility=of(0.9, 0.1))
+    assert masked.observed.all() and (masked.visibility[:, 1] < 0.5).all()
     whole, _ = face_evidence_of([255] * 3)
     assert (masked.confidence < whole.confidence).all()
 
@@ -181,7 +181,7 @@ def test_frames_without_a_face_need_not_be_read(body_evidence):
     observed = evidence.observed.copy()
     observed[[0, 1, 7]] = False
     evidence = dataclasses.replace(evidence, observed=observed)
-    perception = FacePerception(DrawnFaces(), whole_trust)
+    perception = FacePerception(DrawnFaces(), full_visibility)
     span = perception.span([evidence])
     assert span == range(2, 7)
     frames = list(frames_with([255] * 8))

@@ -1,7 +1,7 @@
-"""Recipe of the trust in faces: `python -m hund_backend.training.faces.train_face_trust FILE...`.
+"""Recipe of faces' visibility: `python -m hund_backend.training.faces.train_face_visibility FILE...`.
 
-Reads files of `generate_trust` and writes `hund_backend/weights/face_trust.safetensors`. A bias is
-added so that clean faces of people who are not in the training are trusted.
+Reads files of `generate_visibility` and writes `hund_backend/weights/face_visibility.safetensors`. A bias is
+added so that clean faces of people who are not in the training count as visible.
 """
 
 import argparse
@@ -12,16 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...perception.face.trust import NUM_FEATURES, NUM_REGIONS, REGIONS, WEIGHTS_FILE, FaceTrust
+from ...perception.face.visibility import (
+    NUM_FEATURES,
+    NUM_REGIONS,
+    REGIONS,
+    WEIGHTS_FILE,
+    FaceVisibility,
+)
 from ..weights import write_weights
-from .generate_trust import NOTHING
+from .generate_visibility import NOTHING
 
 Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceTrustRecipe:
-    """Training of the trust in faces."""
+class FaceVisibilityRecipe:
+    """Training of faces' visibility."""
 
     hidden: int = 24
     steps: int = 700
@@ -41,14 +47,14 @@ def load(files: list[Path]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def train(arrays: Arrays, recipe: FaceTrustRecipe) -> FaceTrust:
+def train(arrays: Arrays, recipe: FaceVisibilityRecipe) -> FaceVisibility:
     """Train the network."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     features = arrays["features"].astype(np.float32)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
     values = torch.from_numpy(np.arcsinh((features - mean) / scale))
-    wanted = torch.from_numpy(arrays["trust"].astype(np.float32))
+    wanted = torch.from_numpy(arrays["visibility"].astype(np.float32))
     shares = _shares(arrays, recipe)
     network = nn.Sequential(
         nn.Linear(NUM_FEATURES, recipe.hidden), nn.Tanh(), nn.Linear(recipe.hidden, NUM_REGIONS)
@@ -70,7 +76,7 @@ def train(arrays: Arrays, recipe: FaceTrustRecipe) -> FaceTrust:
     def array(tensor: Tensor) -> np.ndarray:
         return np.ascontiguousarray(tensor.detach().numpy())
 
-    return FaceTrust(
+    return FaceVisibility(
         mean=mean,
         scale=scale,
         hidden_weight=array(first.weight.T),
@@ -80,7 +86,7 @@ def train(arrays: Arrays, recipe: FaceTrustRecipe) -> FaceTrust:
     )
 
 
-def _shares(arrays: Arrays, recipe: FaceTrustRecipe) -> np.ndarray:
+def _shares(arrays: Arrays, recipe: FaceVisibilityRecipe) -> np.ndarray:
     """Return how often each row is drawn: kinds of faces and conditions by their shares."""
     is_real = ~np.char.startswith(arrays["group"].astype(str), "synthetic")
     is_clean = arrays["condition"] == NOTHING
@@ -92,15 +98,15 @@ def _shares(arrays: Arrays, recipe: FaceTrustRecipe) -> np.ndarray:
     return shares / shares.sum()
 
 
-def describe(trust: FaceTrust, arrays: Arrays) -> list[str]:
+def describe(visibility: FaceVisibility, arrays: Arrays) -> list[str]:
     """Return a table: what each condition deserves and gets, on average."""
-    found = trust(arrays["features"].astype(np.float32))
+    found = visibility(arrays["features"].astype(np.float32))
     lines = ["| | crops | " + " | ".join(f"{r} deserve, get, above ½" for r in REGIONS) + " |"]
     lines += ["| --- |" * 1 + " --- |" * (1 + NUM_REGIONS)]
     for condition in np.unique(arrays["condition"]):
         rows = arrays["condition"] == condition
         cells = [
-            f"{arrays['trust'][rows, k].mean():.2f} {found[rows, k].mean():.2f} "
+            f"{arrays['visibility'][rows, k].mean():.2f} {found[rows, k].mean():.2f} "
             f"{100 * (found[rows, k] > 0.5).mean():.0f} %"
             for k in range(NUM_REGIONS)
         ]
@@ -116,15 +122,15 @@ def main() -> None:
     parser.add_argument("--validation", type=Path, nargs="*", default=[])
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
     arguments = parser.parse_args()
-    arrays, recipe = load(arguments.files), FaceTrustRecipe()
+    arrays, recipe = load(arguments.files), FaceVisibilityRecipe()
     judging = np.isin(arrays["group"], arguments.held_out)
-    trust = train({name: values[~judging] for name, values in arrays.items()}, recipe)
+    visibility = train({name: values[~judging] for name, values in arrays.items()}, recipe)
     if judging.any():
-        print("\n".join(describe(trust, {name: v[judging] for name, v in arrays.items()})))
+        print("\n".join(describe(visibility, {name: v[judging] for name, v in arrays.items()})))
     for file in arguments.validation:
-        print("\n".join(describe(trust, load([file]))))
-    tensors = {name: torch.from_numpy(values) for name, values in vars(trust).items()}
-    description = {"kind": "face trust", "recipe": asdict(recipe)}
+        print("\n".join(describe(visibility, load([file]))))
+    tensors = {name: torch.from_numpy(values) for name, values in vars(visibility).items()}
+    description = {"kind": "face visibility", "recipe": asdict(recipe)}
     write_weights(arguments.output, tensors, description)
 
 

@@ -1,8 +1,8 @@
 """Generate crops of faces in conditions that hide or spoil them, and what the network reads there.
 
-`python -m hund_backend.training.faces.generate_trust FILE PRESETS --clips CLIP...`. Half of them
+`python -m hund_backend.training.faces.generate_visibility FILE PRESETS --clips CLIP...`. Half of them
 are synthetic faces, half faces of the people in clips; each is read as it is and in some of
-CONDITIONS. Where a condition covers a part of the face, that part deserves no trust; elsewhere trust
+CONDITIONS. Where a condition covers a part of the face, its visibility is 0; elsewhere visibility
 falls with how far its landmarks lie from those of the crop as it was.
 """
 
@@ -21,7 +21,7 @@ from ...perception.crops import extract_crops
 from ...perception.face.follow import FacePerception
 from ...perception.face.head import landmark_crop
 from ...perception.face.networks import FaceNetworks
-from ...perception.face.trust import NUM_REGIONS
+from ...perception.face.visibility import NUM_REGIONS
 from ...video import open_clip
 from ...weights_file import WEIGHTS
 from .conditions import CONDITIONS
@@ -37,7 +37,7 @@ LOWER += (311, 312, 314, 317, 321, 405, 148, 152, 176, 377, 400)
 NOTHING = "nothing"
 # Landmarks move to and fro by rims of glasses, but by as much in a face at rest.
 _HARMLESS = (NOTHING, "rims")
-# Distances of the eyes' outer corners, at which trust has fallen to a third: of a spoilt crop, and
+# Distances of the eyes' outer corners, at which visibility has fallen to a third: of a spoilt crop, and
 # of what is left bare where the rest is covered, whose landmarks are off by much the same always.
 _MISPLACED, _MISPLACED_BESIDE = 0.02, 0.035
 _EXPRESSIONS = (0, 6, 9, 10, 13, 15, 17)  # of the pictures of a person in `generate`
@@ -45,10 +45,10 @@ _MIN_PRESENCE = 0.9  # of the crop as it is
 Crop = UInt8[np.ndarray, "256 256 3"]
 
 
-def trust_of(
+def visibility_of(
     condition: str, clean: Float[np.ndarray, "478 3"], changed: Float[np.ndarray, "478 3"]
 ) -> Float[np.ndarray, "2"]:
-    """Return the trust that eyes and mouth deserve.
+    """Return the visibility of eyes and mouth that is wanted.
 
     Args:
         condition: name of a condition, or NOTHING.
@@ -62,8 +62,8 @@ def trust_of(
     hidden = CONDITIONS[condition]
     is_covered = hidden.hides_eyes or hidden.hides_mouth
     scale = _MISPLACED_BESIDE if is_covered else _MISPLACED
-    trust = [np.exp(-((off[list(points)].mean() / scale) ** 2)) for points in (UPPER, LOWER)]
-    return np.array(trust) * (not hidden.hides_eyes, not hidden.hides_mouth)
+    visibility = [np.exp(-((off[list(points)].mean() / scale) ** 2)) for points in (UPPER, LOWER)]
+    return np.array(visibility) * (not hidden.hides_eyes, not hidden.hides_mouth)
 
 
 def read_conditions(
@@ -85,7 +85,7 @@ def read_conditions(
         yield {
             "condition": name,
             "features": features.astype(np.float16),
-            "trust": trust_of(name, landmarks, found).astype(np.float32),
+            "visibility": visibility_of(name, landmarks, found).astype(np.float32),
         }
 
 
