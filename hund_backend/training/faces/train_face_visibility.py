@@ -99,9 +99,9 @@ def _shares(arrays: Arrays, recipe: FaceVisibilityRecipe) -> np.ndarray:
 
 
 def describe(visibility: FaceVisibility, arrays: Arrays) -> list[str]:
-    """Return a table: what each condition deserves and gets, on average."""
+    """Return a table: what is wanted and found in each condition, on average."""
     found = visibility(arrays["features"].astype(np.float32))
-    lines = ["| | crops | " + " | ".join(f"{r} deserve, get, above ½" for r in REGIONS) + " |"]
+    lines = ["| | crops | " + " | ".join(f"{r} wanted, found, above ½" for r in REGIONS) + " |"]
     lines += ["| --- |" * 1 + " --- |" * (1 + NUM_REGIONS)]
     for condition in np.unique(arrays["condition"]):
         rows = arrays["condition"] == condition
