@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.optimize import linear_sum_assignment
 
 from .coco_detector import CocoDetector, CocoNetwork
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
@@ -53,6 +54,7 @@ class TrackerConfig:
     doubtful_quality: float = 0.65  # below which a better crop is searched
     search_seconds: float = 0.15  # from a failed search to the next; doubled each time
     known_iou: float = 0.3  # of a detected box and a known person
+    same_box_iou: float = 0.55  # of two boxes of one person in neighboring frames
     max_people: int = 12  # followed at a time where no number is given
     max_rivals: int = 3  # followed beyond the number that is given
     replace_ratio: float = 1.6  # of importance, for a newcomer that replaces a followed person
@@ -269,14 +271,16 @@ class Tracker:
         newcomers: list[Detection] = []
         self._rejected = [r for r in self._rejected if r.until + r.wait > self.num_frames]
         boxes, crops_of_box = people.boxes.astype(float), initial_crops(people)
+        known = self._known_boxes(boxes, detections)
         num_searched = 0
         for index in sorted(range(len(boxes)), key=lambda i: -self._importance.of(boxes[i])):
             box, crops = boxes[index], crops_of_box[index]
             if num_searched >= self.config.max_searches or not self._has_room(box, len(newcomers)):
                 break
-            known = [detection.box for detection in [*detections, *newcomers]]
-            known += [r.box for r in self._rejected if r.until > self.num_frames]
-            if any(box_iou(box, other) > self.config.known_iou for other in known):
+            ignored = [r.box for r in self._rejected if r.until > self.num_frames]
+            if index in known or any(
+                box_iou(box, other) > self.config.same_box_iou for other in ignored
+            ):
                 continue
             detection = search(detector, self._second_detector(detector.image), crops, QUICK)
             num_searched += 1
@@ -288,6 +292,21 @@ class Tracker:
             else:
                 newcomers.append(detection)
         return newcomers
+
+    def _known_boxes(
+        self, boxes: Float[np.ndarray, "boxes 4"], detections: Sequence[Detection]
+    ) -> set[int]:
+        """Return the indices of the detected boxes that show people who are followed.
+
+        Each person explains one box. Another box that overlaps it less may be somebody behind.
+        """
+        overlaps = np.array(
+            [[box_iou(box, detection.box) for detection in detections] for box in boxes]
+        ).reshape(len(boxes), len(detections))
+        rows, columns = linear_sum_assignment(-overlaps)
+        known = set(rows[overlaps[rows, columns] > self.config.known_iou].tolist())
+        covered = overlaps.max(axis=1, initial=0) > self.config.same_box_iou
+        return known | set(np.flatnonzero(covered).tolist())
 
     def _detect_hands(self, image: Image, tracks: Sequence[Track]) -> None:
         """Add the hands to everybody's detections in this frame."""
@@ -328,7 +347,7 @@ class Tracker:
 
     def _reject(self, box: Float[np.ndarray, "4"]) -> None:
         """Ignore a box for some frames, twice as many each time."""
-        earlier = [r for r in self._rejected if box_iou(r.box, box) > self.config.known_iou]
+        earlier = [r for r in self._rejected if box_iou(r.box, box) > self.config.same_box_iou]
         wait = max([self.detect_wait, *(2 * rejected.wait for rejected in earlier)])
         self._rejected = [rejected for rejected in self._rejected if rejected not in earlier]
         self._rejected.append(RejectedBox(box=box, until=self.num_frames + wait, wait=wait))
