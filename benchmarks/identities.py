@@ -50,7 +50,7 @@ class SceneDetector(CropDetector):
         self, crops: Float[np.ndarray, "crops 4"], *, mirrored: bool = False
     ) -> list[Detection]:
         """Detect the person in each crop."""
-        return self.network.detections(self.image.number, crops)
+        return self.network.detections(self.image.number, crops, self.painted)
 
 
 class SceneSecondDetector(CocoDetector):
