@@ -247,9 +247,7 @@ class Scene:
         world = actor.points[frame] - actor.points[frame][HIPS].mean(axis=0)
         return _detection(crop, points, confidence, quality, colors=colors, world=world)
 
-    def _score(
-        self, index: int, frame: int, crop: Float[np.ndarray, "4"], share: float
-    ) -> float:
+    def _score(self, index: int, frame: int, crop: Float[np.ndarray, "4"], share: float) -> float:
         actor = self.actors[index]
         if share < 0.15 or actor.blind[frame]:
             return 0.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -95,7 +95,7 @@ class CropDetector:
         self.image, self.network, self.intrinsics = image, network, intrinsics
         self.painted = tuple(painted)  # people who are painted over
 
-    def without(self, people: Sequence[Detection]) -> Self:
+    def without(self, people: Sequence[Detection]) -> "CropDetector":
         """Return a detector that does not see some people, so that it finds those behind them."""
         return type(self)(self.image, self.network, self.intrinsics, people)
 

@@ -24,7 +24,7 @@ IMPOSSIBLE = 1e3
 class DoubtConfig:
     """Thresholds of doubtful moments and of what is given back."""
 
-    iou: float = 0.4  # of two people's boxes
+    iou: float = 0.55  # of two people's boxes
     hidden_seconds: float = 0.5  # before a tracklet begins and after it ends, moved on
     margin_seconds: float = 0.07  # added before and after
     pause_seconds: float = 0.25  # without overlap that does not end a moment
@@ -91,9 +91,7 @@ class Parted:
     """How well the tracker saw the person between two successive pieces of a tracklet, 0…1."""
 
 
-def part_at_overlaps(
-    tracklets: Sequence[Tracklet], fps: float, config: DoubtConfig
-) -> Parted:
+def part_at_overlaps(tracklets: Sequence[Tracklet], fps: float, config: DoubtConfig) -> Parted:
     """Cut tracklets where two people overlap for a short time."""
     overlaps = [set[int]() for _ in tracklets]
     paths = [box_path(tracklet, round(config.hidden_seconds * fps)) for tracklet in tracklets]

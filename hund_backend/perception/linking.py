@@ -50,7 +50,7 @@ class LinkConfig:
     max_overlap: float = 0.3  # seconds with detections in both of two linked tracklets
     max_apart: float = 1.0  # of these detections, each 1 if their boxes have nothing in common
     max_cost: float = 2.0  # of a link by motion; see identity.py
-    followed_gain: float = 3.0  # less cost where the tracker saw the person clearly in between
+    followed_gain: float = 1.0  # less cost where the tracker saw the person clearly in between
     return_cost: float = -0.7  # of colors, to know somebody who returns or is seen in another shot
     return_margin: float = 0.7  # by which anybody else's colors must fit worse
     return_detections: int = 8  # of a tracklet whose colors are trusted
