@@ -61,7 +61,7 @@ class TrackerConfig:
     max_people: int = 12  # followed at a time where no number is given
     max_rivals: int = 3  # followed beyond the number that is given
     replace_ratio: float = 1.6  # of importance, for a newcomer that replaces a followed person
-    max_searches: int = 3  # of doubtful people, and of newcomers, in one frame
+    max_searches: int = 3  # of doubtful, of hidden people and of newcomers, in one frame
     max_thorough: int = 5  # thorough searches in a single image, of 2 seconds each
     crop_filter: CropFilterConfig = field(default_factory=CropFilterConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
@@ -309,7 +309,8 @@ class Tracker:
             return []
         pairs = match_detections(self.live, detections, self.config.match)
         found: list[Detection] = []
-        for row in set(range(len(self.live))) - {row for row, _ in pairs}:
+        lost = sorted(set(range(len(self.live))) - {row for row, _ in pairs})
+        for row in lost[: self.config.max_searches]:
             track = self.live[row]
             near = self._overlapping(track.predicted_box, detections)
             if not near:
