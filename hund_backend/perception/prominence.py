@@ -12,7 +12,9 @@ from .tracklets import Tracklet
 
 WINDOW_SECONDS = 0.3  # over which positions are averaged, so that the network's noise is no motion
 STILL_SHARE = 0.15  # of the prominence of somebody who does not move
-HALF_SPEED = 0.15  # sides a second, at which motion counts half; the network's noise is 0.03 to 0.07
+HALF_SPEED = (
+    0.15  # sides a second, at which motion counts half; the network's noise is 0.03 to 0.07
+)
 STATIC_WANDER = 0.006  # sides of the crop by which a still figure's keypoints wander
 STATIC_STEEPNESS = 4.0  # of the confidence over the logarithm of that
 STATIC_SECONDS = 1.0  # after which most stillness is known
