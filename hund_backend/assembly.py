@@ -49,9 +49,11 @@ def assemble(
         return np.stack([getattr(person, name) for person in posed_tracks])
 
     arkit = np.zeros((people, frames, NUM_ARKIT), np.float32)
-    for values, evidence, face in zip(arkit, clip.people, faces, strict=True):
+    expression = np.zeros((people, frames, NUM_EXPRESSION), np.float32)
+    for person, (evidence, face) in enumerate(zip(clip.people, faces, strict=True)):
         if face is not None:
-            values[evidence.frames] = face.arkit
+            arkit[person, evidence.frames] = face.arkit
+            expression[person, evidence.frames] = face.expression
 
     present = stacked("present")
     size = (clip.info.width, clip.info.height)
@@ -76,7 +78,7 @@ def assemble(
         rotations=stacked("rotations"),
         root_translation=stacked("joints")[:, :, 0],
         betas=stacked("betas"),
-        expression=np.zeros((people, frames, NUM_EXPRESSION), np.float32),
+        expression=expression,
         arkit=arkit,
         joints=stacked("joints"),
         keypoints=stacked("keypoints"),
