@@ -2,7 +2,8 @@
 
 Run as `python -m benchmarks.identities MOCAP_FOLDER`. The scenes are those of
 `benchmarks.identity_scenes`; tracker and assignment are the real ones. Measured by motmetrics on
-the distance of the keypoints in frames where a person is detected: IDF1, identity switches,
+the distance of the keypoints in frames where a person is shown (detected, or hidden for a moment
+and interpolated; `--observed`: only where detected): IDF1, identity switches,
 fragmentations, MOTA; beside them the tracks found and the frames in which somebody is followed
 twice. Posters that are flagged as static count as nobody.
 """
@@ -17,8 +18,18 @@ import torch
 from jaxtyping import Float
 
 from benchmarks import measuring
-from benchmarks.identity_scenes import COUNTED, FPS, INTRINSICS, SCENES, Scene, build
+from benchmarks.identity_scenes import (
+    COUNTED,
+    FPS,
+    HEIGHT,
+    INTRINSICS,
+    SCENES,
+    WIDTH,
+    Scene,
+    build,
+)
 from hund_backend.body.model import BodyModel
+from hund_backend.perception.bridging import shown_frames
 from hund_backend.perception.coco_detector import CocoDetector, CocoPoses
 from hund_backend.perception.crop_detector import LIMB_JOINTS, CropDetector, Detection
 from hund_backend.perception.evidence import Evidence
@@ -34,7 +45,8 @@ STATIC = 0.5  # confidence from which a person counts as a picture
 HEAD = """# Identities over time, on synthetic scenes
 
 {environment}
-* `python -m benchmarks.identities MOCAP_FOLDER --seeds {args.seeds}`
+* `python -m benchmarks.identities MOCAP_FOLDER --seeds {args.seeds} --first-seed
+  {args.first_seed}`; frames in which a person is {shown}
 * sums over the seeds; IDF1 and MOTA: means; people: true and found; twice: frames in which two
   tracks show one person
 
@@ -50,7 +62,7 @@ class SceneDetector(CropDetector):
         self, crops: Float[np.ndarray, "crops 4"], *, mirrored: bool = False
     ) -> list[Detection]:
         """Detect the person in each crop."""
-        return self.network.detections(self.image.number, crops)
+        return self.network.detections(self.image.number, crops, self.painted)
 
 
 class SceneSecondDetector(CocoDetector):
@@ -105,11 +117,11 @@ def main() -> None:
     rows, scores_of_all = [], []
     for name in args.scenes:
         watch, scores, frames = measuring.Stopwatch(), [], 0
-        for seed in range(args.seeds):
+        for seed in range(args.first_seed, args.first_seed + args.seeds):
             scene = build(name, seed, body, motions)
             with watch:
                 people = follow(scene)
-            scores.append(score(scene, people))
+            scores.append(score(scene, people, bridged=not args.observed))
             frames += scene.num_frames
             if args.verbose:
                 print(name, seed, scores[-1], flush=True)
@@ -120,7 +132,10 @@ def main() -> None:
     print(rows[-1])
     if args.save:
         environment = measuring.environment(PACKAGES, args.cores)
-        text = HEAD.format(environment=environment, args=args) + "\n".join(rows) + "\n"
+        shown = "detected" if args.observed else "detected or hidden for a moment"
+        text = (
+            HEAD.format(environment=environment, args=args, shown=shown) + "\n".join(rows) + "\n"
+        )
         print(measuring.save("identities", text))
 
 
@@ -128,6 +143,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's own arguments."""
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument(
+        "--observed", action="store_true", help="count only frames with a detection"
+    )
     parser.add_argument("--scenes", nargs="+", choices=SCENES, default=list(SCENES))
     parser.add_argument("--verbose", action="store_true", help="print every seed")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
@@ -145,11 +164,17 @@ def follow(scene: Scene) -> list[Evidence]:
     )
 
 
-def score(scene: Scene, people: list[Evidence]) -> Score:
-    """Compare tracks with the truth."""
+def score(scene: Scene, people: list[Evidence], *, bridged: bool = True) -> Score:
+    """Compare tracks with the truth.
+
+    Args:
+        scene: with the truth.
+        people: found.
+        bridged: whether people who are hidden for a moment count as found there, as in the file.
+    """
     people = [person for person in people if getattr(person, "static", 0.0) < STATIC]
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
-    tracks, twice, seen = _tracks(people), 0, set()
+    tracks, twice, seen = _tracks(people, bridged=bridged), 0, set()
     counted = scene.protagonists or range(len(scene.actors))
     for frame in range(scene.num_frames):
         truth, ignored = {}, []  # keypoints
@@ -172,7 +197,7 @@ def score(scene: Scene, people: list[Evidence]) -> Score:
         table = np.array(
             [[distance(other, points) for other in found.values()] for points in truth.values()]
         ).reshape(len(truth), len(found))
-        twice += int(((table < MAX_DISTANCE).sum(axis=1) > 1).sum())
+        twice += _num_twice(list(found.values()), list(truth.values()), ignored)
         table[table > MAX_DISTANCE] = np.nan
         accumulator.update(list(truth), list(found), table)
     summary = motmetrics.metrics.create().compute(accumulator, metrics=METRICS)
@@ -186,6 +211,17 @@ def score(scene: Scene, people: list[Evidence]) -> Score:
         found=len(people),
         twice=twice,
     )
+
+
+def _num_twice(found: list[np.ndarray], truth: list[np.ndarray], ignored: list[np.ndarray]) -> int:
+    """Return how many people have two tracks: to both of them, nobody else is nearer."""
+    everybody = [*truth, *ignored]
+    nearest = []
+    for points in found:
+        distances = [distance(points, other) for other in everybody]
+        if distances and min(distances) < MAX_DISTANCE:
+            nearest.append(int(np.argmin(distances)))
+    return int((np.bincount(nearest, minlength=1)[: len(truth)] > 1).sum())
 
 
 def distance(points: Float[np.ndarray, "33 2"], other: Float[np.ndarray, "33 2"]) -> float:
@@ -204,18 +240,16 @@ def row(name: str, scores: list[Score], cpu_ms: float) -> str:
     return f"| {name} | " + " | ".join(map(str, cells)) + " |"
 
 
-def _tracks(people: list[Evidence]) -> dict[int, dict[int, np.ndarray]]:
-    """Return each person's keypoints by frame, where observed."""
-    return {
-        person.track_id: dict(
-            zip(
-                person.frames[person.observed].tolist(),
-                person.keypoints[person.observed, :, :2],
-                strict=True,
-            )
-        )
-        for person in people
-    }
+def _tracks(people: list[Evidence], *, bridged: bool) -> dict[int, dict[int, np.ndarray]]:
+    """Return each person's keypoints by frame, where observed or also where hidden shortly."""
+    tracks = {}
+    for person in people:
+        shown = person.observed
+        if bridged:
+            shown = shown_frames(person, FPS, (WIDTH, HEIGHT))
+        points = person.keypoints[shown, :, :2]
+        tracks[person.track_id] = dict(zip(person.frames[shown].tolist(), points, strict=True))
+    return tracks
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ time as the networks do (`docs/log/perception.md`). So the real tracker and the 
 run in seconds, and what they should find is known.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -179,12 +179,44 @@ class Scene:
         )
         return non_maximum_suppression(people, 0.55)
 
-    def detections(self, frame: int, crops: Float[np.ndarray, "crops 4"]) -> list[Detection]:
-        """Stand-in for the crop detector: the person who fills each crop best, with errors."""
-        return [self._look(frame, crop) for crop in crops]
+    def detections(
+        self,
+        frame: int,
+        crops: Float[np.ndarray, "crops 4"],
+        painted: Sequence[Detection] = (),
+    ) -> list[Detection]:
+        """Stand-in for the crop detector: the person who fills each crop best, with errors.
 
-    def _look(self, frame: int, crop: Float[np.ndarray, "4"]) -> Detection:
-        scores = np.array([self._score(index, frame, crop) for index in range(len(self.actors))])
+        Args:
+            frame: its number.
+            crops: to look at.
+            painted: people who are painted over. Nobody sees them, nor what lies behind or before
+                their bodies.
+        """
+        unseen = {self._actor_of(frame, detection) for detection in painted}
+        return [self._look(frame, crop, unseen) for crop in crops]
+
+    def _actor_of(self, frame: int, detection: Detection) -> int:
+        points = detection.points[LIMB_JOINTS]
+        distances = [
+            np.linalg.norm(actor.pixels[frame, LIMB_JOINTS] - points, axis=-1).mean()
+            for actor in self.actors
+        ]
+        return int(np.argmin(distances))
+
+    def _seen(self, index: int, frame: int, painted: set[int]) -> Bool[np.ndarray, "33"]:
+        """Return which keypoints of an actor are seen."""
+        visible = self.visible[index, frame].copy()
+        points = self.actors[index].pixels[frame : frame + 1, :33]
+        for other in painted - {index}:
+            visible &= ~_covered(points, self.actors[other].pixels[frame : frame + 1])[0]
+        return visible & (index not in painted)
+
+    def _look(self, frame: int, crop: Float[np.ndarray, "4"], painted: set[int]) -> Detection:
+        seen = [self._seen(index, frame, painted) for index in range(len(self.actors))]
+        scores = np.array(
+            [self._score(index, frame, crop, each.mean()) for index, each in enumerate(seen)]
+        )
         order = np.argsort(-scores)
         best = int(order[0])
         actor, score = self.actors[best], scores[best]
@@ -192,7 +224,7 @@ class Scene:
         if score < 0.1:  # nobody: the network draws somebody where there is nobody
             noise = np.random.default_rng((self.seed, frame, int(side))).normal(size=(35, 2))
             return _detection(crop, crop[:2] + 0.1 * side * noise, np.zeros(33), 0.2)
-        visible = self.visible[best, frame]
+        visible = seen[best]
         points, colors = actor.pixels[frame].copy(), actor.colors.copy()
         second = int(order[1]) if len(order) > 1 else best
         if second != best and scores[second] > 0.6 * score:
@@ -215,8 +247,8 @@ class Scene:
         world = actor.points[frame] - actor.points[frame][HIPS].mean(axis=0)
         return _detection(crop, points, confidence, quality, colors=colors, world=world)
 
-    def _score(self, index: int, frame: int, crop: Float[np.ndarray, "4"]) -> float:
-        actor, share = self.actors[index], self.share[index, frame]
+    def _score(self, index: int, frame: int, crop: Float[np.ndarray, "4"], share: float) -> float:
+        actor = self.actors[index]
         if share < 0.15 or actor.blind[frame]:
             return 0.0
         hip, tip = transform_points(actor.pixels[frame, 33:35], crop_from_image(crop))

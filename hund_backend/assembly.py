@@ -17,6 +17,7 @@ from .motion.posed_track import PosedTrack
 from .motion.support import NUM_SOLES, Support
 from .motion.world import world_from_camera
 from .options import Options
+from .perception.bridging import shown_frames
 from .provenance import provenance_of, source_of
 from .reconstruction import NUM_ARKIT, NUM_EXPRESSION, Reconstruction
 from .stopwatch import Stopwatch
@@ -54,6 +55,11 @@ def assemble(
             arkit[person, evidence.frames] = face.arkit
             expression[person, evidence.frames] = face.expression
 
+    present = stacked("present")
+    size = (clip.info.width, clip.info.height)
+    for values, evidence in zip(present, clip.people, strict=True):
+        values[evidence.frames] |= shown_frames(evidence, clip.fps, size)
+
     def over_people(columns: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         return np.stack([columns(bearing) for bearing in support.bearing]).astype(np.float32)
 
@@ -62,13 +68,13 @@ def assemble(
         fps=clip.info.fps,
         frame_numbers=np.array(clip.frame_numbers, np.int64),
         times=np.array(clip.times, np.float64),
-        image_size=(clip.info.width, clip.info.height),
+        image_size=size,
         intrinsics=np.repeat(intrinsics[None], frames, axis=0),
         world_from_camera=np.repeat(world[None], frames, axis=0),
         joint_names=JOINT_NAMES,
         parents=np.array(PARENTS, np.int64),
         track_ids=np.array([person.track_id for person in posed_tracks], np.int64),
-        present=stacked("present"),
+        present=present,
         rotations=stacked("rotations"),
         root_translation=stacked("joints")[:, :, 0],
         betas=stacked("betas"),

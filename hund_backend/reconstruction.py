@@ -75,7 +75,7 @@ class Reconstruction:
     joint_names: tuple[str, ...]
     parents: Int64[np.ndarray, " joints"]  # parents precede children, -1 for the root
     track_ids: Int64[np.ndarray, " people"]  # the most prominent first
-    present: Bool[np.ndarray, "people frames"]
+    present: Bool[np.ndarray, "people frames"]  # in the picture, seen or hidden for a moment
     rotations: Float32[np.ndarray, "people frames joints 4"]
     """Quaternions: joint in its parent's frame relative to rest; joint 0: body → camera."""
     root_translation: Float32[np.ndarray, "people frames 3"]  # pelvis in the camera frame

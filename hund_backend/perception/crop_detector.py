@@ -1,5 +1,6 @@
 """Crop detector: one person's keypoints, landmarks and mask in the frame, from a crop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +21,7 @@ from .crops import (
 )
 from .hands.detector import HandPair
 from .packed_part_maps import mirror_part_maps
+from .painting import paint_over_person
 
 NUM_KEYPOINTS = 33
 HIP, TIP = 33, 34  # BlazePose's auxiliary points: the axis of the next crop
@@ -88,8 +90,14 @@ class CropDetector:
         image: UInt8[np.ndarray, "height width 3"],
         network: LandmarkNetwork,
         intrinsics: Float[np.ndarray, "3 3"],
+        painted: Sequence[Detection] = (),
     ) -> None:
         self.image, self.network, self.intrinsics = image, network, intrinsics
+        self.painted = tuple(painted)  # people who are painted over
+
+    def without(self, people: Sequence[Detection]) -> "CropDetector":
+        """Return a detector that does not see some people, so that it finds those behind them."""
+        return type(self)(self.image, self.network, self.intrinsics, people)
 
     def __call__(
         self, crops: Float[np.ndarray, "crops 4"], *, mirrored: bool = False
@@ -102,7 +110,11 @@ class CropDetector:
         """
         if not len(crops):
             return []
-        return self._detect(extract_crops(self.image, crops), crops, mirrored)
+        images = extract_crops(self.image, crops)
+        for person in self.painted:
+            for image, crop in zip(images, crops, strict=True):
+                image[:] = paint_over_person(image, crop, person.mask, person.crop)
+        return self._detect(images, crops, mirrored)
 
     def detect_with_next(
         self, crops: Float[np.ndarray, "2 4"], next_image: UInt8[np.ndarray, "height width 3"]

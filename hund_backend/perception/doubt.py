@@ -6,13 +6,14 @@ what was seen before and after. The detections in between are given to the peopl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
 from .crop_detector import HIP, NUM_KEYPOINTS, Detection
-from .identity import IdentityConfig, color_cost, mean_colors
+from .identity import IdentityConfig, color_cost, mean_colors, seen_colors
 from .tracklets import Tracklet, hip_velocity, split_at
 from .tracks import box_iou
 
@@ -23,7 +24,7 @@ IMPOSSIBLE = 1e3
 class DoubtConfig:
     """Thresholds of doubtful moments and of what is given back."""
 
-    iou: float = 0.4  # of two people's boxes
+    iou: float = 0.55  # of two people's boxes
     hidden_seconds: float = 0.5  # before a tracklet begins and after it ends, moved on
     margin_seconds: float = 0.07  # added before and after
     pause_seconds: float = 0.25  # without overlap that does not end a moment
@@ -37,6 +38,7 @@ class DoubtConfig:
     continuation: float = 1.0  # less cost where the last one of a run went to the same person
     change_seconds: float = 0.4  # before and after a change of colors
     change_cost: float = 3.0  # of colors before against those after, for another person
+    clear_quality: float = 0.65  # of who stands in front and is hardly taken for another
     jump: float = 0.35  # step of the hip beyond the expected one, sides of the crop
 
 
@@ -57,11 +59,11 @@ def _changes(
     """Return the positions from which a tracklet shows somebody else."""
     positions = sorted(tracklet)
     detections = [tracklet[position] for position in positions]
-    colors = np.stack([detection.colors for detection in detections])
+    colors = seen_colors(detections)
     costs = np.full(len(positions), -np.inf)
     for index in range(window // 2, len(positions) - window // 2):
-        before = np.median(colors[max(index - window, 0) : index], axis=0)
-        after = np.median(colors[index : index + window], axis=0)
+        before = mean_colors(colors[max(index - window, 0) : index])
+        after = mean_colors(colors[index : index + window])
         costs[index] = color_cost(before, after, identity.color_noise_near, identity)
     found = [
         positions[index]
@@ -79,14 +81,18 @@ def _changes(
     return sorted(found)
 
 
-def part_at_overlaps(
-    tracklets: Sequence[Tracklet], fps: float, config: DoubtConfig
-) -> tuple[list[Tracklet], list[Tracklet]]:
-    """Cut tracklets where two people overlap for a short time.
+@dataclass(frozen=True, kw_only=True)
+class Parted:
+    """Tracklets, cut where two people overlap."""
 
-    Returns:
-        Pieces with a sure identity; doubtful runs between them.
-    """
+    pieces: list[Tracklet]  # with a sure identity
+    doubtful: list[Tracklet]  # runs between them
+    followed: dict[tuple[int, int], float]
+    """How well the tracker saw the person between two successive pieces of a tracklet, 0…1."""
+
+
+def part_at_overlaps(tracklets: Sequence[Tracklet], fps: float, config: DoubtConfig) -> Parted:
+    """Cut tracklets where two people overlap for a short time."""
     overlaps = [set[int]() for _ in tracklets]
     paths = [box_path(tracklet, round(config.hidden_seconds * fps)) for tracklet in tracklets]
     for one in range(len(tracklets)):
@@ -99,15 +105,26 @@ def part_at_overlaps(
                     doubtful = range(start - margin, end + margin + 1)
                     overlaps[one] |= tracklets[one].keys() & doubtful
                     overlaps[other] |= tracklets[other].keys() & doubtful
-    pieces, doubtful = [], []
+    parted = Parted(pieces=[], doubtful=[], followed={})
     for tracklet, overlap in zip(tracklets, overlaps, strict=True):
         if not overlap or len(overlap) > config.max_share * len(tracklet):
-            pieces.append(tracklet)
+            parted.pieces.append(tracklet)
             continue
         sure, runs = _parted(tracklet, overlap, config.min_detections)
-        pieces += sure
-        doubtful += runs
-    return pieces, doubtful
+        for index, (earlier, later) in enumerate(pairwise(sure), start=len(parted.pieces)):
+            parted.followed[index, index + 1] = _seen_between(earlier, later, tracklet, config)
+        parted.pieces.extend(sure)
+        parted.doubtful.extend(runs)
+    return parted
+
+
+def _seen_between(
+    earlier: Tracklet, later: Tracklet, tracklet: Tracklet, config: DoubtConfig
+) -> float:
+    """Return the share of the frames between two pieces in which the person is seen clearly."""
+    between = range(max(earlier) + 1, min(later))
+    clear = [p in tracklet and tracklet[p].quality >= config.clear_quality for p in between]
+    return float(np.mean(clear)) if clear else 1.0
 
 
 def box_path(tracklet: Tracklet, beyond: int) -> dict[int, Float[np.ndarray, "4"]]:
@@ -161,7 +178,7 @@ def give_back(
 ) -> list[Tracklet]:
     """Give doubtful detections to the people who are expected where they are, frame by frame."""
     people = [dict(person) for person in people]
-    colors = [mean_colors(list(person.values())) for person in people]
+    colors = [mean_colors(seen_colors(list(person.values()))) for person in people]
     by_frame: dict[int, list[tuple[int, Detection]]] = {}
     for run, tracklet in enumerate(doubtful):
         for position, detection in tracklet.items():
@@ -184,7 +201,7 @@ def give_back(
                 if distance < config.max_distance:
                     place = 0.5 * (distance / config.distance_noise) ** 2
                     colored = color_cost(
-                        colors[index], detection.colors, config.color_noise, identity
+                        colors[index], seen_colors([detection])[0], config.color_noise, identity
                     )
                     same = config.continuation * (last_of_run.get(run) == index)
                     cost[index, column] = place + colored - same

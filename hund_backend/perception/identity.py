@@ -4,15 +4,17 @@ All costs are negative logarithms of a likelihood ratio, the same person against
 below zero speaks for the same person.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
-from .crop_detector import HIP, Detection
+from .crop_detector import HIP, SEGMENTS, Detection
 from .tracklets import Tracklet, hip_velocity
 
 LEFT_RIGHT = ((11, 12), (23, 24))  # shoulders and hips, left first
+HIDDEN, SEEN = 0.3, 0.6  # confidence of the ends of a limb up to, and from which it is so
 MIRRORED_SEGMENTS = (1, 0, 3, 2, 5, 4, 7, 6)  # of crop_detector.SEGMENTS
 
 
@@ -37,6 +39,7 @@ class IdentityConfig:
     color_noise_near: float = 6.0  # of one person's colors within a second
     color_spread: float = 22.0  # of different people's colors
     max_color: float = 4.0
+    color_enough: float = 0.6  # share of trunk and limbs that tells as much as all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,7 @@ class End:
     velocity: Float[np.ndarray, "2"]  # px a frame
     side: float  # px
     direction: Float[np.ndarray, "2"]  # mean unit vector (x, z) from right to left; short: unsure
-    colors: Float[np.ndarray, "segments 3"]
+    colors: Float[np.ndarray, "segments 4"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class Description:
 
     start: End
     end: End
-    colors: Float[np.ndarray, "segments 3"]  # over all detections
+    colors: Float[np.ndarray, "segments 4"]  # over all detections
     count: int  # of detections
     positions: frozenset[int] = field(repr=False)
 
@@ -69,7 +72,7 @@ def describe(tracklet: Tracklet, fps: float, config: IdentityConfig) -> Descript
     return Description(
         start=_end(tracklet, positions[0], over, before=False),
         end=_end(tracklet, positions[-1], over, before=True),
-        colors=mean_colors(list(tracklet.values())),
+        colors=mean_colors(seen_colors(list(tracklet.values()))),
         count=len(tracklet),
         positions=frozenset(positions),
     )
@@ -85,7 +88,7 @@ def _end(tracklet: Tracklet, position: int, over: int, *, before: bool) -> End:
         velocity=hip_velocity(tracklet, position, over, before=before),
         side=float(np.exp(np.mean([np.log(d.crop[2]) for d in near]))),
         direction=np.mean([_direction(d) for d in near], axis=0),
-        colors=mean_colors(near),
+        colors=mean_colors(seen_colors(near)),
     )
 
 
@@ -98,39 +101,61 @@ def _direction(detection: Detection) -> Float[np.ndarray, "2"]:
     return across / max(float(np.linalg.norm(across)), 1e-6)
 
 
-def mean_colors(detections: list[Detection]) -> Float[np.ndarray, "segments 3"]:
-    """Return the median colors of trunk and limbs over the better half of the detections."""
-    middle = np.median([detection.quality for detection in detections])
-    return np.median([d.colors for d in detections if d.quality >= middle], axis=0)
+def seen_colors(detections: Sequence[Detection]) -> Float[np.ndarray, "detections segments 4"]:
+    """Return colors of trunk and limbs, and how well each of them is seen, 0…1.
+
+    Where a limb is hidden, its color is that of what hides it.
+    """
+    confidence = np.stack([detection.confidence for detection in detections])
+    ends = confidence[:, np.array(SEGMENTS)].min(axis=-1)
+    seen = ((ends - HIDDEN) / (SEEN - HIDDEN)).clip(0, 1)
+    colors = np.stack([detection.colors for detection in detections])
+    return np.concatenate((colors, seen[..., None]), axis=-1)
+
+
+def mean_colors(
+    colors: Float[np.ndarray, "detections segments 4"],
+) -> Float[np.ndarray, "segments 4"]:
+    """Return the median colors of trunk and limbs, each over the half in which it is seen best."""
+    seen = colors[..., 3]
+    better = seen >= np.median(seen, axis=0)
+    masked = np.where(better[..., None], colors, np.nan)
+    return np.nanmedian(masked, axis=0)
 
 
 def color_distance(
-    colors: Float[np.ndarray, "segments 3"],
-    other: Float[np.ndarray, "segments 3"],
+    colors: Float[np.ndarray, "segments 4"],
+    other: Float[np.ndarray, "segments 4"],
     config: IdentityConfig,
-) -> float:
-    """Return the mean difference of the colors of two people's clothes.
+) -> tuple[float, float]:
+    """Return the mean difference of the colors of two people's clothes, and how much is seen, 0…1.
 
     Left and right may be exchanged, as the network exchanges them at times.
     """
     weights = np.array([config.lightness_weight, 1, 1])
-    plain, mirrored = (
-        np.linalg.norm((colors - each) * weights, axis=-1).mean()
-        for each in (other, other[list(MIRRORED_SEGMENTS)])
-    )
-    return float(min(plain, mirrored))
+
+    def compared(each: np.ndarray) -> tuple[float, float]:
+        seen = np.sqrt(colors[:, 3] * each[:, 3])
+        distance = np.linalg.norm((colors - each)[:, :3] * weights, axis=-1)
+        return float((seen * distance).sum() / max(seen.sum(), 1e-6)), float(seen.mean())
+
+    return min(compared(other), compared(other[list(MIRRORED_SEGMENTS)]))
 
 
 def color_cost(
-    colors: Float[np.ndarray, "segments 3"],
-    other: Float[np.ndarray, "segments 3"],
+    colors: Float[np.ndarray, "segments 4"],
+    other: Float[np.ndarray, "segments 4"],
     noise: float,
     config: IdentityConfig,
 ) -> float:
-    """Return the cost of colors: both kinds of distances follow Rayleigh distributions."""
-    distance, spread = color_distance(colors, other, config), config.color_spread
+    """Return the cost of colors: both kinds of distances follow Rayleigh distributions.
+
+    The less is seen of both, the less it says.
+    """
+    distance, seen = color_distance(colors, other, config)
+    spread = config.color_spread
     ratio = 0.5 * distance**2 * (noise**-2 - spread**-2) - 2 * np.log(spread / noise)
-    return float(min(ratio, config.max_color))
+    return min(1.0, seen / config.color_enough) * float(min(ratio, config.max_color))
 
 
 def motion_cost(

@@ -1,8 +1,9 @@
 """Linking: tracklets are joined into one track for each person and converted to evidence."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
@@ -49,6 +50,7 @@ class LinkConfig:
     max_overlap: float = 0.3  # seconds with detections in both of two linked tracklets
     max_apart: float = 1.0  # of these detections, each 1 if their boxes have nothing in common
     max_cost: float = 2.0  # of a link by motion; see identity.py
+    followed_gain: float = 1.0  # less cost where the tracker saw the person clearly in between
     return_cost: float = -0.7  # of colors, to know somebody who returns or is seen in another shot
     return_margin: float = 0.7  # by which anybody else's colors must fit worse
     return_detections: int = 8  # of a tracklet whose colors are trusted
@@ -119,9 +121,9 @@ def link_people(
     runs = drop_covered_runs(runs, shortest, config)
     runs = merge_duplicates(sorted(runs, key=first), fps, config)
     runs = part_at_changes(runs, fps, config.doubt, config.identity)
-    pieces, doubtful = part_at_overlaps(runs, fps, config.doubt)
-    people = link_tracklets(pieces, fps, config, shots)
-    people = give_back(people, doubtful, fps, config.doubt, config.identity)
+    parted = part_at_overlaps(runs, fps, config.doubt)
+    people = link_tracklets(parted.pieces, fps, config, shots, parted.followed)
+    people = give_back(people, parted.doubtful, fps, config.doubt, config.identity)
     people = [kept for person in people if (kept := drop_short_runs(person, shortest))]
     people = [drop_ends_without_trunk(person, shortest) for person in people]
     people = absorb_fragments(people, fps, config)
@@ -219,12 +221,23 @@ def _is_duplicate(tracklet: Tracklet, other: Tracklet, fps: float, config: LinkC
 
 
 def link_tracklets(
-    tracklets: Sequence[Tracklet], fps: float, config: LinkConfig, shots: tuple[int, ...] = (0,)
+    tracklets: Sequence[Tracklet],
+    fps: float,
+    config: LinkConfig,
+    shots: tuple[int, ...] = (0,),
+    followed: Mapping[tuple[int, int], float] = MappingProxyType({}),
 ) -> list[Tracklet]:
     """Join tracklets that continue each other in time, place, size, direction and colors.
 
     One assignment over all tracklets of the clip decides which are joined: that of the least cost,
     where who is not continued costs `max_cost`.
+
+    Args:
+        tracklets: detections by position in the clip.
+        fps: frames a second.
+        config: see LinkConfig.
+        shots: positions at which shots begin.
+        followed: how well the tracker saw the person between two of the tracklets, 0…1.
     """
     described = [describe(tracklet, fps, config.identity) for tracklet in tracklets]
     shot_of = np.searchsorted(shots, [first(tracklet) for tracklet in tracklets], side="right")
@@ -234,9 +247,11 @@ def link_tracklets(
             if (
                 row != column
                 and shot_of[row] == shot_of[column]
-                and _may_follow(earlier, later, fps, config)
+                and ((row, column) in followed or _may_follow(earlier, later, fps, config))
             ):
                 cost[row, column] = _link_cost(described[row], described[column], fps, config)
+                seen = followed.get((row, column), 0.0)
+                cost[row, column] -= config.followed_gain * seen
     return [merged(*(tracklets[i] for i in chain)) for chain in _chains(cost, config.max_cost)]
 
 

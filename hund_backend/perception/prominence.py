@@ -11,8 +11,10 @@ from .crop_detector import NUM_KEYPOINTS
 from .tracklets import Tracklet
 
 WINDOW_SECONDS = 0.3  # over which positions are averaged, so that the network's noise is no motion
-STILL_SHARE = 0.25  # of the prominence of somebody who does not move
-HALF_SPEED = 0.3  # sides a second, at which motion counts half
+STILL_SHARE = 0.15  # of the prominence of somebody who does not move
+HALF_SPEED = (
+    0.15  # sides a second, at which motion counts half; the network's noise is 0.03 to 0.07
+)
 STATIC_WANDER = 0.006  # sides of the crop by which a still figure's keypoints wander
 STATIC_STEEPNESS = 4.0  # of the confidence over the logarithm of that
 STATIC_SECONDS = 1.0  # after which most stillness is known
@@ -24,7 +26,8 @@ def prominence(person: Tracklet, fps: float) -> float:
     """Return the sum of quality times crop side over all detections, less for who is still."""
     seen = float(sum(detection.quality * detection.crop[2] for detection in person.values()))
     speed = _speed(person, fps)
-    return seen * (STILL_SHARE + (1 - STILL_SHARE) * speed / (speed + HALF_SPEED))
+    lively = speed**2 / (speed**2 + HALF_SPEED**2)  # the network's noise counts little
+    return seen * (STILL_SHARE + (1 - STILL_SHARE) * lively)
 
 
 def static_confidence(person: Tracklet, fps: float) -> float:

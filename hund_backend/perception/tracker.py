@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.optimize import linear_sum_assignment
 
 from .coco_detector import CocoDetector, CocoNetwork
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
@@ -15,7 +16,7 @@ from .hands.detector import HandDetector, HandRequest
 from .importance import Importance
 from .linking import LinkConfig
 from .person_detector import PersonBoxes
-from .search import QUICK, THOROUGH, average_over_crops, initial_crops, search
+from .search import QUICK, THOROUGH, average_over_crops, initial_crops, refine_crops, search
 from .shots import ShotConfig
 from .tracks import (
     CropFilter,
@@ -25,6 +26,7 @@ from .tracks import (
     box_iou,
     is_same_person,
     match_detections,
+    track_similarity,
     unique_people,
 )
 
@@ -53,10 +55,13 @@ class TrackerConfig:
     doubtful_quality: float = 0.65  # below which a better crop is searched
     search_seconds: float = 0.15  # from a failed search to the next; doubled each time
     known_iou: float = 0.3  # of a detected box and a known person
+    hiding_iou: float = 0.1  # of the boxes of two people of whom one may hide the other
+    hidden_similarity: float = 0.3  # of a half hidden person to the track that expects them
+    same_box_iou: float = 0.55  # of two boxes of one person in neighboring frames
     max_people: int = 12  # followed at a time where no number is given
     max_rivals: int = 3  # followed beyond the number that is given
     replace_ratio: float = 1.6  # of importance, for a newcomer that replaces a followed person
-    max_searches: int = 3  # of doubtful people, and of newcomers, in one frame
+    max_searches: int = 3  # of doubtful, of hidden people and of newcomers, in one frame
     max_thorough: int = 5  # thorough searches in a single image, of 2 seconds each
     crop_filter: CropFilterConfig = field(default_factory=CropFilterConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
@@ -155,6 +160,7 @@ class Tracker:
             self.capacity = self._capacity_for(people)
             detections += [self._search_again(track, people, detector) for track in doubtful]
             detections = self._valid(detections, image)
+            detections += self._detect_hidden(detections, detector)
             newcomers = self._detect_newcomers(people, detections, detector)
             full = len(detections) + len(newcomers) >= self.capacity
             settled = position - self._shot_start >= self.detect_wait_full
@@ -162,6 +168,7 @@ class Tracker:
             self._next_detection = position + wait
         else:
             detections = self._valid(detections, image)
+            detections += self._detect_hidden(detections, detector)
         self._update_tracks(detections, newcomers)
         self._detect_hands(image, self.live)
         self._images.append(image)
@@ -269,18 +276,20 @@ class Tracker:
         newcomers: list[Detection] = []
         self._rejected = [r for r in self._rejected if r.until + r.wait > self.num_frames]
         boxes, crops_of_box = people.boxes.astype(float), initial_crops(people)
+        known = self._known_boxes(boxes, detections)
         num_searched = 0
         for index in sorted(range(len(boxes)), key=lambda i: -self._importance.of(boxes[i])):
             box, crops = boxes[index], crops_of_box[index]
             if num_searched >= self.config.max_searches or not self._has_room(box, len(newcomers)):
                 break
-            known = [detection.box for detection in [*detections, *newcomers]]
-            known += [r.box for r in self._rejected if r.until > self.num_frames]
-            if any(box_iou(box, other) > self.config.known_iou for other in known):
+            ignored = [r.box for r in self._rejected if r.until > self.num_frames]
+            if index in known or any(
+                box_iou(box, other) > self.config.same_box_iou for other in ignored
+            ):
                 continue
-            detection = search(detector, self._second_detector(detector.image), crops, QUICK)
-            num_searched += 1
             others = [*detections, *newcomers]
+            detection = self._detect_newcomer(crops, self._overlapping(box, others), detector)
+            num_searched += 1
             if not self._shows_person(detection, detector.image) or any(
                 is_same_person(detection, other, self.config.match) for other in others
             ):
@@ -288,6 +297,67 @@ class Tracker:
             else:
                 newcomers.append(detection)
         return newcomers
+
+    def _detect_hidden(
+        self, detections: Sequence[Detection], detector: CropDetector
+    ) -> list[Detection]:
+        """Detect people who are followed and partly hidden, with those before them painted over.
+
+        In the crop of somebody half hidden, the network finds the one in front.
+        """
+        if len(self.live) < 2 or not detections:
+            return []
+        pairs = match_detections(self.live, detections, self.config.match)
+        found: list[Detection] = []
+        lost = sorted(set(range(len(self.live))) - {row for row, _ in pairs})
+        for row in lost[: self.config.max_searches]:
+            track = self.live[row]
+            near = self._overlapping(track.predicted_box, detections)
+            if not near:
+                continue
+            (detection,) = detector.without(near)(track.filter.crop[None])
+            others = [*detections, *found]
+            expected = track_similarity(track, detection, self.config.match)
+            if (
+                expected > self.config.hidden_similarity
+                and self._shows_person(detection, detector.image)
+                and not any(is_same_person(detection, o, self.config.match) for o in others)
+            ):
+                found.append(detection)
+        return found
+
+    def _overlapping(
+        self, box: Float[np.ndarray, "4"], detections: Sequence[Detection]
+    ) -> list[Detection]:
+        """Return the detections whose boxes overlap a box enough to hide somebody."""
+        return [d for d in detections if box_iou(box, d.box) > self.config.hiding_iou]
+
+    def _known_boxes(
+        self, boxes: Float[np.ndarray, "boxes 4"], detections: Sequence[Detection]
+    ) -> set[int]:
+        """Return the indices of the detected boxes that show people who are followed.
+
+        Each person explains one box. Another box that overlaps it less may be somebody behind.
+        """
+        overlaps = np.array(
+            [[box_iou(box, detection.box) for detection in detections] for box in boxes]
+        ).reshape(len(boxes), len(detections))
+        rows, columns = linear_sum_assignment(-overlaps)
+        known = set(rows[overlaps[rows, columns] > self.config.known_iou].tolist())
+        covered = overlaps.max(axis=1, initial=0) > self.config.same_box_iou
+        return known | set(np.flatnonzero(covered).tolist())
+
+    def _detect_newcomer(
+        self,
+        crops: Float[np.ndarray, "crops 4"],
+        near: Sequence[Detection],
+        detector: CropDetector,
+    ) -> Detection:
+        """Detect the person of some crops, beside or behind others who are followed."""
+        if near:
+            detector = detector.without(near)
+            return refine_crops(detector, detector(crops))
+        return search(detector, self._second_detector(detector.image), crops, QUICK)
 
     def _detect_hands(self, image: Image, tracks: Sequence[Track]) -> None:
         """Add the hands to everybody's detections in this frame."""
@@ -328,7 +398,7 @@ class Tracker:
 
     def _reject(self, box: Float[np.ndarray, "4"]) -> None:
         """Ignore a box for some frames, twice as many each time."""
-        earlier = [r for r in self._rejected if box_iou(r.box, box) > self.config.known_iou]
+        earlier = [r for r in self._rejected if box_iou(r.box, box) > self.config.same_box_iou]
         wait = max([self.detect_wait, *(2 * rejected.wait for rejected in earlier)])
         self._rejected = [rejected for rejected in self._rejected if rejected not in earlier]
         self._rejected.append(RejectedBox(box=box, until=self.num_frames + wait, wait=wait))
@@ -365,8 +435,11 @@ class Tracker:
         for back, image in enumerate(reversed(self._images), start=1):
             position = self.num_frames - back
             crop_filter.predict()
-            detection = self._crop_detector(image)(crop_filter.crop[None])[0]
             others = [t.detections[position] for t in tracks if position in t.detections]
+            detector = self._crop_detector(image)
+            (detection,) = detector(crop_filter.crop[None])
+            if any(is_same_person(detection, other, self.config.match) for other in others):
+                (detection,) = detector.without(others)(crop_filter.crop[None])
             if not self._shows_person(detection, image) or any(
                 is_same_person(detection, other, self.config.match) for other in others
             ):

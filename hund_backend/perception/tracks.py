@@ -68,14 +68,19 @@ class CropFilter:
         """Reduce the velocity after a frame without a detection."""
         self.velocity = self.velocity * self.config.velocity_decay
 
-    def update(self, crop: Float[np.ndarray, "4"]) -> None:
-        """Correct the crop by that of a detection."""
+    def update(self, crop: Float[np.ndarray, "4"], steps: int = 1) -> None:
+        """Correct the crop by that of a detection.
+
+        Args:
+            crop: of the detection.
+            steps: frames since the detection before; the error of the velocity has added up.
+        """
         config = self.config
         shift = crop[:2] - self.center
         distance = float(np.linalg.norm(shift)) / np.exp(self.log_side)
         gain = _gain(distance / config.large_shift, config.shift_gain)
         self.center = self.center + gain * shift
-        self.velocity = self.velocity + gain**2 / (2 - gain) * shift
+        self.velocity = self.velocity + gain**2 / (2 - gain) * shift / steps
         limit = config.max_growth
         growth = float(np.clip(np.log(crop[2]) - self.log_side, -limit, limit))
         self.log_side += _gain(growth / config.large_growth, config.size_gain) * growth
@@ -129,7 +134,7 @@ class Track:
             self.colors = detection.colors
         self.colors = self.colors + COLOR_GAIN * (detection.colors - self.colors)
         self.detections[position] = detection
-        self.filter.update(detection.next_crop)
+        self.filter.update(detection.next_crop, self.num_missed + 1)
         self.num_missed = 0
 
     def miss(self) -> None:

@@ -12,6 +12,7 @@ from synthetic_scene import (
 
 from hund_backend.perception.coco_detector import CocoDetector
 from hund_backend.perception.crop_detector import CropDetector, quality_inside
+from hund_backend.perception.painting import paint_over_person
 from hund_backend.perception.search import (
     THOROUGH,
     average_over_crops,
@@ -127,3 +128,34 @@ def test_a_few_joints_inside_the_frame_are_nobody():
     points, peaks = np.full((1, 35, 2), 150.0), np.full((1, 35), 0.9)
     points[0, [11, 13]] = 50
     assert quality_inside(points, peaks, (100, 100)) < 0.42
+
+
+def test_painting_over_a_person_leaves_the_rest_and_takes_the_colors_around():
+    rng = np.random.default_rng(0)
+    image = np.full((256, 256, 3), (40, 120, 200), np.uint8)
+    image[96:160, 96:160] = rng.integers(0, 255, (64, 64, 3))
+    mask = np.zeros((64, 64), np.uint8)
+    mask[24:40, 24:40] = 255
+    crop = np.array([500.0, 300, 400, 0.3])
+    painted = paint_over_person(image, crop, mask, crop)
+    outside = np.ones((256, 256), bool)
+    outside[88:168, 88:168] = False
+    np.testing.assert_array_equal(painted[outside], image[outside])
+    assert np.abs(painted.astype(int) - (40, 120, 200)).max() <= 2
+
+
+def test_a_person_is_painted_over_where_their_own_crop_lies():
+    image = np.full((256, 256, 3), 90, np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[28:36, 28:36] = 255  # the middle of the person's crop
+    crop, own = np.array([100.0, 100, 200, 0.0]), np.array([150.0, 100, 100, 0.0])
+    image[124:133, 188:197] = 250  # the same place, in the other crop
+    assert paint_over_person(image, crop, mask, own).max() == 90
+
+
+def test_nobody_is_painted_over_who_is_not_in_the_crop():
+    image = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+    mask = np.full((64, 64), 255, np.uint8)
+    far = np.array([1000.0, 100, 100, 0.0])
+    painted = paint_over_person(image, np.array([100.0, 100, 200, 0]), mask, far)
+    np.testing.assert_array_equal(painted, image)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from synthetic_scene import INTRINSICS, PersonPose, SyntheticScene, frame_image
 
+from hund_backend.perception.bridging import shown_frames
 from hund_backend.perception.crop_detector import CropDetector
+from hund_backend.perception.identity import IdentityConfig, color_cost
 from hund_backend.perception.importance import Importance
 from hund_backend.perception.linking import LinkConfig, link_people
 from hund_backend.perception.person_detector import PersonBoxes
@@ -210,3 +212,37 @@ def test_two_who_are_in_view_at_once_are_two(shared):
     earlier = track(range(31), right, RED)
     later = track(range(31 - shared, 60), lambda f: (right(f)[0] + 40, 128), RED, seed=1)
     assert len(link([earlier, later], 60)) == 2
+
+
+def test_the_color_of_a_hidden_limb_says_nothing():
+    config = IdentityConfig()
+    seen = np.column_stack((RED, np.ones(8)))
+    other = np.column_stack((BLUE, np.ones(8)))
+    hidden = other.copy()
+    hidden[:4, :3], hidden[4:, 3] = RED[:4], 0  # half of the limbs show who stands in front
+    assert color_cost(seen, seen, 8.0, config) < 0 < color_cost(seen, other, 8.0, config)
+    assert color_cost(seen, hidden, 8.0, config) < 0
+    hidden[:, 3] = 0
+    assert color_cost(seen, hidden, 8.0, config) == 0
+
+
+def test_who_stands_in_front_goes_on_though_the_moment_is_long():
+    """She is seen all the time, so that no gap of the assignment's can end her track."""
+    front = track(range(100), lambda f: (60 + 1.3 * f, 128), RED)
+    behind = track([*range(20), *range(80, 100)], lambda f: (70 + 1.2 * f, 126), BLUE, 1)
+    halves = [{f: d for f, d in behind.items() if (f < 50) == early} for early in (True, False)]
+    people = link([front, *halves], 100)
+    assert max(person.observed.sum() for person in people) == 100
+
+
+@pytest.mark.parametrize(
+    ("gap", "at_the_edge", "shown"), [(20, False, True), (70, False, False), (20, True, False)]
+)
+def test_who_is_hidden_for_a_moment_is_in_the_picture(gap, at_the_edge, shown):
+    frames = [*range(30), *range(30 + gap, 60 + gap)]
+    (person,) = link([track(frames, lambda f: right(0.4 * f), RED)], 60 + gap)
+    keypoints = person.keypoints.copy()
+    keypoints[..., 0] -= at_the_edge * hips(person)[29]  # half of the body is beyond the edge
+    found = shown_frames(replace(person, keypoints=keypoints), 30.0, (256, 256))
+    assert found[30 : 30 + gap].all() if shown else not found[30 : 30 + gap].any()
+    assert found[:30].all() and found[30 + gap :].all()

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from synthetic_scene import INTRINSICS, PersonPose, SecondNetwork, SyntheticScene
 
+from hund_backend.perception.crop_detector import CropDetector
 from hund_backend.perception.crops import image_from_crop, transform_points
 from hund_backend.perception.doubt import DoubtConfig
 from hund_backend.perception.identity import IdentityConfig
 from hund_backend.perception.linking import LinkConfig
 from hund_backend.perception.run import Perception
-from hund_backend.perception.tracker import TrackerConfig
+from hund_backend.perception.tracker import Tracker, TrackerConfig
 
 # Frames encode places, so that colors tell nothing here; test_perception_linking.py is about them.
 COLORLESS = LinkConfig(
@@ -280,3 +281,41 @@ def test_a_rotating_acrobat_is_followed():
     assert evidence.observed.mean() > 0.95
     expected = np.stack([acrobat(f).points[:33] for f in evidence.frames])
     assert np.median(np.abs(evidence.keypoints[..., :2] - expected)) < 1
+
+
+class PaintedDetector(CropDetector):
+    """Crop detector whose scene loses who is painted over."""
+
+    def __call__(self, crops, *, mirrored=False):
+        hips = [detection.points[33] for detection in self.painted]
+        poses = self.network.poses(int(self.image[0, 0, 2]))
+        rest = [p for p in poses if all(np.linalg.norm(hip - p.hip) > 3 for hip in hips)]
+        scene = SyntheticScene([lambda _, pose=pose: pose for pose in rest])
+        return CropDetector(self.image, scene, self.intrinsics)(crops, mirrored=mirrored)
+
+
+class BlindDetector(CropDetector):
+    """Crop detector that cannot paint over anybody."""
+
+    def without(self, people):
+        return self
+
+
+@pytest.mark.parametrize(("detector", "share"), [(PaintedDetector, 1.0), (BlindDetector, 0.85)])
+def test_who_is_half_hidden_is_found_with_those_before_them_painted_over(detector, share):
+    class SceneTracker(Tracker):
+        def _crop_detector(self, image):
+            return detector(image, self.network, self.intrinsics)
+
+    class ScenePerception(Perception):
+        tracker_class = SceneTracker
+
+    front, behind = walker(y=132, start=128, speed=0), walker(y=128, start=70, speed=2)
+    scene = SyntheticScene([front, behind], num_frames=60)
+    config = TrackerConfig(link=COLORLESS)
+    perception = ScenePerception(scene, scene, SecondNetwork(scene), config)
+    people = perception.run(scene.frames(), INTRINSICS, fps=30.0)
+    assert len(people) == 2
+    (moving,) = (p for p in people if np.ptp(p.keypoints[:, 23, 0]) > 60)
+    found = np.isin(np.arange(60), moving.frames[moving.observed]).mean()
+    assert found > 0.95 if share == 1 else found < share
