@@ -1,8 +1,9 @@
-"""Polish of a hand's states over time: the descent's losses, and points that move smoothly.
+"""Polish of a hand's states over time: the descent's losses, smooth motion and no collisions.
 
 The learned descent sees one frame at a time. The polish starts from its states and descends by
-gradients on the same losses L(s) and on the accelerations of the points: without lag, and without
-smoothing fast motion away, as a large acceleration costs by its length, not by its square.
+gradients on the same losses L(s), on the accelerations of the points (without lag, and without
+smoothing fast motion away, as a large acceleration costs by its length, not by its square) and on
+the depths to which fingers go into each other and into the palm.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ class HandPolishConfig:
     )
     wrist_acceleration: float = 40.0  # 1/s², of the wrist's turn (entries of its matrix)
     weight: float = 0.6  # of the accelerations beside L(s)
+    collisions: float = 50.0  # per metre of depth, summed over pairs of bones
+    collision_smoothing: float = 0.001  # metres of depth below which it counts as its square
 
 
 def polished(
@@ -62,6 +65,10 @@ def polished(
             relative = (posed.points - posed.points[:, :1]) @ inputs.camera_from_crop.mT
             wrist = inputs.camera_from_crop @ posed.rotations[:, 0]
             cost = step.losses.total.sum()
+            depths = hund.collisions(posed.rotations, inputs.rest_points)
+            smoothing = config.collision_smoothing
+            smooth = (depths.square() + smoothing**2).sqrt() - smoothing
+            cost = cost + config.collisions * smooth.sum()
             for values, scale in (
                 (relative, config.acceleration),
                 (wrist, config.wrist_acceleration),

@@ -34,6 +34,7 @@ from hund_backend.descent.state import State
 from hund_backend.perception.hands.evidence import HandEvidence
 from hund_backend.prior.coordinates import swing_and_twist
 from hund_backend.prior.hand_anatomy import HandAnatomy
+from hund_backend.prior.hand_collisions import HandCollisions
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 from hund_backend.training.hands.metrics import pa_mpjpe_mm, rotation_angle_deg
@@ -253,6 +254,58 @@ def test_first_guess_turns_with_the_landmarks(hund, prior):
     turned = posed._replace(points=posed.points @ roll.T)
     before, after = (exact_inputs(each, rest) for each in (posed, turned))
     torch.testing.assert_close(after.palm_rotation, roll @ before.palm_rotation, atol=1e-4, rtol=0)
+
+
+# --- Collisions -----------------------------------------------------------------------------------
+
+
+def test_open_and_relaxed_hands_do_not_go_into_themselves(model, anatomy):
+    collisions, rest = HandCollisions(model), model.rest_points(torch.zeros(2, 16))
+    fingers = torch.stack((torch.eye(3).expand(15, 3, 3), anatomy.relaxed()))
+    rotations = torch.cat((torch.eye(3).expand(2, 1, 3, 3), fingers), dim=1)
+    assert collisions(rotations, rest).max() == 0
+
+
+@pytest.mark.parametrize("finger", range(4))
+def test_a_finger_that_is_bent_through_the_palm_is_deep_in_it(model, anatomy, finger):
+    """Fingers that bend ever farther reach the palm's surface, then go into it ever deeper."""
+    angles = torch.zeros(40, 15, 3)
+    share = torch.linspace(0, 1, 40)[:, None]
+    angles[:, 3 * finger : 3 * finger + 3, 0] = share * torch.tensor([95.0, 120.0, 80.0]).deg2rad()
+    wrist = torch.eye(3).expand(40, 1, 3, 3)
+    rotations = torch.cat((wrist, anatomy.rotations(angles)), dim=1)
+    depths = HandCollisions(model)(rotations, model.rest_points(torch.zeros(40, 16))).amax(1)
+    assert depths[0] == 0 and depths[-1] > 0.003  # metres
+    touching = (depths > 0).nonzero()[0, 0]
+    assert (depths[touching:].diff()[:4] > 0).all()
+
+
+def test_collisions_do_not_depend_on_where_the_hand_is(hund, prior):
+    (rotations, _, _), rest = posed_hands(hund, prior, 12)
+    collisions = hund.collisions(rotations, rest)
+    turn = rotvec_to_matrix(torch.tensor([0.4, -1.1, 0.7]))
+    turned = torch.cat((turn @ rotations[:, :1], rotations[:, 1:]), dim=1)
+    torch.testing.assert_close(hund.collisions(turned, rest), collisions, atol=1e-6, rtol=0)
+    assert (collisions > 0).any()
+
+
+def test_polish_leads_fingers_out_of_each_other(hund, prior):
+    """Hands whose points say that fingers are in each other end beside what the points say."""
+    posed, rest = posed_hands(hund, prior, 60, seed=3)
+    deep = (hund.collisions(posed.rotations, rest).amax(1) > 0.004).nonzero()[:, 0]
+    assert len(deep) > 3
+    posed, rest = type(posed)(*(values[deep] for values in posed)), rest[deep]
+    inputs = exact_inputs(posed, rest)
+    flat = hund.decoder.state_vector(posed, inputs, prior).flat()
+    alone, depth = torch.arange(len(deep)), {}
+    for weight in (0.0, HandPolishConfig().collisions):
+        config = HandPolishConfig(collisions=weight)
+        states = polished(hund, flat, inputs, 2 * alone, alone, FPS, config)
+        found = hund.evaluate(states, inputs).posed
+        depth[weight] = hund.collisions(found.rotations, rest).amax(1).mean()
+        assert pa_mpjpe_mm(found, posed).mean() < 6
+    free, held = depth.values()
+    assert held < 0.5 * free
 
 
 def test_polish_lowers_the_losses_and_the_accelerations(hund, prior):
