@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .hund import HandHund
 from .inputs import HandInputs
+from .state_decoder import PosedHand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,26 +63,61 @@ def polished(
         for _ in range(config.steps):
             step = hund.evaluate(flat, inputs)
             posed = step.posed
-            relative = (posed.points - posed.points[:, :1]) @ inputs.camera_from_crop.mT
-            wrist = inputs.camera_from_crop @ posed.rotations[:, 0]
-            cost = step.losses.total.sum()
-            depths = hund.collisions(posed.rotations, inputs.rest_points)
-            smoothing = config.collision_smoothing
-            smooth = (depths.square() + smoothing**2).sqrt() - smoothing
-            cost = cost + config.collisions * smooth.sum()
-            for values, scale in (
-                (relative, config.acceleration),
-                (wrist, config.wrist_acceleration),
-            ):
-                second = values[middle - 1] - 2 * values[middle] + values[middle + 1]
-                squares = (second.square().sum(-1) * (fps**2 / scale) ** 2).mean(-1)
-                cost = cost + config.weight * ((1 + squares).sqrt() - 1).sum()
+            cost = step.losses.total.sum() + collision_cost(hund, posed, inputs, config).sum()
+            rates = torch.full((len(middle),), fps)
+            cost = cost + acceleration_cost(posed, inputs, middle, rates, config).sum()
             optimizer.zero_grad()
             (gradient,) = torch.autograd.grad(cost, [flat])
             flat.grad = gradient
             optimizer.step()
             schedule.step()
     return flat.detach()
+
+
+def collision_cost(
+    hund: HandHund, posed: PosedHand, inputs: HandInputs, config: HandPolishConfig
+) -> Float[Tensor, " hands"]:
+    """Cost of fingers that go into each other or into the palm.
+
+    Args:
+        hund: network, whose capsules are used.
+        posed: hands.
+        inputs: their evidence.
+        config: weights.
+    """
+    depths = hund.collisions(posed.rotations, inputs.rest_points)
+    smoothing = config.collision_smoothing
+    smooth = (depths.square() + smoothing**2).sqrt() - smoothing
+    return config.collisions * smooth.sum(-1)
+
+
+def acceleration_cost(
+    posed: PosedHand,
+    inputs: HandInputs,
+    middle: Int[Tensor, " middle"],
+    fps: Float[Tensor, " middle"],
+    config: HandPolishConfig,
+) -> Float[Tensor, " middle"]:
+    """Cost of the accelerations of hands, of fingers to the wrist and of the wrist's turn.
+
+    Args:
+        posed: hands.
+        inputs: their evidence.
+        middle: rows whose neighbors are the same hand in the frames before and after.
+        fps: frames a second of each of them.
+        config: weights.
+    """
+    relative = (posed.points - posed.points[:, :1]) @ inputs.camera_from_crop.mT
+    wrist = inputs.camera_from_crop @ posed.rotations[:, 0]
+    cost = torch.zeros_like(fps)
+    for values, scale in (
+        (relative, config.acceleration),
+        (wrist, config.wrist_acceleration),
+    ):
+        second = values[middle - 1] - 2 * values[middle] + values[middle + 1]
+        squares = second.square().sum(-1).mean(-1) * (fps**2 / scale) ** 2
+        cost = cost + config.weight * ((1 + squares).sqrt() - 1)
+    return cost
 
 
 def _followed(
