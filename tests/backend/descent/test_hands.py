@@ -23,6 +23,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, LEFT_HAND_JOINTS, MIRROR, RIGHT_HAND_JOINTS
 from hund_backend.descent.hands.arm import MAX_TWIST, Wrist, followed_twist, move_wrist
+from hund_backend.descent.hands.collisions import freed_fingers
 from hund_backend.descent.hands.fusion import FusionConfig, add_hands
 from hund_backend.descent.hands.hund import TERMS, HandHund, HandHundConfig
 from hund_backend.descent.hands.inputs import HandInputs
@@ -306,6 +307,25 @@ def test_polish_leads_fingers_out_of_each_other(hund, prior):
         assert pa_mpjpe_mm(found, posed).mean() < 6
     free, held = depth.values()
     assert held < 0.5 * free
+
+
+def test_freed_fingers_are_out_of_each_other_and_others_stay(hund, prior):
+    fingers, rest = poses_of(prior, 80, seed=5), hund.decoder.model.rest_points(torch.zeros(16))
+
+    def depths(fingers):
+        wrist = torch.eye(3).expand(len(fingers), 1, 3, 3)
+        rotations = torch.cat((wrist, fingers), dim=1)
+        return hund.collisions(rotations, rest.expand(len(fingers), -1, -1)).amax(1)
+
+    before = depths(fingers)
+    freed = freed_fingers(hund, fingers, rest)
+    after, deep = depths(freed), before > 0.003
+    assert deep.sum() > 5
+    assert torch.equal(freed[before == 0], fingers[before == 0])
+    assert (after[deep] < 0.003).float().mean() > 0.8 and (after <= before + 1e-3).all()
+    # A few degrees lead out, and twice the depth does not need a jump.
+    assert rotation_angle_deg(freed, fingers)[deep].mean() < 12
+    torch.testing.assert_close(freed @ freed.mT, torch.eye(3).expand_as(freed), atol=1e-5, rtol=0)
 
 
 def test_polish_lowers_the_losses_and_the_accelerations(hund, prior):
