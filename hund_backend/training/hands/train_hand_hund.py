@@ -8,6 +8,7 @@ with its errors. With `--clips` also by hands of real clips without truth (`self
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -123,7 +124,7 @@ def train(
     recipe: HandHundRecipe,
     checkpoint: Path | None = None,
     processes: Processes | None = None,
-    clips: tuple[UnlabeledHands, UnlabeledHands] | None = None,
+    clips: tuple[UnlabeledHands, UnlabeledHands | None] | None = None,
 ) -> Curve:
     """Train a network in place.
 
@@ -135,7 +136,8 @@ def train(
         recipe: settings.
         checkpoint: file to resume from if it exists, written at every evaluation.
         processes: that share the training, each a part of every batch.
-        clips: hands without truth, of training and held out; None: there are none.
+        clips: hands without truth, of training and held out (the curve is measured on them; None:
+            none are); None: there are none.
 
     Returns:
         The curve: step, mean training loss, and metrics by stage.
@@ -161,7 +163,7 @@ def train(
 
     def evaluate(step: int, train: float) -> tuple[dict[str, Any], float]:
         point = {"step": step, "train": round(train, 4)} | stage_metrics(hund, validation)
-        if clips is not None:
+        if clips is not None and clips[1] is not None:
             point |= unlabeled_metrics(hund, clips[1])
         logger.info("%s", point)
         return point, 0.0
@@ -269,16 +271,22 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> None:
     dataset, validation = datasets(captures, arguments.detections, hund, recipe)
     clips = None
     if arguments.clips is not None:
-        files, held_out = sorted(arguments.clips.glob("*.safetensors")), arguments.held_out_clips
-        clips = (
-            UnlabeledHands(ClipHands.read([f for f in files if f.stem not in held_out]), model),
-            UnlabeledHands(ClipHands.read([f for f in files if f.stem in held_out]), model),
-        )
+        clips = _clips(arguments.clips, arguments.held_out_clips, model)
     curve = train(hund, prior, dataset, validation, recipe, arguments.checkpoint, processes, clips)
     if not processes.is_first:
         return
     description = hund.description(prior) | {"recipe": asdict(recipe), "curve": curve}
     write_weights(arguments.output, hund.state_dict(), description, torch.float16)
+
+
+def _clips(
+    folder: Path, names: Sequence[str], model: HandModel
+) -> tuple[UnlabeledHands, UnlabeledHands | None]:
+    """Hands of the clips of a folder, and of those of some names, which are held out."""
+    files = sorted(folder.glob("*.safetensors"))
+    held_out = [file for file in files if file.stem in names]
+    used = UnlabeledHands(ClipHands.read([f for f in files if f not in held_out]), model)
+    return used, UnlabeledHands(ClipHands.read(held_out), model) if held_out else None
 
 
 if __name__ == "__main__":
