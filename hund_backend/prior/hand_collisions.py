@@ -60,9 +60,8 @@ class HandCollisions(nn.Module):
             rest_points: landmarks at rest (`HandModel.rest_points`).
         """
         rest = rest_points - self.model.offsets
-        joints = self.model.joints(rotations, rest)
-        carriers = self.model.carriers(rotations, rest_points)[:, _BONES]
-        moved = (carriers @ self.centers[..., None])[..., 0]
+        joints, carriers = self.model.joints_and_carriers(rotations, rest)
+        moved = (carriers[:, _BONES] @ self.centers[..., None])[..., 0]
         starts = joints[:, _STARTS] + moved
         bones = self.reach[:, None] * (joints[:, _BONES] + moved - starts)
         first, second = self.first, self.second

@@ -16,6 +16,8 @@ from .hund import HandHund
 from .inputs import HandInputs
 from .state_decoder import PosedHand
 
+_LOOK_STEPS = 5  # after which hands that go into themselves are looked for again
+
 
 @dataclass(frozen=True, kw_only=True)
 class HandPolishConfig:
@@ -60,10 +62,15 @@ def polished(
     optimizer = torch.optim.Adam([flat], lr=config.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     with torch.enable_grad():
-        for _ in range(config.steps):
+        for number in range(config.steps):
             step = hund.evaluate(flat, inputs)
-            posed = step.posed
-            cost = step.losses.total.sum() + collision_cost(hund, posed, inputs, config).sum()
+            posed, rest = step.posed, inputs.rest_points
+            if number % _LOOK_STEPS == 0:
+                deep = hund.collisions(posed.rotations.detach(), rest).amax(-1) > 0
+                colliding = deep.nonzero()[:, 0]
+            cost = step.losses.total.sum()
+            of_some = posed.rotations[colliding], rest[colliding]
+            cost = cost + collision_cost(hund, *of_some, config).sum()
             rates = torch.full((len(middle),), fps)
             cost = cost + acceleration_cost(posed, inputs, middle, rates, config).sum()
             optimizer.zero_grad()
@@ -75,17 +82,20 @@ def polished(
 
 
 def collision_cost(
-    hund: HandHund, posed: PosedHand, inputs: HandInputs, config: HandPolishConfig
+    hund: HandHund,
+    rotations: Float[Tensor, "hands 16 3 3"],
+    rest_points: Float[Tensor, "hands 21 3"],
+    config: HandPolishConfig,
 ) -> Float[Tensor, " hands"]:
     """Cost of fingers that go into each other or into the palm.
 
     Args:
         hund: network, whose capsules are used.
-        posed: hands.
-        inputs: their evidence.
+        rotations: of the wrists and finger joints.
+        rest_points: landmarks at rest.
         config: weights.
     """
-    depths = hund.collisions(posed.rotations, inputs.rest_points)
+    depths = hund.collisions(rotations, rest_points)
     smoothing = config.collision_smoothing
     smooth = (depths.square() + smoothing**2).sqrt() - smoothing
     return config.collisions * smooth.sum(-1)

@@ -105,7 +105,8 @@ def unlabeled_cost(
         fps: frames a second of the triples.
         config: weights of accelerations and collisions.
     """
-    single = step.losses.total + collision_cost(hund, step.posed, inputs, config)
+    depth = collision_cost(hund, step.posed.rotations, inputs.rest_points, config)
+    single = step.losses.total + depth
     middle = 3 * torch.arange(len(fps)) + 1
     moving = acceleration_cost(step.posed, inputs, middle, fps, config)
     return single.unflatten(0, (-1, 3)).mean(-1) + moving
