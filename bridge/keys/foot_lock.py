@@ -8,6 +8,7 @@ import numpy as np
 from .. import quaternions
 from ..retarget import sampling, two_bone_ik
 from ..retarget import skeleton as skeletons
+from ..retarget.easing import smoothstep
 from ..retarget.mapping import RigMapping
 from ..retarget.rotations import orthonormal, shortest_arc
 from . import filters
@@ -65,8 +66,7 @@ def _weights(foot: Foot, count: int, fps: float) -> np.ndarray:
     after = np.clip(np.searchsorted(touches, places), 0, len(touches) - 1)
     before = np.maximum(after - 1, 0)
     distance = np.minimum(np.abs(touches[after] - places), np.abs(touches[before] - places))
-    share = np.clip(1 - distance / (_EASE * fps + 1), 0, 1)
-    return share * share * (3 - 2 * share)
+    return smoothstep(1 - distance / (_EASE * fps + 1))
 
 
 def _keep(

@@ -25,15 +25,16 @@ def eased(corrections: np.ndarray, runs: list[tuple[int, int]], ease: int) -> np
         last = corrections[after, stop] if after is not None else np.zeros(3)
         steps = np.arange(1, stop - start + 1)
         if before is not None and after is not None and len(steps) <= 2 * ease:
-            share = _smoothstep(steps / (len(steps) + 1))[:, None]
+            share = smoothstep(steps / (len(steps) + 1))[:, None]
             result[start:stop] = first + share * (last - first)
         else:
-            leaving = _smoothstep(1 - steps / (ease + 1))[:, None]
-            coming = _smoothstep(1 - steps[::-1] / (ease + 1))[:, None]
+            leaving = smoothstep(1 - steps / (ease + 1))[:, None]
+            coming = smoothstep(1 - steps[::-1] / (ease + 1))[:, None]
             result[start:stop] = first * leaving + last * coming
     return result
 
 
-def _smoothstep(share: np.ndarray) -> np.ndarray:
+def smoothstep(share: np.ndarray) -> np.ndarray:
+    """Rise from 0 at 0 to 1 at 1, without corners; constant beyond."""
     share = np.clip(share, 0, 1)
     return share * share * (3 - 2 * share)

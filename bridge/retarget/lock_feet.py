@@ -15,6 +15,7 @@ from . import contacts as foot_contacts
 from . import control_rig, feet, keys, local_pose, sampling, source_motion, steps
 from . import skeleton as skeletons
 from .contacts import Contacts
+from .easing import smoothstep
 from .errors import RetargetError
 from .local_pose import BoneKeys, Wish
 from .mapping import RigMapping
@@ -182,8 +183,7 @@ def _frames_of(
         )
     ease = EASE * fps
     outside = np.maximum(np.maximum(limits[0] - frames, frames - limits[1]), 0)
-    share = np.clip(1 - outside / (ease + 1), 0, 1)
-    return frames, share * share * (3 - 2 * share)
+    return frames, smoothstep(1 - outside / (ease + 1))
 
 
 def _keys(

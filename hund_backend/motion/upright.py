@@ -10,35 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ..body.skeleton import JOINT_INDEX
+from ..body.center_of_mass import centers_of_mass
 from .posed_track import PosedTrack
 from .resting import lies, resting_up
 
-# Shares of the body's mass, at a point between two joints: segments of Winter, "Biomechanics and
-# Motor Control of Human Movement", 2009.
-_SEGMENTS = (
-    (0.497, "Pelvis", "Neck01", 0.55),
-    (0.081, "Head01", "Head01", 0.0),
-    *(
-        (mass, f"{start}{side}", f"{end}{side}", share)
-        for side in "LR"
-        for mass, start, end, share in (
-            (0.028, "Upperarm", "Lowerarm", 0.44),
-            (0.022, "Lowerarm", "Hand", 0.60),
-            (0.100, "Thigh", "Calf", 0.43),
-            (0.0465, "Calf", "Ankle", 0.43),
-            (0.0145, "Ankle", "Ball", 0.50),
-        )
-    ),
-)
 BEARING_SHARES = np.array([1, 0.5, 0.5, 1, 0.5, 0.5])  # heel; ball and toe are one end of a foot
 BALANCE_STD = np.radians(3.0)  # of the direction over a long time: the feet's depth, a lean
 MOMENT_STD = np.radians(6.0)  # of the direction in one moment: people move
 MOMENT_SECONDS = 0.5  # for which a moment's imbalance lasts
-STRAIGHT = (
-    0.75,
-    0.9,
-)  # share of a leg's length from which, and at which, people bear on their feet
+STRAIGHT = (0.75, 0.9)  # share of a leg's length from which, and at which, feet bear people
 ON_FEET = 0.95  # share of those on straight legs who bear on their feet alone
 CAMERA_TILT_STD = np.radians(18.0)  # of cameras against level
 RESTING_STD = np.radians(6.0)  # of the direction by people who lie or are on their hands
@@ -78,7 +58,7 @@ def up_evidence(
     weights = bearing * track.point_confidence[:, : bearing.shape[1]] * BEARING_SHARES
     total = weights.sum(axis=1)
     support = (track.feet * weights[..., None]).sum(axis=1) / np.maximum(total, 1e-9)[:, None]
-    rays = center_of_mass(track.joints.astype(np.float64)) - support
+    rays = centers_of_mass(track.joints.astype(np.float64)) - support
     rays /= np.maximum(np.linalg.norm(rays, axis=-1, keepdims=True), 1e-9)
     total = np.minimum(total, 1.0) * _smooth_step(track.leg_extents.max(axis=1), *STRAIGHT)
     seconds = float(total.sum()) / fps
@@ -117,17 +97,6 @@ def on_feet(evidence: UpEvidence, camera_up: Float[np.ndarray, "3"]) -> float:
     standing = ON_FEET * np.exp(-0.5 * tilt**2 / variance) / (2 * np.pi * variance)
     otherwise = (1 - ON_FEET) / (4 * np.pi)  # any direction
     return float(standing / (standing + otherwise))
-
-
-def center_of_mass(joints: Float[np.ndarray, "frames joints 3"]) -> Float[np.ndarray, "frames 3"]:
-    """Return the center of mass of a body, by the shares of its segments."""
-    total = sum(mass for mass, *_ in _SEGMENTS)
-    return sum(
-        mass
-        / total
-        * ((1 - share) * joints[:, JOINT_INDEX[start]] + share * joints[:, JOINT_INDEX[end]])
-        for mass, start, end, share in _SEGMENTS
-    )
 
 
 def _smooth_step(

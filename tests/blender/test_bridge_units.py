@@ -75,8 +75,6 @@ def state():
     )
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of Blender's BVH importer
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("scale", "fps"), [(0.01, 30), (1.0, 12.5), (100.0, 29.97)])
 @pytest.mark.parametrize("file_format", ["fbx", "glb", "usd", "bvh"])
 def test_exported_people_have_size_place_and_speed(file_format, scale, fps, tmp_path):

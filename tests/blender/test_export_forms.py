@@ -21,10 +21,6 @@ from synthetic_people import bone_heads, build_reconstruction, go_to_frame
 FRAMES = 3
 JOINT_TOLERANCE = 1e-3  # metres
 NODES = {"fbx": fbx_nodes, "glb": glb_nodes}
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of Blender's BVH importer
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 
 
 def write(rest="A", people=1, unit=1.0, **options):

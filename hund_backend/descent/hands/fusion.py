@@ -49,9 +49,9 @@ class FusionConfig:
     no_trust: float = 0.4  # confidence up to which it does not
     max_offset: float = 0.1  # metres by which a wrist is moved sideways
     max_farther: float = 0.18  # metres by which it is moved in its distance
-    distance_share: float = 0.7  # of the way to the distance that the hand's size tells
-    offset_noise: float = 0.03  # metres, of that offset
-    distance_noise: float = 0.1  # metres
+    offset_noise: float = 0.03  # metres, sideways
+    distance_noise: float = 0.075  # share of the distance that the hand's size tells
+    body_distance_noise: float = 0.15  # metres, of the body's wrist
     offset_acceleration: float = 6.0  # m/s²
     finger_noise: float = 0.1  # radians, of fingers that are seen for sure
     finger_acceleration: float = 40.0  # rad/s²
@@ -204,8 +204,8 @@ def _wrist_offset(
 ) -> Float[Tensor, "frames 3"]:
     """Offset from the body's wrist to where the hand is seen.
 
-    Its direction is known well, its distance by the size of the hand, which changes from frame to
-    frame, and by the body: most by the hand.
+    Its direction is known well, its distance by the size of the hand and by the body. The error of
+    the first grows with the distance: of a hand that is far away, the body knows more.
     """
     seen = track.seen[:, side].numpy()
     places, hand = wrists.numpy(), track.places[:, side].double().numpy()
@@ -213,8 +213,10 @@ def _wrist_offset(
     # The hand's middle is on its ray at any distance; unseen hands have no ray.
     rays = np.where(seen[:, None], hand + middles, places)
     rays = rays / np.maximum(rays[:, 2:], 0.05)
-    own = _smoothed(hand[:, 2:], seen, evidence, config.distance_noise, fps, config)
-    farther = config.distance_share * (own - places[:, 2:])
+    noise = config.distance_noise * float(np.median(hand[seen, 2]))
+    own = _smoothed(hand[:, 2:], seen, evidence, noise, fps, config)
+    share = config.body_distance_noise**2 / (config.body_distance_noise**2 + noise**2)
+    farther = share * (own - places[:, 2:])
     farther = rays * farther.clip(-config.max_farther, config.max_farther)
     offset = rays * (places + middles)[:, 2:] - middles - places
     length = np.linalg.norm(offset, axis=-1, keepdims=True)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -24,11 +25,11 @@ from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, LEFT_HAND_JOINTS, MIRROR, RIGHT_HAND_JOINTS
 from hund_backend.descent.hands.arm import MAX_TWIST, Wrist, followed_twist, move_wrist
 from hund_backend.descent.hands.collisions import freed_fingers
-from hund_backend.descent.hands.fusion import FusionConfig, add_hands
+from hund_backend.descent.hands.fusion import FusionConfig, _wrist_offset, add_hands
 from hund_backend.descent.hands.hund import TERMS, HandHund, HandHundConfig
 from hund_backend.descent.hands.inputs import HandInputs
 from hund_backend.descent.hands.polish import HandPolishConfig, polished
-from hund_backend.descent.hands.track import HandConfig, relaxed_fingers, track_hands
+from hund_backend.descent.hands.track import HandConfig, HandTrack, relaxed_fingers, track_hands
 from hund_backend.descent.reduced_body import ReducedBody
 from hund_backend.descent.result import DescentResult
 from hund_backend.descent.state import State
@@ -428,7 +429,7 @@ def test_fingers_are_found_on_both_sides(scene, hund, body):
     """Exact evidence leads near the true hands, with an untrained network, by the polish alone."""
     evidence, result, truth = scene
     # At four metres an untrained network cannot tell distances.
-    config = FusionConfig(distance_share=0.0)
+    config = FusionConfig(body_distance_noise=0.0)
     fused = add_hands(evidence, result, FPS, body, hund, config)
     for joints in (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS):
         fingers = [joint - 1 for joint in joints]
@@ -439,6 +440,41 @@ def test_fingers_are_found_on_both_sides(scene, hund, body):
     # The wrist is where the hand's middle is seen, as an untrained network turns the hand.
     assert (joints - true)[:, WRIST].norm(dim=-1).max() < 0.035  # metres
     assert fused.joint_confidence[:, list(LEFT_HAND_JOINTS)].min() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_far_hands_take_less_of_their_distance_from_their_size(scene):
+    """Of hands that look ten per cent too far away, near wrists move most of the way, far ones not.
+
+    The error by size grows with the distance; that of the body does not.
+    """
+    evidence, _, _ = scene
+    frames, shares, moves = len(evidence.frames), [], []
+    for distance in (0.5, 1.5, 4.0, 10.0, 30.0):
+        wrists = np.tile([0.1, 0.2, distance], (frames, 1))
+        track = HandTrack(
+            seen=torch.ones(frames, 2, dtype=torch.bool),
+            confidence=torch.ones(frames, 2),
+            wrists=torch.eye(3).expand(frames, 2, 3, 3),
+            places=torch.from_numpy(1.1 * wrists).float()[:, None].expand(-1, 2, -1),
+            middles=torch.zeros(frames, 2, 3),
+            fingers=torch.eye(3).expand(frames, 2, 15, 3, 3),
+            stage_fingers=torch.eye(3).expand(frames, 2, 1, 15, 3, 3),
+        )
+        offset = _wrist_offset(
+            evidence,
+            torch.from_numpy(wrists),
+            track,
+            torch.ones(frames).double(),
+            0,
+            FPS,
+            FusionConfig(max_farther=10.0),
+        )
+        moves.append(float(offset[:, 2].mean()))
+        shares.append(moves[-1] / (0.1 * distance))
+    assert all(far < near for near, far in itertools.pairwise(shares))
+    assert shares[0] > 0.5
+    assert shares[-1] < 0.1
+    assert max(moves) < FusionConfig().body_distance_noise
 
 
 def test_mirrored_evidence_gives_the_mirrored_hand(scene, hund):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from hund_backend.body.center_of_mass import centers_of_mass
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from hund_backend.motion.posed_track import PosedTrack
-from hund_backend.motion.upright import center_of_mass, on_feet, up_evidence
+from hund_backend.motion.upright import on_feet, up_evidence
 
 FPS = 30.0
 UP, NOT_TURNED = np.array([0.0, 1.0, 0.0]), np.diag((1.0, 1.0, 1.0))
@@ -20,13 +21,13 @@ def standing(lean=0.0, frames=60):
             joints[JOINT_INDEX[name + side]] = (x, y, 0)
         for name, y in (("Upperarm", 1.4), ("Lowerarm", 1.1), ("Hand", 0.9)):
             joints[JOINT_INDEX[name + side]] = (2 * x, y, 0)
-    trunk = [JOINT_INDEX[name] for name in ("Pelvis", "Neck01", "Head01")]
-    joints[trunk] = [(0, 0.9, 0), (0, 1.45, 0), (0, 1.6, 0)]
+    trunk = [JOINT_INDEX[name] for name in ("Pelvis", "Spine01", "Spine03", "Neck01", "Head01")]
+    joints[trunk, 1] = 0.9, 1.05, 1.25, 1.45, 1.6
     upper = [*trunk, *(JOINT_INDEX[n + s] for n in ("Upperarm", "Lowerarm", "Hand") for s in "LR")]
     tilt = Rotation.from_euler("x", lean).as_matrix()
     joints[upper] = (joints[upper] - (0, 0.9, 0)) @ tilt.T + (0, 0.9, 0)
     feet = np.array([(x, 0, z) for x in (0.1, -0.1) for z in (-0.06, 0.04, 0.08)])
-    shift = center_of_mass(joints[None])[0, 2] - feet[:, 2].mean()
+    shift = centers_of_mass(joints[None])[0, 2] - feet[:, 2].mean()
     feet[:, 2] += shift  # below the center of mass
     return np.repeat(joints[None], frames, 0), np.repeat(feet[None], frames, 0)
 
@@ -102,6 +103,6 @@ def test_who_lies_along_the_ground_is_not_on_their_feet(tilt, low, high):
 
 def test_center_of_mass_moves_with_the_body_and_lies_within():
     joints, _ = standing()
-    (center,) = center_of_mass(joints[:1])
+    (center,) = centers_of_mass(joints[:1])
     assert 0.85 < center[1] < 1.1 and abs(center[0]) < 1e-9
-    np.testing.assert_allclose(center_of_mass(joints[:1] + 2), [center + 2])
+    np.testing.assert_allclose(centers_of_mass(joints[:1] + 2), [center + 2])
