@@ -71,7 +71,7 @@ def polished(
             cost = step.losses.total.sum()
             of_some = posed.rotations[colliding], rest[colliding]
             cost = cost + collision_cost(hund, *of_some, config).sum()
-            rates = torch.full((len(middle),), fps)
+            rates = torch.full((len(middle),), fps).to(flat)
             cost = cost + acceleration_cost(posed, inputs, middle, rates, config).sum()
             optimizer.zero_grad()
             (gradient,) = torch.autograd.grad(cost, [flat])

@@ -459,6 +459,7 @@ def test_far_hands_take_less_of_their_distance_from_their_size(scene):
             middles=torch.zeros(frames, 2, 3),
             fingers=torch.eye(3).expand(frames, 2, 15, 3, 3),
             stage_fingers=torch.eye(3).expand(frames, 2, 1, 15, 3, 3),
+            rest_points=torch.zeros(21, 3),
         )
         offset = _wrist_offset(
             evidence,
