@@ -223,8 +223,9 @@ def add_adapt(parser: "ArgumentParser") -> None:
         nargs="?",
         const=ADAPT_SECONDS,
         metavar="SECONDS",
-        help="adapt the learned descent to the clip before posing, for at most SECONDS; kept if it "
-        f"improves held-out frames; default when given alone: {ADAPT_SECONDS:.0f}",
+        help="adapt the learned descent to the clip before posing, for at most SECONDS; kept if "
+        "held-out frames fit better and move more steadily; default when given alone: "
+        f"{ADAPT_SECONDS:.0f}",
     )
 
 

@@ -4,9 +4,10 @@ Training and use are the same computation, so a person's evidence alone lowers t
 states over all frames by one set of weights: these can learn a shape, a way of moving and a camera,
 but not the jitter of single keypoints. Some keypoints are hidden from the network during training
 and still count in the loss, so that it learns to complete this person. Blocks of frames are held
-out: the copy is used only if their loss falls, and if their poses are no less likely than before, or
-than captured poses usually are. (The unadapted poses are nearer to the mean than real ones, and so
-more likely than these.)
+out: the copy is used only if their loss falls, their poses are no less likely than before, and they
+move more steadily. A lower loss alone says nothing: where the detector errs by the same amount in
+all frames, the copy learns the error (docs/log/clips.md). Errors that change from frame to frame it
+can only average out, and then the motion becomes steadier.
 """
 
 import copy
@@ -24,6 +25,7 @@ from ..joint_confidence import unobserved_fraction
 from .hund import MAX_BATCH, Hund
 from .inputs import NetworkInputs
 from .meta_loss import meta_loss
+from .network import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class AdaptConfig:
     block: int = 15  # frames that are trained on, or held out, together
     held_out_every: int = 4  # each so many-th block is held out
     min_frames: int = 60  # shorter tracks are not adapted to
-    usual_log_prob: float = 52.0  # nats: lower quartile of captured poses new to the prior
+    steadier: float = 0.15  # share by which accelerations must fall
+    less_likely: float = 0.0  # nats by which poses may become less likely
     validate_every: int = 15  # steps
     seed: int = 0
 
@@ -54,11 +57,13 @@ class Validation(NamedTuple):
 
     loss: float  # mean L(s_M)
     log_prob: float  # mean of the poses, nats
+    acceleration: float  # of the joints about the pelvis, metres per frame²
 
-    def improves_on(self, other: "Validation", usual_log_prob: float) -> bool:
-        """Whether the loss is lower and the poses are no less likely, or likely enough."""
-        likely = self.log_prob >= min(other.log_prob, usual_log_prob)
-        return self.loss < other.loss and likely
+    def improves_on(self, other: "Validation", config: AdaptConfig) -> bool:
+        """Whether the loss is lower, the poses are no less likely and the motion is steadier."""
+        is_likely = self.log_prob >= other.log_prob - config.less_likely
+        is_steadier = self.acceleration <= (1 - config.steadier) * other.acceleration
+        return self.loss < other.loss and is_likely and is_steadier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +106,7 @@ def adapt(
     held_out = held_out_frames(len(inputs), config).to(inputs.crop_width.device)
     training = inputs.select((~held_out).nonzero()[:, 0])
     validation = inputs.select(held_out.nonzero()[:, 0])
-    before = validate(hund, prior, validation)
+    before = validate(hund, prior, validation, config.block)
     adapted = copy.deepcopy(hund).train().requires_grad_(True)
     rotations = unadapted_rotations(hund, training)
     optimizer = torch.optim.AdamW(
@@ -124,8 +129,8 @@ def adapt(
         report(step)
         if step % config.validate_every:
             continue
-        current = validate(adapted, prior, validation)
-        if current.improves_on(before, config.usual_log_prob) and current.loss < best.loss:
+        current = validate(adapted, prior, validation, config.block)
+        if current.improves_on(before, config) and current.loss < best.loss:
             best_weights = {n: values.clone() for n, values in adapted.state_dict().items()}
             best, best_step = current, step
     if best_weights is None:
@@ -142,19 +147,39 @@ def held_out_frames(frames: int, config: AdaptConfig) -> Bool[Tensor, " frames"]
 
 
 @torch.no_grad()
-def validate(hund: Hund, prior: PoseFlow, inputs: NetworkInputs) -> Validation:
-    """Loss and log-probability of the last stage's states."""
+def validate(hund: Hund, prior: PoseFlow, inputs: NetworkInputs, block: int) -> Validation:
+    """Loss, log-probability and accelerations of the last stage's states.
+
+    Args:
+        hund: the network.
+        prior: its pose prior.
+        inputs: of held-out frames, block after block.
+        block: frames of a block.
+    """
     descent = hund.descend(inputs)
     loss, poses = descent.terms[:, -1].sum(-1), descent.states.pose[:, -1]
-    return Validation(float(loss.mean()), float(prior.log_prob(poses).mean()))
+    joints = torch.cat([step.posed.joints for step in _last_steps(hund, inputs)])
+    moved = (joints - joints[:, :1]) @ inputs.camera_from_crop.mT
+    acceleration = moved.diff(n=2, dim=0).norm(dim=-1).mean(-1)
+    number = torch.arange(len(inputs), device=moved.device) // block
+    inside = number[2:] == number[:-2]
+    return Validation(
+        float(loss.mean()),
+        float(prior.log_prob(poses).mean()),
+        float(acceleration[inside].mean()),
+    )
 
 
 @torch.no_grad()
 def unadapted_rotations(hund: Hund, inputs: NetworkInputs) -> Float[Tensor, "frames joints 3 3"]:
     """Rotations of the reduced joints below the pelvis at s_M."""
+    return torch.cat([step.posed.rotations[:, 1:] for step in _last_steps(hund, inputs)])
+
+
+def _last_steps(hund: Hund, inputs: NetworkInputs) -> list[Step]:
+    """s_M of all frames, in batches of MAX_BATCH."""
     starts = range(0, len(inputs), MAX_BATCH)
-    steps = [hund(inputs.select(slice(start, start + MAX_BATCH)))[-1] for start in starts]
-    return torch.cat([step.posed.rotations[:, 1:] for step in steps])
+    return [hund(inputs.select(slice(start, start + MAX_BATCH)))[-1] for start in starts]
 
 
 def adaptation_loss(

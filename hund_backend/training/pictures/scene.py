@@ -63,7 +63,9 @@ def sample_picture(assets: PictureAssets, rng: np.random.Generator) -> Picture:
     view = sample_view(subject.keypoints, rng)
     own = list(subject.surfaces)
     surfaces = (
-        own + _distractors(assets, subject, view, rng) + _occluders(assets, subject, view, rng)
+        own
+        + sample_distractors(assets, subject, view, rng)
+        + sample_occluders(assets, subject, view, rng)
     )
     light = sample_light(assets.scenery, rng)
     noise = Noise(rng, channels=3)
@@ -121,7 +123,7 @@ def _visible(
     return within & (np.abs(depth[row, column] - keypoints[:, 2]) < VISIBILITY_TOLERANCE)
 
 
-def _distractors(
+def sample_distractors(
     assets: PictureAssets, subject: DressedPerson, view: View, rng: np.random.Generator
 ) -> list[Surface]:
     """Other people and props, mostly behind the person, and props in the hands."""
@@ -149,7 +151,7 @@ def _distractors(
     return [surface for surface in surfaces if _is_in_front(surface, view)]
 
 
-def _occluders(
+def sample_occluders(
     assets: PictureAssets, subject: DressedPerson, view: View, rng: np.random.Generator
 ) -> list[Surface]:
     """Props between the camera and a point of the person."""

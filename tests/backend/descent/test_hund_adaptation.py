@@ -17,7 +17,7 @@ from hund_backend.descent.learned.adaptation import (
     validate,
 )
 from hund_backend.descent.learned.hund import Hund, HundConfig
-from hund_backend.descent.learned.inputs import NetworkInputs
+from hund_backend.descent.learned.inputs import NetworkInputs, concatenate
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, ReducedBody
 from hund_backend.prior.pose_flow import PoseFlow
 
@@ -28,7 +28,8 @@ QUICK = AdaptConfig(
     learning_rate=3e-3,
     validate_every=6,
     seconds=float("inf"),
-    usual_log_prob=-1e9,
+    steadier=-1e9,
+    less_likely=1e9,
 )
 FRAMES = 64
 
@@ -68,7 +69,9 @@ def test_copy_improves_and_the_network_is_unchanged(hund, prior, inputs):
     assert report.after.loss < report.before.loss
     assert not same(before, weights_of(adapted))
     held_out = inputs.select(held_out_frames(FRAMES, QUICK).nonzero()[:, 0])
-    assert validate(adapted, prior, held_out).loss == pytest.approx(report.after.loss, rel=1e-4)
+    assert validate(adapted, prior, held_out, QUICK.block).loss == pytest.approx(
+        report.after.loss, rel=1e-4
+    )
     assert not any(values.requires_grad for values in adapted.parameters())
 
 
@@ -80,17 +83,19 @@ def test_adaptation_is_deterministic(hund, prior, inputs):
 
 def test_unlikely_poses_are_rejected(hund, prior, inputs, monkeypatch):
     validations = iter(
-        [Validation(2.0, 60.0)] + [Validation(1.0 - i / 100, 40.0) for i in range(9)]
+        [Validation(2.0, 60.0, 1.0)] + [Validation(1.0 - i / 100, 59.0, 0.5) for i in range(9)]
     )
     monkeypatch.setattr(adaptation, "validate", lambda *_: next(validations))
-    config = dataclasses.replace(QUICK, usual_log_prob=AdaptConfig.usual_log_prob)
+    config = dataclasses.replace(QUICK, less_likely=AdaptConfig.less_likely)
     adapted, report = adapt(hund, prior, inputs, config)
     assert adapted is hund
     assert not report.kept
 
 
 def test_no_improvement_is_rejected(hund, prior, inputs, monkeypatch):
-    validations = iter([Validation(2.0, 60.0)] + [Validation(2.1 + i, 70.0) for i in range(9)])
+    validations = iter(
+        [Validation(2.0, 60.0, 1.0)] + [Validation(2.1 + i, 70.0, 0.5) for i in range(9)]
+    )
     monkeypatch.setattr(adaptation, "validate", lambda *_: next(validations))
     adapted, report = adapt(hund, prior, inputs, QUICK)
     assert adapted is hund
@@ -100,18 +105,26 @@ def test_no_improvement_is_rejected(hund, prior, inputs, monkeypatch):
 @pytest.mark.parametrize(
     ("before", "after", "better"),
     [
-        ((2.0, 70.0), (1.5, 71.0), True),
-        ((2.0, 70.0), (1.5, 55.0), True),  # likely enough
-        ((2.0, 70.0), (1.5, 45.0), False),
-        ((2.0, 40.0), (1.5, 41.0), True),  # an unusual performer
-        ((2.0, 40.0), (1.5, 39.0), False),
-        ((2.0, 70.0), (2.0, 80.0), False),
+        ((2.0, 70.0, 1.0), (1.5, 71.0, 0.8), True),
+        ((2.0, 70.0, 1.0), (1.5, 69.0, 0.8), False),  # less likely
+        ((2.0, 70.0, 1.0), (1.5, 71.0, 0.9), False),  # hardly steadier
+        ((2.0, 70.0, 1.0), (2.0, 80.0, 0.5), False),  # no lower loss
     ],
 )
-def test_improvement_is_a_lower_loss_of_likely_poses(before, after, better):
-    assert (
-        Validation(*after).improves_on(Validation(*before), AdaptConfig.usual_log_prob) == better
-    )
+def test_improvement_is_a_lower_loss_of_likely_and_steadier_poses(before, after, better):
+    assert Validation(*after).improves_on(Validation(*before), AdaptConfig()) == better
+
+
+def test_accelerations_are_those_inside_of_blocks(hund, prior, inputs):
+    """Whatever the order of the blocks, which are far from one another in time."""
+    first, second = (inputs.select(slice(start, start + 15)) for start in (0, 30))
+    figures = [
+        validate(hund, prior, concatenate(list(blocks)), 15).acceleration
+        for blocks in ((first, second), (second, first))
+    ]
+    assert figures[0] == pytest.approx(figures[1], rel=1e-4)
+    alone = [validate(hund, prior, each, 15).acceleration for each in (first, second)]
+    assert figures[0] == pytest.approx(sum(alone) / 2, rel=1e-4)
 
 
 def test_short_tracks_are_not_adapted(hund, prior, inputs):
