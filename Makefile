@@ -80,12 +80,14 @@ priors: setup  ## train the priors anew: make priors MOCAP=folder HANDS=folder
 	$(RUN) -m hund_backend.training.priors.train_hand_flow $(HANDS) $(MOCAP)
 	$(RUN) -m hund_backend.training.priors.train_dynamics $(MOCAP)
 
-faces: setup  ## make synthetic faces, fit the face model and train its descent anew: make faces PRESETS=face_presets.json
+faces: setup  ## make synthetic faces, fit the face model and train its networks anew: make faces PRESETS=face_presets.json CLIPS="clips of faces"
 	$(RUN) -m hund_backend.training.faces.generate $(CACHE)/faces.npz $(PRESETS) --people 80
 	$(RUN) -m hund_backend.training.faces.generate $(CACHE)/more_faces.npz $(PRESETS) --first 80 --people 160
 	$(RUN) -m hund_backend.training.faces.generate $(CACHE)/other_faces.npz $(PRESETS) --first 1000 --people 30
 	$(RUN) -m hund_backend.training.faces.fit_face $(CACHE)/faces.npz
 	$(RUN) -m hund_backend.training.faces.train_face_hund $(CACHE)/faces.npz $(CACHE)/more_faces.npz --validation $(CACHE)/other_faces.npz
+	$(RUN) -m hund_backend.training.faces.generate_visibility $(CACHE)/visible_faces.npz $(PRESETS) --clips $(CLIPS)
+	$(RUN) -m hund_backend.training.faces.train_face_visibility $(CACHE)/visible_faces.npz
 
 hands: setup  ## train the descent of hands anew, with scenery (make parts): make hands MOCAP=folder HANDS=folder [CLIPS="a.mp4 b.mp4"]
 	$(RUN) -m hund_backend.training.hands.detections $(HANDS) $(MOCAP) $(CACHE)/hand_detections --scenery $(CACHE)/scenery

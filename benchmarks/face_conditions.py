@@ -23,6 +23,7 @@ from hund_backend.descent.face.model import FaceModel
 from hund_backend.descent.face.neutral import displacements
 from hund_backend.descent.face.solve import with_single_features
 from hund_backend.perception.face.networks import FaceNetworks
+from hund_backend.perception.face.visibility import FaceVisibility
 from hund_backend.training.faces.expressions import blended_preset, load_presets
 from hund_backend.training.faces.generate import read_face
 from hund_backend.training.faces.pictures import (
@@ -36,6 +37,8 @@ from hund_backend.weights_file import WEIGHTS
 
 SEED, REST, SHOWN = 9000, 5, 9  # pictures of a person at rest and with an expression
 WATCHED = ("eyeBlink", "jawOpen", "mouthSmile", "mouthPucker", "mouthFunnel", "browInnerUp")
+COLUMNS = ("presence", "seen", "eyes visible", "mouths visible", "landmarks %", "error")
+COLUMNS += ("correlation", "unexplained mm")
 Overlay = Callable[[UInt8[np.ndarray, "256 256 3"], Float[np.ndarray, "vertices 2"]], np.ndarray]
 
 
@@ -151,8 +154,9 @@ def main() -> None:
         "profile": (90, plain),
         "back of the head": (180, plain),
     }
-    lines = ["| | presence | seen | landmarks % | error | correlation | unexplained mm |"]
-    lines += ["| --- |" + " --- |" * 6]
+    lines = [f"| | {' | '.join(COLUMNS)} |"]
+    lines += ["| --- |" + " --- |" * len(COLUMNS)]
+    visibility = FaceVisibility.load()
     tiles = []
     for name, (yaw, overlay) in conditions.items():
         results, image = [], None
@@ -163,7 +167,7 @@ def main() -> None:
             results.append(one_person(painter, networks, person, presets, yaw, overlay, rng))
             image = results[-1].pop("image")
         tiles.append(labelled(image, name))
-        lines.append(line_of(name, results, places, model, hund))
+        lines.append(line_of(name, results, places, model, hund, visibility))
     print("\n".join(lines))
     if args.sheet is not None:
         rows = [np.concatenate(tiles[i : i + 5], axis=1) for i in range(0, len(tiles), 5)]
@@ -199,6 +203,7 @@ def line_of(
     places: np.ndarray,
     model: FaceModel,
     hund: FaceHund,
+    visibility: FaceVisibility,
 ) -> str:
     """Return a row of the table."""
     found, truth, unexplained, off = [], [], [], []
@@ -218,6 +223,8 @@ def line_of(
         off.append(100 * (distance.mean(axis=1) / np.maximum(size, 1)).mean())
     found, truth = np.concatenate(found), np.concatenate(truth)
     presence = np.concatenate([person["presence"] for person in results])
+    features = np.concatenate([person["features"] for person in results]).astype(np.float32)
+    visible = (visibility(features) > 0.5).mean(axis=0)
     watched = [row for row, key in enumerate(model.names) if key.startswith(WATCHED)]
     correlations = [
         np.corrcoef(found[:, row], truth[:, row])[0, 1]
@@ -227,6 +234,7 @@ def line_of(
     cells = [
         f"{presence.mean():.2f}",
         f"{100 * (presence > 0.5).mean():.0f} %",
+        *(f"{100 * share:.0f} %" for share in visible),
         f"{np.mean(off):.1f}",
         f"{np.abs(found - truth).mean():.3f}",
         f"{np.mean(correlations) if correlations else 0:.2f}",

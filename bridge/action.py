@@ -180,7 +180,7 @@ def write_person(
     """
     motion = motion or Motion(f"{character.name} Motion")
     _write_pose(motion, character, reconstruction, person, keys)
-    face = (reconstruction.expression[person], reconstruction.arkit[person])
+    face = [coefficients[person] for coefficients in reconstruction.driven_face]
     _write_face(motion, character, np.concatenate(face, axis=1), keys)
     _write_presence(motion, character, reconstruction.present[person], keys)
     _write_facts(motion, character, reconstruction, person, keys)

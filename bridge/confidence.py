@@ -8,6 +8,7 @@ import numpy as np
 
 from ..hund_backend.body.skeleton import (
     BODY_JOINTS,
+    FACE_JOINTS,
     JOINT_INDEX,
     JOINT_NAMES,
     LEFT_HAND_JOINTS,
@@ -45,7 +46,7 @@ def write(
     frames: np.ndarray,
     confidence: np.ndarray,
 ) -> None:
-    """Key the confidence of the body's bones, and of the fingers' if hands were looked for.
+    """Key the confidence of the body's bones, and of fingers and face if they were looked for.
 
     Args:
         channels: of the armature.
@@ -61,7 +62,10 @@ def write(
         if (confidence[:, fingers[0]] != confidence[:, JOINT_INDEX[f"Hand{side}"]]).any()
         for joint in fingers
     ]
-    for joint in (*BODY_JOINTS, *hands):
+    # A face that nobody has looked for is as sure as the head.
+    head = confidence[:, JOINT_INDEX["Head01"]]
+    face = [joint for joint in FACE_JOINTS if (confidence[:, joint] != head).any()]
+    for joint in (*BODY_JOINTS, *hands, *face):
         name = bones[JOINT_NAMES[joint]].name
         bone, values = armature.pose.bones[name], confidence[:, joint].astype(float)
         bone[PROPERTY] = float(values[0])

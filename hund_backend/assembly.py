@@ -48,9 +48,11 @@ def assemble(
         return np.stack([getattr(person, name) for person in posed_tracks])
 
     arkit = np.zeros((people, frames, NUM_ARKIT), np.float32)
-    for values, evidence, face in zip(arkit, clip.people, faces, strict=True):
+    expression = np.zeros((people, frames, NUM_EXPRESSION), np.float32)
+    for person, (evidence, face) in enumerate(zip(clip.people, faces, strict=True)):
         if face is not None:
-            values[evidence.frames] = face.arkit
+            arkit[person, evidence.frames] = face.arkit
+            expression[person, evidence.frames] = face.expression
 
     def over_people(columns: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         return np.stack([columns(bearing) for bearing in support.bearing]).astype(np.float32)
@@ -70,7 +72,7 @@ def assemble(
         rotations=stacked("rotations"),
         root_translation=stacked("joints")[:, :, 0],
         betas=stacked("betas"),
-        expression=np.zeros((people, frames, NUM_EXPRESSION), np.float32),
+        expression=expression,
         arkit=arkit,
         joints=stacked("joints"),
         keypoints=stacked("keypoints"),

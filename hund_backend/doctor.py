@@ -150,6 +150,12 @@ def _face_hund() -> object:
     return FaceHund.load()
 
 
+def _face_visibility() -> object:
+    from .perception.face.visibility import FaceVisibility
+
+    return FaceVisibility.load()
+
+
 def _part_head() -> object:
     from .perception.part_head import PartHead
 
@@ -167,4 +173,5 @@ LOADERS = {  # of the weights that this project made
     "part_head.safetensors": _part_head,
     "face.npz": _face,
     "face_hund.safetensors": _face_hund,
+    "face_visibility.safetensors": _face_visibility,
 }

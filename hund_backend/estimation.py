@@ -11,6 +11,7 @@ from .assembly import assemble, provenance_of_job
 from .body.model import BodyModel
 from .descent.body_contacts import BodyContacts
 from .descent.face.head_turn import with_head_turn
+from .descent.face.joint_confidence import with_face_confidence
 from .descent.face.solve import FaceMotion, solve_face
 from .descent.fit.energy import EnergyConfig
 from .descent.fit.fit import FitConfig, fit
@@ -201,7 +202,9 @@ class People:
         faces = [_solved_face(evidence, self.clip.fps, self.models) for evidence in self.evidence]
         if any(face is not None for face in faces):
             self.results = [
-                result if face is None else with_head_turn(result, self.models.body, face)
+                result
+                if face is None
+                else with_face_confidence(with_head_turn(result, self.models.body, face), face)
                 for result, face in zip(self.results, faces, strict=True)
             ]
         return faces

@@ -116,6 +116,8 @@ def _person(arrays: dict[str, Any], person: int) -> Evidence:
     of_hands = _under(values, _HANDS)
     values = {name: v for name, v in values.items() if not name.startswith(_HANDS)}
     numbers = {name: values[name].item() for name in _NUMBERS}
+    if face and "visibility" not in face:  # written before it was known
+        face["visibility"] = np.repeat(face["observed"][:, None].astype(np.float32), 2, axis=1)
     return Evidence(
         **values | numbers,
         hands=HandEvidence(**of_hands) if of_hands else None,

@@ -144,13 +144,15 @@ def _with_faces(
     report: Report,
 ) -> list[Evidence]:
     """Return the evidence with faces, from a second reading of the frames that were processed."""
-    wanted = set(frame_numbers)
-    with open_clip(path, start=options.start, end=frame_numbers[-1]) as clip:
-        faces = perception.run(
-            (frame for frame in clip if frame.number in wanted),
-            people,
-            step_report(report, ProgressStage.FACE, len(frame_numbers)),
-        )
+    span = perception.span(people)
+    wanted = set(frame_numbers[span.start : span.stop])
+    step = step_report(report, ProgressStage.FACE, len(frame_numbers))
+    if wanted:
+        with open_clip(path, start=min(wanted), end=max(wanted)) as clip:
+            frames = (frame for frame in clip if frame.number in wanted)
+            faces = perception.run(frames, people, step, first=span.start)
+    else:
+        faces = perception.run((), people)
     return [dataclasses.replace(each, face=f) for each, f in zip(people, faces, strict=True)]
 
 

@@ -138,14 +138,15 @@ def posed_vertices(
     """Return the vertices of all people in some frames; metres, camera frame."""
     rotations = quaternion_to_matrix(torch.from_numpy(reconstruction.rotations[:, frames]))
     count = rotations.shape[1]
+    expression, arkit = reconstruction.driven_face
     with torch.no_grad():
         posed = body(
             rotations[:, :, 1:],
             torch.from_numpy(reconstruction.betas)[:, None].expand(-1, count, -1),
             global_orient=rotations[:, :, 0],
             root_translation=torch.from_numpy(reconstruction.root_translation[:, frames]),
-            expression=torch.from_numpy(reconstruction.expression[:, frames]),
-            arkit=torch.from_numpy(reconstruction.arkit[:, frames]),
+            expression=torch.from_numpy(expression[:, frames]),
+            arkit=torch.from_numpy(arkit[:, frames]),
         )
     return posed.vertices.numpy()
 

@@ -81,7 +81,9 @@ class Reconstruction:
     root_translation: Float32[np.ndarray, "people frames 3"]  # pelvis in the camera frame
     betas: Float32[np.ndarray, "people betas"]  # one body shape per person
     expression: Float32[np.ndarray, "people frames expression"]
-    arkit: Float32[np.ndarray, "people frames arkit"]
+    """The face of `arkit` in the body's own coefficients: one of the two moves a mesh, see
+    `driven_face`."""
+    arkit: Float32[np.ndarray, "people frames arkit"]  # 0…1
     joints: Float32[np.ndarray, "people frames joints 3"]  # posed, camera frame
     keypoints: Float32[np.ndarray, "people frames keypoints 3"]  # x, y px and confidence
     joint_confidence: Float32[np.ndarray, "people frames joints"]  # 0…1
@@ -99,6 +101,20 @@ class Reconstruction:
     body_contacts: Float32[np.ndarray, "people frames 5"] | None = None
     """As `contacts`: left hand, right hand, left knee, right knee, seat; None in files before they
     were looked for."""
+
+    @property
+    def driven_face(
+        self,
+    ) -> tuple[
+        Float32[np.ndarray, "people frames expression"], Float32[np.ndarray, "people frames arkit"]
+    ]:
+        """Expression and ARKit coefficients that move the people's meshes together.
+
+        Both describe the same face, so that only one of them moves it: the ARKit keys, or the
+        expression of people whose keys are all zero. The other is zero.
+        """
+        has_keys = self.arkit.any(axis=(1, 2))[:, None, None]
+        return np.where(has_keys, np.float32(0), self.expression), self.arkit
 
     def validate(self) -> None:
         """Check shapes, types and values.

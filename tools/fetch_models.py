@@ -47,7 +47,7 @@ POSE_TENSORS = {  # output or inner feature → tensor of the file
     "decoder": 545,
     "trunk": 694,
 }
-FACE_TENSORS = {"landmarks": 473, "presence": 472}
+FACE_TENSORS = {"landmarks": 473, "presence": 472, "trunk": 470}
 BLENDSHAPE_TENSORS = {"coefficients": 194}
 HAND_TENSORS = {
     "landmarks": 165,

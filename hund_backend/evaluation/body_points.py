@@ -47,12 +47,14 @@ def body_points(
     rotations = quaternion_to_matrix(torch.from_numpy(reconstruction.rotations))
     people, frames = rotations.shape[:2]
     betas = torch.from_numpy(reconstruction.betas)[:, None].expand(people, frames, -1)
+    expression, arkit = reconstruction.driven_face
     posed = body(
         rotations[:, :, 1:],
         betas,
         global_orient=rotations[:, :, 0],
         root_translation=torch.from_numpy(reconstruction.root_translation),
-        expression=torch.from_numpy(reconstruction.expression),
+        expression=torch.from_numpy(expression),
+        arkit=torch.from_numpy(arkit),
     )
     tables = {table: body.keypoints(posed, table).numpy() for table in KEYPOINT_NAMES}
     tables["joints"] = posed.joints.numpy()

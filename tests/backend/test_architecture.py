@@ -69,7 +69,7 @@ ALLOWED |= {
         *("atomic_write", "evidence_identity", "options", "perception", "tracked_clip", "video"),
         "errors",
     },
-    "training": {*ROUTE, "pipeline", "models", "tracked_clip"},
+    "training": {*ROUTE, "pipeline", "models", "tracked_clip", "options", "stopwatch"},
     "evaluation": {
         *ROUTE,
         "estimation",

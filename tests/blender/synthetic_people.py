@@ -56,10 +56,8 @@ def expected_vertices(reconstruction, person, frame):
     """A person's vertices in the world by naive skinning, (vertices, 3)."""
     vertices = BODY.template.astype(np.float64)
     vertices += np.tensordot(reconstruction.betas[person], BODY.shape_basis, 1)
-    for values, basis in (
-        (reconstruction.expression, BODY.expression_basis),
-        (reconstruction.arkit, BODY.arkit_basis),
-    ):
+    face = reconstruction.driven_face
+    for values, basis in zip(face, (BODY.expression_basis, BODY.arkit_basis), strict=True):
         vertices[BODY.face_vertices] += np.tensordot(values[person, frame], basis, 1)
     joints, transforms = forward_kinematics(
         reconstruction.rotations[person, frame],

@@ -7,6 +7,7 @@ from bl_ext.user_default.hund.bridge import scene
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 from synthetic_people import (
+    BODY,
     BONE_NAMES,
     bone_heads,
     build_reconstruction,
@@ -121,8 +122,8 @@ def test_constant_channels_have_one_key():
     assert {lengths[name] for name in BONE_NAMES[20:]} == {1}
     keys = written.people[0].children[0].data.shape_keys
     assert keys.animation_data is None
-    values = [keys.key_blocks[f"Expression {number:02d}"].value for number in range(1, 21)]
-    assert np.allclose(values, reconstruction.expression[0, 0])
+    values = [keys.key_blocks[name].value for name in BODY.arkit_names]
+    assert np.allclose(values, reconstruction.arkit[0, 0])
 
 
 def test_person_has_one_action_if_blender_has_slots():
@@ -176,3 +177,19 @@ def test_camera_projects_joints_like_the_intrinsics(moves, zooms):
         ]
         projected = np.array(projected)[:, :2] * [1, -1] * [width, height] + [0, height]
         assert np.abs(projected - pixels).max() < 0.1
+
+
+def test_either_the_keys_or_the_expression_move_the_face():
+    both = build_reconstruction()
+    written = write(both)
+    blocks = written.people[0].children[0].data.shape_keys.key_blocks
+    go_to_frame(bpy.context.scene, 5)
+    expressions = [blocks[f"Expression {number:02d}"].value for number in range(1, 21)]
+    values = [blocks[name].value for name in BODY.arkit_names]
+    assert not any(expressions) and any(values)
+    np.testing.assert_allclose(values, both.arkit[0, 4], atol=1e-4)
+    alone = write(build_reconstruction(arkit=np.zeros_like(both.arkit)))
+    blocks = alone.people[0].children[0].data.shape_keys.key_blocks
+    go_to_frame(bpy.context.scene, 5)
+    expressions = [blocks[f"Expression {number:02d}"].value for number in range(1, 21)]
+    np.testing.assert_allclose(expressions, both.expression[0, 4], atol=1e-4)

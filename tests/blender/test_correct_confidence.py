@@ -12,6 +12,7 @@ from bl_ext.user_default.hund.bridge import (
 )
 from bl_ext.user_default.hund.hund_backend.body.skeleton import (
     BODY_JOINTS,
+    FACE_JOINTS,
     JOINT_NAMES,
     LEFT_HAND_JOINTS,
     RIGHT_HAND_JOINTS,
@@ -197,3 +198,16 @@ def test_motion_has_no_other_keys_than_before(person):
         if not path.endswith((".location", ".rotation_quaternion"))
     }
     assert all("hund_confidence" in path or "hund_contact_" in path for path in added)
+
+
+def test_bones_of_a_face_that_was_looked_for_have_their_own_confidence():
+    values = values_of()
+    eyes = [joint for joint in FACE_JOINTS if JOINT_NAMES[joint].startswith("Eye")]
+    values[0, :, JOINT_NAMES.index("Jaw01")] = 0.1
+    values[0, :, eyes] = 0.8
+    reconstruction = build_reconstruction(frames=FRAMES, moves_face=False, joint_confidence=values)
+    person = scene.write(bpy.context, reconstruction).people[0]
+    assert len(confidence.curves(person)) == len(BODY_JOINTS) + len(FACE_JOINTS)
+    found = confidence.of_bones(person)
+    assert found["Jaw01"] == pytest.approx(0.1) and found["Eye01.L"] == pytest.approx(0.8)
+    assert not any("Face" in doubt.parts for doubt in confidence.doubtful_spans(person, FPS))

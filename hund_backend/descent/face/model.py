@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from ...body.file import load_body_file
+from ...body.file import BodyFile, load_body_file
 from ...errors import BadInputError
 from ...perception.face.evidence import NUM_ARKIT, NUM_LANDMARKS
 from ...weights_file import WEIGHTS, note_loaded
@@ -46,6 +46,8 @@ class FaceModel:
     mean: Float[np.ndarray, "478 3"]  # landmarks of the mean face at rest, as the network sees it
     identity: Float[np.ndarray, "16 478 3"]
     """Principal displacements between people's faces at rest, by one standard deviation."""
+    expressions: Float[np.ndarray, "52 20"]
+    """The body's expression coefficients that move its skin most like each key."""
 
     @classmethod
     def load(cls, path: Path = FACE_FILE) -> "FaceModel":
@@ -142,7 +144,21 @@ def make_model(
         response=response,
         mean=mean,
         identity=identity,
+        expressions=expressions_of_keys(body),
     )
+
+
+def expressions_of_keys(body: BodyFile) -> Float[np.ndarray, "52 20"]:
+    """Return the coefficients of the body's expression basis nearest to each ARKit key.
+
+    Least squares over all vertices that a face moves. The map is linear: a face's coefficients are
+    its keys' activations times these rows.
+    """
+    basis, keys = (
+        each.reshape(len(each), -1).astype(np.float64)
+        for each in (body.expression_basis, body.arkit_basis)
+    )
+    return np.linalg.lstsq(basis.T, keys.T, rcond=None)[0].T
 
 
 def _other_side(name: str) -> str:

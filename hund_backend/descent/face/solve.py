@@ -5,6 +5,7 @@ rest and from the blend shape network's numbers; lids, lips and brows are read b
 Without the descent, coefficients are those of a bounded fit to the landmarks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,8 @@ from .state_decoder import PosedFace
 
 _MIN_FRAMES = 12  # with a face, from which a face at rest can be learned
 _BRIDGED_SECONDS = 0.3  # a face that is not seen for less moves on between
+_LEAST_VISIBILITY = 0.5  # of eyes or mouth, below which they are as if the face were not seen
+_STEADY_VISIBILITY_SECONDS = 0.15  # of the median of visibility over time
 _EASE_SECONDS = 0.2  # to and from the face at rest, and of the head's turn
 _STEADY_SECONDS = 0.03  # Gaussian over time of the keys that are no quick movement
 # Blinks, speech and glances last a few frames: they are left as they are seen.
@@ -41,8 +44,10 @@ class FaceMotion:
     """Motion of a face; the rows are those of the evidence."""
 
     arkit: Float[np.ndarray, "frames 52"]  # 0…1; 0 where no face is seen
+    expression: Float[np.ndarray, "frames 20"]  # the same face in the body's coefficients
     turn: Float[np.ndarray, "frames 3 3"]  # rotations from the head's axes to the camera's
     turn_weight: Float[np.ndarray, " frames"]  # 0…1, of the turn over the body's guess
+    confidence: Float[np.ndarray, "frames 2"]  # 0…1, of eyes with brows, and of the mouth
     states: Int[np.ndarray, " states"]  # number of frames in each FaceState
     has_neutral: bool  # whether the person's face at rest could be learned
 
@@ -74,17 +79,28 @@ def solve_face(
     if len(seen):
         values, turns = _of_frames(model, hund, face, seen, use_neutral=has_neutral)
         turns = _in_camera(turns, face, evidence, seen)
+        regions = region_columns(model.names)
         for rows in evidence.shot_rows():
             inside = np.isin(seen, rows)
             if inside.any():
                 place = seen[inside] - rows[0]
-                arkit[rows] = _over_time(values[inside], place, len(rows), fps, model.names)
+                is_visible = _is_visible(face.visibility[seen[inside]], fps)
+                for columns, visible in zip(regions, is_visible.T, strict=True):
+                    arkit[np.ix_(rows, columns)] = _over_time(
+                        values[inside][visible][:, columns],
+                        place[visible],
+                        len(rows),
+                        fps,
+                        [model.names[column] for column in columns],
+                    )
                 turn[rows] = turns[inside][_nearest(place, len(rows))]
                 weight[rows] = _eased(face.confidence[rows] * face.observed[rows], fps)
     return FaceMotion(
         arkit=arkit.astype(np.float32),
+        expression=(arkit @ model.expressions).astype(np.float32),
         turn=turn,
         turn_weight=weight,
+        confidence=face.visibility * np.minimum(face.confidence, face.observed)[:, None],
         states=states,
         has_neutral=has_neutral,
     )
@@ -198,10 +214,26 @@ def _nearest(places: np.ndarray, num_frames: int) -> np.ndarray:
     return np.searchsorted(middle, np.arange(num_frames))
 
 
+def region_columns(names: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Return the keys of eyes and brows, and those of mouth, jaw, cheeks and nose."""
+    upper = [name.startswith(("eye", "brow")) for name in names]
+    return tuple([row for row, each in enumerate(upper) if each == side] for side in (True, False))
+
+
+def _is_visible(
+    visibility: Float[np.ndarray, "frames regions"], fps: float
+) -> Bool[np.ndarray, "frames regions"]:
+    """Return whether regions of the face are seen well enough, without flicker."""
+    length = 2 * round(_STEADY_VISIBILITY_SECONDS * fps / 2) + 1
+    return median_filter(visibility, size=(length, 1), mode="nearest") >= _LEAST_VISIBILITY
+
+
 def _over_time(
-    values: np.ndarray, places: np.ndarray, num_frames: int, fps: float, names: tuple[str, ...]
+    values: np.ndarray, places: np.ndarray, num_frames: int, fps: float, names: Sequence[str]
 ) -> np.ndarray:
     """Return coefficients in all frames: short gaps bridged, long ones at rest."""
+    if not len(places):
+        return np.zeros((num_frames, len(names)))
     frames = np.arange(num_frames)
     steady = [not name.startswith(_QUICK) for name in names]
     glances = [name.startswith("eyeLook") for name in names]

@@ -40,6 +40,9 @@ class FaceEvidence:
     crops: Float[np.ndarray, "frames 4"]
     """Square around the face: center x, center y, side in px; angle in radians, see crops.py."""
     states: UInt8[np.ndarray, " frames"]  # FaceState
+    visibility: Float[np.ndarray, "frames 2"]
+    """How well eyes and mouth are seen, 0…1: behind a mask a mouth is not, though the network
+    points at one. Zero in frames in which no face is seen."""
 
     def select(
         self, rows: Int[np.ndarray, " rows"] | Bool[np.ndarray, " frames"]

@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from ..engine import Engine, batches_of, open_engine, planes_of
 from .evidence import NUM_ARKIT, NUM_LANDMARKS
+from .visibility import NUM_FEATURES
 
 # The landmarks that the blend shape network reads, in ascending order.
 # fmt: off
@@ -37,6 +38,7 @@ class FaceOutput:
 
     landmarks: Float32[np.ndarray, "crops 478 3"]  # z in px, away from the camera
     presence: Float32[np.ndarray, " crops"]  # probability of a face in the crop
+    features: Float32[np.ndarray, "crops 512"]  # last values before the network's outputs
 
 
 @runtime_checkable
@@ -84,15 +86,17 @@ class FaceNetworks:
         return FaceOutput(
             landmarks=np.concatenate([output.landmarks for output in outputs]),
             presence=np.concatenate([output.presence for output in outputs]),
+            features=np.concatenate([output.features for output in outputs]),
         )
 
     def _predict_batch(self, images: UInt8[np.ndarray, "crops 256 256 3"]) -> FaceOutput:
         planes = planes_of(images)
         planes /= 255
-        raw = self.landmark_engine(planes, ("landmarks", "presence"))
+        raw = self.landmark_engine(planes, ("landmarks", "presence", "trunk"))
         return FaceOutput(
             landmarks=raw["landmarks"].reshape(-1, NUM_LANDMARKS, 3),
             presence=expit(raw["presence"].reshape(-1)),
+            features=raw["trunk"].reshape(-1, NUM_FEATURES),
         )
 
     def coefficients(

@@ -24,7 +24,7 @@ SEED = 1000
 
 
 def read_face(networks: FaceNetworks, picture: FacePicture) -> dict[str, np.ndarray]:
-    """Return landmarks in the picture, their confidence, and the coefficients of the network."""
+    """Return landmarks in the picture, their presence, coefficients and the network's features."""
     first = networks.predict(picture.image[None])
     crop = landmark_crop(first.landmarks[0])[None]
     output = networks.predict(extract_crops(picture.image, crop))
@@ -35,6 +35,7 @@ def read_face(networks: FaceNetworks, picture: FacePicture) -> dict[str, np.ndar
         "landmarks": landmarks,
         "presence": output.presence[0],
         "coefficients": networks.coefficients(landmarks[None])[0],
+        "features": output.features[0].astype(np.float16),
     }
 
 

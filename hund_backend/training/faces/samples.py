@@ -21,7 +21,7 @@ _MIRRORED_TERMS = torch.tensor([-1.0, 1, 1, 1, -1])
 _MIRRORED_POINT = torch.tensor([-1.0, 1, 1])
 _MIN_PRESENCE = 0.9
 _MOST_AT_REST = 0.5  # sum of the coefficients of a face at rest
-_LEAST_PICTURES = 12  # of a person, from which a face at rest is learned
+LEAST_PICTURES = 12  # of a person, from which a face at rest is learned
 
 
 class FaceTruth(NamedTuple):
@@ -78,7 +78,7 @@ def displacements_by_person(
     result = []
     for person in np.unique(arrays["person"]):
         rows = np.flatnonzero(arrays["person"] == person)
-        if len(rows) >= _LEAST_PICTURES:
+        if len(rows) >= LEAST_PICTURES:
             numbers = arrays["coefficients"][rows].astype(np.float64)
             result.append((rows, displacements(model, arrays["landmarks"][rows], numbers)))
     return result
@@ -100,12 +100,18 @@ def samples_of(model: FaceModel, arrays: Arrays) -> FaceSample:
         eyes = np.linalg.norm(rest[:, corners[0]] - rest[:, corners[1]], axis=-1)
         values = (arkit, turn, landmarks, eyes)
         truths.append(FaceTruth(*(torch.from_numpy(each).float() for each in values)))
-    joined = {
-        each.name: torch.cat([getattr(part, each.name) for part in inputs])
-        for each in fields(FaceInputs)
-    }
     truth = FaceTruth(*(torch.cat(columns) for columns in zip(*truths, strict=True)))
-    return FaceSample(FaceInputs(**joined), truth)
+    return FaceSample(joined(inputs), truth)
+
+
+def joined(parts: list[FaceInputs]) -> FaceInputs:
+    """Return the inputs of several people as one batch."""
+    return FaceInputs(
+        **{
+            each.name: torch.cat([getattr(part, each.name) for part in parts])
+            for each in fields(FaceInputs)
+        }
+    )
 
 
 class FaceDataset:

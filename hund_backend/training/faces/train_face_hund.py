@@ -2,7 +2,8 @@
 
 Supervised by synthetic faces: the landmarks and numbers that the real networks read in pictures of
 `generate`, whose keys, identity and turn are known. Without pictures of other people the last tenth
-validates.
+validates. Faces of real clips, whose keys nobody knows, may be mixed in: their cost is the loss L
+that the descent lowers itself.
 """
 
 import argparse
@@ -14,16 +15,29 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor
 
+from ... import pipeline, progress, stopwatch
 from ...descent.face.hund import WEIGHTS_FILE, FaceHund, FaceHundConfig
+from ...descent.face.inputs import FaceInputs
 from ...descent.face.model import FaceModel
+from ...descent.face.neutral import displacements
 from ...descent.learned.meta_loss import meta_loss
 from ...descent.learned.network import Step
+from ...models import Models
+from ...options import Options
 from ..optimization import Curve, optimize
 from ..weights import write_weights
 from .metrics import landmark_error, turn_error_deg
-from .samples import FaceDataset, FaceSample, load_pictures, samples_of
+from .samples import (
+    LEAST_PICTURES,
+    FaceDataset,
+    FaceSample,
+    joined,
+    load_pictures,
+    samples_of,
+)
 
 logger = logging.getLogger(__name__)
 _VALIDATING = 0.1  # share of the people
@@ -53,6 +67,7 @@ class FaceHundRecipe:
     stages: tuple[int, int] = (3, 5)  # range of M in training, drawn for each batch
     steps: int = 1200
     batch: int = 128
+    unlabelled: int = 32  # more faces of a batch, of real clips, if there are any
     rate: float = 2e-3
     decay: float = 0.03
     clip: float = 1.0  # largest norm of the gradient
@@ -91,6 +106,7 @@ def train(
     validation: FaceSample,
     recipe: FaceHundRecipe,
     checkpoint: Path | None = None,
+    clips: FaceInputs | None = None,
 ) -> Curve:
     """Train a network in place.
 
@@ -100,6 +116,7 @@ def train(
         validation: samples that the curve is measured on.
         recipe: settings.
         checkpoint: file to resume from if it exists, written at every evaluation.
+        clips: faces of real clips, without labels.
 
     Returns:
         The curve: step, mean training loss, and metrics by stage.
@@ -111,6 +128,9 @@ def train(
         low, high = recipe.stages
         stages = int(torch.randint(low, high + 1, (), generator=generator))
         loss = batch_loss(hund, sample, recipe, stages)
+        if clips is not None:
+            rows = torch.randint(len(clips), (recipe.unlabelled,), generator=generator)
+            loss = loss + unlabelled_loss(hund, clips.select(rows), recipe, stages)
         return loss, loss.item()
 
     def evaluate(step: int, train: float) -> tuple[dict[str, Any], float]:
@@ -128,6 +148,31 @@ def batch_loss(
     steps = hund(sample.inputs, stages)
     losses = [supervised_cost(step, sample, recipe.supervision) for step in steps]
     return meta_loss(torch.stack(losses), "sum", initial=recipe.initial, progress=recipe.progress)
+
+
+def unlabelled_loss(
+    hund: FaceHund, inputs: FaceInputs, recipe: FaceHundRecipe, stages: int
+) -> Float[Tensor, ""]:
+    """Meta loss of faces whose keys are not known: L itself; they count by their number."""
+    losses = torch.stack([step.losses.total for step in hund(inputs, stages)])
+    share = len(inputs) / recipe.batch
+    weight = share * recipe.supervision.evidence
+    return weight * meta_loss(losses, "sum", initial=recipe.initial, progress=recipe.progress)
+
+
+def faces_of_clips(model: FaceModel, clips: list[Path]) -> FaceInputs:
+    """Return the faces in clips, of people whose face at rest can be learned."""
+    models, options, parts = Models.load("cpu"), Options(hands=False), []
+    for path in clips:
+        tracked = pipeline.perceive(path, options, models, progress.silent, stopwatch.Stopwatch())
+        for face in (person.face for person in tracked.people):
+            if face.observed.sum() >= LEAST_PICTURES:
+                landmarks, numbers = (
+                    each[face.observed].astype(np.float64) for each in (face.landmarks, face.arkit)
+                )
+                shown = displacements(model, landmarks, numbers)
+                parts.append(FaceInputs.from_displacements(model, shown))
+    return joined(parts)
 
 
 @torch.no_grad()
@@ -164,6 +209,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, nargs="+", help="pictures of `generate`")
     parser.add_argument("--validation", type=Path, help="pictures of other people")
+    parser.add_argument(
+        "--clips", type=Path, nargs="*", default=[], help="with faces, without labels"
+    )
+    parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--steps", type=int, default=FaceHundRecipe.steps)
     parser.add_argument("--seed", type=int, default=FaceHundRecipe.seed)
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
@@ -182,7 +231,12 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     hund = FaceHund(recipe.network, model)
     hund.decoder.set_mixing(training.truth.arkit)
-    curve = train(hund, FaceDataset(training, model), validating, recipe, arguments.checkpoint)
+    if arguments.start is not None:
+        tensors = load_file(arguments.start)
+        hund.load_state_dict({name: values.float() for name, values in tensors.items()})
+    clips = faces_of_clips(model, arguments.clips) if arguments.clips else None
+    dataset = FaceDataset(training, model)
+    curve = train(hund, dataset, validating, recipe, arguments.checkpoint, clips)
     description = hund.description() | {"recipe": asdict(recipe), "curve": curve}
     write_weights(arguments.output, hund.state_dict(), description, torch.float16)
 

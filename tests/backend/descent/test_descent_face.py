@@ -7,10 +7,12 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from hund_backend.body.file import load_body_file
 from hund_backend.body.model import BodyModel
-from hund_backend.body.skeleton import JOINT_INDEX
+from hund_backend.body.skeleton import FACE_JOINTS, JOINT_INDEX
 from hund_backend.descent.face.head_turn import with_head_turn
 from hund_backend.descent.face.hund import FaceHund
+from hund_backend.descent.face.joint_confidence import with_face_confidence
 from hund_backend.descent.face.model import FaceModel
 from hund_backend.descent.face.solve import FaceMotion, solve_face
 from hund_backend.descent.result import DescentResult
@@ -35,7 +37,7 @@ def key(name):
     return MODEL.names.index(name)
 
 
-def face_of(arkit, turns=None, observed=None, numbers=None, size=900.0):
+def face_of(arkit, turns=None, observed=None, numbers=None, size=900.0, visibility=(1.0, 1.0)):
     """Evidence of a face with these activations in the middle of the picture."""
     arkit = np.asarray(arkit, float)
     frames = len(arkit)
@@ -52,6 +54,7 @@ def face_of(arkit, turns=None, observed=None, numbers=None, size=900.0):
         arkit=(arkit if numbers is None else numbers).copy(),
         crops=np.tile([640.0, 360, 200, 0], (frames, 1)),
         states=states,
+        visibility=observed[:, None] * np.broadcast_to(visibility, (frames, 2)),
     )
     return Evidence(
         track_id=0,
@@ -182,6 +185,8 @@ def head_motion(frames, turn, weight):
         turn_weight=np.full(frames, weight),
         states=np.zeros(5, np.int64),
         has_neutral=True,
+        expression=np.zeros((frames, 20), np.float32),
+        confidence=np.full((frames, 2), weight),
     )
 
 
@@ -204,3 +209,52 @@ def test_a_face_that_is_not_seen_leaves_the_result_as_it_is():
     body, result = BodyModel.load("keypoints"), result_of(4)
     turn = UPRIGHT @ Rotation.from_euler("y", 30, degrees=True).as_matrix()
     assert with_head_turn(result, body, head_motion(4, turn, 0.0)) is result
+
+
+@pytest.mark.parametrize("hund", [None, HUND])
+def test_what_is_not_seen_well_is_at_rest_and_the_rest_is_as_before(hund):
+    whole = solve_face(face_of(some_activations()), FPS, EXACT, hund)
+    upper = np.array([name.startswith(("eye", "brow")) for name in MODEL.names])
+    masked = solve_face(face_of(some_activations(), visibility=(1.0, 0.2)), FPS, EXACT, hund)
+    assert not masked.arkit[:, ~upper].any()
+    np.testing.assert_allclose(masked.arkit[:, upper], whole.arkit[:, upper], atol=1e-6)
+    shaded = solve_face(face_of(some_activations(), visibility=(0.2, 1.0)), FPS, EXACT, hund)
+    assert not shaded.arkit[:, upper].any()
+    np.testing.assert_allclose(shaded.arkit[:, ~upper], whole.arkit[:, ~upper], atol=1e-6)
+
+
+def test_a_hand_that_passes_the_mouth_leaves_it_at_rest_smoothly():
+    arkit = np.zeros((90, 52))
+    arkit[::7, key("browInnerUp")] = 0.5
+    arkit[20:, key("jawOpen")] = 0.6
+    visibility = np.ones((90, 2))
+    visibility[40:70, 1] = 0.1
+    jaw = solve_face(face_of(arkit, visibility=visibility), FPS, EXACT).arkit[:, key("jawOpen")]
+    assert jaw[30:40].min() > 0.4 and jaw[75:].min() > 0.4 and jaw[50:60].max() == 0
+    assert np.abs(np.diff(jaw[38:])).max() < 0.25
+
+
+def test_joints_of_the_face_are_as_sure_as_what_is_seen_of_it():
+    result = result_of(4)
+    motion = dataclasses.replace(
+        head_motion(4, UPRIGHT, 1.0), confidence=np.tile([0.9, 0.2], (4, 1))
+    )
+    confidence = with_face_confidence(result, motion).joint_confidence.numpy()
+    assert np.allclose(confidence[:, JOINT_INDEX["Jaw01"]], 0.2)
+    assert np.allclose(confidence[:, JOINT_INDEX["Eyelidup01L"]], 0.9)
+    others = [joint for joint in range(63) if joint not in FACE_JOINTS]
+    np.testing.assert_array_equal(confidence[:, others], result.joint_confidence[:, others])
+
+
+def test_the_expression_is_the_same_face_in_the_bodys_coefficients():
+    motion = solve_face(face_of(some_activations()), FPS, EXACT, HUND)
+    np.testing.assert_allclose(motion.expression, motion.arkit @ MODEL.expressions, atol=1e-5)
+    body = load_body_file()
+    for name, share in (("jawOpen", 0.05), ("mouthSmileLeft", 0.15), ("eyeBlinkRight", 0.15)):
+        wanted = body.arkit_basis[key(name)]
+        found = np.tensordot(MODEL.expressions[key(name)], body.expression_basis, 1)
+        assert np.linalg.norm(found - wanted) < share * np.linalg.norm(wanted)
+    side = np.array(MODEL.mirror)
+    moved = np.einsum("ke,evx->kvx", MODEL.expressions, body.expression_basis)
+    size = np.linalg.norm(moved, axis=(1, 2))
+    np.testing.assert_allclose(size, size[side], rtol=0.05)

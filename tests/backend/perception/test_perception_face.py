@@ -31,12 +31,13 @@ class DrawnFaces:
         rng = np.random.default_rng(0)
         mask = np.zeros((478, 3), np.float32)
         mask[:, :2] = 128 + rng.uniform(-80, 80, (478, 2))
-        mask[0, :2], mask[1, :2] = (48, 48), (208, 208)
+        mask[0, :2], mask[1, :2] = 128 - 256 / 3, 128 + 256 / 3  # the next crop is the same
         mask[33, :2], mask[263, :2] = (80, 100), (176, 100)
         bright = images[:, 96:160, 96:160].mean(axis=(1, 2, 3)) / 255
         return FaceOutput(
             landmarks=np.repeat(mask[None], len(images), axis=0),
             presence=bright.astype(np.float32),
+            features=np.repeat(bright[:, None], 512, axis=1).astype(np.float32),
         )
 
     def coefficients(self, landmarks):
@@ -69,13 +70,17 @@ def test_a_crop_of_the_landmarks_has_level_eyes_in_the_middle():
     np.testing.assert_allclose(crop[:2], turn @ straight[:2] + (200, 100))
 
 
+def full_visibility(features):
+    return np.ones((len(features), 2), np.float32)
+
+
 @pytest.fixture
 def face_evidence_of(body_evidence):
     """A function: brightness of each frame → evidence of the face, and the networks used."""
 
-    def of(brightness, change=lambda evidence: evidence, config=None):
+    def of(brightness, change=lambda evidence: evidence, config=None, visibility=full_visibility):
         networks = DrawnFaces()
-        perception = FacePerception(networks, config)
+        perception = FacePerception(networks, visibility, config)
         (face,) = perception.run(frames_with(brightness), [change(body_evidence(len(brightness)))])
         return face, networks
 
@@ -109,7 +114,7 @@ def body_evidence():
     return of
 
 
-def test_faces_in_the_dark_are_not_trusted(face_evidence_of):
+def test_faces_in_the_dark_count_little(face_evidence_of):
     confidences = []
     for light in ((20.0, 50.0), (100.0, 300.0), (300.0, 400.0)):
         face, _ = face_evidence_of([255, 255], config=FaceConfig(light=light))
@@ -131,6 +136,63 @@ def test_no_face_is_invented_where_none_is(face_evidence_of):
     face, _ = face_evidence_of([0, 0, 0])
     assert not face.observed.any() and not face.landmarks.any() and not face.arkit.any()
     assert (face.states == FaceState.NOT_FOUND).all()
+
+
+def test_a_face_that_is_followed_is_read_once_a_frame(face_evidence_of):
+    face, networks = face_evidence_of([255] * 12)
+    # The first crop is centered again.
+    assert face.observed.all() and sum(networks.calls) == 12 + 1
+
+
+def test_a_face_that_is_not_there_is_looked_for_ever_more_rarely(face_evidence_of):
+    face, networks = face_evidence_of([0] * 60)
+    assert (face.states == FaceState.NOT_FOUND).all()
+    assert sum(networks.calls) < 60
+    face, _ = face_evidence_of([0] * 30 + [255] * 10)
+    assert face.observed[-6:].all()
+
+
+def test_a_crop_moves_along_with_the_head(face_evidence_of):
+    def moving(evidence):
+        keypoints = evidence.keypoints.copy()
+        keypoints[1:, :, 0] += 40
+        return dataclasses.replace(evidence, keypoints=keypoints)
+
+    face, networks = face_evidence_of([255] * 3, moving)
+    assert face.observed.all() and sum(networks.calls) == 3 + 1
+    still, _ = face_evidence_of([255] * 3)
+    np.testing.assert_allclose(face.landmarks[1, :, 0] - still.landmarks[1, :, 0], 40, atol=1e-3)
+
+
+def test_a_covered_face_is_not_seen_and_half_a_face_is(face_evidence_of):
+    def of(eyes, mouth):
+        return lambda features: np.tile(np.array([eyes, mouth], np.float32), (len(features), 1))
+
+    hidden, _ = face_evidence_of([255] * 3, visibility=of(0.1, 0.05))
+    assert (hidden.states == FaceState.NOT_FOUND).all() and not hidden.confidence.any()
+    masked, _ = face_evidence_of([255] * 3, visibility=of(0.9, 0.1))
+    assert masked.observed.all() and (masked.visibility[:, 1] < 0.5).all()
+    whole, _ = face_evidence_of([255] * 3)
+    assert (masked.confidence < whole.confidence).all()
+
+
+def test_frames_without_a_face_need_not_be_read(body_evidence):
+    evidence = body_evidence(8)
+    observed = evidence.observed.copy()
+    observed[[0, 1, 7]] = False
+    evidence = dataclasses.replace(evidence, observed=observed)
+    perception = FacePerception(DrawnFaces(), full_visibility)
+    span = perception.span([evidence])
+    assert span == range(2, 7)
+    frames = list(frames_with([255] * 8))
+    (whole,) = perception.run(frames, [evidence])
+    (part,) = perception.run(frames[span.start : span.stop], [evidence], first=span.start)
+    for field in dataclasses.fields(FaceEvidence):
+        np.testing.assert_array_equal(getattr(part, field.name), getattr(whole, field.name))
+    away = dataclasses.replace(evidence, observed=np.zeros(8, bool))
+    assert not perception.span([away])
+    (none,) = perception.run((), [away])
+    assert (none.states == FaceState.NO_BODY).all()
 
 
 @pytest.mark.parametrize("turn", [-0.1, 0.0])

@@ -9,12 +9,32 @@ from hund_backend.descent.face.hund import FaceHund, FaceHundConfig
 from hund_backend.descent.face.inputs import POINTS, FaceInputs
 from hund_backend.descent.face.model import FaceModel
 from hund_backend.descent.face.neutral import displacements
+from hund_backend.perception.crops import extract_crops
+from hund_backend.perception.face.head import landmark_crop
+from hund_backend.perception.face.networks import FaceNetworks
+from hund_backend.perception.face.visibility import FaceVisibility
+from hund_backend.training.faces.conditions import CONDITIONS
 from hund_backend.training.faces.expressions import LEVEL_KEYS, LEVELS, key_alone, levels
 from hund_backend.training.faces.fit_face import shares_of
+from hund_backend.training.faces.generate_visibility import NOTHING, visibility_of
 from hund_backend.training.faces.metrics import landmark_error, turn_error_deg
 from hund_backend.training.faces.pictures import SIZE_PX, FacePainter
-from hund_backend.training.faces.samples import FaceDataset, FaceSample, FaceTruth, FaceVariation
-from hund_backend.training.faces.train_face_hund import FaceHundRecipe, batch_loss
+from hund_backend.training.faces.pictures import FaceSample as FaceSamplePicture
+from hund_backend.training.faces.samples import (
+    FaceDataset,
+    FaceSample,
+    FaceTruth,
+    FaceVariation,
+    joined,
+)
+from hund_backend.training.faces.train_face_hund import (
+    FaceHundRecipe,
+    batch_loss,
+    unlabelled_loss,
+)
+from hund_backend.training.faces.train_face_visibility import FaceVisibilityRecipe, describe
+from hund_backend.training.faces.train_face_visibility import train as train_visibility
+from hund_backend.weights_file import WEIGHTS
 
 NAMES = load_body_file().arkit_names
 
@@ -164,3 +184,87 @@ def test_a_batch_is_learned():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_faces_without_labels_lower_their_own_loss():
+    model, sample = exact_samples()
+    torch.manual_seed(0)
+    hund = FaceHund(FaceHundConfig(stages=1, hidden=32, context=16, memory=16), model)
+    hund.decoder.set_mixing(sample.truth.arkit)
+    inputs, recipe = sample.inputs.select(torch.arange(0, 60, 4)), FaceHundRecipe(unlabelled=15)
+    optimizer = torch.optim.AdamW(hund.parameters(), lr=3e-3)
+    before = hund(inputs)[-1].losses.total.mean().item()
+    for _ in range(30):
+        loss = unlabelled_loss(hund, inputs, recipe, 1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert hund(inputs)[-1].losses.total.mean().item() < 0.9 * before
+    twice = joined([inputs, inputs])
+    assert len(twice) == 30 and torch.equal(twice.landmarks[15:], inputs.landmarks)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_conditions_change_a_crop_by_their_random_numbers_alone(painter, name):
+    rng = np.random.default_rng(5)
+    picture = painter.render(painter.person(rng), painter.sample(rng), rng)
+    angles = np.linspace(0, 2 * np.pi, 478, endpoint=False)
+    points = 128 + 60 * np.stack((np.cos(angles), np.sin(angles)), axis=1)
+    before = picture.image.copy()
+    one, two = (
+        CONDITIONS[name].change(picture.image.copy(), points, np.random.default_rng(7))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert one.shape == before.shape and one.dtype == np.uint8 and (one != before).any()
+
+
+def test_what_is_covered_is_not_visible_and_spoilt_landmarks_are_little():
+    clean = np.random.default_rng(0).uniform(60, 200, (478, 3))
+    clean[33, :2], clean[263, :2] = (80, 100), (180, 100)
+    np.testing.assert_array_equal(visibility_of("mask", clean, clean), [1, 0])
+    np.testing.assert_array_equal(visibility_of("sunglasses", clean, clean), [0, 1])
+    spoilt = [
+        visibility_of("blurred", clean, clean + np.array([off, 0, 0])) for off in (0, 1, 2, 8)
+    ]
+    assert (np.diff(spoilt, axis=0) < 0).all() and spoilt[0].min() == 1 and spoilt[-1].max() < 0.01
+
+
+def test_visibility_is_learned_from_features():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(600, 512)).astype(np.float32)
+    wanted = (features[:, :2] > 0).astype(np.float32)
+    arrays = {
+        "features": features,
+        "visibility": wanted,
+        "group": np.where(np.arange(600) % 2, "clip", "synthetic 1"),
+        "condition": np.where(np.arange(600) % 3, "mask", NOTHING),
+    }
+    visibility = train_visibility(arrays, FaceVisibilityRecipe(steps=150, dropout=0.0, decay=0.0))
+    assert ((visibility(features) > 0.5) == (wanted > 0.5)).mean() > 0.9
+    assert len(describe(visibility, arrays)) == 4
+
+
+@pytest.mark.skipif(
+    not (WEIGHTS / "perception" / "face_landmarks.safetensors").is_file(),
+    reason="run 'make setup' first",
+)
+def test_a_mouth_behind_a_mask_is_not_visible(painter):
+    networks, visibility = FaceNetworks.open(WEIGHTS / "perception"), FaceVisibility.load()
+    found = {}
+    for number in range(3):
+        rng = np.random.default_rng(50 + number)
+        sample = FaceSamplePicture(arkit=np.zeros(52), turn=np.diag([1.0, -1, -1]))
+        picture = painter.render(painter.person(rng), sample, rng)
+        crop = landmark_crop(networks.predict(picture.image[None]).landmarks[0])
+        image = extract_crops(picture.image, crop[None])
+        points = networks.predict(image).landmarks[0, :, :2].astype(float)
+        for name in ("mask", "covered"):
+            changed = CONDITIONS[name].change(image[0].copy(), points, rng)
+            found.setdefault(name, []).append(
+                visibility(networks.predict(changed[None]).features)[0]
+            )
+        found.setdefault("nothing", []).append(visibility(networks.predict(image).features)[0])
+    means = {name: np.mean(values, axis=0) for name, values in found.items()}
+    assert means["nothing"].min() > 0.6
+    assert means["mask"][1] < 0.3 and means["covered"].max() < 0.3
