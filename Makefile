@@ -89,9 +89,10 @@ faces: setup  ## make synthetic faces, fit the face model and train its networks
 	$(RUN) -m hund_backend.training.faces.generate_visibility $(CACHE)/visible_faces.npz $(PRESETS) --clips $(CLIPS)
 	$(RUN) -m hund_backend.training.faces.train_face_visibility $(CACHE)/visible_faces.npz
 
-hands: setup  ## train the descent of hands anew, with scenery (make parts): make hands MOCAP=folder HANDS=folder
+hands: setup  ## train the descent of hands anew, with scenery (make parts): make hands MOCAP=folder HANDS=folder [CLIPS="a.mp4 b.mp4"]
 	$(RUN) -m hund_backend.training.hands.detections $(HANDS) $(MOCAP) $(CACHE)/hand_detections --scenery $(CACHE)/scenery
-	$(RUN) -m hund_backend.training.hands.train_hand_hund $(HANDS) $(MOCAP) $(CACHE)/hand_detections
+	$(if $(CLIPS),$(RUN) -m hund_backend.training.hands.clip_detections $(CACHE)/hand_clips $(CLIPS))
+	$(RUN) -m hund_backend.training.hands.train_hand_hund $(HANDS) $(MOCAP) $(CACHE)/hand_detections $(if $(CLIPS),--clips $(CACHE)/hand_clips)
 
 contacts: setup  ## train the contact network anew: make contacts MOCAP=folder
 	for seed in 0 1 2 3 4 5; do $(RUN) -m hund_backend.training.motion.contact_examples $(MOCAP) \

@@ -115,6 +115,15 @@ class HandModel(nn.Module):
         """Return the orientations with which landmarks move; arguments as of `forward`."""
         return self._posed(rotations, rest_points - self.offsets)[0][..., _CARRIERS, :, :]
 
+    def joints_and_carriers(
+        self,
+        rotations: Float[Tensor, "*batch 16 3 3"],
+        rest_joints: Float[Tensor, "*#batch 21 3"],
+    ) -> tuple[Float[Tensor, "*batch 21 3"], Float[Tensor, "*batch 21 3 3"]]:
+        """Return `joints` and, of the same hands, `carriers`; arguments as of `joints`."""
+        orientations, joints = self._posed(rotations, rest_joints)
+        return joints, orientations[..., _CARRIERS, :, :]
+
     def joints(
         self,
         rotations: Float[Tensor, "*batch 16 3 3"],

@@ -59,6 +59,7 @@ class Detection:
     """Pooled BlazePose features; None after left and right were swapped."""
     parts: UInt8[np.ndarray, "3 64 64"] | None = None  # of the crop, see packed_part_maps.py
     hands: HandPair | None = None  # None: they were not looked for
+    missed_hands: tuple[int, int] = (0, 0)  # frames in a row up to this without each of them
     quality_inside: float | None = None
     """The quality of the joints inside the frame: what the frame cuts off says nothing about
     whether this is a person. None: as `quality`."""

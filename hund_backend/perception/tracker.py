@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from .coco_detector import CocoDetector, CocoNetwork
 from .crop_detector import NUM_KEYPOINTS, CropDetector, Detection, LandmarkNetwork
 from .crops import crop_distance
-from .hands.detector import HandDetector, HandRequest
+from .hands.detector import HandDetector, HandPair, HandRequest
 from .importance import Importance
 from .linking import LinkConfig
 from .person_detector import PersonBoxes
@@ -365,16 +365,13 @@ class Tracker:
         seen = [track.detections for track in tracks if position in track.detections]
         if self.hand_detector is None or not seen:
             return
-        hands = self.hand_detector.detect(
-            image,
-            [
-                _hand_request(detections[position], detections.get(position - 1))
-                for detections in seen
-            ],
-            self.intrinsics,
-        )
-        for detections, pair in zip(seen, hands, strict=True):
-            detections[position] = replace(detections[position], hands=pair)
+        requests = [
+            _hand_request(detections[position], detections.get(position - 1))
+            for detections in seen
+        ]
+        hands = self.hand_detector.detect(image, requests, self.intrinsics)
+        for detections, request, pair in zip(seen, requests, hands, strict=True):
+            detections[position] = _with_hands(detections[position], request, pair)
 
     def _capacity_for(self, people: PersonBoxes) -> int:
         """Return how many people are followed: more than requested while others rival them.
@@ -447,7 +444,7 @@ class Tracker:
             if self.hand_detector is not None:
                 request = _hand_request(detection, earlier.get(position + 1))
                 (hands,) = self.hand_detector.detect(image, [request], self.intrinsics)
-                detection = replace(detection, hands=hands)
+                detection = _with_hands(detection, request, hands)
             earlier[position] = detection
             crop_filter.update(detection.next_crop)
         track.detections = dict(sorted({**earlier, **track.detections}.items()))
@@ -460,4 +457,14 @@ def _hand_request(detection: Detection, neighbor: Detection | None) -> HandReque
         detection.world_landmarks,
         detection.confidence,
         None if neighbor is None else neighbor.hands,
+        (0, 0) if neighbor is None else neighbor.missed_hands,
     )
+
+
+def _with_hands(detection: Detection, request: HandRequest, hands: HandPair) -> Detection:
+    """Return the detection of a person with the hands that were looked for."""
+    left, right = (
+        0 if hand is not None else missed + 1
+        for hand, missed in zip(hands, request.missed, strict=True)
+    )
+    return replace(detection, hands=hands, missed_hands=(left, right))

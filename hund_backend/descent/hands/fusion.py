@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+from ...body.hand import mirrored_rotations
 from ...body.kinematics import forward_kinematics
 from ...body.model import BodyModel
 from ...body.rotations import matrix_to_rotvec, rotvec_to_matrix
@@ -29,6 +30,7 @@ from ..learned.smoothing import smooth_curve, smooth_rotations
 from ..result import DescentResult
 from ..state import State
 from .arm import Wrist, WristAngles, followed_twist, move_wrist
+from .collisions import freed_fingers
 from .hund import HandHund
 from .track import HandTrack, relaxed_fingers, track_hands
 
@@ -102,6 +104,8 @@ def held_fingers(
 ) -> Float[Tensor, "frames 2 15 3 3"]:
     """Return the rotations of all fingers in all frames, relaxed where hands are not seen.
 
+    They are smooth over time, and no finger is in another or in the palm.
+
     Args:
         evidence: of the person.
         track: both hands.
@@ -115,7 +119,10 @@ def held_fingers(
         smoothing = config.finger_noise, config.finger_acceleration, fps
         held = _held(evidence, track, track.fingers[:, side], side, smoothing)
         relaxed = relaxed_fingers(hund)[side].double().expand_as(held)
-        sides.append(_between(relaxed, held, presence[:, side, None]))
+        fingers = _between(relaxed, held, presence[:, side, None])
+        left = mirrored_rotations(fingers) if side else fingers
+        left = freed_fingers(hund, left.float(), track.rest_points).double()
+        sides.append(mirrored_rotations(left) if side else left)
     return torch.stack(sides, dim=1)
 
 

@@ -18,6 +18,7 @@ from ...body.hand import NUM_POINTS, HandModel, bone_lengths
 from ...body.rotations import matrix_to_sixd
 from ...errors import BadInputError
 from ...prior.hand_anatomy import HandAnatomy
+from ...prior.hand_collisions import HandCollisions
 from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 from ...prior.prior_hash import prior_hash
 from ...weights_file import WEIGHTS, load_weights
@@ -114,7 +115,11 @@ class HandEvidenceLoss(nn.Module):
 
 
 class HandHund(NeuralDescent[HandInputs, HandVector, PosedHand]):
-    """HUND of a hand."""
+    """HUND of a hand.
+
+    Attributes:
+        collisions: depths to which a hand goes into itself.
+    """
 
     def __init__(self, config: HandHundConfig, model: HandModel, prior: PoseFlow) -> None:
         decoder = HandDecoder(model, prior)
@@ -125,6 +130,7 @@ class HandHund(NeuralDescent[HandInputs, HandVector, PosedHand]):
         stage_inputs += NUM_POINTS + 1
         context = HandContext(config, state_size)
         super().__init__(config, decoder, evidence_loss, context, stage_inputs)
+        self.collisions = HandCollisions(model)
         self.register_buffer("first_guess", decoder.first_guess(), persistent=False)
 
     @classmethod

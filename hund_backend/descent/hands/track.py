@@ -38,6 +38,7 @@ class HandTrack:
     middles: Float[Tensor, "frames 2 3"]  # from the wrist joint to the mean point, camera's axes
     fingers: Float[Tensor, "frames 2 15 3 3"]  # rotations in the parents' frames
     stage_fingers: Float[Tensor, "frames 2 stages 15 3 3"]  # of s_0 … s_M
+    rest_points: Float[Tensor, "21 3"]  # the person's landmarks at rest, of a left hand
 
 
 def track_hands(
@@ -91,6 +92,7 @@ def track_hands(
         middles=middles,
         fingers=fingers,
         stage_fingers=stage_fingers,
+        rest_points=hund.decoder.model.rest_points(betas.float()),
     )
 
 

@@ -50,6 +50,9 @@ class HandDetectorConfig:
     min_presence: float = 0.05  # of the same: the network's own
     good_confidence: float = 0.6  # below which other crops are tried
     off_center: float = 0.12  # distance in sides to the hand's own crop, which is then tried
+    followed_off_center: float = 0.3  # the same of a good hand that is followed
+    patience: int = 8  # frames in which a hand that is lost is looked for at once
+    search_wait: int = 5  # frames between two searches for a hand that stays doubtful or away
     damping: float = 0.5  # share of smaller distances that the next crop follows
     same_distance: float = 0.3  # mean distance of the points of one hand, in its lengths
     same_hand_distance: float = 0.12  # the same where the network sees a left and a right hand
@@ -74,6 +77,7 @@ class HandDetection:
     other_wrists: Float[np.ndarray, "wrists 2"]  # of the other hand and of other people, px
     features: Float[np.ndarray, "192"]
     share: float = 1.0  # of the confidence, which is less for a hand behind another
+    unsearched: int = 0  # frames since it was looked for where the body has it
 
     @property
     def agreement(self) -> float:
@@ -134,6 +138,7 @@ class HandRequest:
     points: Float[np.ndarray, "points 2"]  # BlazePose's keypoints, px of the frame
     hand_length: float  # px of a hand of this person
     previous: HandPair = NO_HANDS  # in the frame before
+    missed: tuple[int, int] = (0, 0)  # frames in a row before this in which each was not found
 
     @classmethod
     def of_body(
@@ -142,6 +147,7 @@ class HandRequest:
         world_landmarks: Float[np.ndarray, "33 3"],
         confidence: Float[np.ndarray, "33"],
         previous: HandPair | None = None,
+        missed: tuple[int, int] = (0, 0),
     ) -> "HandRequest":
         """Return the request for a person whose body was detected.
 
@@ -151,9 +157,15 @@ class HandRequest:
             confidence: of the keypoints.
             previous: hands of that person in the frame before (after, when a person is followed
                 back in time); None: unknown.
+            missed: frames in a row before this in which each hand was not found.
         """
         scale = pixels_per_metre(points, world_landmarks, confidence)
-        return cls(points=points, hand_length=HAND_LENGTH * scale, previous=previous or NO_HANDS)
+        return cls(
+            points=points,
+            hand_length=HAND_LENGTH * scale,
+            previous=previous or NO_HANDS,
+            missed=missed,
+        )
 
 
 @dataclass(eq=False)
@@ -167,6 +179,7 @@ class _Search:
     share: float = 1.0  # of the confidence of what is found
     found: list[HandDetection] = field(default_factory=list)
     tried_body: bool = False  # whether the body's crops were tried
+    is_covered: bool = False  # whether the person's other hand, before it, is painted over
 
     @property
     def best(self) -> HandDetection:
@@ -175,6 +188,35 @@ class _Search:
     @property
     def body_wrist(self) -> Float[np.ndarray, "2"]:
         return self.request.points[WRIST[self.side]]
+
+    @property
+    def unsearched(self) -> int:
+        """Frames since the body's crops were tried."""
+        previous = self.request.previous[self.side]
+        return 0 if self.tried_body or previous is None else previous.unsearched + 1
+
+    def is_good(self, config: HandDetectorConfig) -> bool:
+        """Return whether what was found is sure."""
+        return bool(self.found) and self.best.confidence >= config.good_confidence
+
+    def rests(self, config: HandDetectorConfig) -> bool:
+        """Return whether the hand was looked for in vain shortly before.
+
+        A hand that is away or doubtful mostly stays so; one that was just lost is looked for.
+        """
+        if self.is_covered:
+            return False  # hands pass behind each other: what is seen of them changes
+        previous = self.request.previous[self.side]
+        if previous is None:
+            missed = self.request.missed[self.side]
+            return missed >= config.patience and missed % config.search_wait > 0
+        return (
+            previous.confidence < config.good_confidence
+            and previous.unsearched + 1 < config.search_wait
+            and bool(self.found)
+            and self.best.confidence >= config.min_confidence
+            and self.best.presence >= config.min_presence
+        )
 
     def followed_crop(self, config: HandDetectorConfig) -> Float[np.ndarray, "4"] | None:
         """Return the crop of the hand in the frame before, moved with the wrist."""
@@ -224,7 +266,9 @@ class HandDetector:
         missing = [
             search
             for search in searches
-            if hands[search.person][search.side] is None and not search.tried_body
+            if hands[search.person][search.side] is None
+            and not search.tried_body
+            and not search.rests(self.config)
         ]
         if missing:
             self._attempt(image, self._crops_of_body(missing), intrinsics)
@@ -239,18 +283,18 @@ class HandDetector:
         followed = [(search, search.followed_crop(config)) for search in searches]
         followed = [(search, crop) for search, crop in followed if crop is not None]
         self._attempt(image, followed, intrinsics)
-        doubtful = [
-            search
-            for search in searches
-            if not search.found or search.best.confidence < config.good_confidence
-        ]
+        good = {id(search) for search in searches if search.is_good(config)}
+        doubtful = [s for s in searches if id(s) not in good and not s.rests(config)]
         self._attempt(image, self._crops_of_body(doubtful), intrinsics)
-        shifted = [
-            (search, own)
-            for search in searches
-            if crop_distance(own := crop_around_hand(search.best.points), search.best.crop)
-            > config.off_center
-        ]
+        shifted = []
+        for search in searches:
+            if not search.found:
+                continue
+            own = crop_around_hand(search.best.points)
+            is_followed = id(search) in good
+            limit = config.followed_off_center if is_followed else config.off_center
+            if crop_distance(own, search.best.crop) > limit:
+                shifted.append((search, own))
         self._attempt(image, shifted, intrinsics)
 
     def _crops_of_body(
@@ -284,7 +328,7 @@ class HandDetector:
             apart = float(np.linalg.norm(search.body_wrist - other.points[HAND_WRIST]))
             if apart > config.near_wrists * other.length:
                 continue
-            again = replace(search, share=config.covered_share, found=[])
+            again = replace(search, share=config.covered_share, found=[], is_covered=True)
             self._search(paint_over(image, other.points), [again], intrinsics)
             taken = [h for pair in hands for h in pair if h is not None and h is not other]
             own = [
@@ -347,6 +391,7 @@ class HandDetector:
                     other_wrists=search.other_wrists,
                     features=output.features[index],
                     share=search.share,
+                    unsearched=search.unsearched,
                 )
             )
 

@@ -2,11 +2,13 @@
 
 Mostly by its own losses L(s), and by the truth of synthetic hands: close-ups with what the real
 detector said of them, and captured, keyed and generated poses of all shapes before random cameras
-with its errors. `torchrun --nproc-per-node 2 -m …` shares the work among processes.
+with its errors. With `--clips` also by hands of real clips without truth (`self_supervision.py`).
+`torchrun --nproc-per-node 2 -m …` shares the work among processes.
 """
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -17,6 +19,8 @@ from torch import Tensor
 
 from ...body.hand import HandModel
 from ...descent.hands.hund import WEIGHTS_FILE, HandHund, HandHundConfig
+from ...descent.hands.inputs import HandInputs
+from ...descent.hands.polish import HandPolishConfig
 from ...descent.hands.state_decoder import HandVector
 from ...descent.learned.meta_loss import meta_loss
 from ...descent.learned.network import Step
@@ -27,10 +31,12 @@ from ..priors.hand_captures import HandCaptures, hand_captures
 from ..priors.train_hand_flow import HandPoseSampler, HandRecipe
 from ..processes import Processes, processes_of
 from ..weights import write_weights
+from .clip_detections import ClipHands
 from .detected_samples import DetectedHands, detected_sample
 from .detections import HandDetections
 from .metrics import joint_error_deg, pa_mpjpe_mm
 from .samples import HandDataset, HandSample
+from .self_supervision import UnlabeledHands, unlabeled_cost, unlabeled_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +69,8 @@ class HandHundRecipe:
     rate: float = 2e-3
     decay: float = 1e-3
     clip: float = 1.0  # largest norm of the gradient
+    unlabeled: float = 0.5  # weight of hands of clips, beside the mean of those with truth
+    triples: int = 16  # of hands of clips a batch
     every: int = 150  # steps between evaluations
     num_validation: int = 512
     seed: int = 0
@@ -116,6 +124,7 @@ def train(
     recipe: HandHundRecipe,
     checkpoint: Path | None = None,
     processes: Processes | None = None,
+    clips: tuple[UnlabeledHands, UnlabeledHands | None] | None = None,
 ) -> Curve:
     """Train a network in place.
 
@@ -127,6 +136,8 @@ def train(
         recipe: settings.
         checkpoint: file to resume from if it exists, written at every evaluation.
         processes: that share the training, each a part of every batch.
+        clips: hands without truth, of training and held out (the curve is measured on them; None:
+            none are); None: there are none.
 
     Returns:
         The curve: step, mean training loss, and metrics by stage.
@@ -141,10 +152,19 @@ def train(
         low, high = recipe.stages
         stages = int(torch.randint(low, high + 1, (), generator=generator))
         loss = processes.weigh(batch_loss(hund, prior, sample, recipe, stages), count)
+        if clips is not None:
+            inputs, fps = clips[0].draw(recipe.triples, generator)
+            rows = processes.rows(recipe.triples)
+            few = inputs.select((3 * rows[:, None] + torch.arange(3)).flatten())
+            polish = clips[0].config.polish
+            own = unlabeled_loss(hund, few, fps[rows], polish, recipe, stages)
+            loss = loss + recipe.unlabeled * processes.weigh(own, recipe.triples)
         return loss, loss.item()
 
     def evaluate(step: int, train: float) -> tuple[dict[str, Any], float]:
         point = {"step": step, "train": round(train, 4)} | stage_metrics(hund, validation)
+        if clips is not None and clips[1] is not None:
+            point |= unlabeled_metrics(hund, clips[1])
         logger.info("%s", point)
         return point, 0.0
 
@@ -160,6 +180,19 @@ def batch_loss(
         target = hund.decoder.state_vector(sample.truth, sample.inputs, prior)
     losses = [supervised_cost(step, sample, target, recipe.supervision) for step in steps]
     return meta_loss(torch.stack(losses), "sum", initial=recipe.initial, progress=recipe.progress)
+
+
+def unlabeled_loss(
+    hund: HandHund,
+    inputs: HandInputs,
+    fps: Float[Tensor, " triples"],
+    polish: HandPolishConfig,
+    recipe: HandHundRecipe,
+    stages: int,
+) -> Float[Tensor, ""]:
+    """Meta loss of triples of hands of clips; arguments as of `unlabeled_cost`."""
+    costs = [unlabeled_cost(hund, step, inputs, fps, polish) for step in hund(inputs, stages)]
+    return meta_loss(torch.stack(costs), "sum", initial=recipe.initial, progress=recipe.progress)
 
 
 @torch.no_grad()
@@ -210,6 +243,8 @@ def main() -> None:
     parser.add_argument("mocap", type=Path, help="folder of <pack>_30fps.npz")
     parser.add_argument("detections", type=Path, help="folder of the detections of close-ups")
     parser.add_argument("--captures", type=Path, help="poses taken over before, or to be kept")
+    parser.add_argument("--clips", type=Path, help="folder of the detections of clips")
+    parser.add_argument("--held-out-clips", nargs="*", default=[], metavar="CLIP")
     parser.add_argument("--steps", type=int, default=HandHundRecipe.steps)
     parser.add_argument("--seed", type=int, default=HandHundRecipe.seed)
     parser.add_argument("--weights", type=Path, help="initial weights")
@@ -234,11 +269,24 @@ def _train(arguments: argparse.Namespace, processes: Processes) -> None:
         trained = HandHund.load(model, prior, arguments.weights)
         hund.load_state_dict(trained.state_dict())
     dataset, validation = datasets(captures, arguments.detections, hund, recipe)
-    curve = train(hund, prior, dataset, validation, recipe, arguments.checkpoint, processes)
+    clips = None
+    if arguments.clips is not None:
+        clips = _clips(arguments.clips, arguments.held_out_clips, model)
+    curve = train(hund, prior, dataset, validation, recipe, arguments.checkpoint, processes, clips)
     if not processes.is_first:
         return
     description = hund.description(prior) | {"recipe": asdict(recipe), "curve": curve}
     write_weights(arguments.output, hund.state_dict(), description, torch.float16)
+
+
+def _clips(
+    folder: Path, names: Sequence[str], model: HandModel
+) -> tuple[UnlabeledHands, UnlabeledHands | None]:
+    """Hands of the clips of a folder, and of those of some names, which are held out."""
+    files = sorted(folder.glob("*.safetensors"))
+    held_out = [file for file in files if file.stem in names]
+    used = UnlabeledHands(ClipHands.read([f for f in files if f not in held_out]), model)
+    return used, UnlabeledHands(ClipHands.read(held_out), model) if held_out else None
 
 
 if __name__ == "__main__":

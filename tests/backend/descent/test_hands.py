@@ -24,6 +24,7 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import JOINT_INDEX, LEFT_HAND_JOINTS, MIRROR, RIGHT_HAND_JOINTS
 from hund_backend.descent.hands.arm import MAX_TWIST, Wrist, followed_twist, move_wrist
+from hund_backend.descent.hands.collisions import freed_fingers
 from hund_backend.descent.hands.fusion import FusionConfig, _wrist_offset, add_hands
 from hund_backend.descent.hands.hund import TERMS, HandHund, HandHundConfig
 from hund_backend.descent.hands.inputs import HandInputs
@@ -35,6 +36,7 @@ from hund_backend.descent.state import State
 from hund_backend.perception.hands.evidence import HandEvidence
 from hund_backend.prior.coordinates import swing_and_twist
 from hund_backend.prior.hand_anatomy import HandAnatomy
+from hund_backend.prior.hand_collisions import HandCollisions
 from hund_backend.prior.limits import JointLimits
 from hund_backend.prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 from hund_backend.training.hands.metrics import pa_mpjpe_mm, rotation_angle_deg
@@ -256,6 +258,77 @@ def test_first_guess_turns_with_the_landmarks(hund, prior):
     torch.testing.assert_close(after.palm_rotation, roll @ before.palm_rotation, atol=1e-4, rtol=0)
 
 
+# --- Collisions -----------------------------------------------------------------------------------
+
+
+def test_open_and_relaxed_hands_do_not_go_into_themselves(model, anatomy):
+    collisions, rest = HandCollisions(model), model.rest_points(torch.zeros(2, 16))
+    fingers = torch.stack((torch.eye(3).expand(15, 3, 3), anatomy.relaxed()))
+    rotations = torch.cat((torch.eye(3).expand(2, 1, 3, 3), fingers), dim=1)
+    assert collisions(rotations, rest).max() == 0
+
+
+@pytest.mark.parametrize("finger", range(4))
+def test_a_finger_that_is_bent_through_the_palm_is_deep_in_it(model, anatomy, finger):
+    """Fingers that bend ever farther reach the palm's surface, then go into it ever deeper."""
+    angles = torch.zeros(40, 15, 3)
+    share = torch.linspace(0, 1, 40)[:, None]
+    angles[:, 3 * finger : 3 * finger + 3, 0] = share * torch.tensor([95.0, 120.0, 80.0]).deg2rad()
+    wrist = torch.eye(3).expand(40, 1, 3, 3)
+    rotations = torch.cat((wrist, anatomy.rotations(angles)), dim=1)
+    depths = HandCollisions(model)(rotations, model.rest_points(torch.zeros(40, 16))).amax(1)
+    assert depths[0] == 0 and depths[-1] > 0.003  # metres
+    touching = (depths > 0).nonzero()[0, 0]
+    assert (depths[touching:].diff()[:4] > 0).all()
+
+
+def test_collisions_do_not_depend_on_where_the_hand_is(hund, prior):
+    (rotations, _, _), rest = posed_hands(hund, prior, 12)
+    collisions = hund.collisions(rotations, rest)
+    turn = rotvec_to_matrix(torch.tensor([0.4, -1.1, 0.7]))
+    turned = torch.cat((turn @ rotations[:, :1], rotations[:, 1:]), dim=1)
+    torch.testing.assert_close(hund.collisions(turned, rest), collisions, atol=1e-6, rtol=0)
+    assert (collisions > 0).any()
+
+
+def test_polish_leads_fingers_out_of_each_other(hund, prior):
+    """Hands whose points say that fingers are in each other end beside what the points say."""
+    posed, rest = posed_hands(hund, prior, 60, seed=3)
+    deep = (hund.collisions(posed.rotations, rest).amax(1) > 0.004).nonzero()[:, 0]
+    assert len(deep) > 3
+    posed, rest = type(posed)(*(values[deep] for values in posed)), rest[deep]
+    inputs = exact_inputs(posed, rest)
+    flat = hund.decoder.state_vector(posed, inputs, prior).flat()
+    alone, depth = torch.arange(len(deep)), {}
+    for weight in (0.0, HandPolishConfig().collisions):
+        config = HandPolishConfig(collisions=weight)
+        states = polished(hund, flat, inputs, 2 * alone, alone, FPS, config)
+        found = hund.evaluate(states, inputs).posed
+        depth[weight] = hund.collisions(found.rotations, rest).amax(1).mean()
+        assert pa_mpjpe_mm(found, posed).mean() < 6
+    free, held = depth.values()
+    assert held < 0.5 * free
+
+
+def test_freed_fingers_are_out_of_each_other_and_others_stay(hund, prior):
+    fingers, rest = poses_of(prior, 80, seed=5), hund.decoder.model.rest_points(torch.zeros(16))
+
+    def depths(fingers):
+        wrist = torch.eye(3).expand(len(fingers), 1, 3, 3)
+        rotations = torch.cat((wrist, fingers), dim=1)
+        return hund.collisions(rotations, rest.expand(len(fingers), -1, -1)).amax(1)
+
+    before = depths(fingers)
+    freed = freed_fingers(hund, fingers, rest)
+    after, deep = depths(freed), before > 0.003
+    assert deep.sum() > 5
+    assert torch.equal(freed[before == 0], fingers[before == 0])
+    assert (after[deep] < 0.003).float().mean() > 0.8 and (after <= before + 1e-3).all()
+    # A few degrees lead out, and twice the depth does not need a jump.
+    assert rotation_angle_deg(freed, fingers)[deep].mean() < 12
+    torch.testing.assert_close(freed @ freed.mT, torch.eye(3).expand_as(freed), atol=1e-5, rtol=0)
+
+
 def test_polish_lowers_the_losses_and_the_accelerations(hund, prior):
     frames = 12
     posed, rest = posed_hands(hund, prior, 1)
@@ -386,6 +459,7 @@ def test_far_hands_take_less_of_their_distance_from_their_size(scene):
             middles=torch.zeros(frames, 2, 3),
             fingers=torch.eye(3).expand(frames, 2, 15, 3, 3),
             stage_fingers=torch.eye(3).expand(frames, 2, 1, 15, 3, 3),
+            rest_points=torch.zeros(21, 3),
         )
         offset = _wrist_offset(
             evidence,

@@ -41,6 +41,7 @@ from hund_backend.perception.hands.crops import (
     pixels_per_metre,
 )
 from hund_backend.perception.hands.detector import (
+    NO_HANDS,
     HandDetector,
     HandDetectorConfig,
     HandRequest,
@@ -212,6 +213,49 @@ def test_a_hand_that_is_followed_needs_one_crop():
     assert second.num_crops == 2 < first.num_crops
     for side in (0, 1):
         assert error(again[side], hands[side].points) < 2.0
+
+
+def follow(hands_of, frames):
+    """Hands and crops of each frame of a person who stands still."""
+    wrists = np.array([[80.0, 120], [170, 120]])
+    previous, missed, found, crops = NO_HANDS, (0, 0), [], []
+    for frame in range(frames):
+        asked = request(wrists, previous=previous, missed=missed)
+        (previous,), network = detect(hands_of(frame, wrists), asked)
+        missed = tuple(m + 1 if h is None else 0 for m, h in zip(missed, previous, strict=True))
+        found.append(previous)
+        crops.append(network.num_crops)
+    return found, crops
+
+
+def test_a_hand_that_stays_away_is_looked_for_less_often_and_found_again():
+    config = HandDetectorConfig()
+    away = 4 * config.patience
+
+    def hands(frame, wrists):
+        sides = (0,) if frame < away else (0, 1)
+        return [Hand(hand_points(wrists[side], 0.0, side), side) for side in sides]
+
+    found, crops = follow(hands, away + config.search_wait)
+    assert not any(pair[1] for pair in found[:away])
+    assert all(crops[1 : config.patience])  # looked for at once
+    late = np.array(crops[config.patience : away])
+    assert (late > late.min()).mean() <= 1 / config.search_wait + 0.1
+    assert found[-1][1] is not None
+    assert error(found[-1][1], hands(away, np.array([[80.0, 120], [170, 120]]))[1].points) < 2.0
+
+
+def test_a_hand_that_stays_doubtful_is_kept_and_looked_for_less_often():
+    config = HandDetectorConfig()
+
+    def hands(frame, wrists):
+        return [Hand(hand_points(wrists[s], 0.0, s), s, (0.97, 0.06)[s]) for s in (0, 1)]
+
+    found, crops = follow(hands, 4 * config.search_wait)
+    assert all(pair[1] is not None for pair in found)
+    assert all(pair[1].confidence < config.good_confidence for pair in found)
+    assert crops[1:].count(2) >= len(crops) // 2  # of most frames one crop a hand
+    assert max(crops[1:]) > 2
 
 
 def test_a_doubtful_hand_is_kept_with_less_confidence():

@@ -10,6 +10,7 @@ from hund_backend.body.skeleton import LEFT_HAND_JOINTS
 from hund_backend.descent.hands.hund import HandHund, HandHundConfig
 from hund_backend.prior.hand_anatomy import HandAnatomy
 from hund_backend.prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
+from hund_backend.training.hands.clip_detections import ClipHands
 from hund_backend.training.hands.close_ups import sample_close_up
 from hund_backend.training.hands.detected_samples import DetectedHands, detected_sample
 from hund_backend.training.hands.detections import HandDetections
@@ -22,7 +23,12 @@ from hund_backend.training.hands.metrics import (
     rotation_angle_deg,
 )
 from hund_backend.training.hands.samples import HandDataset
-from hund_backend.training.hands.train_hand_hund import HandHundRecipe, batch_loss
+from hund_backend.training.hands.self_supervision import UnlabeledHands, unlabeled_metrics
+from hund_backend.training.hands.train_hand_hund import (
+    HandHundRecipe,
+    batch_loss,
+    unlabeled_loss,
+)
 from hund_backend.training.priors.hand_captures import fit_rotations
 
 SMALL = HandHundConfig(stages=3, hidden=48, context=24, memory=32)
@@ -203,3 +209,68 @@ def test_a_batch_is_learned():
     after = errors()
     assert after[0] < 0.65 * before[0]
     assert after[1] < 0.8 * before[1]
+
+
+# --- Hands of clips ------------------------------------------------------------------------------
+
+
+def clip_hands(hund, prior, frames=6):
+    """Two hands of a clip that turn evenly, a left and a right one, then one after a gap."""
+    generator = torch.Generator().manual_seed(4)
+    fingers = prior.sample(1, generator, 0.5)[:, [joint - 1 for joint in LEFT_HAND_JOINTS]]
+    rest = hund.decoder.model.rest_points(torch.zeros(frames, 16))
+    angle = torch.linspace(0, 0.2, frames)[:, None, None]
+    turn = rotvec_to_matrix(angle * torch.tensor([0.3, 1.0, 0.2]))
+    rotations = torch.cat((turn, fingers.expand(frames, -1, -1, -1)), dim=1)
+    posed = hund.decoder.pose(rotations, torch.tensor([0.0, 0.0, 0.7]).expand(frames, -1), rest)
+    intrinsics = np.array([[600.0, 0, 320], [0, 600.0, 240], [0, 0, 1]], np.float32)
+    points = posed.points.numpy()
+    pixels = points @ intrinsics.T
+    left = np.concatenate((pixels[..., :2] / pixels[..., 2:], np.ones((frames, 21, 1))), axis=-1)
+    right, other = left.copy(), points.copy()
+    right[..., 0], other[..., 0] = 640 - right[..., 0], -other[..., 0]
+    joined = lambda *values: np.concatenate(values).astype(np.float32)
+    numbers = np.r_[:frames, :frames]
+    numbers[frames + 3 :] += 5
+    return ClipHands(
+        keypoints=joined(left, right),
+        landmarks=joined(points, other),
+        crop=np.tile(np.float32([320, 240, 300, 0]), (2 * frames, 1)),
+        intrinsics=np.tile(intrinsics, (2 * frames, 1, 1)),
+        side=np.repeat([0, 1], frames).astype(np.int32),
+        track=np.repeat([0, 1], frames).astype(np.int32),
+        frame=numbers.astype(np.int32),
+        fps=np.full(2 * frames, 30, np.float32),
+    )
+
+
+def test_triples_follow_each_other_and_show_left_hands():
+    hund, prior = make_hund()
+    hands = UnlabeledHands(clip_hands(hund, prior), hund.decoder.model)
+    # Four of the left hand; before and after the right hand's gap one each.
+    assert hands.middle.tolist() == [1, 2, 3, 4, 7, 10]
+    inputs, fps = hands.all()
+    assert len(inputs) == 18 and fps.tolist() == [30.0] * 6
+    left, right = inputs.select(slice(0, 3)), inputs.select(slice(12, 15))
+    torch.testing.assert_close(left.keypoints, right.keypoints, atol=1e-5, rtol=0)
+    torch.testing.assert_close(left.landmarks, right.landmarks, atol=1e-5, rtol=0)
+    drawn, fps = hands.draw(5, torch.Generator().manual_seed(0))
+    assert len(drawn) == 15 and len(fps) == 5
+    turns = drawn.rest_points.unflatten(0, (5, 3))
+    torch.testing.assert_close(turns[:, 0], turns[:, 2])  # one hand's shape, thrice
+
+
+def test_hands_without_truth_are_learned():
+    hund, prior = make_hund()
+    hands = UnlabeledHands(clip_hands(hund, prior), hund.decoder.model)
+    before = unlabeled_metrics(hund, hands)["clips_cost"]
+    recipe, polish = HandHundRecipe(network=SMALL), hands.config.polish
+    optimizer = torch.optim.AdamW(hund.parameters(), lr=3e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        inputs, fps = hands.draw(8, generator)
+        loss = unlabeled_loss(hund, inputs, fps, polish, recipe, 3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert unlabeled_metrics(hund, hands)["clips_cost"][-1] < 0.8 * before[-1]
