@@ -26,6 +26,7 @@ class FlipConfig:
 
     frame_cost: float = 0.02  # of a flipped frame; a jump costs its length in sides of the crop
     max_jump: float = 0.3  # sides of the crop; longer jumps cost no more
+    momentum: float = 0.5  # of a keypoint that is seen for sure: share of its step that goes on
     confidence_factor: float = 0.5  # of flipped keypoints
     min_fps: float = 20.0  # of slower clips a stride may look like a flip
 
@@ -34,8 +35,8 @@ def correct_flips(detections: Sequence[Detection], config: FlipConfig) -> list[D
     """Swap left and right back in the frames where that makes the keypoints' paths smoother.
 
     Face, arms and legs of each frame are taken as detected or flipped, along the cheapest path
-    through the frames (Viterbi). Jumps of the keypoints cost, and so does every flipped frame, so
-    that legs which merely cross are left alone.
+    through the frames (Viterbi). Jumps of the keypoints off their motion cost, and so does every
+    flipped frame, so that legs which merely cross are left alone.
 
     Args:
         detections: of one person, in the order of the frames.
@@ -62,27 +63,37 @@ def _jump_costs(
     points: Float[np.ndarray, "frames states keypoints 2"],
     confidence: Float[np.ndarray, "frames states keypoints"],
     config: FlipConfig,
-) -> Float[np.ndarray, "steps states states"]:
-    """Return the mean distance of the keypoints from each state of a frame to each of the next."""
-    step = points[1:, None, :] - points[:-1, :, None]
-    length = np.linalg.norm(step, axis=-1).clip(max=config.max_jump)
-    weights = np.minimum(confidence[1:, None, :], confidence[:-1, :, None]) + 1e-6
+) -> Float[np.ndarray, "steps 2 2 2"]:
+    """Return the mean distance of the keypoints from where their motion would have led them.
+
+    Of each step: by the states of the frame before last, the last one and the next one.
+    """
+    moved = points[1:, None, :] - points[:-1, :, None]
+    sure = np.minimum(confidence[1:, None, :], confidence[:-1, :, None])
+    going_on = config.momentum * sure[..., None] * moved
+    going_on = np.concatenate((np.zeros_like(going_on[:1]), going_on[:-1]))
+    rest = moved[:, None] - going_on[:, :, :, None]
+    length = np.linalg.norm(rest, axis=-1).clip(max=config.max_jump)
+    weights = sure[:, None] + 1e-6
     return (weights * length).sum(axis=-1) / weights.sum(axis=-1)
 
 
 def _cheapest_path(
-    jumps: Float[np.ndarray, "steps 2 2"], frame_cost: float
+    jumps: Float[np.ndarray, "steps 2 2 2"], frame_cost: float
 ) -> Bool[np.ndarray, " frames"]:
-    """Return the frames that are flipped along the cheapest path (Viterbi)."""
+    """Return the frames that are flipped along the cheapest path (Viterbi over pairs of frames)."""
     state_cost = np.array([0.0, frame_cost])
-    cost, origins = state_cost, []
+    cost = np.stack((state_cost, np.full(2, np.inf)))  # before the first frame there is none
+    origins = []
     for jump in jumps:
-        through = cost[:, None] + jump + state_cost
+        through = cost[:, :, None] + jump + state_cost
         origins.append(through.argmin(axis=0))
         cost = through.min(axis=0)
-    path = [int(cost.argmin())]
+    before, state = np.unravel_index(cost.argmin(), cost.shape)
+    path = [state]
     for origin in reversed(origins):
-        path.append(int(origin[path[-1]]))
+        before, state = origin[before, state], before
+        path.append(state)
     return np.array(path[::-1], bool)
 
 

@@ -1,5 +1,7 @@
 """Laws of tracks: assignment, crop filter, flips, linking and interpolation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,6 +125,27 @@ def test_flipped_frames_are_corrected(flipped):
         np.testing.assert_allclose(repaired.world_landmarks, right.world_landmarks, atol=0.02)
         lower = repaired.confidence[11:] < right.confidence[11:] - 0.1
         assert lower.all() == (index in flipped)
+
+
+def test_a_fast_arm_keeps_its_side_while_the_other_is_hardly_seen():
+    """Frames in which sides are swapped are corrected, not those after them made to agree."""
+    left, right, flipped = np.arange(11, 23, 2), np.arange(12, 23, 2), range(9, 11)
+    wrong, paths = [], []
+    for index, detection in enumerate(tracklet(line(range(18))).values()):
+        side = detection.crop[2]
+        points, confidence = detection.points.copy(), detection.confidence.copy()
+        # One arm swings along an arc and stops near the other.
+        angle = np.clip(0.35 * (index - 5), 0, 2.4)
+        points[right] = detection.crop[:2] + 0.3 * side * np.array([-np.cos(angle), np.sin(angle)])
+        points[left] = detection.crop[:2] + side * np.array([0.15, 0.2])
+        confidence[left], confidence[right] = 0.1, 0.8
+        paths.append(points[right].copy())
+        if index in flipped:
+            points[left], points[right] = points[right].copy(), points[left].copy()
+            confidence[left], confidence[right] = 0.6, 0.1
+        wrong.append(dataclasses.replace(detection, points=points, confidence=confidence))
+    for repaired, path in zip(correct_flips(wrong, FlipConfig()), paths, strict=True):
+        np.testing.assert_allclose(repaired.points[right], path)
 
 
 def test_a_track_without_flips_is_unchanged():
