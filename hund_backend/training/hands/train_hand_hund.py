@@ -246,6 +246,13 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="folder of the detections of clips")
     parser.add_argument("--held-out-clips", nargs="*", default=[], metavar="CLIP")
     parser.add_argument("--steps", type=int, default=HandHundRecipe.steps)
+    parser.add_argument("--rate", type=float, default=HandHundRecipe.rate)
+    parser.add_argument(
+        "--evidence",
+        type=float,
+        default=HandSupervisionConfig.evidence,
+        help="weight of the stages' loss",
+    )
     parser.add_argument("--seed", type=int, default=HandHundRecipe.seed)
     parser.add_argument("--weights", type=Path, help="initial weights")
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
@@ -259,7 +266,12 @@ def main() -> None:
 
 def _train(arguments: argparse.Namespace, processes: Processes) -> None:
     """Train by the command's arguments; the first process writes the weights."""
-    recipe = HandHundRecipe(steps=arguments.steps, seed=arguments.seed)
+    recipe = HandHundRecipe(
+        supervision=HandSupervisionConfig(evidence=arguments.evidence),
+        steps=arguments.steps,
+        rate=arguments.rate,
+        seed=arguments.seed,
+    )
     logger.info("%s", recipe)
     model, prior = HandModel.load(), PoseFlow.load(HAND_WEIGHTS_FILE)
     captures = hand_captures(arguments.hands, arguments.mocap, model, arguments.captures)
