@@ -48,7 +48,7 @@ class HandLossConfig:
 class HandHundConfig(NetworkConfig):
     """Sizes of the hand's network."""
 
-    stages: int = 6  # M
+    stages: int = 4  # M
     hidden: int = 256  # of the context network
     context: int = 128  # of s^c
     memory: int = 320  # of m
