@@ -21,7 +21,7 @@ from .visibility import NUM_REGIONS, FaceVisibility, VisibilityReader
 Image = UInt8[np.ndarray, "_ _ 3"]
 ANGLES = (0.6, -0.6, np.pi / 2, -np.pi / 2, np.pi)  # radians, from where the body has the face up
 _TURNS = np.array([(0, 0, 0, angle) for angle in (0.0, *ANGLES)])
-_STEADY_FRAMES = 9  # over which the sides of promised crops are medians
+_STEADY_FRAMES = 9  # over which the sides of expected crops are medians
 # A face that is not found is looked for in the next frame in all rotations, then more rarely.
 _ROTATED_TRIES = (1, 5)
 _WAITS = (0, 0, 1, 2, 3)  # frames between tries; the last one holds from then on
@@ -59,7 +59,7 @@ class _Track:
 
     evidence: Evidence
     facing: Float[np.ndarray, " frames"]
-    promised: Float[np.ndarray, "frames 4"]  # crops by the body's keypoints
+    expected: Float[np.ndarray, "frames 4"]  # crops by the body's keypoints
     sides: Float[np.ndarray, " frames"]  # of these crops, without the keypoints' jitter
     faces: dict[int, _Face] = field(default_factory=dict)  # by row of the evidence
     states: UInt8[np.ndarray, " frames"] = field(init=False)
@@ -74,9 +74,9 @@ class _Track:
     @classmethod
     def of(cls, evidence: Evidence) -> "_Track":
         """Return the track of a person before the first frame."""
-        promised = np.stack([head_crop(keypoints) for keypoints in evidence.keypoints])
-        sides = median_filter(promised[:, 2], _STEADY_FRAMES, mode="nearest")
-        return cls(evidence, facing(evidence), promised, sides)
+        expected = np.stack([head_crop(keypoints) for keypoints in evidence.keypoints])
+        sides = median_filter(expected[:, 2], _STEADY_FRAMES, mode="nearest")
+        return cls(evidence, facing(evidence), expected, sides)
 
     def state_by_body(self, row: int, config: FaceConfig) -> FaceState:
         """Return why there is no face to look for; NOT_FOUND where it may be found."""
@@ -91,7 +91,7 @@ class _Track:
     def next_crop(self, row: int, config: FaceConfig) -> Float[np.ndarray, "4"]:
         """Return the last face's crop, taken along with a head that moves much."""
         crop = self.last.crop.copy()
-        motion = self.promised[row, :2] - self.promised[row - 1, :2]
+        motion = self.expected[row, :2] - self.expected[row - 1, :2]
         if np.linalg.norm(motion) > config.moved * crop[2]:
             crop[:2] += motion
         return crop
@@ -176,7 +176,7 @@ class FacePerception:
                 track.rest -= 1
             else:
                 turns = _TURNS if track.tries in _ROTATED_TRIES else _TURNS[:1]
-                wanted.append((track, row, list(track.promised[row] + turns)))
+                wanted.append((track, row, list(track.expected[row] + turns)))
         found = self._detect(image, [crop for _, _, crops in wanted for crop in crops])
         again, start = [], 0
         for track, row, crops in wanted:
@@ -184,15 +184,15 @@ class FacePerception:
             start += len(crops)
             best = max(candidates, key=lambda face: face.confidence)
             was_seen, track.last = track.last is not None, None
-            if was_seen and self._is_face(best, track.promised[row]):
+            if was_seen and self._is_face(best, track.expected[row]):
                 self._add(track, row, best)
             elif was_seen:  # lost: look once more where the body has its head
-                again.append((track, row, track.promised[row]))
+                again.append((track, row, track.expected[row]))
             else:  # a crop that is a little off shows nothing to the network, but points the way
                 again.append((track, row, landmark_crop(best.landmarks)))
         second = self._detect(image, [crop for *_, crop in again])
         for (track, row, _), face in zip(again, second, strict=True):
-            if self._is_face(face, track.promised[row]):
+            if self._is_face(face, track.expected[row]):
                 self._add(track, row, face)
             else:
                 track.miss()
@@ -214,11 +214,11 @@ class FacePerception:
         share = float(np.clip((turn - self.config.min_facing) / 0.35, 0, 1))
         track.faces[row] = replace(face, confidence=face.confidence * share)
 
-    def _is_face(self, face: _Face, promised: Float[np.ndarray, "4"]) -> bool:
+    def _is_face(self, face: _Face, expected: Float[np.ndarray, "4"]) -> bool:
         """Return whether a face is one, and the face of this body."""
         crop = landmark_crop(face.landmarks)
-        shift = np.linalg.norm(crop[:2] - promised[:2]) / promised[2]
-        growth = abs(np.log(max(crop[2], 1e-9) / promised[2]))
+        shift = np.linalg.norm(crop[:2] - expected[:2]) / expected[2]
+        growth = abs(np.log(max(crop[2], 1e-9) / expected[2]))
         return bool(
             face.confidence >= self.config.min_presence
             and shift <= self.config.max_shift

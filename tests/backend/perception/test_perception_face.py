@@ -230,7 +230,7 @@ def test_a_selection_has_the_same_faces(face_evidence_of, body_evidence):
     np.testing.assert_array_equal(chosen.states, face.states[rows])
 
 
-def test_the_promised_crop_holds_the_head(body_evidence):
+def test_the_expected_crop_holds_the_head(body_evidence):
     crop = head_crop(body_evidence(1).keypoints[0])
     assert np.abs(crop[:2] - (150, 102.5)).max() < 1 and crop[2] == pytest.approx(92.5, rel=0.05)
     assert crop[3] == pytest.approx(0)
