@@ -85,9 +85,9 @@ class FaceEvidenceLoss(nn.Module):
         irises = [point for eye in IRISES.values() for point in eye]
         self.irises = [POINTS.index(point) for point in irises]
         stiffness = torch.from_numpy(model.stiffness[list(POINTS)].copy()).float()
-        trust = torch.from_numpy(model.shares[:, 1].copy()).float().clamp(0, 1)
+        key_weights = torch.from_numpy(model.shares[:, 1].copy()).float().clamp(0, 1)
         self.register_buffer("stiffness", stiffness / stiffness.sum(), persistent=False)
-        self.register_buffer("trust", trust, persistent=False)
+        self.register_buffer("key_weights", key_weights, persistent=False)
         axes = torch.tensor([1.0, 1.0, _DEPTH_SHARE])
         self.register_buffer("axes", axes, persistent=False)
 
@@ -103,7 +103,7 @@ class FaceEvidenceLoss(nn.Module):
         terms = (
             config.landmarks * distances.mean(-1),
             config.irises * distances[:, self.irises].mean(-1),
-            config.numbers * (self.trust * numbers.abs()).mean(-1),
+            config.numbers * (self.key_weights * numbers.abs()).mean(-1),
             config.prior * coded.square().mean(-1),
             config.sparsity * posed.activations.abs().mean(-1),
             config.turn * (posed.turn - torch.eye(3).to(coded)).square().mean((-1, -2)),

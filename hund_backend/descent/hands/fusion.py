@@ -45,8 +45,10 @@ class FusionConfig:
 
     blend_seconds: float = 0.2  # over which a hand comes and goes
     bridged_seconds: float = 0.5  # longest gap in which a hand does not relax
-    full_trust: float = 0.8  # confidence from which the hand's network overrules the body's wrist
-    no_trust: float = 0.4  # confidence up to which it does not
+    full_confidence: float = (
+        0.8  # confidence from which the hand's network overrules the body's wrist
+    )
+    least_confidence: float = 0.4  # confidence up to which it does not
     max_offset: float = 0.1  # metres by which a wrist is moved sideways
     max_farther: float = 0.18  # metres by which it is moved in its distance
     offset_noise: float = 0.03  # metres, sideways
@@ -57,7 +59,7 @@ class FusionConfig:
     finger_acceleration: float = 40.0  # rad/s²
     wrist_noise: float = 0.2  # radians
     wrist_acceleration: float = 30.0  # rad/s²
-    trust_seconds: float = 0.1  # deviation of the filter over the confidence
+    confidence_seconds: float = 0.1  # deviation of the filter over the confidence
 
 
 def add_hands(
@@ -83,13 +85,13 @@ def add_hands(
     track = track_hands(evidence, betas, fps, hund)
     track = replace(track, places=_own_places(track, result.state, body))
     presence = _presence(evidence, track.seen, fps, config)
-    trust = presence * _trust(evidence, track, fps, config)
+    weights = presence * _arm_weights(evidence, track, fps, config)
     pose = result.state.pose.cpu().double().clone()
     fingers = held_fingers(evidence, track, hund, fps, config)
     for side in range(2):
         pose[:, [joint - 1 for joint in _HAND_JOINTS[side]]] = fingers[:, side]
         if track.seen[:, side].any():
-            pose = _move_arm(evidence, result.state, pose, track, trust, side, fps, body, config)
+            pose = _move_arm(evidence, result.state, pose, track, weights, side, fps, body, config)
     state = replace(result.state, pose=pose.to(result.state.pose))
     return replace(
         result,
@@ -131,7 +133,7 @@ def _move_arm(
     state: State,
     pose: Float[Tensor, "frames joints 3 3"],
     track: HandTrack,
-    trust: Float[Tensor, "frames 2"],
+    weights: Float[Tensor, "frames 2"],
     side: int,
     fps: float,
     body: BodyModel,
@@ -139,7 +141,7 @@ def _move_arm(
 ) -> Float[Tensor, "frames joints 3 3"]:
     """Return the pose with the arm that leads to the hand as it is seen."""
     upper, lower, hand = (JOINT_INDEX[f"{name}{'LR'[side]}"] for name in _ARM_JOINTS)
-    weight = trust[:, side].double()
+    weight = weights[:, side].double()
     rotations = torch.cat((state.global_orient.cpu().double()[:, None], pose), dim=1)
     betas = state.betas.cpu().double()
     rest = body.rest_template.cpu().double() + torch.einsum(
@@ -274,18 +276,20 @@ def _presence(
     return torch.from_numpy(presence).float()
 
 
-def _trust(
+def _arm_weights(
     evidence: Evidence, track: HandTrack, fps: float, config: FusionConfig
 ) -> Float[Tensor, "frames 2"]:
     """How far the hand's network overrules the body's wrist, by its confidence over time."""
-    trust = np.zeros(track.confidence.shape)
+    confidence = np.zeros(track.confidence.shape)
     for shot in evidence.shot_rows():
         for side in range(2):
             values = track.confidence[shot, side].double().numpy()[:, None]
             held = _interpolated(values, track.seen[shot, side].numpy())
-            deviation = config.trust_seconds * fps  # so that no flickering shakes the wrist
-            trust[shot, side] = gaussian_filter1d(held[:, 0], deviation, mode="nearest")
-    share = (trust - config.no_trust) / (config.full_trust - config.no_trust)
+            deviation = config.confidence_seconds * fps  # so that no flickering shakes the wrist
+            confidence[shot, side] = gaussian_filter1d(held[:, 0], deviation, mode="nearest")
+    share = (confidence - config.least_confidence) / (
+        config.full_confidence - config.least_confidence
+    )
     return torch.from_numpy(share.clip(0, 1)).float()
 
 
