@@ -1,4 +1,4 @@
-"""Training on unlabelled clips: supervised, self-supervised and mixed regime side by side.
+"""Training on unlabeled clips: supervised, self-supervised and mixed regime side by side.
 
 Run as `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn CLIP … --judge CLIP …`. Every
 regime starts from the shipped weights and takes the same number of steps. Clips without ground
@@ -35,7 +35,7 @@ PACKAGES = ("torch", "numpy")
 REGIMES = ("supervised", "self_supervised", "mixed")
 MIN_CONFIDENCE = 0.5  # of keypoints that count
 NEAREST = 0.1  # metres: smallest depth in projections
-HEAD = """# What the learned descent learns from unlabelled people
+HEAD = """# What the learned descent learns from unlabeled people
 
 {environment}
 * `python -m benchmarks.hund_regimes MOCAP DETECTIONS --learn … --judge … \

@@ -1,4 +1,4 @@
-"""How well can real pictures of people and made ones be told apart by BlazePose's inner features?
+"""How well can real pictures of people and made ones be distinguished by BlazePose's inner features?
 
 Run as `python -m benchmarks.picture_gap KIT PICTURES`: a linear probe (ridge regression of the label)
 is trained on half of the pictures and judged on the others, several times. Of the made pictures
@@ -46,7 +46,7 @@ def main() -> None:
     )
     _, chosen = linear_sum_assignment(costs)  # one made picture for each real one
     print(f"{len(real)} real pictures; made ones, {len(made)}, matched by pose")
-    print("| | told apart, % | taken for real by the first probe, % |")
+    print("| | distinguished, % | taken for real by the first probe, % |")
     print(f"| keypoints alone | {accuracy(real_keypoints, made_keypoints[chosen]):.1f} | |")
     print(f"| made, unmatched | {accuracy(real_features, made_features[: len(real)]):.1f} | |")
     first = probe(real_features, made_features[chosen])

@@ -8,7 +8,7 @@ figure 2: evidence → context network → s_0 and context s^c; then, for each s
 with one recurrent cell for all stages and the losses L of the last state as its input. The figure
 does not say of what kind the cell is; here it is a gated recurrent unit (Cho et al., 2014). The
 stages get loss values and, our extension, the residuals they are made of; never gradients. The same
-computation serves training and use, so the network can learn from unlabelled pictures.
+computation serves training and use, so the network can learn from unlabeled pictures.
 
 The paper descends for body and hands by networks of the same kind. A region supplies what its
 context network reads, its decoder from state vectors to posed points, and its losses.

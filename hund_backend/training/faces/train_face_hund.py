@@ -67,7 +67,7 @@ class FaceHundRecipe:
     stages: tuple[int, int] = (3, 5)  # range of M in training, drawn for each batch
     steps: int = 1200
     batch: int = 128
-    unlabelled: int = 32  # more faces of a batch, of real clips, if there are any
+    unlabeled: int = 32  # more faces of a batch, of real clips, if there are any
     rate: float = 2e-3
     decay: float = 0.03
     clip: float = 1.0  # largest norm of the gradient
@@ -129,8 +129,8 @@ def train(
         stages = int(torch.randint(low, high + 1, (), generator=generator))
         loss = batch_loss(hund, sample, recipe, stages)
         if clips is not None:
-            rows = torch.randint(len(clips), (recipe.unlabelled,), generator=generator)
-            loss = loss + unlabelled_loss(hund, clips.select(rows), recipe, stages)
+            rows = torch.randint(len(clips), (recipe.unlabeled,), generator=generator)
+            loss = loss + unlabeled_loss(hund, clips.select(rows), recipe, stages)
         return loss, loss.item()
 
     def evaluate(step: int, train: float) -> tuple[dict[str, Any], float]:
@@ -150,7 +150,7 @@ def batch_loss(
     return meta_loss(torch.stack(losses), "sum", initial=recipe.initial, progress=recipe.progress)
 
 
-def unlabelled_loss(
+def unlabeled_loss(
     hund: FaceHund, inputs: FaceInputs, recipe: FaceHundRecipe, stages: int
 ) -> Float[Tensor, ""]:
     """Meta loss of faces whose keys are not known: L itself; they count by their number."""

@@ -30,7 +30,7 @@ from hund_backend.training.faces.samples import (
 from hund_backend.training.faces.train_face_hund import (
     FaceHundRecipe,
     batch_loss,
-    unlabelled_loss,
+    unlabeled_loss,
 )
 from hund_backend.training.faces.train_face_visibility import FaceVisibilityRecipe, describe
 from hund_backend.training.faces.train_face_visibility import train as train_visibility
@@ -191,11 +191,11 @@ def test_faces_without_labels_lower_their_own_loss():
     torch.manual_seed(0)
     hund = FaceHund(FaceHundConfig(stages=1, hidden=32, context=16, memory=16), model)
     hund.decoder.set_mixing(sample.truth.arkit)
-    inputs, recipe = sample.inputs.select(torch.arange(0, 60, 4)), FaceHundRecipe(unlabelled=15)
+    inputs, recipe = sample.inputs.select(torch.arange(0, 60, 4)), FaceHundRecipe(unlabeled=15)
     optimizer = torch.optim.AdamW(hund.parameters(), lr=3e-3)
     before = hund(inputs)[-1].losses.total.mean().item()
     for _ in range(30):
-        loss = unlabelled_loss(hund, inputs, recipe, 1)
+        loss = unlabeled_loss(hund, inputs, recipe, 1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
