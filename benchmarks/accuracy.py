@@ -9,6 +9,7 @@ detector, held-out synthetic pictures, and clips rendered of held-out motion.
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -169,15 +170,16 @@ def part_rows(bench: Bench, part: str) -> list[Row]:
 def kept_rows(bench: Bench, part: str, path: Path) -> list[Row]:
     """Return the rows of a part for some weights, measured if they are not kept."""
     args = bench.args
-    measure = {
-        "mpi_inf_3dhp": lambda: kit_rows(bench, part, path),
-        "lspet": lambda: kit_rows(bench, part, path),
-        "people": lambda: people_rows(bench, path),
-        "rendered": lambda: rendered_rows(bench, path),
-        "clips": lambda: clip_rows(bench, path),
+    measure, inputs = {
+        "mpi_inf_3dhp": (lambda: kit_rows(bench, part, path), [args.eval]),
+        "lspet": (lambda: kit_rows(bench, part, path), [args.eval]),
+        "people": (lambda: people_rows(bench, path), [args.mocap, args.detections, args.count]),
+        "rendered": (lambda: rendered_rows(bench, path), [args.rendered]),
+        "clips": (lambda: clip_rows(bench, path), [args.mocap, args.clips, args.frames]),
     }[part]
-    sizes = {"people": f"-{args.count}", "clips": f"-{args.clips}x{args.frames}"}
-    kept = args.keep / f"{part}{sizes.get(part, '')}-{_sha256(path)[:12]}.json"
+    named = [str(each.resolve() if isinstance(each, Path) else each) for each in inputs]
+    digest = hashlib.sha256("\n".join([part, _sha256(path), *named]).encode()).hexdigest()
+    kept = args.keep / f"{part}-{path.stem}-{digest[:12]}.json"
     if args.again or not kept.exists():
         rows = [row.__dict__ for row in measure()]
         args.keep.mkdir(parents=True, exist_ok=True)

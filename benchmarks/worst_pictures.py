@@ -80,12 +80,21 @@ def main() -> None:
     networks = [
         replace(models, hund=Hund.load(models.body, models.prior, path)) for path in args.hund
     ]
-    cases = []
-    for folder in args.kits:
-        kit = read_kit(folder)
-        kit = replace(kit, frames=kit.frames[: args.most])
-        cases += kit_cases(kit, perception, networks, args.method)
-    worst = sorted(cases, key=lambda case: -np.nanmean(case.errors(0)))[: args.count]
+    pictures = [
+        (kit, row)
+        for kit in map(read_kit, args.kits)
+        for row in range(min(len(kit.frames), args.most))
+        if np.isfinite(torso_px(kit, row))
+    ]
+    ranked = [
+        posed_case(kit, row, perception, networks[:1], args.rank or args.method)
+        for kit, row in pictures
+    ]
+    order = np.argsort([-np.nanmean(case.errors(0)) for case in ranked], kind="stable")
+    worst = [
+        posed_case(*pictures[place], perception, networks, args.method)
+        for place in order[: args.count]
+    ]
     for place, case in enumerate(worst, start=1):
         shares = [f"{_share(case, w):.0f}" for w in range(len(args.hund))]
         print(f"{place}. {case.label}: {' → '.join(shares)} % within {RIGHT_ERROR} torsos")
@@ -99,6 +108,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kits", type=Path, nargs="+", metavar="KIT")
     parser.add_argument("--hund", type=Path, nargs="+", default=[WEIGHTS_FILE], metavar="WEIGHTS")
     parser.add_argument("--method", choices=PICTURE_METHODS, default="stages, polished")
+    parser.add_argument(
+        "--rank", choices=PICTURE_METHODS, help="method whose errors count; default: that drawn"
+    )
     parser.add_argument("--count", type=int, default=40, help="pictures on the sheet")
     parser.add_argument("--most", type=int, default=1000, help="most pictures of a kit")
     parser.add_argument(
@@ -110,40 +122,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=out / "worst_pictures.png")
 
 
-def kit_cases(
-    kit: Kit, perception: PerceptionCache, networks: list[Models], method: str
-) -> list[Case]:
-    """Return the pictures of a kit whose torso is known, posed by all networks."""
-    cases = []
-    for row, frame in enumerate(kit.frames):
-        if frame.joints_px is None or frame.number is not None:
-            continue
-        truth = np.where(frame.has_px[:, None], frame.joints_px, np.nan)
-        torso = _torso_px(kit, truth)
-        if not np.isfinite(torso):
-            continue
-        estimates = []
-        for models in networks:
-            found = perception.predict(
-                Request(path=frame.path),
-                PICTURE_METHODS[method],
-                perception=PERCEPTION,
-                models=models,
-            )
-            estimates.append(
-                None if found is None else _estimate(kit, row, found.reconstruction, models)
-            )
-        cases.append(
-            Case(
-                label=frame.path.stem,
-                path=frame.path,
-                names=kit.joint_names,
-                truth=truth,
-                torso=torso,
-                estimates=tuple(estimates),
-            )
+def posed_case(
+    kit: Kit, row: int, perception: PerceptionCache, networks: list[Models], method: str
+) -> Case:
+    """Return a picture of a kit, posed by all networks."""
+    path = kit.frames[row].path
+    estimates = []
+    for models in networks:
+        found = perception.predict(
+            Request(path=path), PICTURE_METHODS[method], perception=PERCEPTION, models=models
         )
-    return cases
+        estimates.append(
+            None if found is None else _estimate(kit, row, found.reconstruction, models)
+        )
+    return Case(
+        label=path.stem,
+        path=path,
+        names=kit.joint_names,
+        truth=_truth(kit, row),
+        torso=torso_px(kit, row),
+        estimates=tuple(estimates),
+    )
+
+
+def torso_px(kit: Kit, row: int) -> float:
+    """Return the diagonal of a picture's torso; NaN for a clip's frame and where it is unknown."""
+    if kit.frames[row].joints_px is None or kit.frames[row].number is not None:
+        return np.nan
+    truth = _truth(kit, row)
+    lengths = [
+        float(np.linalg.norm(np.subtract(*(truth[kit.joint_names.index(end)] for end in ends))))
+        for ends in TORSO_DIAGONALS
+    ]
+    known = [length for length in lengths if np.isfinite(length) and length > 0]
+    return known[0] if known else np.nan
+
+
+def _truth(kit: Kit, row: int) -> Float[np.ndarray, "joints 2"]:
+    frame = kit.frames[row]
+    return np.where(frame.has_px[:, None], frame.joints_px, np.nan)
 
 
 def _estimate(kit: Kit, row: int, result: Reconstruction, models: Models) -> Estimate:
@@ -154,15 +171,6 @@ def _estimate(kit: Kit, row: int, result: Reconstruction, models: Models) -> Est
         if name in points:
             pixels[joint] = _projected(points[name][person, 0], result.intrinsics[0])
     return Estimate(result=result, person=person, pixels=pixels)
-
-
-def _torso_px(kit: Kit, truth: Float[np.ndarray, "joints 2"]) -> float:
-    lengths = [
-        float(np.linalg.norm(np.subtract(*(truth[kit.joint_names.index(end)] for end in ends))))
-        for ends in TORSO_DIAGONALS
-    ]
-    known = [length for length in lengths if np.isfinite(length) and length > 0]
-    return known[0] if known else np.nan
 
 
 def _projected(
