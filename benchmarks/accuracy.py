@@ -148,6 +148,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rendered", type=Path, help="folder of rendered clips")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--hund", type=Path, nargs="+", default=[WEIGHTS_FILE], metavar="WEIGHTS")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=PICTURE_METHODS,
+        default=list(PICTURE_METHODS),
+        metavar="METHOD",
+        help="that pose photographs",
+    )
     parser.add_argument("--count", type=int, default=500, help="people of each kind")
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--frames", type=int, default=60, help="of a clip")
@@ -171,8 +179,8 @@ def kept_rows(bench: Bench, part: str, path: Path) -> list[Row]:
     """Return the rows of a part for some weights, measured if they are not kept."""
     args = bench.args
     measure, inputs = {
-        "mpi_inf_3dhp": (lambda: kit_rows(bench, part, path), [args.eval]),
-        "lspet": (lambda: kit_rows(bench, part, path), [args.eval]),
+        "mpi_inf_3dhp": (lambda: kit_rows(bench, part, path), [args.eval, *args.methods]),
+        "lspet": (lambda: kit_rows(bench, part, path), [args.eval, *args.methods]),
         "people": (lambda: people_rows(bench, path), [args.mocap, args.detections, args.count]),
         "rendered": (lambda: rendered_rows(bench, path), [args.rendered]),
         "clips": (lambda: clip_rows(bench, path), [args.mocap, args.clips, args.frames]),
@@ -196,7 +204,8 @@ def kit_rows(bench: Bench, name: str, path: Path) -> Iterator[Row]:
     if any(frame.intrinsics is not None for frame in kit.frames):
         kits[f"{name}, intrinsics given"] = kit
     for data, frames in kits.items():
-        for method, options in PICTURE_METHODS.items():
+        for method in bench.args.methods:
+            options = PICTURE_METHODS[method]
             (scored,) = evaluate(
                 [frames],
                 lambda request, options=options: bench.perception.predict(
@@ -205,7 +214,7 @@ def kit_rows(bench: Bench, name: str, path: Path) -> Iterator[Row]:
                 bench.models.body,
             )["kits"]
             *_, own, detector = scored["rows"]
-            if method == "stages":
+            if method == bench.args.methods[0]:
                 yield _kit_row(data, "detector", "", detector)
             yield _kit_row(data, method, _label(path), own)
 
