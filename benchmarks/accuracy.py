@@ -156,6 +156,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="METHOD",
         help="that pose photographs",
     )
+    parser.add_argument("--most", type=int, default=1000, help="most photographs of a kit")
     parser.add_argument("--count", type=int, default=500, help="people of each kind")
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--frames", type=int, default=60, help="of a clip")
@@ -179,8 +180,11 @@ def kept_rows(bench: Bench, part: str, path: Path) -> list[Row]:
     """Return the rows of a part for some weights, measured if they are not kept."""
     args = bench.args
     measure, inputs = {
-        "mpi_inf_3dhp": (lambda: kit_rows(bench, part, path), [args.eval, *args.methods]),
-        "lspet": (lambda: kit_rows(bench, part, path), [args.eval, *args.methods]),
+        "mpi_inf_3dhp": (
+            lambda: kit_rows(bench, part, path),
+            [args.eval, args.most, *args.methods],
+        ),
+        "lspet": (lambda: kit_rows(bench, part, path), [args.eval, args.most, *args.methods]),
         "people": (lambda: people_rows(bench, path), [args.mocap, args.detections, args.count]),
         "rendered": (lambda: rendered_rows(bench, path), [args.rendered]),
         "clips": (lambda: clip_rows(bench, path), [args.mocap, args.clips, args.frames]),
@@ -199,6 +203,7 @@ def kit_rows(bench: Bench, name: str, path: Path) -> Iterator[Row]:
     """Yield the rows of photographs, with intrinsics guessed, and given where they are known."""
     models = replace(bench.models, hund=bench.hund(path))
     kit = read_kit(bench.args.eval / name)
+    kit = replace(kit, frames=kit.frames[: bench.args.most])
     guessed = replace(kit, frames=tuple(replace(f, intrinsics=None) for f in kit.frames))
     kits = {f"{name}, {len(kit.frames)} photographs": guessed}
     if any(frame.intrinsics is not None for frame in kit.frames):
