@@ -38,6 +38,8 @@ MARGIN = 0.2  # around a person's keypoints, of the longer side of their box
 OPACITY = 0.8
 MAX_ERROR = 1.0  # of the torso's diagonal: a keypoint that is farther off counts as this far
 RIGHT_ERROR = 0.2  # of the torso's diagonal: up to which a keypoint is right
+LIMBS = {"arms": ("shoulder", "elbow", "wrist"), "legs": ("hip", "knee", "ankle")}
+SWAPPED = 0.8  # of the error: what it is with left and right swapped, where they are swapped
 LEFT, RIGHT, OTHER = (242, 115, 51), (51, 140, 242), (230, 230, 230)  # as the bodies' limbs
 FROM_THE_SIDE = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
@@ -97,7 +99,11 @@ def main() -> None:
     ]
     for place, case in enumerate(worst, start=1):
         shares = [f"{_share(case, w):.0f}" for w in range(len(args.hund))]
-        print(f"{place}. {case.label}: {' → '.join(shares)} % within {RIGHT_ERROR} torsos")
+        swapped = [", ".join(swapped_limbs(case, w)) or "none" for w in range(len(args.hund))]
+        print(
+            f"{place}. {case.label}: {' → '.join(shares)} % within {RIGHT_ERROR} torsos; left and "
+            f"right swapped: {' → '.join(swapped)}"
+        )
     write_file(args.output, encode_png(sheet(worst, low)))
     print(args.output)
 
@@ -183,6 +189,27 @@ def _share(case: Case, weights: int) -> float:
     errors = case.errors(weights)
     known = np.isfinite(case.truth[:, 0])
     return 100 * float((errors[known] <= RIGHT_ERROR).mean())
+
+
+def swapped_limbs(case: Case, weights: int) -> list[str]:
+    """Return those of arms and legs that lie clearly nearer to the other side's true keypoints."""
+    estimate = case.estimates[weights]
+    if estimate is None:
+        return []
+    swapped = []
+    for limb, names in LIMBS.items():
+        pairs = [tuple(f"{side}_{name}" for side in ("left", "right")) for name in names]
+        pairs = [pair for pair in pairs if set(pair) <= set(case.names)]
+        own = [case.names.index(name) for pair in pairs for name in pair]
+        other = [case.names.index(name) for pair in pairs for name in reversed(pair)]
+        to_own, to_other = (
+            np.linalg.norm(estimate.pixels[own] - case.truth[joints], axis=-1)
+            for joints in (own, other)
+        )
+        known = np.isfinite(to_own + to_other)
+        if known.any() and to_other[known].mean() < SWAPPED * to_own[known].mean():
+            swapped.append(limb)
+    return swapped
 
 
 def sheet(cases: list[Case], low: BodyModel) -> UInt8[np.ndarray, "height width 3"]:

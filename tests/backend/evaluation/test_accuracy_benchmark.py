@@ -136,3 +136,27 @@ def test_far_limbs_lie_on_the_right_of_the_side_view():
         red = np.nonzero(view[..., 0] > view[..., 2] + 20)[1].mean()
         blue = np.nonzero(view[..., 2] > view[..., 0] + 20)[1].mean()
         assert red > blue + 20
+
+
+def test_swapped_limbs_are_those_that_fit_the_other_side():
+    names = tuple(
+        f"{side}_{joint}"
+        for side in ("left", "right")
+        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    )
+    truth = np.random.default_rng(0).uniform(0, 100, (12, 2))
+    truth[2] = np.nan  # a wrist that is not labeled
+    is_arm = np.array([n.split("_")[1] in ("shoulder", "elbow", "wrist") for n in names])
+    other = np.roll(truth, 6, axis=0)
+
+    def swapped(pixels):
+        estimate = worst_pictures.Estimate(result=None, person=0, pixels=pixels + 1.0)
+        case = worst_pictures.Case(
+            label="", path=Path(), names=names, truth=truth, torso=50.0, estimates=(estimate,)
+        )
+        return worst_pictures.swapped_limbs(case, 0)
+
+    filled = np.nan_to_num(truth, nan=40.0), np.nan_to_num(other, nan=40.0)
+    assert swapped(filled[0]) == []
+    assert swapped(np.where(is_arm[:, None], filled[1], filled[0])) == ["arms"]
+    assert swapped(filled[1]) == ["arms", "legs"]
