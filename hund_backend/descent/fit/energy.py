@@ -172,7 +172,7 @@ def build_terms(
         fps: rate of the frames; None for frames that are independent of each other.
         dynamics: of the prior's latents; used where frames are coupled.
         anchor: reference rotations of a polish.
-        depth_anchor: reference depths of a picture's polish.
+        depth_anchor: reference depths of a polish.
         expected_betas: of the person; None: the population's.
         contacts: of the body; used where frames are coupled. They need its contact points.
         contact_points: reduced body whose points are those of CONTACT_NAMES.

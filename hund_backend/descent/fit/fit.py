@@ -75,7 +75,7 @@ class DepthEvidence:
     """Evidence of depth in the polish of a clip, metres.
 
     The stages have read the landmarks already, and these err by much the same amount in all frames:
-    more frames make them no surer. What the stages say of depth is surer.
+    more frames make them no surer. The depths of the stages err less.
     """
 
     landmarks: Robust = Robust(weight=1.0, noise=0.25, cutoff=1.0)
