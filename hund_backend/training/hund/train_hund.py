@@ -24,11 +24,12 @@ from ...body.camera import default_intrinsics
 from ...body.model import BodyModel
 from ...descent.learned.hund import WEIGHTS_FILE, Hund, HundConfig
 from ...descent.learned.inputs import NetworkInputs, concatenate
-from ...descent.learned.meta_loss import FORMS, Form, meta_loss
+from ...descent.learned.meta_loss import FORMS
 from ...errors import BadInputError
 from ...perception.run import Perception
 from ...prior.pose_flow import PoseFlow
 from ...video import open_clip
+from ..descent_training import DescentRecipe
 from ..motion.motion_set import MotionSet, motion_set
 from ..optimization import Curve, optimize
 from ..priors.augmentation import AugmentationConfig
@@ -44,27 +45,22 @@ Regime = Literal["supervised", "self_supervised", "mixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HundRecipe:
+class HundRecipe(DescentRecipe):
     """Training of HUND."""
 
     regime: Regime = "supervised"
     network: HundConfig = field(default_factory=HundConfig)
     supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
-    form: Form = "sum"  # of the meta loss; its weights are the next three
-    initial: float = 0.2  # of L^0
-    warmup: float = 0.3  # of the sum beside the improvement
-    progress: float = 0.3  # of the meta-regularization
+    initial: float = 0.2
+    warmup: float = 0.3
     rendering: float = 0.0  # weight of the last state's rendered parts
-    stages: tuple[int, int] = (3, 6)  # range of M in training, drawn for each batch
+    stages: tuple[int, int] = (3, 6)
     picture_share: float = 0.3  # of people who come from pictures
     unlabeled_share: float = 0.25  # probability of a batch without truth, in the mixed regime
     steps: int = 4000
     batch: int = 192
     rate: float = 8e-4
-    decay: float = 1e-3
-    clip: float = 1.0  # largest norm of the gradient
-    every: int = 250  # steps between evaluations
-    seed: int = 0
+    every: int = 250
 
 
 @runtime_checkable
@@ -138,8 +134,7 @@ def train(
         batch = dataset.draw(recipe.batch, generator)
         count = len(batch.inputs)
         sample = to_device(batch.select(processes.rows(count)), device)
-        low, high = recipe.stages
-        stages = int(torch.randint(low, high + 1, (), generator=generator))
+        stages = recipe.draw_stages(generator)
         loss = batch_loss(hund, prior, sample, recipe, stages, skin)
         loss = processes.weigh(loss, count)
         return loss, loss.item()
@@ -186,13 +181,7 @@ def batch_loss(
     if skin is not None:
         rendered = rendered_cost(steps[-1], sample.inputs, hund.decoder, skin)
         losses[-1] = losses[-1] + recipe.rendering * rendered
-    return meta_loss(
-        torch.stack(losses),
-        recipe.form,
-        initial=recipe.initial,
-        warmup=recipe.warmup,
-        progress=recipe.progress,
-    )
+    return recipe.loss(losses)
 
 
 @torch.no_grad()
