@@ -16,6 +16,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
+from ..build.expected import ExpectedBuild
 from ..reduced_body import FitVariables, ReducedBody
 from ..targets import Targets
 from .jacobian_cache import JacobianCache, prior_gradient
@@ -153,6 +154,7 @@ def build_terms(
     anchor: PoseAnchor | None = None,
     depth_anchor: DepthAnchor | None = None,
     betas_anchor: Float[Tensor, " betas"] | None = None,
+    build: ExpectedBuild | None = None,
     contacts: BodyContacts | None = None,
     contact_points: ReducedBody | None = None,
     activity: Float[Tensor, "frames joints"] | None = None,
@@ -171,6 +173,7 @@ def build_terms(
         anchor: reference rotations of a polish.
         depth_anchor: reference depths of a picture's polish.
         betas_anchor: its reference betas.
+        build: betas that outlines let expect; they replace the reference betas.
         contacts: of the body; used where frames are coupled. They need its contact points.
         contact_points: reduced body whose points are those of CONTACT_NAMES.
         activity: accelerations that are expected, m/s²; None: each joint's typical one.
@@ -199,10 +202,11 @@ def build_terms(
         terms.append(PoseAnchorTerm(config=config.anchor, anchor=anchor))
     if depth_anchor is not None and config.depth_anchor.weight > 0:
         terms.append(DepthAnchorTerm(config=config.depth_anchor, anchor=depth_anchor))
-    if betas_anchor is None:
-        terms.append(BetasTerm(weight=config.betas))
+    weight = config.betas if betas_anchor is None else config.betas_anchor
+    if build is None:
+        terms.append(BetasTerm(weight=weight, expected=betas_anchor))
     else:
-        terms.append(BetasTerm(weight=config.betas_anchor, expected=betas_anchor))
+        terms.append(BetasTerm(weight=weight, expected=build.betas, precision=build.precision))
     if not is_coupled:
         return tuple(terms)
     if config.keypoint_steps.weight > 0:

@@ -21,6 +21,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
+from ..build.expected import ExpectedBuild
 from ..joint_confidence import joint_confidence, unobserved_fraction
 from ..keypoints import NUM_KEYPOINTS, keypoint_residuals
 from ..reduced_body import FitVariables, ReducedBody
@@ -126,6 +127,7 @@ def fit(
     skin: BodyModel | None = None,
     initial: State | None = None,
     contacts: BodyContacts | None = None,
+    build: ExpectedBuild | None = None,
 ) -> DescentResult:
     """Fit the body to a person over all frames of a track, or polish given states.
 
@@ -144,9 +146,10 @@ def fit(
         initial: states of all frames to polish; None fits from initial poses. The result of a polish
             has one stage, its end.
         contacts: of the body in polished states; these are settled on them.
+        build: betas that outlines let expect; None: those of everybody.
     """
     config = config or FitConfig()
-    fitter = _Fitter(evidence, fps, body, prior, config, report, dynamics, skin, contacts)
+    fitter = _Fitter(evidence, fps, body, prior, config, report, dynamics, skin, contacts, build)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
     try:
@@ -172,6 +175,7 @@ class _Fitter:
         dynamics: Dynamics | None,
         skin: BodyModel | None,
         contacts: BodyContacts | None,
+        build: ExpectedBuild | None,
     ) -> None:
         self.config, self.fps = config, fps
         self.output = {"device": body.template.device, "dtype": body.template.dtype}
@@ -199,7 +203,7 @@ class _Fitter:
         self.depth_anchor: DepthAnchor | None = None  # of the polish of a picture
         self.betas_anchor: Tensor | None = None  # of the same
         self.activity: Tensor | None = None  # of a motion that is settled
-        self.contacts = contacts
+        self.contacts, self.build = contacts, build
         self.contact_points = None if contacts is None else ReducedBody.contacts_from_body(body)
         self._report, self._iterations = report, 0
 
@@ -369,6 +373,7 @@ class _Fitter:
             anchor=None if self.anchor is None else self.anchor.select(frames),
             depth_anchor=None if self.depth_anchor is None else self.depth_anchor.select(frames),
             betas_anchor=self.betas_anchor,
+            build=self.build,
             contacts=None if self.contacts is None else self.contacts.select(frames),
             contact_points=self.contact_points,
             activity=None if self.activity is None else self.activity[frames],
