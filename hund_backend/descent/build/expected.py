@@ -17,7 +17,7 @@ from .outline import TORSO, Outlines, outlines_of
 MAX_FRAMES = 40  # of a track that are compared, evenly spread
 MIN_OVERLAP = 0.5  # of mask and mean body: below it the mask or the pose is wrong
 MIN_TORSO_LINES = 4  # breadths of the torso that are found
-MIN_CONFIDENCE = 0.3  # mean of the keypoints
+MIN_CONFIDENCE = 0.3  # mean of the limbs' keypoints
 # Share of a frame's errors that is the same in all frames of a track: clothes above all.
 LASTING = 0.5
 

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, grid_sample
 
 from ...body.model import BodyModel
 from ...body.skeleton import BLAZEPOSE_NAMES, PART_NAMES
-from ...perception.crop_detector import MASK_SIZE, NUM_KEYPOINTS
+from ...perception.crop_detector import LIMB_JOINTS, MASK_SIZE, NUM_KEYPOINTS
 from ...perception.crops import crop_from_image, image_from_crop, transform_points
 from ...perception.evidence import Evidence
 from ...rendering.exact_parts import part_labels
@@ -109,7 +109,7 @@ class Outlines:
     """Share of the mean body's breadth that belongs to the segment: less where others cross it."""
     axes: Float[Tensor, "frames segments 3"]  # unit vectors along the segments
     across: Float[Tensor, "frames 2 3"]  # from right to left: shoulders, hips; unit vectors
-    confidence: Float[Tensor, " frames"]  # mean of the keypoints'
+    confidence: Float[Tensor, " frames"]  # mean of the limbs' keypoints
     overlap: Float[Tensor, " frames"]  # of mask and mean body: intersection over union
 
     def __len__(self) -> int:
@@ -222,7 +222,7 @@ def outlines_of(
         own=share.float(),
         axes=axes.float(),
         across=_unit((left - right) @ in_crop.mT).float(),
-        confidence=targets.confidence.mean(1).float(),
+        confidence=torch.from_numpy(evidence.keypoints[:, LIMB_JOINTS, 2].mean(1)).float(),
         overlap=common.sum((1, 2)) / either.sum((1, 2)).clamp(min=1),
     )
 
