@@ -124,6 +124,16 @@ def evidence_of(
     )
 
 
+def save_samples(
+    path: Path, outlines: dict[str, Outlines], betas: Float[Tensor, "samples 16"]
+) -> None:
+    """Write outlines by kind of mask, and the true betas behind them."""
+    tensors = {"betas": betas}
+    for kind, each in outlines.items():
+        tensors |= {f"{kind}.{f.name}": getattr(each, f.name).contiguous() for f in fields(each)}
+    write_file(path, save(tensors))
+
+
 def write_samples(
     pictures: PictureSet, detections: Detections, folder: Path, split: Split, found_files: int
 ) -> None:
@@ -154,14 +164,8 @@ def write_samples(
                 masks[FOUND] = np.stack([downsampled_mask(mask) for mask in found])
             for kind, values in masks.items():
                 kinds.setdefault(kind, []).append(outliner(detections, rows, values))
-        tensors = {"betas": torch.from_numpy(detections.betas[first:last])}
-        for kind, batches in kinds.items():
-            outlines = Outlines.concatenated(batches)
-            tensors |= {
-                f"{kind}.{f.name}": getattr(outlines, f.name).contiguous()
-                for f in fields(Outlines)
-            }
-        write_file(path, save(tensors))
+        outlines = {kind: Outlines.concatenated(batches) for kind, batches in kinds.items()}
+        save_samples(path, outlines, torch.from_numpy(detections.betas[first:last]))
         logger.info("%s: %d pictures", path.name, last - first)
 
 

@@ -105,7 +105,7 @@ def evaluated(network: BuildNetwork, samples: BuildSamples) -> dict[str, Any]:
     true = samples.betas[:, :NUM_TOLD]
     errors, everybody = ((true - each).square().mean(0).sqrt() for each in (mean, 0 * mean))
     return {
-        "loss": float(log_loss(Posterior(mean, -precision.log()), true)),
+        "loss": float(log_loss(Posterior(mean, -precision.log()), samples.betas)),
         "errors": errors.tolist(),
         "errors_of_mean_body": everybody.tolist(),
         "samples": len(samples),
