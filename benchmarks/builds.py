@@ -1,8 +1,8 @@
 """Body shapes of people in rendered clips, with and without their outlines.
 
-Run as `python -m benchmarks.builds FOLDER`, with the clips of `benchmarks.rendered_clips`: errors of
-stature, girths and volume. Girths and volume are scaled to the true stature, which a clip does not
-show.
+Run as `python -m benchmarks.builds FOLDER`, with the clips of `benchmarks.rendered_clips`: errors
+of stature, girths and volume. Girths and volume are scaled to the true stature, which a clip does
+not show.
 """
 
 from pathlib import Path

@@ -167,29 +167,16 @@ def outlines_of(
         skin: "low" body.
         reduced_body: the same body's.
     """
-    betas = reduced_body.offsets.new_zeros(len(reduced_body.offset_basis))
-    targets = Targets.from_evidence(evidence, reduced_body)
-    variables = solve_translation(rotations.to(reduced_body.offsets), targets, reduced_body, betas)
-    posed = skin(
-        reduced_body.full_pose(variables).to(skin.template),
-        skin.template.new_zeros(len(rotations), len(betas)),
-        global_orient=variables.rotations[:, 0].to(skin.template),
-        root_translation=variables.translation.to(skin.template),
-    )
     crops = evidence.crops.astype(np.float64)
     intrinsics = np.asarray(evidence.intrinsics, np.float64)
     camera = torch.from_numpy(crop_from_image(crops, 1) @ intrinsics)
-    size = MASK_SIZE * RENDERING
-    to_pixels = torch.diag(camera.new_tensor([size, size, 1.0]))
-    labels = part_labels(skin, posed.vertices, (to_pixels @ camera).float(), (size, size))
+    points, labels = _mean_body(evidence, rotations, camera, skin, reduced_body)
     masks = torch.from_numpy(evidence.masks.astype(np.float32) / 255)
     in_crop = torch.from_numpy(crop_rotations(crops, intrinsics)).mT
-    points = reduced_body.forward(variables).points[:, :NUM_KEYPOINTS]
     starts, ends = _ends_of_segments(points)
     axes = _unit((ends - starts) @ in_crop.mT)
-    detected = torch.from_numpy(
-        transform_points(targets.pixels.numpy(), crop_from_image(crops, 1))
-    )
+    pixels = evidence.keypoints[..., :2].astype(np.float64)
+    detected = torch.from_numpy(transform_points(pixels, crop_from_image(crops, 1)))
     observed_lines = _lines(*_ends_of_segments(detected))
     expected_lines = _lines(*_ends_of_segments(_projected(points, camera)))
     observed = _breadths(_sampled(masks, observed_lines))
@@ -225,6 +212,29 @@ def outlines_of(
         confidence=torch.from_numpy(evidence.keypoints[:, LIMB_JOINTS, 2].mean(1)).float(),
         overlap=common.sum((1, 2)) / either.sum((1, 2)).clamp(min=1),
     )
+
+
+def _mean_body(
+    evidence: Evidence,
+    rotations: Float[Tensor, "frames joints 3 3"],
+    camera: Float[Tensor, "frames 3 3"],
+    skin: BodyModel,
+    reduced_body: ReducedBody,
+) -> tuple[Float[Tensor, "frames keypoints 3"], Int[Tensor, "frames height width"]]:
+    """Keypoints of the mean body where the person is, camera frame, and its parts in the crops."""
+    betas = reduced_body.offsets.new_zeros(len(reduced_body.offset_basis))
+    targets = Targets.from_evidence(evidence, reduced_body)
+    variables = solve_translation(rotations.to(reduced_body.offsets), targets, reduced_body, betas)
+    posed = skin(
+        reduced_body.full_pose(variables).to(skin.template),
+        skin.template.new_zeros(len(rotations), len(betas)),
+        global_orient=variables.rotations[:, 0].to(skin.template),
+        root_translation=variables.translation.to(skin.template),
+    )
+    size = MASK_SIZE * RENDERING
+    to_pixels = torch.diag(camera.new_tensor([size, size, 1.0]))
+    labels = part_labels(skin, posed.vertices, (to_pixels @ camera).float(), (size, size))
+    return reduced_body.forward(variables).points[:, :NUM_KEYPOINTS], labels
 
 
 def _lines(
@@ -347,7 +357,7 @@ def _in_frame(
     crops: Float[np.ndarray, "frames 4"],
     intrinsics: Float[np.ndarray, "frames 3 3"],
 ) -> Bool[Tensor, "frames lines"]:
-    """Whether points of the crops lie inside the full frame, whose middle is the principal point."""
+    """Whether points of the crops lie in the full frame; the principal point is its middle."""
     flat = points.flatten(1, 2).numpy()
     pixels = transform_points(flat, image_from_crop(crops, 1))
     inside = (pixels > 0) & (pixels < 2 * intrinsics[:, None, :2, 2])
