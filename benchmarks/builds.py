@@ -15,7 +15,7 @@ from benchmarks import measuring
 from benchmarks.alignment import measures
 from benchmarks.rendered_clips import read_scene
 from hund_backend.body.model import BodyModel
-from hund_backend.descent.build.expected import BuildEstimator
+from hund_backend.descent.build.estimator import BuildEstimator
 from hund_backend.descent.fit.fit import fit
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.learned.track import descend

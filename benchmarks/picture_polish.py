@@ -1,7 +1,8 @@
 """The polish of single pictures, on held-out synthetic pictures with BlazePose's detections.
 
 Run as `python -m benchmarks.picture_polish DETECTIONS`: errors of the learned descent's last stage,
-of its polish without and with outlines, and of the fit without it; of all pictures and of those whose keypoints are right.
+of its polish without and with outlines, and of the fit without it; of all pictures and of those
+whose keypoints are right.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from benchmarks.alignment import fit_config, shape_errors
 from hund_backend.body.model import BodyModel
 from hund_backend.body.procrustes import similarity_aligned
 from hund_backend.body.skeleton import JOINT_INDEX
-from hund_backend.descent.build.expected import BuildEstimator
+from hund_backend.descent.build.estimator import BuildEstimator
 from hund_backend.descent.fit.fit import fit
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.learned.track import descend

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from .assembly import assemble, provenance_of_job
 from .body.model import BodyModel
 from .descent.body_contacts import BodyContacts
-from .descent.build.expected import ExpectedBuild
+from .descent.expected_build import ExpectedBuild
 from .descent.face.head_turn import with_head_turn
 from .descent.face.joint_confidence import with_face_confidence
 from .descent.face.solve import FaceMotion, solve_face

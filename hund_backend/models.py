@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .body.model import BodyModel
-from .descent.build.expected import BuildEstimator
+from .descent.build.estimator import BuildEstimator
 from .descent.face.hund import FaceHund
 from .descent.face.model import FaceModel
 from .descent.hands.hund import HandHund

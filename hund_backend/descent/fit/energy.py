@@ -16,7 +16,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
-from ..build.expected import ExpectedBuild
+from ..expected_build import ExpectedBuild
 from ..reduced_body import FitVariables, ReducedBody
 from ..targets import Targets
 from .jacobian_cache import JacobianCache, prior_gradient

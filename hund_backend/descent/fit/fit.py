@@ -21,7 +21,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
-from ..build.expected import ExpectedBuild
+from ..expected_build import ExpectedBuild
 from ..joint_confidence import joint_confidence, unobserved_fraction
 from ..keypoints import NUM_KEYPOINTS, keypoint_residuals
 from ..reduced_body import FitVariables, ReducedBody

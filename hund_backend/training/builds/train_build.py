@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...descent.build.expected import is_usable
+from ...descent.build.estimator import is_usable
 from ...descent.build.network import NUM_TOLD, WEIGHTS_FILE, BuildNetwork, Posterior
 from ...descent.build.outline import Outlines
 from ..motion.motion_set import Split

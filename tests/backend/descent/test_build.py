@@ -9,7 +9,7 @@ from builders import CAMERA, evidence_of, walk
 
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import KEYPOINT_MIRROR
-from hund_backend.descent.build.expected import BuildEstimator, combine, is_usable
+from hund_backend.descent.build.estimator import BuildEstimator, combine, is_usable
 from hund_backend.descent.build.network import NUM_BETAS, BuildNetwork, Information
 from hund_backend.descent.build.outline import NUM_FEATURES, TORSO, outlines_of
 from hund_backend.descent.fit.energy import EnergyConfig, build_terms

@@ -1,14 +1,15 @@
-"""Expected build: betas of a person from all usable outlines of a track."""
+"""Estimator of the build: betas of a person from all usable outlines of a track."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from ...body.model import BodyModel
 from ...perception.evidence import Evidence
+from ..expected_build import ExpectedBuild
 from ..reduced_body import ReducedBody
 from ..state import State
 from .network import BuildNetwork, Information
@@ -20,14 +21,6 @@ MIN_TORSO_LINES = 4  # breadths of the torso that are found
 MIN_CONFIDENCE = 0.3  # mean of the limbs' keypoints
 # Share of a frame's errors that is the same in all frames of a track: clothes above all.
 LASTING = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExpectedBuild:
-    """Betas that outlines let expect, with their precision; of everybody: zero and one."""
-
-    betas: Float[Tensor, " betas"]
-    precision: Float[Tensor, " betas"]  # ≥ 1
 
 
 @dataclass(frozen=True, kw_only=True)
