@@ -16,6 +16,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
+from ..expected_betas import ExpectedBetas
 from ..reduced_body import FitVariables, ReducedBody
 from ..targets import Targets
 from .jacobian_cache import JacobianCache, prior_gradient
@@ -24,7 +25,7 @@ from .parts.alignment import AlignmentTerm
 from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import NormalEquations
-from .terms.betas import BetasTerm, ExpectedBetas
+from .terms.betas import BetasTerm
 from .terms.body_limits import JointLimitTerm, LimitsConfig
 from .terms.contacts import ContactConfig, ContactTerm
 from .terms.depth_anchor import DepthAnchor, DepthAnchorTerm

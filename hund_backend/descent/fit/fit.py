@@ -21,6 +21,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
+from ..expected_betas import ExpectedBetas
 from ..joint_confidence import joint_confidence, unobserved_fraction
 from ..keypoints import NUM_KEYPOINTS, keypoint_residuals
 from ..reduced_body import FitVariables, ReducedBody
@@ -36,7 +37,7 @@ from .keyframes import best_path, choose_keyframes, interpolate
 from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import Minimum, SolverConfig, minimize
-from .terms.betas import ExpectedBetas, size_direction
+from .terms.betas import size_direction
 from .terms.depth_anchor import DepthAnchor
 from .terms.kernels import Robust
 from .terms.pose_anchor import PoseAnchor
@@ -164,7 +165,8 @@ def fit(
         initial: states of all frames to polish; None fits from initial poses. The result of a polish
             has one stage, its end.
         contacts: of the body in polished states; these are settled on them.
-        expected_betas: of the person; None: by the initial states in a polish, else the population's.
+        expected_betas: of the person, as outlines show them; None: the population's, in the polish
+            of a picture those of the initial state.
     """
     config = config or FitConfig()
     fitter = _Fitter(
@@ -276,18 +278,22 @@ class _Fitter:
             self.energy = self.config.still_polish.applied_to(self.config.energy)
         else:
             self.energy = self.config.clip_polish.applied_to(self.config.energy)
-        if self.expected_betas is None:
-            self.expected_betas = self._expected_betas(variables.betas)
+        self.expected_betas = self._expected_betas(variables.betas)
         return variables
 
     def _expected_betas(self, betas: Float[Tensor, " betas"]) -> ExpectedBetas:
         """Betas that are expected after the learned descent has found some."""
+        weight = self.energy.betas_anchor
+        if self.is_still and self.expected_betas is None:
+            return ExpectedBetas.isotropic(betas, weight)
+        known = self.expected_betas or ExpectedBetas.of_population(betas)
+        known = known.to(betas)
         if self.is_still:
-            return ExpectedBetas.isotropic(betas, self.energy.betas_anchor)
-        # Keypoints tell the proportions, but not the size, which sets the distance.
+            return known.weighted(weight)
+        # Keypoints determine the proportions, but not the size, which sets the distance.
         direction = size_direction(betas, self.reduced_body)
         precision = self.energy.size_anchor * torch.outer(direction, direction)
-        return ExpectedBetas.of_population(betas).observed(betas, precision)
+        return known.observed(betas, precision)
 
     def _fit_initial_poses(self) -> tuple[FitVariables, FitVariables]:
         """Each keyframe's best initial pose, and the same after its own fit."""

@@ -15,12 +15,13 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
 from hund_backend.descent.body_contacts import BodyContacts
+from hund_backend.descent.expected_betas import ExpectedBetas
 from hund_backend.descent.fit.activity import ActivityConfig, local_accelerations
 from hund_backend.descent.fit.energy import TERMS, Energy, EnergyConfig, build_terms
 from hund_backend.descent.fit.fit import DepthEvidence, FitConfig, fit
 from hund_backend.descent.fit.linearization import EvaluationPoint
 from hund_backend.descent.fit.solver import NormalEquations, SolverConfig
-from hund_backend.descent.fit.terms.betas import ExpectedBetas, size_direction
+from hund_backend.descent.fit.terms.betas import size_direction
 from hund_backend.descent.fit.terms.depth_anchor import DepthAnchor, DepthAnchorTerm
 from hund_backend.descent.fit.terms.evidence import KeypointTerm
 from hund_backend.descent.fit.terms.kernels import charbonnier, geman_mcclure
