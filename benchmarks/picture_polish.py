@@ -1,36 +1,44 @@
 """The polish of single pictures, on held-out synthetic pictures with BlazePose's detections.
 
 Run as `python -m benchmarks.picture_polish DETECTIONS`: errors of the learned descent's last stage,
-of its polish, and of the fit without it; of all pictures and of those whose keypoints are right.
+of its polish without and with outlines, and of the fit without it; of all pictures and of those
+whose keypoints are right.
 """
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from benchmarks import measuring
 from benchmarks.alignment import fit_config, shape_errors
 from hund_backend.body.model import BodyModel
 from hund_backend.body.procrustes import similarity_aligned
 from hund_backend.body.skeleton import JOINT_INDEX
+from hund_backend.descent.build.estimator import BuildEstimator
 from hund_backend.descent.fit.fit import fit
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.learned.track import descend
 from hund_backend.descent.reduced_body import REDUCED_JOINTS
 from hund_backend.descent.state import State
-from hund_backend.perception.crops import camera_from_crop
+from hund_backend.perception.blazepose import BlazePose
+from hund_backend.perception.crop_detector import MASK_SIZE, downsampled_mask
 from hund_backend.perception.evidence import Evidence
 from hund_backend.prior.pose_flow import PoseFlow
+from hund_backend.training.builds.samples import evidence_of
 from hund_backend.training.hund.detections import Detections
 from hund_backend.training.hund.samples import MIN_DEPTH, PictureDataset
+from hund_backend.training.pictures.shards import PictureSet
+from hund_backend.weights_file import WEIGHTS
 
 LIMBS = slice(11, 29)  # BlazePose's keypoints from the shoulders to the ankles
 RIGHT = 0.03  # of the crop's width: mean error of the limbs' keypoints of a picture seen right
 FPS = 30.0  # of a single picture: means nothing
-METHODS = ("stages", "polished", "fit")
+METHODS = ("stages", "polished", "outlined", "fit")
 
 
 def main() -> None:
@@ -48,6 +56,10 @@ def main() -> None:
     is_right = keypoint_errors(dataset)[picks] < RIGHT
     config = fit_config("mask" if args.parts else "none", args.set)
     skin = low if args.parts else None
+    estimator = BuildEstimator.load(body)
+    masks = masks_of(
+        None if args.pictures is None else PictureSet(args.pictures, "held_out"), picks.tolist()
+    )
 
     def stages(evidence: Evidence) -> State:
         return descend(evidence, FPS, hund, body, prior).state
@@ -56,19 +68,29 @@ def main() -> None:
         initial = stages(evidence)
         return fit(evidence, FPS, body, prior, config, skin=skin, initial=initial).state
 
+    def outlined(evidence: Evidence) -> State:
+        initial = stages(evidence)
+        build = estimator.estimate(evidence, initial)
+        return fit(
+            evidence, FPS, body, prior, config, skin=skin, initial=initial, expected_betas=build
+        ).state
+
     def fitted(evidence: Evidence) -> State:
         return fit(evidence, FPS, body, prior, config, skin=skin).state
 
     methods: dict[str, Callable[[Evidence], State]] = dict(
-        zip(METHODS, (stages, polished, fitted), strict=True)
+        zip(METHODS, (stages, polished, outlined, fitted), strict=True)
     )
     print(f"{args.count} pictures, {int(is_right.sum())} of them seen right")
-    print("| | MPJPE | PA-MPJPE | seen right: MPJPE | PA-MPJPE | girths | s |")
+    print("| | MPJPE | PA-MPJPE | seen right: MPJPE | PA-MPJPE | stature | girths | s |")
     for name in args.methods:
         rows, shapes = [], []
         with measuring.Stopwatch() as watch:
             for index in picks.tolist():
-                state = methods[name](evidence_of(detections, index, parts=args.parts))
+                evidence = evidence_of(detections, index, masks[index])
+                if args.parts:
+                    evidence = replace(evidence, parts=detections.parts[index : index + 1])
+                state = methods[name](evidence)
                 rows.append(pose_errors(state, detections, index, low))
                 true = torch.from_numpy(detections.betas[index])
                 shapes.append(shape_errors(state.betas[0], true, full))
@@ -76,6 +98,7 @@ def main() -> None:
         means = [
             *found.mean(0),
             *found[is_right.numpy()].mean(0),
+            np.mean(shapes, axis=0)[0],
             np.mean(shapes, axis=0)[1:].mean(),
         ]
         cells = " | ".join(f"{mean:.1f}" for mean in means)
@@ -88,33 +111,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=60, help="pictures")
     parser.add_argument("--seed", type=int, default=11, help="of the choice of pictures")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--pictures", type=Path, help="their folder: for masks, of outlines")
     parser.add_argument("--parts", action="store_true", help="with part maps, as in high quality")
     parser.add_argument(
         "--set", nargs="*", default=[], help="NAME=NUMBER of the fit, as energy.prior.weight=1"
     )
 
 
-def evidence_of(detections: Detections, index: int, *, parts: bool) -> Evidence:
-    """Return the evidence of one picture."""
-    row = slice(index, index + 1)
-    crops, intrinsics = (
-        detections.crop[row].astype(float),
-        detections.intrinsics[row].astype(float),
+def masks_of(
+    pictures: PictureSet | None, picks: list[int]
+) -> dict[int, UInt8[np.ndarray, "1 64 64"]]:
+    """Return BlazePose's masks of some pictures; empty ones without pictures."""
+    if pictures is None:
+        return {index: np.zeros((1, MASK_SIZE, MASK_SIZE), np.uint8) for index in picks}
+    found = BlazePose.open(WEIGHTS / "perception").predict(
+        np.stack([pictures.image(index) for index in picks])
     )
-    rotation = camera_from_crop(crops[0], intrinsics[0])
-    keypoints = (detections.keypoints[row], detections.confidence[row, :, None])
-    return Evidence(
-        track_id=0,
-        frames=np.arange(1),
-        observed=np.ones(1, dtype=bool),
-        keypoints=np.concatenate(keypoints, axis=-1).astype(float),
-        world_landmarks=detections.landmarks[row].astype(float) @ rotation.T,
-        crops=crops,
-        intrinsics=intrinsics,
-        masks=np.zeros((1, 64, 64), np.uint8),
-        features=detections.features[row].astype(np.float32),
-        parts=detections.parts[row] if parts else None,
-    )
+    return {
+        index: downsampled_mask(mask)[None] for index, mask in zip(picks, found.masks, strict=True)
+    }
 
 
 def keypoint_errors(dataset: PictureDataset) -> torch.Tensor:

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from safetensors.numpy import load_file, save
 
 from benchmarks.fit import JOINTS, Scene, segments
@@ -22,7 +22,7 @@ from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.descent.state import State
 from hund_backend.perception.blazepose import CROP_SIZE_PX
 from hund_backend.perception.confidence import keypoint_confidence
-from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS
+from hund_backend.perception.crop_detector import LIMB_JOINTS, NUM_KEYPOINTS, downsampled_mask
 from hund_backend.perception.crops import (
     BODY_RADIUS_RATIO,
     camera_from_crop,
@@ -31,6 +31,7 @@ from hund_backend.perception.crops import (
     transform_points,
 )
 from hund_backend.perception.evidence import Evidence
+from hund_backend.perception.packed_part_maps import unpack_part_maps
 from hund_backend.perception.part_head import BlazePoseWithParts
 from hund_backend.training.hund.samples import HIPS, SHOULDERS
 from hund_backend.training.motion.motion_set import MotionSet, motion_set
@@ -167,6 +168,7 @@ def detected(clip: RenderedClip, network: BlazePoseWithParts) -> dict[str, np.nd
             "landmarks": output.world_landmarks[:, :NUM_KEYPOINTS].astype(np.float64),
             "features": output.features.astype(np.float32),
             "parts": output.parts,
+            "masks": np.stack([downsampled_mask(mask) for mask in output.masks]),
         }
         for name, values in found.items():
             arrays.setdefault(name, []).append(values)
@@ -210,11 +212,19 @@ def read_scene(path: Path, body: BodyModel) -> Scene:
         world_landmarks=arrays["landmarks"],
         crops=arrays["crops"],
         intrinsics=np.repeat(arrays["intrinsics"][None], frames, axis=0),
-        masks=np.zeros((frames, 64, 64), np.uint8),
+        masks=arrays["masks"] if "masks" in arrays else masks_of_parts(arrays["parts"]),
         features=arrays["features"],
         parts=arrays["parts"],
     )
     return Scene(joints=joints, state=state, evidence=evidence, fps=FPS)
+
+
+def masks_of_parts(
+    parts: UInt8[np.ndarray, "frames 3 64 64"],
+) -> UInt8[np.ndarray, "frames 64 64"]:
+    """Return the masks that part maps show, for clips that were stored without masks."""
+    people = [1 - unpack_part_maps(each)[0] for each in parts]
+    return np.rint(255 * np.stack(people)).astype(np.uint8)
 
 
 def main() -> None:
@@ -225,6 +235,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the clips go")
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--frames", type=int, default=80, help="of the motion set")
+    parser.add_argument("--seed", type=int, default=0, help="of the first clip")
     args = parser.parse_args()
     torch.set_num_threads(1)
     motions = motion_set(args.mocap)
@@ -234,7 +245,7 @@ def main() -> None:
         path = args.folder / f"clip-{number:03d}.safetensors"
         if path.exists():
             continue
-        clip = render(assets, motions, frames, number)
+        clip = render(assets, motions, frames, args.seed + number)
         args.folder.mkdir(parents=True, exist_ok=True)
         write_file(
             path, save({k: np.ascontiguousarray(v) for k, v in detected(clip, network).items()})

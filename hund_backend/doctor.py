@@ -138,6 +138,12 @@ def _contacts() -> object:
     return ContactNetwork.load()
 
 
+def _build() -> object:
+    from .descent.build.network import BuildNetwork
+
+    return BuildNetwork.load()
+
+
 def _face() -> object:
     from .descent.face.model import FaceModel
 
@@ -170,6 +176,7 @@ LOADERS = {  # of the weights that this project made
     "hand_flow.safetensors": _hand_prior,
     "hand_hund.safetensors": _hand_hund,
     "contacts.safetensors": _contacts,
+    "build.safetensors": _build,
     "part_head.safetensors": _part_head,
     "face.npz": _face,
     "face_hund.safetensors": _face_hund,

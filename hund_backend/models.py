@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .body.model import BodyModel
+from .descent.build.estimator import BuildEstimator
 from .descent.face.hund import FaceHund
 from .descent.face.model import FaceModel
 from .descent.hands.hund import HandHund
@@ -30,6 +31,7 @@ class Models:
     hund: Hund  # made for this body and this prior
     contacts: ContactNetwork
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
+    build: BuildEstimator | None = None  # None: keypoints alone tell of the build
     hand_hund: HandHund | None = None  # None: fingers stay at rest
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
     faces: FacePerception | None = None  # None: faces are not read
@@ -58,6 +60,7 @@ class Models:
                 hund=Hund.load(body, prior).to(chosen),
                 contacts=ContactNetwork.load(),
                 dynamics=Dynamics.load(prior).to(chosen),
+                build=BuildEstimator.load(body),
                 hand_hund=HandHund.load(),
                 weights=weights,
                 faces=faces,

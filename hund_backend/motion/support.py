@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ..body.soles import SOLE_NAMES
 from ..descent.body_contacts import BodyContacts
@@ -85,17 +85,18 @@ def estimate_support(
     rest = [
         rest_confidence(person.feet, times) * person.present[:, None] for person in posed_tracks
     ]
-    first = estimate_ground(feet, rest, _uprights(posed_tracks, rest, fps), fps, main)
+    resting = [lies(person, CAMERA_UP, fps) for person in posed_tracks]
+    first = estimate_ground(feet, rest, _uprights(posed_tracks, rest, resting, fps), fps, main)
     touching = [
-        _bearing(person, times, fps, first.up, network) * person.present[:, None]
-        for person in posed_tracks
+        _bearing(person, times, still, first.up, network) * person.present[:, None]
+        for person, still in zip(posed_tracks, resting, strict=True)
     ]
     bearing = [
         contact * steadiness(person.contact_points, contact, fps)
         for person, contact in zip(posed_tracks, touching, strict=True)
     ]
     soles = [contact[:, :NUM_SOLES] for contact in bearing]
-    ground = estimate_ground(feet, soles, _uprights(posed_tracks, soles, fps), fps, main)
+    ground = estimate_ground(feet, soles, _uprights(posed_tracks, soles, resting, fps), fps, main)
     heights = [person.contact_points @ ground.up for person in posed_tracks]
     floors = [
         floor_level(height[:, :NUM_SOLES].ravel(), confidence.ravel())
@@ -118,18 +119,21 @@ def estimate_support(
 
 
 def _uprights(
-    posed_tracks: list[PosedTrack], bearing: list[Float[np.ndarray, "frames 6"]], fps: float
+    posed_tracks: list[PosedTrack],
+    bearing: list[Float[np.ndarray, "frames 6"]],
+    resting: list[Bool[np.ndarray, " frames"]],
+    fps: float,
 ) -> list[UpEvidence]:
     return [
-        up_evidence(person, confidence, fps)
-        for person, confidence in zip(posed_tracks, bearing, strict=True)
+        up_evidence(person, confidence, still, fps)
+        for person, confidence, still in zip(posed_tracks, bearing, resting, strict=True)
     ]
 
 
 def _bearing(
     person: PosedTrack,
     times: Float[np.ndarray, " frames"],
-    fps: float,
+    resting: Bool[np.ndarray, " frames"],
     up: Float[np.ndarray, "3"],
     network: ContactNetwork,
 ) -> Float[np.ndarray, "frames 12"]:
@@ -139,7 +143,7 @@ def _bearing(
         person.joints.astype(np.float64),
         up,
         times,
-        lies(person, CAMERA_UP, fps),
+        resting,
     )
     probability = with_hysteresis(inferred)
     soles = network.bearing(FootMotion.of_track(person), times, up)

@@ -8,11 +8,12 @@ more than their feet. Who lies or is on their hands is as low as the pose allows
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ..body.center_of_mass import centers_of_mass
+from ..descent.easing import smoothstep
 from .posed_track import PosedTrack
-from .resting import lies, resting_up
+from .resting import resting_up
 
 BEARING_SHARES = np.array([1, 0.5, 0.5, 1, 0.5, 0.5])  # heel; ball and toe are one end of a foot
 BALANCE_STD = np.radians(3.0)  # of the direction over a long time: the feet's depth, a lean
@@ -39,7 +40,10 @@ NO_EVIDENCE = UpEvidence(direction=CAMERA_UP, std=np.inf)
 
 
 def up_evidence(
-    track: PosedTrack, bearing: Float[np.ndarray, "frames 6"], fps: float
+    track: PosedTrack,
+    bearing: Float[np.ndarray, "frames 6"],
+    resting: Bool[np.ndarray, " frames"],
+    fps: float,
 ) -> UpEvidence:
     """Return the up direction from the feet that bear to the center of mass.
 
@@ -49,9 +53,9 @@ def up_evidence(
     Args:
         track: of the person.
         bearing: confidence that each point of SOLE_NAMES bears weight, 0…1.
+        resting: where the person lies or is on their hands (`lies`).
         fps: frames a second.
     """
-    resting = lies(track, CAMERA_UP, fps)
     if resting.sum() > max(RESTING_SECONDS * fps, 0.5 * track.present.sum()):
         up = resting_up(track, resting, CAMERA_UP)
         return NO_EVIDENCE if up is None else UpEvidence(direction=up, std=RESTING_STD)
@@ -60,7 +64,9 @@ def up_evidence(
     support = (track.feet * weights[..., None]).sum(axis=1) / np.maximum(total, 1e-9)[:, None]
     rays = centers_of_mass(track.joints.astype(np.float64)) - support
     rays /= np.maximum(np.linalg.norm(rays, axis=-1, keepdims=True), 1e-9)
-    total = np.minimum(total, 1.0) * _smooth_step(track.leg_extents.max(axis=1), *STRAIGHT)
+    bent, straight = STRAIGHT
+    extent = track.leg_extents.max(axis=1)
+    total = np.minimum(total, 1.0) * smoothstep((extent - bent) / (straight - bent))
     seconds = float(total.sum()) / fps
     balance = (rays * total[:, None]).sum(axis=0)
     moments = seconds / MOMENT_SECONDS
@@ -97,11 +103,3 @@ def on_feet(evidence: UpEvidence, camera_up: Float[np.ndarray, "3"]) -> float:
     standing = ON_FEET * np.exp(-0.5 * tilt**2 / variance) / (2 * np.pi * variance)
     otherwise = (1 - ON_FEET) / (4 * np.pi)  # any direction
     return float(standing / (standing + otherwise))
-
-
-def _smooth_step(
-    values: Float[np.ndarray, " frames"], low: float, high: float
-) -> Float[np.ndarray, " frames"]:
-    """Rise from 0 at `low` to 1 at `high`, without corners."""
-    share = np.clip((values - low) / (high - low), 0, 1)
-    return share**2 * (3 - 2 * share)

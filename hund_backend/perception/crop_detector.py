@@ -160,7 +160,7 @@ class CropDetector:
                 world_landmarks=world[index, :NUM_KEYPOINTS],
                 quality=float(quality[index]),
                 colors=_segment_colors(images[index], keypoints[index]),
-                mask=_downsample(masks[index]),
+                mask=downsampled_mask(masks[index]),
                 features=None if mirrored else output.features[index],
                 parts=None if parts is None else parts[index],
                 quality_inside=float(inside[index]),
@@ -189,7 +189,7 @@ def quality_inside(
     return (inside * peaks[:, LIMB_JOINTS]).sum(axis=1) / count
 
 
-def _downsample(mask: np.ndarray) -> np.ndarray:
+def downsampled_mask(mask: np.ndarray) -> np.ndarray:
     """Downsample a silhouette to 64 by 64 bytes."""
     shrunk = cv2.resize(mask, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_AREA)
     return (shrunk * 255).round().astype(np.uint8)

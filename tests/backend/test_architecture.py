@@ -217,6 +217,7 @@ SUBPACKAGES = {
         "fit": {"", "fit"},
         "face": {"", "learned", "face"},
         "hands": {"", "learned", "hands"},
+        "build": {"", "learned", "build"},
     },
     "training": {
         "": {""},
@@ -227,6 +228,7 @@ SUBPACKAGES = {
         "hund": {"", "motion", "priors", "pictures", "parts", "hund"},
         "faces": {"", "faces"},
         "hands": {"", "motion", "priors", "pictures", "hands"},
+        "builds": {"", "motion", "pictures", "hund", "builds"},
     },
 }
 COMBINING = {"tiny.py"}  # files that may import all subpackages of their part

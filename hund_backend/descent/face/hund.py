@@ -4,19 +4,25 @@ The network is that of body and hands (`learned/network.py`). The state holds ex
 lids, the turn of the head beside its landmarks' alignment, and the person's identity.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...errors import BadInputError
 from ...perception.face.evidence import NUM_ARKIT
-from ...weights_file import WEIGHTS, load_weights, sha256_of
-from ..learned.network import ContextNetwork, LossValues, NetworkConfig, NeuralDescent
+from ...weights_file import WEIGHTS, sha256_of
+from ..learned.network import (
+    ContextNetwork,
+    LossValues,
+    NetworkConfig,
+    NeuralDescent,
+    config_of,
+    load_network,
+    smooth_norm,
+)
 from .inputs import NUM_POINTS, POINTS, FaceInputs
 from .model import FACE_FILE, IRISES, NUM_IDENTITY, NUM_TURN_TERMS, FaceModel
 from .state_decoder import FaceDecoder, FaceVector, PosedFace
@@ -97,7 +103,7 @@ class FaceEvidenceLoss(nn.Module):
         offsets = posed.landmarks - inputs.landmarks
         # The alignment has found the head's place by what no key moves.
         offsets = offsets - (self.stiffness[:, None] * offsets).sum(1, keepdim=True)
-        distances = _smooth_norm(self.axes * offsets, config.smoothing)
+        distances = smooth_norm(self.axes * offsets, config.smoothing)
         numbers = inputs.numbers_weight[:, None] * (posed.activations - inputs.coefficients)
         coded = torch.cat((vector.expression, vector.identity), dim=-1)
         terms = (
@@ -135,19 +141,17 @@ class FaceHund(NeuralDescent[FaceInputs, FaceVector, PosedFace]):
             BadInputError: a file is missing or damaged, or was trained with another model.
         """
         model = model or FaceModel.load()
-        with load_weights("The face network", path):
-            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            config = dict(description["config"])
-            config["loss"] = FaceLossConfig(**config["loss"])
-            hund = cls(FaceHundConfig(**config), model)
-            weights = load_file(path)
-            hund.load_state_dict({name: values.float() for name, values in weights.items()})
+        hund, description = load_network(
+            "The face network",
+            path,
+            lambda config: cls(config_of(FaceHundConfig(), config), model),
+        )
         if description["face_model"] != sha256_of(FACE_FILE):
             raise BadInputError(
                 f"The face network {path} belongs to another face model; train it again or "
                 "restore both."
             )
-        return hund.eval().requires_grad_(False)
+        return hund
 
     def description(self) -> dict[str, object]:
         """Content of the JSON file that `load` needs beside the weights."""
@@ -169,10 +173,3 @@ class FaceHund(NeuralDescent[FaceInputs, FaceVector, PosedFace]):
     def _known(self, inputs: FaceInputs) -> Float[Tensor, "batch values"]:
         weights = (inputs.known[:, None], inputs.numbers_weight[:, None])
         return torch.cat((2 * inputs.turn_terms, *weights), dim=-1)
-
-
-def _smooth_norm(
-    vectors: Float[Tensor, "batch points components"], smoothing: float
-) -> Float[Tensor, "batch points"]:
-    """Length of vectors, round at zero."""
-    return (vectors.square().sum(-1) + smoothing**2).sqrt() - smoothing

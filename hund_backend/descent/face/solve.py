@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from ...perception.crops import camera_from_crop
 from ...perception.evidence import Evidence
 from ...perception.face.evidence import FaceEvidence, FaceState
+from ..easing import smoothstep
 from .brows import KEYS as BROW_KEYS
 from .brows import brow_coefficients
 from .coefficients import geometric_coefficients
@@ -255,8 +256,7 @@ def _shown(seen: Bool[np.ndarray, " frames"], fps: float) -> Float[np.ndarray, "
     ahead = places[after.clip(0, len(places) - 1)]
     inside = (before <= frames) & (ahead >= frames) & (ahead - before <= _BRIDGED_SECONDS * fps)
     distance = np.minimum(abs(frames - before), abs(ahead - frames)) / fps
-    share = (1 - distance / _EASE_SECONDS).clip(0, 1)
-    return np.where(seen | inside, 1.0, share * share * (3 - 2 * share))
+    return np.where(seen | inside, 1.0, smoothstep(1 - distance / _EASE_SECONDS))
 
 
 def _eased(weights: Float[np.ndarray, " frames"], fps: float) -> Float[np.ndarray, " frames"]:

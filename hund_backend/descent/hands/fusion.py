@@ -26,6 +26,7 @@ from ...body.skeleton import (
 )
 from ...perception.evidence import Evidence
 from ...prior.limits import JointLimits
+from ..easing import smoothstep
 from ..learned.smoothing import smooth_curve, smooth_rotations
 from ..result import DescentResult
 from ..state import State
@@ -268,8 +269,7 @@ def _presence(
             at = np.flatnonzero(seen[shot, side].numpy())
             if len(at):
                 distance = np.abs(np.arange(len(shot))[:, None] - at).min(axis=1)
-                share = np.clip(1 - distance / width, 0, 1)
-                presence[shot, side] = share * share * (3 - 2 * share)
+                presence[shot, side] = smoothstep(1 - distance / width)
                 for first, last in pairwise(at):
                     if last - first <= config.bridged_seconds * fps:
                         presence[shot[first:last], side] = 1

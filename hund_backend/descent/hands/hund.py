@@ -5,13 +5,11 @@ wrist's rotation and place; the shape of the hand is the person's and given. One
 hands, right ones in a mirror.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...body.hand import NUM_POINTS, HandModel, bone_lengths
@@ -21,8 +19,16 @@ from ...prior.hand_anatomy import HandAnatomy
 from ...prior.hand_collisions import HandCollisions
 from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 from ...prior.prior_hash import prior_hash
-from ...weights_file import WEIGHTS, load_weights
-from ..learned.network import ContextNetwork, LossValues, NetworkConfig, NeuralDescent
+from ...weights_file import WEIGHTS
+from ..learned.network import (
+    ContextNetwork,
+    LossValues,
+    NetworkConfig,
+    NeuralDescent,
+    config_of,
+    load_network,
+    smooth_norm,
+)
 from .inputs import HandInputs
 from .state_decoder import HandDecoder, HandVector, PosedHand
 
@@ -98,10 +104,10 @@ class HandEvidenceLoss(nn.Module):
         total = weights.sum(-1) + 1
         terms = (
             config.keypoints
-            * (weights * _smooth_norm(reprojection, config.keypoint_smoothing)).sum(-1)
+            * (weights * smooth_norm(reprojection, config.keypoint_smoothing)).sum(-1)
             / total,
             config.landmarks
-            * (weights * _smooth_norm(offsets, config.landmark_smoothing)).sum(-1)
+            * (weights * smooth_norm(offsets, config.landmark_smoothing)).sum(-1)
             / total,
             config.prior * vector.latent.square().mean(-1),
             config.limits * self.anatomy.excess(posed.rotations[:, 1:]).square().mean(-1),
@@ -152,19 +158,17 @@ class HandHund(NeuralDescent[HandInputs, HandVector, PosedHand]):
         """
         model = model or HandModel.load()
         prior = prior or PoseFlow.load(HAND_WEIGHTS_FILE)
-        with load_weights("The hand network", path):
-            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            config = dict(description["config"])
-            config["loss"] = HandLossConfig(**config["loss"])
-            hund = cls(HandHundConfig(**config), model, prior)
-            weights = load_file(path)
-            hund.load_state_dict({name: values.float() for name, values in weights.items()})
+        hund, description = load_network(
+            "The hand network",
+            path,
+            lambda config: cls(config_of(HandHundConfig(), config), model, prior),
+        )
         if description["prior"] != prior_hash(prior):
             raise BadInputError(
                 f"The hand network {path} belongs to another hand prior; train it again or "
                 "restore both."
             )
-        return hund.eval().requires_grad_(False)
+        return hund
 
     def description(self, prior: PoseFlow) -> dict[str, object]:
         """Content of the JSON file that `load` needs beside the weights."""
@@ -182,10 +186,3 @@ class HandHund(NeuralDescent[HandInputs, HandVector, PosedHand]):
 
     def _known(self, inputs: HandInputs) -> Float[Tensor, "batch values"]:
         return torch.cat((inputs.confidence, inputs.crop_width.log()[:, None]), dim=-1)
-
-
-def _smooth_norm(
-    vectors: Float[Tensor, "batch points components"], smoothing: float
-) -> Float[Tensor, "batch points"]:
-    """Length of vectors, round at zero."""
-    return (vectors.square().sum(-1) + smoothing**2).sqrt() - smoothing

@@ -4,14 +4,12 @@ After "Neural Descent for Visual 3D Human Pose and Shape" (Zanfir et al., CVPR 2
 itself, which hands have too, is in `network.py`.
 """
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample
 
@@ -21,12 +19,19 @@ from ...errors import BadInputError
 from ...perception.blazepose import NUM_FEATURES
 from ...prior.pose_flow import PoseFlow
 from ...prior.prior_hash import prior_hash
-from ...weights_file import load_weights
 from ..keypoints import NUM_KEYPOINTS, hip_centered, keypoint_weights
 from ..reduced_body import REDUCED_JOINTS
 from ..state import State
 from .inputs import MAP_SIZE, NetworkInputs
-from .network import ContextNetwork, LossValues, NetworkConfig, NeuralDescent
+from .network import (
+    ContextNetwork,
+    LossValues,
+    NetworkConfig,
+    NeuralDescent,
+    config_of,
+    load_network,
+    smooth_norm,
+)
 from .state_decoder import PosedState, StateDecoder, StateVector
 
 WEIGHTS_FILE = Path(__file__).parents[2] / "weights" / "hund.safetensors"
@@ -161,8 +166,7 @@ class EvidenceLoss(nn.Module):
         landmark_offsets = hip_centered(posed.points) - inputs.landmarks
         weights = inputs.confidence * self.keypoint_weights
         total = weights.sum(-1) + 1
-        smoothing = config.keypoint_smoothing
-        distance = (reprojection.square().sum(-1) + smoothing**2).sqrt() - smoothing
+        distance = smooth_norm(reprojection, config.keypoint_smoothing)
         landmark_distance = (landmark_offsets.square().sum(-1) + 1e-4).sqrt() - 1e-2
         part_probabilities = self._part_probabilities(posed, inputs)
         terms = (
@@ -231,17 +235,16 @@ class Hund(NeuralDescent[NetworkInputs, StateVector, PosedState]):
         Raises:
             BadInputError: the file is missing or damaged, or was trained with another prior.
         """
-        with load_weights("HUND's weights", path):
-            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            config = dict(description["config"])
-            hund = cls(HundConfig(**config | {"loss": LossConfig(**config["loss"])}), body, prior)
-            weights = load_file(path)
-            hund.load_state_dict({name: values.float() for name, values in weights.items()})
+        hund, description = load_network(
+            "HUND's weights",
+            path,
+            lambda config: cls(config_of(HundConfig(), config), body, prior),
+        )
         if description["prior"] != prior_hash(prior):
             raise BadInputError(
                 f"HUND's weights {path} belong to another pose prior; train them again or restore both."
             )
-        return hund.eval().requires_grad_(False)
+        return hund
 
     def description(self, prior: PoseFlow) -> dict[str, object]:
         """Content of the JSON file that `load` needs beside the weights."""

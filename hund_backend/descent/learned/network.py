@@ -14,17 +14,25 @@ The paper descends for body and hands by networks of the same kind. A region sup
 context network reads, its decoder from state vectors to posed points, and its losses.
 """
 
+import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from ...weights_file import load_weights
 
 Inputs = TypeVar("Inputs")  # evidence of a batch of frames
 Vector = TypeVar("Vector")  # a region's state vector, in the numbers that the stages change
 Posed = TypeVar("Posed")  # the region, posed
+Config = TypeVar("Config", bound="NetworkConfig")  # of a region
+Network = TypeVar("Network", bound="NeuralDescent")  # of a region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,13 @@ class Step(NamedTuple):
     vector: tuple  # the region's state vector, in the numbers that the stages change
     posed: tuple  # the region, posed
     losses: LossValues
+
+
+def smooth_norm(
+    vectors: Float[Tensor, "*batch components"], smoothing: float
+) -> Float[Tensor, "*batch"]:
+    """Length of vectors, round at zero."""
+    return (vectors.square().sum(-1) + smoothing**2).sqrt() - smoothing
 
 
 # --- Context: evidence → s_0 and s^c ---------------------------------------------------------------
@@ -231,3 +246,40 @@ class NeuralDescent(nn.Module, ABC, Generic[Inputs, Vector, Posed]):
     def _prepared(self, inputs: Inputs) -> Inputs:
         """Return the inputs without what the config switches off."""
         return inputs
+
+
+# --- Weights: files → network ----------------------------------------------------------------------
+
+
+def load_network(
+    label: str, path: Path, build: Callable[[dict[str, Any]], Network]
+) -> tuple[Network, dict[str, Any]]:
+    """Read trained weights and their description, which lies beside them as JSON.
+
+    Args:
+        label: what the weights are, with a capital letter.
+        path: of the weights.
+        build: makes a network from the description's config.
+
+    Returns:
+        The network, ready for use, and the description.
+
+    Raises:
+        BadInputError: a file is missing or damaged.
+    """
+    with load_weights(label, path):
+        description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        network = build(description["config"])
+        weights = load_file(path)
+        network.load_state_dict({name: values.float() for name, values in weights.items()})
+    return network.eval().requires_grad_(False), description
+
+
+def config_of(default: Config, values: dict[str, Any]) -> Config:
+    """Config from a description's values; what they lack is the default.
+
+    Args:
+        default: of the region, with its weights of the losses in `loss`.
+        values: as `dataclasses.asdict` makes them of a config.
+    """
+    return replace(default, **values | {"loss": replace(default.loss, **values["loss"])})

@@ -72,11 +72,14 @@ class _Track:
         self.states = np.full(len(self.evidence.frames), FaceState.NO_BODY, np.uint8)
 
     @classmethod
-    def of(cls, evidence: Evidence) -> "_Track":
-        """Return the track of a person before the first frame."""
+    def of(cls, evidence: Evidence, config: FaceConfig) -> "_Track":
+        """Return the track of a person before the first frame, with what the body says."""
         expected = np.stack([head_crop(keypoints) for keypoints in evidence.keypoints])
         sides = median_filter(expected[:, 2], _STEADY_FRAMES, mode="nearest")
-        return cls(evidence, facing(evidence), expected, sides)
+        track = cls(evidence, facing(evidence), expected, sides)
+        for row in range(len(track.states)):
+            track.states[row] = track.state_by_body(row, config)
+        return track
 
     def state_by_body(self, row: int, config: FaceConfig) -> FaceState:
         """Return why there is no face to look for; NOT_FOUND where it may be found."""
@@ -124,14 +127,10 @@ class FacePerception:
         numbers = [
             evidence.frames[0] + row
             for evidence in people
-            for row, state in enumerate(self._states_by_body(evidence))
+            for row, state in enumerate(_Track.of(evidence, self.config).states)
             if state == FaceState.NOT_FOUND
         ]
         return range(int(min(numbers)), int(max(numbers)) + 1) if numbers else range(0)
-
-    def _states_by_body(self, evidence: Evidence) -> list[FaceState]:
-        track = _Track.of(evidence)
-        return [track.state_by_body(row, self.config) for row in range(len(track.states))]
 
     def run(
         self,
@@ -150,10 +149,7 @@ class FacePerception:
             report: called with the number of processed frames after each.
             first: place of the first frame among those of the clip.
         """
-        tracks = [_Track.of(evidence) for evidence in people]
-        for track in tracks:
-            for row in range(len(track.states)):
-                track.states[row] = track.state_by_body(row, self.config)
+        tracks = [_Track.of(evidence, self.config) for evidence in people]
         for position, frame in enumerate(frames, first):
             self._follow(frame.image, position, tracks)
             report(position + 1)

@@ -23,10 +23,10 @@ from ...descent.face.hund import WEIGHTS_FILE, FaceHund, FaceHundConfig
 from ...descent.face.inputs import FaceInputs
 from ...descent.face.model import FaceModel
 from ...descent.face.neutral import displacements
-from ...descent.learned.meta_loss import meta_loss
 from ...descent.learned.network import Step
 from ...models import Models
 from ...options import Options
+from ..descent_training import DescentRecipe, stage_means
 from ..optimization import Curve, optimize
 from ..weights import write_weights
 from .metrics import landmark_error, turn_error_deg
@@ -57,22 +57,17 @@ class FaceSupervisionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaceHundRecipe:
+class FaceHundRecipe(DescentRecipe):
     """Training of a face's descent."""
 
     network: FaceHundConfig = field(default_factory=FaceHundConfig)
     supervision: FaceSupervisionConfig = field(default_factory=FaceSupervisionConfig)
-    initial: float = 0.3  # weight of L^0
-    progress: float = 0.3  # weight of increases of the loss from stage to stage
-    stages: tuple[int, int] = (3, 5)  # range of M in training, drawn for each batch
+    stages: tuple[int, int] = (3, 5)
     steps: int = 1200
     batch: int = 128
     unlabeled: int = 32  # more faces of a batch, of real clips, if there are any
     rate: float = 2e-3
     decay: float = 0.03
-    clip: float = 1.0  # largest norm of the gradient
-    every: int = 150  # steps between evaluations
-    seed: int = 0
 
 
 def supervised_cost(
@@ -125,8 +120,7 @@ def train(
 
     def step_loss() -> tuple[Float[Tensor, ""], float]:
         sample = dataset.draw(recipe.batch, generator)
-        low, high = recipe.stages
-        stages = int(torch.randint(low, high + 1, (), generator=generator))
+        stages = recipe.draw_stages(generator)
         loss = batch_loss(hund, sample, recipe, stages)
         if clips is not None:
             rows = torch.randint(len(clips), (recipe.unlabeled,), generator=generator)
@@ -146,18 +140,16 @@ def batch_loss(
 ) -> Float[Tensor, ""]:
     """Meta loss of some samples; arguments as of `train`, with the number of stages."""
     steps = hund(sample.inputs, stages)
-    losses = [supervised_cost(step, sample, recipe.supervision) for step in steps]
-    return meta_loss(torch.stack(losses), "sum", initial=recipe.initial, progress=recipe.progress)
+    return recipe.loss([supervised_cost(step, sample, recipe.supervision) for step in steps])
 
 
 def unlabeled_loss(
     hund: FaceHund, inputs: FaceInputs, recipe: FaceHundRecipe, stages: int
 ) -> Float[Tensor, ""]:
     """Meta loss of faces whose keys are not known: L itself; they count by their number."""
-    losses = torch.stack([step.losses.total for step in hund(inputs, stages)])
     share = len(inputs) / recipe.batch
     weight = share * recipe.supervision.evidence
-    return weight * meta_loss(losses, "sum", initial=recipe.initial, progress=recipe.progress)
+    return weight * recipe.loss([step.losses.total for step in hund(inputs, stages)])
 
 
 def faces_of_clips(model: FaceModel, clips: list[Path]) -> FaceInputs:
@@ -180,14 +172,14 @@ def stage_metrics(hund: FaceHund, sample: FaceSample) -> dict[str, list[float]]:
     """Mean metrics of s_0 … s_M."""
     steps, truth = hund(sample.inputs), sample.truth
 
-    def means(digits: int, values: list[Tensor]) -> list[float]:
-        return [round(float(each.mean()), digits) for each in values]
+    def landmarks(step: Step) -> Tensor:
+        return 100 * landmark_error(step.posed, truth)
 
     return {
-        "arkit": means(4, [(step.posed.arkit - truth.arkit).abs() for step in steps]),
-        "landmarks": means(2, [100 * landmark_error(step.posed, truth) for step in steps]),
-        "turn_deg": means(2, [turn_error_deg(step.posed, truth) for step in steps]),
-        "loss": means(3, [step.losses.total for step in steps]),
+        "arkit": stage_means(steps, lambda step: (step.posed.arkit - truth.arkit).abs(), 4),
+        "landmarks": stage_means(steps, landmarks, 2),
+        "turn_deg": stage_means(steps, lambda step: turn_error_deg(step.posed, truth), 2),
+        "loss": stage_means(steps, lambda step: step.losses.total, 3),
     }
 
 

@@ -18,6 +18,7 @@ from ...descent.hands.hund import HandHund
 from ...descent.hands.inputs import HandInputs
 from ...descent.hands.polish import HandPolishConfig, acceleration_cost, collision_cost
 from ...descent.learned.network import Step
+from ..descent_training import stage_means
 from .clip_detections import ClipHands
 
 NUM_BETAS = 16
@@ -117,8 +118,11 @@ def unlabeled_metrics(hund: HandHund, hands: UnlabeledHands) -> dict[str, list[f
     """Mean losses L(s) and whole costs of s_0 … s_M on all triples."""
     inputs, fps = hands.all()
     steps, config = hund(inputs), hands.config.polish
-    costs = [unlabeled_cost(hund, step, inputs, fps, config) for step in steps]
+
+    def cost(step: Step) -> Tensor:
+        return unlabeled_cost(hund, step, inputs, fps, config)
+
     return {
-        "clips_loss": [round(float(step.losses.total.mean()), 3) for step in steps],
-        "clips_cost": [round(float(cost.mean()), 3) for cost in costs],
+        "clips_loss": stage_means(steps, lambda step: step.losses.total, 3),
+        "clips_cost": stage_means(steps, cost, 3),
     }

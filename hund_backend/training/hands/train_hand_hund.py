@@ -22,9 +22,9 @@ from ...descent.hands.hund import WEIGHTS_FILE, HandHund, HandHundConfig
 from ...descent.hands.inputs import HandInputs
 from ...descent.hands.polish import HandPolishConfig
 from ...descent.hands.state_decoder import HandVector
-from ...descent.learned.meta_loss import meta_loss
 from ...descent.learned.network import Step
 from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
+from ..descent_training import DescentRecipe, stage_means
 from ..motion.motion_set import Split
 from ..optimization import Curve, optimize
 from ..priors.hand_captures import HandCaptures, hand_captures
@@ -56,24 +56,18 @@ class HandSupervisionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HandHundRecipe:
+class HandHundRecipe(DescentRecipe):
     """Training of a hand's descent."""
 
     network: HandHundConfig = field(default_factory=HandHundConfig)
     supervision: HandSupervisionConfig = field(default_factory=HandSupervisionConfig)
-    initial: float = 0.3  # weight of L^0
-    progress: float = 0.3  # weight of increases of the loss from stage to stage
-    stages: tuple[int, int] = (5, 7)  # range of M in training, drawn for each batch
+    stages: tuple[int, int] = (5, 7)
     steps: int = 2500
     batch: int = 160
     rate: float = 2e-3
-    decay: float = 1e-3
-    clip: float = 1.0  # largest norm of the gradient
     unlabeled: float = 0.5  # weight of hands of clips, beside the mean of those with truth
     triples: int = 16  # of hands of clips a batch
-    every: int = 150  # steps between evaluations
     num_validation: int = 512
-    seed: int = 0
 
 
 @runtime_checkable
@@ -149,8 +143,7 @@ def train(
         batch = dataset.draw(recipe.batch, generator)
         count = len(batch.inputs)
         sample = batch.select(processes.rows(count))
-        low, high = recipe.stages
-        stages = int(torch.randint(low, high + 1, (), generator=generator))
+        stages = recipe.draw_stages(generator)
         loss = processes.weigh(batch_loss(hund, prior, sample, recipe, stages), count)
         if clips is not None:
             inputs, fps = clips[0].draw(recipe.triples, generator)
@@ -178,8 +171,9 @@ def batch_loss(
     steps = hund(sample.inputs, stages)
     with torch.no_grad():
         target = hund.decoder.state_vector(sample.truth, sample.inputs, prior)
-    losses = [supervised_cost(step, sample, target, recipe.supervision) for step in steps]
-    return meta_loss(torch.stack(losses), "sum", initial=recipe.initial, progress=recipe.progress)
+    return recipe.loss(
+        [supervised_cost(step, sample, target, recipe.supervision) for step in steps]
+    )
 
 
 def unlabeled_loss(
@@ -191,22 +185,18 @@ def unlabeled_loss(
     stages: int,
 ) -> Float[Tensor, ""]:
     """Meta loss of triples of hands of clips; arguments as of `unlabeled_cost`."""
-    costs = [unlabeled_cost(hund, step, inputs, fps, polish) for step in hund(inputs, stages)]
-    return meta_loss(torch.stack(costs), "sum", initial=recipe.initial, progress=recipe.progress)
+    steps = hund(inputs, stages)
+    return recipe.loss([unlabeled_cost(hund, step, inputs, fps, polish) for step in steps])
 
 
 @torch.no_grad()
 def stage_metrics(hund: HandHund, sample: HandSample) -> dict[str, list[float]]:
     """Mean metrics of s_0 … s_M."""
-    steps = hund(sample.inputs)
+    steps, truth = hund(sample.inputs), sample.truth
     return {
-        "pa_mpjpe_mm": [
-            round(float(pa_mpjpe_mm(step.posed, sample.truth).mean()), 2) for step in steps
-        ],
-        "joints_deg": [
-            round(float(joint_error_deg(step.posed, sample.truth).mean()), 2) for step in steps
-        ],
-        "loss": [round(float(step.losses.total.mean()), 3) for step in steps],
+        "pa_mpjpe_mm": stage_means(steps, lambda step: pa_mpjpe_mm(step.posed, truth), 2),
+        "joints_deg": stage_means(steps, lambda step: joint_error_deg(step.posed, truth), 2),
+        "loss": stage_means(steps, lambda step: step.losses.total, 3),
     }
 
 

@@ -61,15 +61,14 @@ class Truth(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Inputs of the network, and their truth; None for unlabeled pictures."""
+    """Inputs of the network, and their truth."""
 
     inputs: NetworkInputs
-    truth: Truth | None
+    truth: Truth
 
     def select(self, indices: Int[Tensor, " chosen"] | slice) -> "Sample":
         """Some of the samples."""
-        truth = None if self.truth is None else self.truth.select(indices)
-        return Sample(self.inputs.select(indices), truth)
+        return Sample(self.inputs.select(indices), self.truth.select(indices))
 
 
 class MotionDataset:
@@ -251,16 +250,7 @@ class PictureDataset:
         probabilities = torch.from_numpy(packed_part_maps.unpack_part_maps(parts))
         inputs = self.inputs.select(indices).with_parts(probabilities)
         if generator is not None:
-            has_parts = _random_mask(KEEP_PROBABILITY["parts"], len(inputs), generator)
-            kept = _random_mask(KEEP_PROBABILITY["features"], len(inputs), generator)
-            has_features = inputs.has_features & kept
-            inputs = replace(
-                inputs,
-                parts=inputs.parts * has_parts[:, None, None, None],
-                has_parts=has_parts,
-                features=inputs.features * has_features[:, None],
-                has_features=has_features,
-            )
+            inputs = drop_maps(inputs, generator)
         return Sample(inputs, self.truth.select(indices))
 
     def errors(self) -> DetectorErrors:
@@ -276,6 +266,25 @@ class PictureDataset:
             self.inputs.keypoints, self.inputs.landmarks, self.inputs.confidence
         )
         return DetectorErrors(true, output)
+
+
+def drop_maps(inputs: NetworkInputs, generator: torch.Generator) -> NetworkInputs:
+    """The inputs with part maps and features dropped at random."""
+    kept = {
+        name: _random_mask(probability, len(inputs), generator)
+        for name, probability in KEEP_PROBABILITY.items()
+    }
+    has_parts, has_features = (
+        inputs.has_parts & kept["parts"],
+        inputs.has_features & kept["features"],
+    )
+    return replace(
+        inputs,
+        parts=inputs.parts * has_parts[:, None, None, None],
+        has_parts=has_parts,
+        features=inputs.features * has_features[:, None],
+        has_features=has_features,
+    )
 
 
 def concatenate_truths(truths: list[Truth]) -> Truth:

@@ -31,11 +31,6 @@ class SupervisionConfig:
     max_distance: float = 0.5  # crop widths at which projected distances are clamped
 
 
-def evidence_cost(step: Step) -> Float[Tensor, " batch"]:
-    """L(s) in the units of the supervised cost, for samples without truth."""
-    return 0.1 * step.losses.total
-
-
 def supervised_cost(
     step: Step, sample: Sample, target: StateVector, config: SupervisionConfig
 ) -> Float[Tensor, " batch"]:

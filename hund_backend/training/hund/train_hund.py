@@ -1,8 +1,8 @@
 """Recipe of HUND: `python -m hund_backend.training.hund.train_hund MOCAP DETECTIONS`.
 
 Three regimes: supervised (captured motion before random cameras and synthetic pictures, both with
-their truth), self-supervised (clips of real people, with keypoints and parts but no truth) and
-mixed (batches of either).
+their truth), self-supervised (clips of real people, by their own consistency) and mixed (batches of
+either).
 
 On several processors or GPUs of a machine, by torch's own launcher: `torchrun --nproc-per-node 2 -m
 hund_backend.training.hund.train_hund MOCAP DETECTIONS`, with `--device cuda` one GPU a process.
@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -23,48 +24,53 @@ from torch import Tensor
 from ...body.camera import default_intrinsics
 from ...body.model import BodyModel
 from ...descent.learned.hund import WEIGHTS_FILE, Hund, HundConfig
-from ...descent.learned.inputs import NetworkInputs, concatenate
-from ...descent.learned.meta_loss import FORMS, Form, meta_loss
+from ...descent.learned.inputs import concatenate
+from ...descent.learned.meta_loss import FORMS
 from ...errors import BadInputError
 from ...perception.run import Perception
 from ...prior.pose_flow import PoseFlow
 from ...video import open_clip
+from ..descent_training import DescentRecipe
 from ..motion.motion_set import MotionSet, motion_set
 from ..optimization import Curve, optimize
 from ..priors.augmentation import AugmentationConfig
 from ..processes import Processes, processes_of
 from ..weights import write_weights
+from .clip_consistency import (
+    CLIP_FPS,
+    ClipTrack,
+    ClipWindows,
+    ConsistencyConfig,
+    WindowBatch,
+    consistency_cost,
+)
 from .detections import Detections
 from .metrics import stage_metrics
 from .samples import MotionDataset, PictureDataset, Sample, concatenate_truths
-from .supervision import SupervisionConfig, evidence_cost, rendered_cost, supervised_cost
+from .supervision import SupervisionConfig, rendered_cost, supervised_cost
 
 logger = logging.getLogger(__name__)
 Regime = Literal["supervised", "self_supervised", "mixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HundRecipe:
+class HundRecipe(DescentRecipe):
     """Training of HUND."""
 
     regime: Regime = "supervised"
     network: HundConfig = field(default_factory=HundConfig)
     supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
-    form: Form = "sum"  # of the meta loss; its weights are the next three
-    initial: float = 0.2  # of L^0
-    warmup: float = 0.3  # of the sum beside the improvement
-    progress: float = 0.3  # of the meta-regularization
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+    initial: float = 0.2
+    warmup: float = 0.3
     rendering: float = 0.0  # weight of the last state's rendered parts
-    stages: tuple[int, int] = (3, 6)  # range of M in training, drawn for each batch
+    stages: tuple[int, int] = (3, 6)
     picture_share: float = 0.3  # of people who come from pictures
     unlabeled_share: float = 0.25  # probability of a batch without truth, in the mixed regime
     steps: int = 4000
     batch: int = 192
     rate: float = 8e-4
-    decay: float = 1e-3
-    clip: float = 1.0  # largest norm of the gradient
-    every: int = 250  # steps between evaluations
-    seed: int = 0
+    every: int = 250
 
 
 @runtime_checkable
@@ -73,18 +79,6 @@ class Dataset(Protocol):
 
     def draw(self, count: int, generator: torch.Generator) -> Sample:
         """Draw samples."""
-
-
-class UnlabeledDataset:
-    """Frames of real people with detections but no truth."""
-
-    def __init__(self, inputs: NetworkInputs) -> None:
-        self.inputs = inputs
-
-    def draw(self, count: int, generator: torch.Generator) -> Sample:
-        """Draw random frames."""
-        indices = torch.randint(len(self.inputs), (count,), generator=generator)
-        return Sample(self.inputs.select(indices), None)
 
 
 class MixedDataset:
@@ -107,7 +101,7 @@ def train(
     hund: Hund,
     prior: PoseFlow,
     labeled: Dataset | None,
-    unlabeled: Dataset | None,
+    unlabeled: ClipWindows | None,
     validation: dict[str, Sample],
     recipe: HundRecipe,
     checkpoint: Path | None = None,
@@ -119,7 +113,7 @@ def train(
         hund: to be trained, on its device.
         prior: its pose prior.
         labeled: samples with their truth; None in the self-supervised regime.
-        unlabeled: samples without; None in the supervised regime.
+        unlabeled: people of real clips; None in the supervised regime.
         validation: samples with their truth, by name.
         recipe: settings.
         checkpoint: file to resume from if it exists, written at every evaluation.
@@ -134,13 +128,18 @@ def train(
     processes = processes or Processes()
 
     def step_loss() -> tuple[Float[Tensor, ""], float]:
-        dataset = _choose_dataset(labeled, unlabeled, recipe, generator)
-        batch = dataset.draw(recipe.batch, generator)
-        count = len(batch.inputs)
-        sample = to_device(batch.select(processes.rows(count)), device)
-        low, high = recipe.stages
-        stages = int(torch.randint(low, high + 1, (), generator=generator))
-        loss = batch_loss(hund, prior, sample, recipe, stages, skin)
+        if _is_unlabeled(recipe, generator):
+            windows = unlabeled.draw(generator)
+            count = len(windows.fps)
+            windows = windows.select(processes.rows(count)).to(device)
+            stages = recipe.draw_stages(generator)
+            loss = consistency_loss(hund, windows, recipe, stages, skin)
+        else:
+            batch = labeled.draw(recipe.batch, generator)
+            count = len(batch.inputs)
+            sample = to_device(batch.select(processes.rows(count)), device)
+            stages = recipe.draw_stages(generator)
+            loss = batch_loss(hund, prior, sample, recipe, stages, skin)
         loss = processes.weigh(loss, count)
         return loss, loss.item()
 
@@ -173,26 +172,33 @@ def batch_loss(
         stages: M.
         skin: mesh from which parts are rendered, if the recipe asks for it.
     """
-    steps = hund(sample.inputs, stages)
-    if sample.truth is None:
-        losses = [evidence_cost(step) for step in steps]
-    else:
-        truth = sample.truth
-        with torch.no_grad():
-            target = hund.decoder.state_vector(
-                truth.posed, truth.betas, sample.inputs.crop_width, prior
-            )
-        losses = [supervised_cost(step, sample, target, recipe.supervision) for step in steps]
+    steps, truth = hund(sample.inputs, stages), sample.truth
+    with torch.no_grad():
+        target = hund.decoder.state_vector(
+            truth.posed, truth.betas, sample.inputs.crop_width, prior
+        )
+    losses = [supervised_cost(step, sample, target, recipe.supervision) for step in steps]
     if skin is not None:
         rendered = rendered_cost(steps[-1], sample.inputs, hund.decoder, skin)
         losses[-1] = losses[-1] + recipe.rendering * rendered
-    return meta_loss(
-        torch.stack(losses),
-        recipe.form,
-        initial=recipe.initial,
-        warmup=recipe.warmup,
-        progress=recipe.progress,
-    )
+    return recipe.loss(losses)
+
+
+def consistency_loss(
+    hund: Hund,
+    windows: WindowBatch,
+    recipe: HundRecipe,
+    stages: int,
+    skin: BodyModel | None = None,
+) -> Float[Tensor, ""]:
+    """Meta loss of people of clips; arguments as of `batch_loss`."""
+    steps = hund(windows.inputs, stages)
+    costs = [consistency_cost(step, windows, recipe.consistency) for step in steps]
+    if skin is not None:
+        rendered = rendered_cost(steps[-1], windows.inputs, hund.decoder, skin)
+        rendered = rendered.unflatten(0, (len(windows.fps), -1)).mean(1)
+        costs[-1] = costs[-1] + recipe.rendering * rendered
+    return recipe.loss(costs)
 
 
 @torch.no_grad()
@@ -209,25 +215,16 @@ def to_device(sample: Sample, device: torch.device) -> Sample:
     if device.type == "cpu":
         return sample
     truth = sample.truth
-    if truth is not None:
-        posed = type(truth.posed)(*(values.to(device) for values in truth.posed))
-        truth = truth._replace(posed=posed, betas=truth.betas.to(device))
+    posed = type(truth.posed)(*(values.to(device) for values in truth.posed))
+    truth = truth._replace(posed=posed, betas=truth.betas.to(device))
     return Sample(sample.inputs.to(device), truth)
 
 
-def _choose_dataset(
-    labeled: Dataset | None,
-    unlabeled: Dataset | None,
-    recipe: HundRecipe,
-    generator: torch.Generator,
-) -> Dataset:
-    """Choose the dataset of a batch."""
-    if recipe.regime == "supervised":
-        return labeled
-    if recipe.regime == "self_supervised":
-        return unlabeled
-    is_unlabeled = float(torch.rand((), generator=generator)) < recipe.unlabeled_share
-    return unlabeled if is_unlabeled else labeled
+def _is_unlabeled(recipe: HundRecipe, generator: torch.Generator) -> bool:
+    """Choose whether a batch is of clips."""
+    if recipe.regime != "mixed":
+        return recipe.regime == "self_supervised"
+    return float(torch.rand((), generator=generator)) < recipe.unlabeled_share
 
 
 def _format_stages(point: dict[str, Any]) -> str:
@@ -252,8 +249,8 @@ def condense(point: dict[str, Any]) -> dict[str, Any]:
     return condensed
 
 
-def clip_inputs(clips: list[Path], bones: float) -> NetworkInputs:
-    """Inputs of all people in some clips, with part maps.
+def clip_tracks(clips: list[Path], bones: float) -> list[ClipTrack]:
+    """All people in some clips, with part maps, at about CLIP_FPS frames a second.
 
     Args:
         clips: videos.
@@ -262,16 +259,17 @@ def clip_inputs(clips: list[Path], bones: float) -> NetworkInputs:
     Raises:
         BadInputError: a clip cannot be read, or none shows a person.
     """
-    perception, batches = Perception.open("cpu"), []
+    perception, tracks = Perception.open("cpu"), []
     for path in clips:
         with open_clip(path) as clip:
             intrinsics = default_intrinsics(clip.info.width, clip.info.height)
-            for evidence in perception.run(clip, intrinsics, fps=clip.info.fps, parts=True):
-                inputs = NetworkInputs.from_evidence(evidence, bones)
-                batches.append(inputs.select(torch.from_numpy(evidence.observed).nonzero()[:, 0]))
-    if not batches:
+            step = max(1, round(clip.info.fps / CLIP_FPS))
+            frames, fps = islice(clip, 0, None, step), clip.info.fps / step
+            for evidence in perception.run(frames, intrinsics, fps=fps, parts=True):
+                tracks += ClipTrack.of_shots(evidence, bones, fps)
+    if not tracks:
         raise BadInputError("No person was found in the training clips: name clips of people.")
-    return concatenate(batches)
+    return tracks
 
 
 def main() -> None:
@@ -317,7 +315,7 @@ def _train(arguments: argparse.Namespace, processes: Processes, device: str) -> 
     labeled = MixedDataset(motion, pictures, recipe.picture_share)
     unlabeled = None
     if arguments.clips:
-        unlabeled = UnlabeledDataset(clip_inputs(arguments.clips, decoder.bones))
+        unlabeled = ClipWindows(clip_tracks(arguments.clips, decoder.bones), recipe.consistency)
     elif recipe.regime != "supervised":
         raise BadInputError("This regime trains on real clips: name some with --clips.")
     validation = validation_samples(poses, arguments.detections, hund)

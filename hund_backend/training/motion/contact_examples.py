@@ -25,7 +25,8 @@ from ...motion.contact_features import FEATURE_FPS, FootMotion, contact_features
 from ...motion.contacts import rest_confidence
 from ...motion.ground import estimate_ground
 from ...motion.posed_track import pose_track
-from ...motion.upright import up_evidence
+from ...motion.resting import lies
+from ...motion.upright import CAMERA_UP, up_evidence
 from ...prior.dynamics import Dynamics
 from ...prior.pose_flow import PoseFlow
 from .filmed_motion import filmed, leg_ratio, random_camera
@@ -86,7 +87,8 @@ class _Estimator:
         track = pose_track(evidence, result, self.body, len(keypoints))
         times = np.arange(len(keypoints)) / fps
         rest = rest_confidence(track.feet, times)
-        ground = estimate_ground([track.feet], [rest], [up_evidence(track, rest, fps)], fps)
+        upright = up_evidence(track, rest, lies(track, CAMERA_UP, fps), fps)
+        ground = estimate_ground([track.feet], [rest], [upright], fps)
         return contact_features(FootMotion.of_track(track), ground.up), contacts
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from test_motion_upright import FPS, NOT_TURNED, angle_deg, standing, track
+from test_motion_upright import FPS, NOT_TURNED, angle_deg, evidence_of, standing, track
 
 from hund_backend.body.center_of_mass import mass_weights
 from hund_backend.body.model import BodyModel
 from hund_backend.body.skeleton import JOINT_NAMES
 from hund_backend.motion.resting import lies, resting_up
-from hund_backend.motion.upright import CAMERA_UP, up_evidence
+from hund_backend.motion.upright import CAMERA_UP
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def lying(straight, tilt_deg, speed=0.0):
 def test_who_lies_says_where_up_is(straight, tilt):
     person, up = lying(straight, tilt)
     assert lies(person, CAMERA_UP, FPS).all()
-    found = up_evidence(person, np.zeros((60, 6)), FPS)
+    found = evidence_of(person, np.zeros((60, 6)))
     assert angle_deg(found.direction, up) < 8
     assert found.std < np.radians(10)
 

@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 from hund_backend.body.center_of_mass import centers_of_mass
 from hund_backend.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from hund_backend.motion.posed_track import PosedTrack
-from hund_backend.motion.upright import on_feet, up_evidence
+from hund_backend.motion.resting import lies
+from hund_backend.motion.upright import CAMERA_UP, on_feet, up_evidence
 
 FPS = 30.0
 UP, NOT_TURNED = np.array([0.0, 1.0, 0.0]), np.diag((1.0, 1.0, 1.0))
@@ -52,6 +53,10 @@ def track(joints, feet, rotation=NOT_TURNED, confidence=0.9, *, present=True):
     )
 
 
+def evidence_of(person, bearing):
+    return up_evidence(person, bearing, lies(person, CAMERA_UP, FPS), FPS)
+
+
 def angle_deg(a, b):
     return np.degrees(np.arccos(np.clip(a @ b, -1, 1)))
 
@@ -61,14 +66,14 @@ def angle_deg(a, b):
 def test_who_leans_keeps_the_balance(lean, tilt):
     rotation = Rotation.from_euler("xz", tilt).as_matrix()
     joints, feet = standing(lean)
-    found = up_evidence(track(joints, feet, rotation), np.ones((60, 6)), FPS)
+    found = evidence_of(track(joints, feet, rotation), np.ones((60, 6)))
     assert angle_deg(found.direction, rotation @ UP) < 2
     assert np.linalg.norm(found.direction) == pytest.approx(1)
 
 
 def test_the_longer_feet_bear_the_surer_is_the_direction():
     stds = [
-        up_evidence(track(*standing(frames=frames)), np.ones((frames, 6)), FPS).std
+        evidence_of(track(*standing(frames=frames)), np.ones((frames, 6))).std
         for frames in (1, 10, 60, 300)
     ]
     assert np.all(np.diff(stds) < 0) and stds[-1] > np.radians(1)
@@ -76,10 +81,10 @@ def test_the_longer_feet_bear_the_surer_is_the_direction():
 
 def test_feet_out_of_view_say_nothing_and_the_trunk_little():
     joints, feet = standing(lean=0.3)
-    found = up_evidence(track(joints, feet, confidence=0.0), np.ones((60, 6)), FPS)
+    found = evidence_of(track(joints, feet, confidence=0.0), np.ones((60, 6)))
     assert angle_deg(found.direction, UP) > 10 and found.std > np.radians(10)
     person = track(joints, feet, confidence=0.0, present=False)
-    assert up_evidence(person, np.zeros((60, 6)), FPS).std > np.pi
+    assert evidence_of(person, np.zeros((60, 6))).std > np.pi
 
 
 def test_bent_legs_say_less_than_straight_ones():
@@ -91,13 +96,13 @@ def test_bent_legs_say_less_than_straight_ones():
         seated[:, JOINT_INDEX["Ankle" + side]] = knee - (0, 0.4, 0)
     stands, sits = track(joints, feet), track(np.concatenate((joints[:1], seated)), feet[[0] * 61])
     bearing = np.ones((61, 6))
-    assert up_evidence(sits, bearing, FPS).std > 2 * up_evidence(stands, bearing[:60], FPS).std
+    assert evidence_of(sits, bearing).std > 2 * evidence_of(stands, bearing[:60]).std
 
 
 @pytest.mark.parametrize(("tilt", "low", "high"), [(0.0, 0.95, 1), (0.6, 0.8, 1), (1.4, 0, 0.2)])
 def test_who_lies_along_the_ground_is_not_on_their_feet(tilt, low, high):
     rotation = Rotation.from_euler("x", tilt).as_matrix()
-    found = up_evidence(track(*standing(), rotation), np.ones((60, 6)), FPS)
+    found = evidence_of(track(*standing(), rotation), np.ones((60, 6)))
     assert low <= on_feet(found, UP) <= high
 
 

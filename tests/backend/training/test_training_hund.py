@@ -19,6 +19,13 @@ from hund_backend.perception.crops import camera_from_crop, crop_around_points
 from hund_backend.perception.packed_part_maps import pack_part_maps
 from hund_backend.prior.pose_flow import PoseFlow
 from hund_backend.rendering.part_renderer import render_parts
+from hund_backend.training.hund.clip_consistency import (
+    ClipTrack,
+    ClipWindows,
+    ConsistencyConfig,
+    WindowBatch,
+    consistency_cost,
+)
 from hund_backend.training.hund.detections import Detections
 from hund_backend.training.hund.detector_errors import LIMBS, DetectorOutput, ErrorConfig
 from hund_backend.training.hund.metrics import stage_metrics
@@ -31,7 +38,6 @@ from hund_backend.training.hund.supervision import (
 from hund_backend.training.hund.train_hund import (
     HundRecipe,
     MixedDataset,
-    UnlabeledDataset,
     batch_loss,
     evaluate_stages,
     train,
@@ -368,26 +374,117 @@ def test_short_training_generalizes(body, prior, decoder, motion, generator):
     assert stages[-1]["loss"] < stages[0]["loss"] < before["loss"]
 
 
-def test_self_supervised_training_lowers_the_loss(body, prior, motion, generator):
-    sample = motion.draw(32, generator)
-    hund = network(body, prior)
-    before = evaluate_stages(hund, sample)[-1]["loss"]
-    recipe = replace(RECIPE, regime="self_supervised", steps=60, every=60, rate=6e-3)
-    train(hund, prior, None, UnlabeledDataset(sample.inputs), {}, recipe)
-    assert evaluate_stages(hund, sample)[-1]["loss"] < 0.7 * before  # five seeds: 0.40-0.56
+def still_windows(motion, generator, fps=15.0):
+    """Windows in which each person holds still before detectors whose errors change."""
+    people = motion.draw(4, generator).inputs
+    inputs = people.select(torch.arange(4).repeat_interleave(12))
+    noise = 0.01 * torch.randn(inputs.keypoints.shape, generator=generator)
+    return replace(inputs, keypoints=inputs.keypoints + noise), torch.full((4,), fps)
 
 
-def test_mixed_training_draws_from_both_datasets(body, prior, motion, pictures, generator):
-    hund = network(body, prior)
-    unlabeled = UnlabeledDataset(motion.draw(16, generator).inputs)
-    labeled, interrupted = (
-        InterruptedDataset(motion, 1000),
-        InterruptedDataset(unlabeled, 1000),
+def clip_windows(motion, generator):
+    inputs, _ = still_windows(motion, generator)
+    tracks = [
+        ClipTrack(inputs.select(torch.arange(12) + 12 * i), torch.arange(12), 15.0)
+        for i in range(4)
+    ]
+    return ClipWindows(tracks, ConsistencyConfig(frames=4, windows=2))
+
+
+def test_windows_are_of_consecutive_frames(motion, generator):
+    inputs, _ = still_windows(motion, generator)
+    numbered = replace(inputs, crop_width=torch.arange(48).float())
+    gaps = torch.tensor([*range(5), *range(7, 14)])
+    track = ClipTrack(numbered.select(torch.arange(12)), gaps, 15.0)
+    short = ClipTrack(numbered.select(torch.arange(12, 15)), torch.arange(3), 30.0)
+    windows = ClipWindows([short, track], ConsistencyConfig(frames=5, windows=6, people=2))
+    batch = windows.draw(generator)
+    rows = batch.inputs.crop_width.long()
+    frames = gaps[rows].unflatten(0, (-1, 5))
+    assert (frames.diff(dim=1) == 1).all() and (batch.fps == 15).all()
+    other = batch.select(torch.tensor([1]))
+    assert torch.equal(other.inputs.crop_width, batch.inputs.crop_width[30:])
+    with pytest.raises(BadInputError, match="longer clips"):
+        ClipWindows([short], ConsistencyConfig(frames=5))
+
+
+def test_steady_people_of_one_build_cost_their_evidence_alone(body, prior, motion, generator):
+    hund, config = network(body, prior), ConsistencyConfig(frames=12, windows=1)
+    inputs, fps = still_windows(motion, generator)
+    batch = WindowBatch(inputs, fps)
+    step = hund(inputs, 0)[0]
+    flat = step.vector.flat().unflatten(0, (4, 12))
+    still = hund.evaluate(flat[:, :1].expand_as(flat).flatten(0, 1), inputs)
+    evidence = replace(config, betas=0.0, acceleration=0.0)
+    torch.testing.assert_close(
+        consistency_cost(still, batch, config), consistency_cost(still, batch, evidence)
     )
-    recipe = replace(RECIPE, regime="mixed", steps=12, every=12)
-    train(hund, prior, labeled, interrupted, {}, recipe)
+    assert (consistency_cost(step, batch, config) > consistency_cost(step, batch, evidence)).all()
+
+
+def test_consistency_does_not_depend_on_the_crops_cameras(body, prior, motion, generator):
+    """A person who holds still before crops that turn about them does not move."""
+    hund = network(body, prior)
+    config = ConsistencyConfig(frames=12, windows=1, evidence=0.0, betas=0.0)
+    inputs, fps = still_windows(motion, generator)
+    flat = hund(inputs, 0)[0].vector.flat().unflatten(0, (4, 12))
+    step = hund.evaluate(flat[:, :1].expand_as(flat).flatten(0, 1), inputs)
+    turns = rotvec_to_matrix(0.3 * torch.randn(48, 3, generator=generator))
+    joints = step.posed.joints @ turns.mT  # in crops' cameras that are turned
+    turned = step._replace(posed=step.posed._replace(joints=joints))
+    seen = replace(inputs, camera_from_crop=inputs.camera_from_crop @ turns.mT)
+    cost = consistency_cost(turned, WindowBatch(seen, fps), config)
+    torch.testing.assert_close(cost, torch.zeros(4), atol=1e-4, rtol=0)
+    assert (consistency_cost(turned, WindowBatch(inputs, fps), config) > 0.01).all()
+
+
+def test_gradients_of_the_consistency_are_those_of_differences(body, prior, motion, generator):
+    hund = network(body, prior).double()
+    config = ConsistencyConfig(frames=12, windows=1)
+    inputs, fps = still_windows(motion, generator)
+    inputs = inputs.to(torch.float64)
+    flat = hund(inputs, 0)[0].vector.flat().detach()
+    flat = flat + 0.05 * torch.randn(flat.shape, generator=generator, dtype=torch.float64)
+    direction = torch.randn(flat.shape, generator=generator, dtype=torch.float64)
+
+    def cost(length):
+        batch = WindowBatch(inputs, fps.double())
+        return consistency_cost(hund.evaluate(flat + length * direction, inputs), batch, config)
+
+    length = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(cost(length).sum(), length)
+    difference = (cost(1e-5) - cost(-1e-5)).sum() / 2e-5
+    torch.testing.assert_close(slope, difference, rtol=1e-4, atol=1e-6)
+
+
+def test_self_supervised_training_steadies_people_and_nears_the_evidence(
+    body, prior, motion, generator
+):
+    hund, windows = network(body, prior), clip_windows(motion, generator)
+    batch = windows.draw(torch.Generator().manual_seed(1))
+
+    def costs(config):
+        with torch.no_grad():
+            return float(consistency_cost(hund(batch.inputs)[-1], batch, config).mean())
+
+    config = windows.config
+    terms = [config, replace(config, betas=0.0, acceleration=0.0)]
+    before = [costs(each) for each in terms]
+    recipe = replace(RECIPE, regime="self_supervised", steps=60, every=60, rate=6e-3)
+    recipe = replace(recipe, consistency=config)
+    train(hund, prior, None, windows, {}, recipe)
+    after = [costs(each) for each in terms]
+    assert all(a < 0.8 * b for a, b in zip(after, before, strict=True)), (before, after)
+
+
+def test_mixed_training_draws_from_both_datasets(body, prior, motion, generator, monkeypatch):
+    hund, unlabeled = network(body, prior), clip_windows(motion, generator)
+    labeled, drawn, draw = InterruptedDataset(motion, 1000), [], unlabeled.draw
+    monkeypatch.setattr(unlabeled, "draw", lambda g: drawn.append(g) or draw(g))
+    recipe = replace(RECIPE, regime="mixed", steps=12, every=12, consistency=unlabeled.config)
+    train(hund, prior, labeled, unlabeled, {}, recipe)
     assert labeled.left < 1000
-    assert interrupted.left < 1000
+    assert 0 < len(drawn) < 12
 
 
 def test_crop_projection_is_intrinsics_after_a_rotation(pictures):
