@@ -701,7 +701,7 @@ def test_observations_of_betas_add_up_in_any_order():
 
 
 def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
-    """Of the person, if they are given; else the population's but for the size."""
+    """Of the person, if they are given, else of the population; the size is that of the stages, too."""
     reduced_body = ReducedBody.from_body(body)
     truth = walk(reduced_body, copy.deepcopy(prior).double(), 12)
     evidence = evidence_of(reduced_body, truth)
@@ -720,7 +720,8 @@ def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
         ),  # depths of the stages tell of their size
     )
     found = fit(nothing, FPS, body, prior, config, initial=initial, expected_betas=expected)
-    torch.testing.assert_close(found.state.betas[0].double(), mean, atol=0.01, rtol=0)
+    known = expected.observed(initial.betas[0].double(), 3.0 * torch.outer(size, size))
+    torch.testing.assert_close(found.state.betas[0].double(), known.mean, atol=0.01, rtol=0)
     found = fit(nothing, FPS, body, prior, config, initial=initial).state.betas[0].double()
     of_size = 0.75 * (initial.betas[0].double() @ size) * size
     torch.testing.assert_close(found, of_size, atol=0.01, rtol=0)
