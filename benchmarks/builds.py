@@ -41,7 +41,7 @@ def main() -> None:
         build = estimator.estimate(evidence, stages)
         polished, outlined = (
             fit(
-                evidence, fps, body, prior, dynamics=dynamics, initial=stages, build=each
+                evidence, fps, body, prior, dynamics=dynamics, initial=stages, expected_betas=each
             ).state.betas[0]
             for each in (None, build)
         )
@@ -49,7 +49,7 @@ def main() -> None:
             "mean body": torch.zeros_like(polished),
             "learned descent": stages.betas[0],
             "polished": polished,
-            "outlines alone": torch.zeros_like(polished) if build is None else build.betas,
+            "outlines alone": torch.zeros_like(polished) if build is None else build.mean,
             "polished with outlines": outlined,
         }
         for name, betas in shapes.items():

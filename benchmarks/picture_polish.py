@@ -72,7 +72,7 @@ def main() -> None:
         initial = stages(evidence)
         build = estimator.estimate(evidence, initial)
         return fit(
-            evidence, FPS, body, prior, config, skin=skin, initial=initial, build=build
+            evidence, FPS, body, prior, config, skin=skin, initial=initial, expected_betas=build
         ).state
 
     def fitted(evidence: Evidence) -> State:

@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the clips go")
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--frames", type=int, default=80, help="of the motion set")
+    parser.add_argument("--seed", type=int, default=0, help="of the first clip")
     args = parser.parse_args()
     torch.set_num_threads(1)
     motions = motion_set(args.mocap)
@@ -244,7 +245,7 @@ def main() -> None:
         path = args.folder / f"clip-{number:03d}.safetensors"
         if path.exists():
             continue
-        clip = render(assets, motions, frames, number)
+        clip = render(assets, motions, frames, args.seed + number)
         args.folder.mkdir(parents=True, exist_ok=True)
         write_file(
             path, save({k: np.ascontiguousarray(v) for k, v in detected(clip, network).items()})

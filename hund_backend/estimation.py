@@ -10,7 +10,7 @@ from jaxtyping import Float
 from .assembly import assemble, provenance_of_job
 from .body.model import BodyModel
 from .descent.body_contacts import BodyContacts
-from .descent.expected_build import ExpectedBuild
+from .descent.expected_betas import ExpectedBetas
 from .descent.face.head_turn import with_head_turn
 from .descent.face.joint_confidence import with_face_confidence
 from .descent.face.solve import FaceMotion, solve_face
@@ -252,7 +252,7 @@ def pose_person(
         if not options.polish:
             return descended
         expected = models.build and models.build.estimate(shot, descended.state)
-        return _fit(shot, fps, options, models, report, descended, build=expected)
+        return _fit(shot, fps, options, models, report, descended, expected_betas=expected)
 
     return descend_by_shot(evidence, pose_shot)
 
@@ -285,7 +285,7 @@ def _fit(
     report: Callable[[int], None],
     initial: DescentResult | None = None,
     contacts: BodyContacts | None = None,
-    build: ExpectedBuild | None = None,
+    expected_betas: ExpectedBetas | None = None,
 ) -> DescentResult:
     """Fit a person, or refine an initial result, whose stages are kept."""
     energy = SILHOUETTE_ENERGY if options.parts else EnergyConfig()
@@ -300,7 +300,7 @@ def _fit(
         skin=BodyModel.load("low") if options.parts else None,
         initial=initial and initial.state,
         contacts=contacts,
-        build=build,
+        expected_betas=expected_betas,
     )
     if initial is None:
         return fitted

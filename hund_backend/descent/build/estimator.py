@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...body.model import BodyModel
 from ...perception.evidence import Evidence
-from ..expected_build import ExpectedBuild
+from ..expected_betas import ExpectedBetas
 from ..reduced_body import ReducedBody
 from ..state import State
 from .network import BuildNetwork, Information
@@ -47,7 +47,7 @@ class BuildEstimator:
             reduced_body=ReducedBody.from_body(body),
         )
 
-    def estimate(self, evidence: Evidence, state: State) -> ExpectedBuild | None:
+    def estimate(self, evidence: Evidence, state: State) -> ExpectedBetas | None:
         """Return the build of a person; None if no frame shows it.
 
         Args:
@@ -70,7 +70,7 @@ class BuildEstimator:
 
 
 def is_usable(outlines: Outlines) -> Bool[Tensor, " frames"]:
-    """Whether outlines tell of the build: the mask is of the person, and the torso is seen."""
+    """Whether outlines are evidence of the build: the mask is the person's, the torso visible."""
     torso = outlines.valid[:, : len(TORSO.shares)].sum(1)
     return (
         (outlines.overlap >= MIN_OVERLAP)
@@ -79,10 +79,10 @@ def is_usable(outlines: Outlines) -> Bool[Tensor, " frames"]:
     )
 
 
-def combine(information: Information) -> ExpectedBuild:
+def combine(information: Information) -> ExpectedBetas:
     """Combine usable frames of a track: errors of frames average out, those that last do not."""
     count = len(information.precision)
     effective = 1 / (LASTING + (1 - LASTING) / count)
     precision = 1 + effective * information.precision.mean(0)
     betas = effective * information.weighted.mean(0) / precision
-    return ExpectedBuild(betas=betas.double(), precision=precision.double())
+    return ExpectedBetas(mean=betas.double(), precision=precision.double().diag())

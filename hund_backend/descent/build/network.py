@@ -1,4 +1,4 @@
-"""Build network: what an outline tells of the betas, beside what is known of everybody."""
+"""Build network: estimates betas, with their precision, from the outlines of frames."""
 
 import itertools
 import json
@@ -17,9 +17,9 @@ from .outline import NUM_FEATURES, Outlines
 
 WEIGHTS_FILE = WEIGHTS / "build.safetensors"
 NUM_BETAS = 16
-NUM_TOLD = 4  # the first betas: all that outlines tell of stature and girths
+NUM_ESTIMATED = 4  # the first betas; outlines do not determine the others
 MAX_DEVIATION = 4.0  # of a feature, in its standard deviations
-LOG_VARIANCES = (-4.0, 0.3)  # limits of what the network may say
+LOG_VARIANCES = (-4.0, 0.3)  # limits of the output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class BuildConfig:
 
 
 class Information(NamedTuple):
-    """What frames tell of the betas, in the natural parameters of a Gaussian.
+    """Evidence of frames for the betas, in the natural parameters of a Gaussian.
 
-    With the standard normal of everybody, the betas of a frame alone have the precision
+    With the population's standard normal, the betas of a frame alone have the precision
     1 + `precision` and the mean `weighted` / (1 + `precision`).
     """
 
@@ -42,10 +42,10 @@ class Information(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """First betas of single frames: what the network is trained to tell."""
+    """First betas of single frames, the output of training."""
 
-    mean: Float[Tensor, "frames told"]
-    log_variance: Float[Tensor, "frames told"]
+    mean: Float[Tensor, "frames estimated"]
+    log_variance: Float[Tensor, "frames estimated"]
 
 
 class BuildNetwork(nn.Module):
@@ -55,7 +55,7 @@ class BuildNetwork(nn.Module):
         super().__init__()
         self.config = config or BuildConfig()
         hidden = self.config.hidden
-        sizes = (NUM_FEATURES, hidden, hidden, 2 * NUM_TOLD)
+        sizes = (NUM_FEATURES, hidden, hidden, 2 * NUM_ESTIMATED)
         self.layers = nn.ModuleList(
             nn.Linear(before, after) for before, after in itertools.pairwise(sizes)
         )
@@ -87,18 +87,18 @@ class BuildNetwork(nn.Module):
             values = values + noise * torch.randn_like(values)
         for layer in self.layers[:-1]:
             values = dropout(gelu(layer(values)), self.config.dropout, self.training)
-        mean, log_variance = self.layers[-1](values).split(NUM_TOLD, dim=-1)
+        mean, log_variance = self.layers[-1](values).split(NUM_ESTIMATED, dim=-1)
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCES))
 
     @torch.no_grad()
     def information(self, outlines: Outlines) -> Information:
-        """Return what outlines tell; a mirrored outline tells the same."""
+        """Return the evidence of outlines, the same for mirrored ones."""
         both = [self(each.vectors()) for each in (outlines, outlines.mirrored())]
         precisions = [((-each.log_variance).exp() - 1).clamp(min=0) for each in both]
         weighted = [
             each.mean * (1 + precision) for each, precision in zip(both, precisions, strict=True)
         ]
         return Information(
-            precision=pad((precisions[0] + precisions[1]) / 2, (0, NUM_BETAS - NUM_TOLD)),
-            weighted=pad((weighted[0] + weighted[1]) / 2, (0, NUM_BETAS - NUM_TOLD)),
+            precision=pad((precisions[0] + precisions[1]) / 2, (0, NUM_BETAS - NUM_ESTIMATED)),
+            weighted=pad((weighted[0] + weighted[1]) / 2, (0, NUM_BETAS - NUM_ESTIMATED)),
         )

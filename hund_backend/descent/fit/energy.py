@@ -16,7 +16,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
-from ..expected_build import ExpectedBuild
+from ..expected_betas import ExpectedBetas
 from ..reduced_body import FitVariables, ReducedBody
 from ..targets import Targets
 from .jacobian_cache import JacobianCache, prior_gradient
@@ -25,7 +25,8 @@ from .parts.alignment import AlignmentTerm
 from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import NormalEquations
-from .terms.body_limits import BetasTerm, JointLimitTerm, LimitsConfig
+from .terms.betas import BetasTerm
+from .terms.body_limits import JointLimitTerm, LimitsConfig
 from .terms.contacts import ContactConfig, ContactTerm
 from .terms.depth_anchor import DepthAnchor, DepthAnchorTerm
 from .terms.dynamics import LatentDynamicsConfig, LatentDynamicsTerm
@@ -95,7 +96,9 @@ class EnergyConfig:
     )
     prior: PosePriorConfig = PosePriorConfig()
     betas: float = 1.0
-    betas_anchor: float = 10.0  # the same about the learned descent's, in pictures
+    # Precisions of the learned descent's betas in a polish; the population's is one.
+    betas_anchor: float = 10.0  # in pictures
+    size_anchor: float = 1.0  # in clips, along the direction of size alone
     limits: LimitsConfig = LimitsConfig()
     acceleration: AccelerationConfig = AccelerationConfig()
     # rad/s²; only without dynamics, which say the same and more
@@ -153,8 +156,7 @@ def build_terms(
     dynamics: Dynamics | None = None,
     anchor: PoseAnchor | None = None,
     depth_anchor: DepthAnchor | None = None,
-    betas_anchor: Float[Tensor, " betas"] | None = None,
-    build: ExpectedBuild | None = None,
+    expected_betas: ExpectedBetas | None = None,
     contacts: BodyContacts | None = None,
     contact_points: ReducedBody | None = None,
     activity: Float[Tensor, "frames joints"] | None = None,
@@ -171,9 +173,8 @@ def build_terms(
         fps: rate of the frames; None for frames that are independent of each other.
         dynamics: of the prior's latents; used where frames are coupled.
         anchor: reference rotations of a polish.
-        depth_anchor: reference depths of a picture's polish.
-        betas_anchor: its reference betas.
-        build: betas that outlines let expect; they replace the reference betas.
+        depth_anchor: reference depths of a polish.
+        expected_betas: of the person; None: the population's.
         contacts: of the body; used where frames are coupled. They need its contact points.
         contact_points: reduced body whose points are those of CONTACT_NAMES.
         activity: accelerations that are expected, m/s²; None: each joint's typical one.
@@ -202,11 +203,7 @@ def build_terms(
         terms.append(PoseAnchorTerm(config=config.anchor, anchor=anchor))
     if depth_anchor is not None and config.depth_anchor.weight > 0:
         terms.append(DepthAnchorTerm(config=config.depth_anchor, anchor=depth_anchor))
-    weight = config.betas if betas_anchor is None else config.betas_anchor
-    if build is None:
-        terms.append(BetasTerm(weight=weight, expected=betas_anchor))
-    else:
-        terms.append(BetasTerm(weight=weight, expected=build.betas, precision=build.precision))
+    terms.append(BetasTerm(weight=config.betas, expected=expected_betas))
     if not is_coupled:
         return tuple(terms)
     if config.keypoint_steps.weight > 0:

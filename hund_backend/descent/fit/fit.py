@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...body.model import BodyModel
@@ -21,7 +21,7 @@ from ...prior.dynamics import Dynamics
 from ...prior.limits import JointLimits
 from ...prior.pose_prior import PosePrior
 from ..body_contacts import BodyContacts
-from ..expected_build import ExpectedBuild
+from ..expected_betas import ExpectedBetas
 from ..joint_confidence import joint_confidence, unobserved_fraction
 from ..keypoints import NUM_KEYPOINTS, keypoint_residuals
 from ..reduced_body import FitVariables, ReducedBody
@@ -37,7 +37,9 @@ from .keyframes import best_path, choose_keyframes, interpolate
 from .parts.observed_parts import ObservedParts
 from .parts.surface import Surface
 from .solver import Minimum, SolverConfig, minimize
+from .terms.betas import size_direction
 from .terms.depth_anchor import DepthAnchor
+from .terms.kernels import Robust
 from .terms.pose_anchor import PoseAnchor
 from .windows import Window, windows
 
@@ -70,6 +72,22 @@ class EvidenceNoise:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DepthEvidence:
+    """Evidence of depth in the polish of a clip, metres.
+
+    The stages have read the landmarks already, and these err by much the same amount in all frames:
+    more frames make them no surer. The depths of the stages err less.
+    """
+
+    landmarks: Robust = Robust(weight=1.0, noise=0.25, cutoff=1.0)
+    stages: Robust = Robust(weight=1.0, noise=0.08, cutoff=3.0)
+
+    def applied_to(self, energy: EnergyConfig) -> EnergyConfig:
+        """The energy with this evidence."""
+        return replace(energy, landmarks=self.landmarks, depth_anchor=self.stages)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitConfig:
     """Energy, and the schedule of its minimization."""
 
@@ -91,6 +109,7 @@ class FitConfig:
         part_cutoff=27.0,
         silhouette_cutoff=10.0,
     )
+    clip_polish: DepthEvidence = DepthEvidence()
     # Early stages: initial poses may be far off and must not be trapped.
     wide: EvidenceNoise = EvidenceNoise(
         keypoint_noise=0.012, keypoint_cutoff=15.0, part_noise=0.012, part_cutoff=30.0
@@ -127,7 +146,7 @@ def fit(
     skin: BodyModel | None = None,
     initial: State | None = None,
     contacts: BodyContacts | None = None,
-    build: ExpectedBuild | None = None,
+    expected_betas: ExpectedBetas | None = None,
 ) -> DescentResult:
     """Fit the body to a person over all frames of a track, or polish given states.
 
@@ -146,10 +165,13 @@ def fit(
         initial: states of all frames to polish; None fits from initial poses. The result of a polish
             has one stage, its end.
         contacts: of the body in polished states; these are settled on them.
-        build: betas that outlines let expect; None: those of everybody.
+        expected_betas: of the person, as outlines show them; None: the population's, in the polish
+            of a picture those of the initial state.
     """
     config = config or FitConfig()
-    fitter = _Fitter(evidence, fps, body, prior, config, report, dynamics, skin, contacts, build)
+    fitter = _Fitter(
+        evidence, fps, body, prior, config, report, dynamics, skin, contacts, expected_betas
+    )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the blocks are small: more threads only wait for each other
     try:
@@ -175,7 +197,7 @@ class _Fitter:
         dynamics: Dynamics | None,
         skin: BodyModel | None,
         contacts: BodyContacts | None,
-        build: ExpectedBuild | None,
+        expected_betas: ExpectedBetas | None,
     ) -> None:
         self.config, self.fps = config, fps
         self.output = {"device": body.template.device, "dtype": body.template.dtype}
@@ -200,10 +222,10 @@ class _Fitter:
             self.targets.observed, config.keyframe_spacing * fps, config.max_keyframes
         )
         self.anchor: PoseAnchor | None = None  # of a polish
-        self.depth_anchor: DepthAnchor | None = None  # of the polish of a picture
-        self.betas_anchor: Tensor | None = None  # of the same
+        self.depth_anchor: DepthAnchor | None = None  # of the same
+        self.expected_betas = expected_betas
         self.activity: Tensor | None = None  # of a motion that is settled
-        self.contacts, self.build = contacts, build
+        self.contacts = contacts
         self.contact_points = None if contacts is None else ReducedBody.contacts_from_body(body)
         self._report, self._iterations = report, 0
 
@@ -251,11 +273,27 @@ class _Fitter:
         self.anchor = PoseAnchor(
             rotations=variables.rotations, unobserved=unobserved_fraction(self.confidence)
         )
-        if self.is_still:  # in a clip, the other frames tell of depth as well
+        self.depth_anchor = DepthAnchor.of(self.reduced_body.forward(variables))
+        if self.is_still:
             self.energy = self.config.still_polish.applied_to(self.config.energy)
-            self.depth_anchor = DepthAnchor.of(self.reduced_body.forward(variables))
-            self.betas_anchor = variables.betas
+        else:
+            self.energy = self.config.clip_polish.applied_to(self.config.energy)
+        self.expected_betas = self._expected_betas(variables.betas)
         return variables
+
+    def _expected_betas(self, betas: Float[Tensor, " betas"]) -> ExpectedBetas:
+        """Betas that are expected after the learned descent has found some."""
+        weight = self.energy.betas_anchor
+        if self.is_still and self.expected_betas is None:
+            return ExpectedBetas.isotropic(betas, weight)
+        known = self.expected_betas or ExpectedBetas.of_population(betas)
+        known = known.to(betas)
+        if self.is_still:
+            return known.weighted(weight)
+        # Keypoints determine the proportions, but not the size, which sets the distance.
+        direction = size_direction(betas, self.reduced_body)
+        precision = self.energy.size_anchor * torch.outer(direction, direction)
+        return known.observed(betas, precision)
 
     def _fit_initial_poses(self) -> tuple[FitVariables, FitVariables]:
         """Each keyframe's best initial pose, and the same after its own fit."""
@@ -372,8 +410,7 @@ class _Fitter:
             dynamics=self.dynamics,
             anchor=None if self.anchor is None else self.anchor.select(frames),
             depth_anchor=None if self.depth_anchor is None else self.depth_anchor.select(frames),
-            betas_anchor=self.betas_anchor,
-            build=self.build,
+            expected_betas=self.expected_betas,
             contacts=None if self.contacts is None else self.contacts.select(frames),
             contact_points=self.contact_points,
             activity=None if self.activity is None else self.activity[frames],

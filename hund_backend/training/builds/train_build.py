@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...descent.build.estimator import is_usable
-from ...descent.build.network import NUM_TOLD, WEIGHTS_FILE, BuildNetwork, Posterior
+from ...descent.build.network import NUM_ESTIMATED, WEIGHTS_FILE, BuildNetwork, Posterior
 from ...descent.build.outline import Outlines
 from ..motion.motion_set import Split
 from ..optimization import Curve, optimize
@@ -92,7 +92,7 @@ def train_build(
 
 def log_loss(posterior: Posterior, betas: Float[Tensor, "samples 16"]) -> Float[Tensor, ""]:
     """Negative log-likelihood of the true first betas, but for a constant."""
-    errors = (betas[:, :NUM_TOLD] - posterior.mean).square() * (-posterior.log_variance).exp()
+    errors = (betas[:, :NUM_ESTIMATED] - posterior.mean).square() * (-posterior.log_variance).exp()
     return 0.5 * (errors + posterior.log_variance).sum(1).mean()
 
 
@@ -100,9 +100,9 @@ def log_loss(posterior: Posterior, betas: Float[Tensor, "samples 16"]) -> Float[
 def evaluated(network: BuildNetwork, samples: BuildSamples) -> dict[str, Any]:
     """Loss, and root mean square errors of the first betas, by what a job would expect."""
     information = network.information(samples.outlines)
-    precision = 1 + information.precision[:, :NUM_TOLD]
-    mean = information.weighted[:, :NUM_TOLD] / precision
-    true = samples.betas[:, :NUM_TOLD]
+    precision = 1 + information.precision[:, :NUM_ESTIMATED]
+    mean = information.weighted[:, :NUM_ESTIMATED] / precision
+    true = samples.betas[:, :NUM_ESTIMATED]
     errors, everybody = ((true - each).square().mean(0).sqrt() for each in (mean, 0 * mean))
     return {
         "loss": float(log_loss(Posterior(mean, -precision.log()), samples.betas)),

@@ -15,17 +15,20 @@ from hund_backend.body.model import BodyModel
 from hund_backend.body.rotations import rotvec_to_matrix
 from hund_backend.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
 from hund_backend.descent.body_contacts import BodyContacts
+from hund_backend.descent.expected_betas import ExpectedBetas
 from hund_backend.descent.fit.activity import ActivityConfig, local_accelerations
 from hund_backend.descent.fit.energy import TERMS, Energy, EnergyConfig, build_terms
-from hund_backend.descent.fit.fit import FitConfig, fit
+from hund_backend.descent.fit.fit import DepthEvidence, FitConfig, fit
 from hund_backend.descent.fit.linearization import EvaluationPoint
-from hund_backend.descent.fit.solver import NormalEquations
+from hund_backend.descent.fit.solver import NormalEquations, SolverConfig
+from hund_backend.descent.fit.terms.betas import size_direction
 from hund_backend.descent.fit.terms.depth_anchor import DepthAnchor, DepthAnchorTerm
 from hund_backend.descent.fit.terms.evidence import KeypointTerm
 from hund_backend.descent.fit.terms.kernels import charbonnier, geman_mcclure
 from hund_backend.descent.fit.terms.pose_anchor import PoseAnchor, PoseAnchorConfig
 from hund_backend.descent.fit.windows import windows
 from hund_backend.descent.joint_confidence import unobserved_fraction
+from hund_backend.descent.keypoints import bone_length
 from hund_backend.descent.reduced_body import REDUCED_JOINTS, FitVariables, ReducedBody
 from hund_backend.descent.state import State
 from hund_backend.descent.targets import Targets
@@ -87,11 +90,13 @@ def random_anchor(frames=4):
     return PoseAnchor(rotations=rotations, unobserved=unobserved.reshape(rotations.shape[:2]))
 
 
-def random_betas():
-    """A body shape."""
+def random_expected_betas():
+    """A body shape, more certain in some directions than in others."""
     generator = torch.Generator().manual_seed(8)
     count = len(mini_reduced_body().offset_basis)
-    return torch.randn(count, generator=generator, dtype=torch.float64)
+    mean, *directions = torch.randn(1 + count, count, generator=generator, dtype=torch.float64)
+    directions = torch.stack(directions)
+    return ExpectedBetas(mean=mean, precision=directions.T @ directions)
 
 
 def random_depth_anchor(frames=4):
@@ -149,7 +154,7 @@ def random_activity(frames=4):
         {"fps": 50.0, "dynamics": random_dynamics(63)},
         {"fps": FPS, "anchor": random_anchor()},
         {"solves_betas": True, "depth_anchor": random_depth_anchor()},
-        {"solves_betas": True, "betas_anchor": random_betas()},
+        {"solves_betas": True, "expected_betas": random_expected_betas()},
         {"fps": 24.0, "contacts": random_contacts(), "contact_points": mini_reduced_body()},
         {"fps": FPS, "activity": random_activity()},
     ],
@@ -650,7 +655,7 @@ def test_polish_of_a_picture_keeps_depths(body, prior):
 
 
 def test_polish_of_a_picture_keeps_the_body_shape_that_the_stages_saw(body, prior):
-    """Betas stay near the initial ones, however unusual; those of a clip follow from many frames."""
+    """Betas stay near the initial ones, however unusual."""
     reduced_body = ReducedBody.from_body(body)
     truth = walk(reduced_body, copy.deepcopy(prior).double(), 1)
     evidence = evidence_of(reduced_body, truth, noise=0.02)
@@ -662,3 +667,101 @@ def test_polish_of_a_picture_keeps_the_body_shape_that_the_stages_saw(body, prio
         found = fit(evidence, FPS, body, prior, config, initial=initial).state
         changes.append(float((found.betas - initial.betas).norm()))
     assert changes[1] < 0.7 * changes[0]
+
+
+def test_size_direction_is_the_gradient_of_the_length_of_the_bones(body):
+    """At rest: finite differences along each of the betas."""
+    reduced_body = ReducedBody.from_body(body)
+    rest = torch.eye(3).double().repeat(1, len(reduced_body.parents), 1, 1)
+    betas = torch.linspace(-1, 1, len(reduced_body.offset_basis), dtype=torch.float64)
+
+    def length(betas):
+        variables = FitVariables(rest, torch.tensor([[0.0, 0, 1]]).double(), betas)
+        return bone_length(reduced_body.forward(variables).points[0, : len(BLAZEPOSE_NAMES)])
+
+    steps = 1e-4 * torch.eye(len(betas)).double()
+    growth = torch.stack([length(betas + step) - length(betas - step) for step in steps])
+    direction = size_direction(betas, reduced_body)
+    torch.testing.assert_close(direction, growth / growth.norm(), atol=1e-6, rtol=0)
+
+
+def test_observations_of_betas_add_up_in_any_order():
+    """And one that says nothing changes nothing."""
+    first = random_expected_betas()
+    population = ExpectedBetas.of_population(first.mean)
+    other = torch.outer(first.mean, first.mean)
+    ways = [
+        population.observed(first.mean, first.precision).observed(-first.mean, other),
+        population.observed(-first.mean, other).observed(first.mean, first.precision),
+    ]
+    torch.testing.assert_close(ways[0].mean, ways[1].mean)
+    torch.testing.assert_close(ways[0].precision, ways[1].precision)
+    same = ways[0].observed(first.mean, torch.zeros_like(other))
+    torch.testing.assert_close(same.mean, ways[0].mean)
+
+
+def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
+    """Of the person, if they are given; else the population's but for the size."""
+    reduced_body = ReducedBody.from_body(body)
+    truth = walk(reduced_body, copy.deepcopy(prior).double(), 12)
+    evidence = evidence_of(reduced_body, truth)
+    nothing = dataclasses.replace(evidence, keypoints=evidence.keypoints * (1, 1, 0))
+    mean = torch.linspace(-1, 1, len(truth.betas), dtype=torch.float64)
+    precision = torch.diag(torch.linspace(0.5, 20, len(mean), dtype=torch.float64))
+    expected = ExpectedBetas(mean=mean, precision=precision)
+    direction = size_direction(torch.zeros_like(mean), reduced_body)
+    initial = state_of(reduced_body, truth._replace(betas=mean + 2 * direction))
+    size = size_direction(mean + 2 * direction, reduced_body)
+    config = FitConfig(
+        energy=EnergyConfig(size_anchor=3.0),
+        polish_steps=SolverConfig(iterations=8),
+        clip_polish=DepthEvidence(
+            stages=dataclasses.replace(DepthEvidence().stages, weight=0.0)
+        ),  # depths of the stages tell of their size
+    )
+    found = fit(nothing, FPS, body, prior, config, initial=initial, expected_betas=expected)
+    torch.testing.assert_close(found.state.betas[0].double(), mean, atol=0.01, rtol=0)
+    found = fit(nothing, FPS, body, prior, config, initial=initial).state.betas[0].double()
+    of_size = 0.75 * (initial.betas[0].double() @ size) * size
+    torch.testing.assert_close(found, of_size, atol=0.01, rtol=0)
+
+
+def test_a_constant_error_does_not_make_more_frames_surer_of_a_body_shape(body, prior):
+    """A detector that sees the same wrong limbs in every frame changes betas alike in any clip."""
+    reduced_body = ReducedBody.from_body(body)
+    still = walk(reduced_body, copy.deepcopy(prior).double(), 1)
+    other = still._replace(betas=still.betas + 1.0)
+    found = []
+    for frames in (4, 40):
+        repeated = torch.zeros(frames, dtype=torch.int64)
+        evidence = evidence_of(reduced_body, other.select(repeated))
+        initial = state_of(reduced_body, still.select(repeated))
+        found.append(fit(evidence, FPS, body, prior, initial=initial).state.betas[0])
+    assert found[1].norm() > 0.01
+    torch.testing.assert_close(found[1], found[0], atol=0.02 * float(found[0].norm()), rtol=0)
+
+
+def test_constant_errors_of_the_landmarks_hardly_move_a_polished_clip(body, prior):
+    """Stages have read them: landmarks of another pose in every frame count for little."""
+    reduced_body = ReducedBody.from_body(body)
+    truth = walk(reduced_body, copy.deepcopy(prior).double(), 12)
+    evidence = evidence_of(reduced_body, truth)
+    stretched = dataclasses.replace(
+        evidence, world_landmarks=evidence.world_landmarks + wrong_depths()
+    )
+    initial = state_of(reduced_body, truth)
+    moved = []
+    for landmarks in (DepthEvidence().landmarks, EnergyConfig().landmarks):
+        config = FitConfig(clip_polish=DepthEvidence(landmarks=landmarks))
+        with_error, without = (
+            joints_of(body, fit(each, FPS, body, prior, config, initial=initial).state)
+            for each in (stretched, evidence)
+        )
+        moved.append(float((with_error - without).norm(dim=-1).mean()))
+    assert moved[0] < 0.6 * moved[1]
+
+
+def wrong_depths():
+    """Constant errors of landmarks in depth, metres."""
+    errors = np.random.default_rng(4).normal(0, 0.1, (len(BLAZEPOSE_NAMES), 1))
+    return errors * (0, 0, 1)

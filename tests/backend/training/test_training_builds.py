@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hund_backend.descent.build.network import NUM_TOLD
+from hund_backend.descent.build.network import NUM_ESTIMATED
 from hund_backend.descent.build.outline import NUM_LINES, SEGMENTS, Outlines
 from hund_backend.errors import BadInputError
 from hund_backend.training.builds.samples import EXACT, FOUND, BuildSamples, save_samples
@@ -21,7 +21,7 @@ def random_samples(count, seed=0, breadth=0.0):
     generator = torch.Generator().manual_seed(seed)
     betas = torch.randn(count, 16, generator=generator)
     ratios = 0.02 * torch.randn(count, NUM_LINES, generator=generator)
-    ratios[:, :NUM_TOLD] += 0.1 * betas[:, :NUM_TOLD]
+    ratios[:, :NUM_ESTIMATED] += 0.1 * betas[:, :NUM_ESTIMATED]
     outlines = Outlines(
         ratios=ratios + breadth,
         valid=torch.ones(count, NUM_LINES, dtype=torch.bool),
