@@ -686,7 +686,7 @@ def test_size_direction_is_the_gradient_of_the_length_of_the_bones(body):
 
 
 def test_observations_of_betas_add_up_in_any_order():
-    """And one that says nothing changes nothing."""
+    """An observation without precision changes nothing."""
     first = random_expected_betas()
     population = ExpectedBetas.of_population(first.mean)
     other = torch.outer(first.mean, first.mean)
@@ -717,7 +717,7 @@ def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
         polish_steps=SolverConfig(iterations=8),
         clip_polish=DepthEvidence(
             stages=dataclasses.replace(DepthEvidence().stages, weight=0.0)
-        ),  # depths of the stages tell of their size
+        ),  # depths of the stages depend on their size
     )
     found = fit(nothing, FPS, body, prior, config, initial=initial, expected_betas=expected)
     known = expected.observed(initial.betas[0].double(), 3.0 * torch.outer(size, size))
@@ -727,7 +727,7 @@ def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
     torch.testing.assert_close(found, of_size, atol=0.01, rtol=0)
 
 
-def test_a_constant_error_does_not_make_more_frames_surer_of_a_body_shape(body, prior):
+def test_a_constant_error_does_not_make_more_frames_more_certain_of_a_body_shape(body, prior):
     """A detector that sees the same wrong limbs in every frame changes betas alike in any clip."""
     reduced_body = ReducedBody.from_body(body)
     still = walk(reduced_body, copy.deepcopy(prior).double(), 1)
