@@ -22,6 +22,7 @@ from benchmarks.picture_polish import LIMBS
 from benchmarks.rendered_clips import read_scene
 from hund_backend.body.camera import project
 from hund_backend.body.model import BodyModel
+from hund_backend.descent.build.estimator import BuildEstimator
 from hund_backend.descent.fit.fit import FitConfig, fit
 from hund_backend.descent.learned.hund import Hund
 from hund_backend.descent.learned.track import descend
@@ -29,7 +30,7 @@ from hund_backend.descent.state import State
 from hund_backend.prior.dynamics import Dynamics
 from hund_backend.prior.pose_flow import PoseFlow
 
-METHODS = ("stages", "smoothed", "polished")
+METHODS = ("stages", "smoothed", "polished", "polished with outlines")
 METRICS = {
     "MPJPE": "mm",
     "PA-MPJPE": "mm",
@@ -88,6 +89,7 @@ def load_methods(body: BodyModel, config: FitConfig) -> dict[str, Callable[[Scen
     """Return the methods by their names."""
     prior = PoseFlow.load()
     hund, dynamics = Hund.load(body, prior), Dynamics.load(prior)
+    estimator = BuildEstimator.load(body)
 
     def stages(each: Scene) -> State:
         return descend(each.evidence, each.fps, hund, body, prior, RAW).state
@@ -96,12 +98,26 @@ def load_methods(body: BodyModel, config: FitConfig) -> dict[str, Callable[[Scen
         return descend(each.evidence, each.fps, hund, body, prior, dynamics=dynamics).state
 
     def polished(each: Scene) -> State:
+        return polish(each, None)
+
+    def outlined(each: Scene) -> State:
+        return polish(each, estimator)
+
+    def polish(each: Scene, estimator: BuildEstimator | None) -> State:
         initial = smoothed(each)
+        expected = estimator and estimator.estimate(each.evidence, initial)
         return fit(
-            each.evidence, each.fps, body, prior, config, dynamics=dynamics, initial=initial
+            each.evidence,
+            each.fps,
+            body,
+            prior,
+            config,
+            dynamics=dynamics,
+            initial=initial,
+            expected_betas=expected,
         ).state
 
-    return dict(zip(METHODS, (stages, smoothed, polished), strict=True))
+    return dict(zip(METHODS, (stages, smoothed, polished, outlined), strict=True))
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ class Models:
     hund: Hund  # made for this body and this prior
     contacts: ContactNetwork
     dynamics: Dynamics | None = None  # in the prior's latents; None: smoothing alone
-    build: BuildEstimator | None = None  # None: keypoints alone tell of the build
+    build: BuildEstimator | None = None  # None: keypoints alone determine the build
     hand_hund: HandHund | None = None  # None: fingers stay at rest
     weights: dict[str, str] = field(default_factory=dict)  # SHA-256 of their files, by name
     faces: FacePerception | None = None  # None: faces are not read

@@ -1,4 +1,4 @@
-"""Expected betas: what is known of a person's body shape beside the keypoints, and how surely."""
+"""Expected betas: prior of a person's body shape, a Gaussian with a full precision matrix."""
 
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedBetas:
-    """Betas that are expected of a person, and how surely.
+    """Betas that are expected of a person, and their precision.
 
     The precision, in units of the population's, counts once a frame, as the evidence does: a
-    detector errs by much the same amount in all frames of a clip, so many frames are no surer of a
-    body shape than a few.
+    detector errs by much the same amount in all frames of a clip, so many frames determine a body
+    shape no better than a few.
     """
 
     mean: Float[Tensor, " betas"]
@@ -44,7 +44,7 @@ class ExpectedBetas:
 
         Args:
             betas: as observed.
-            precision: of the observation; zero in directions of which it says nothing.
+            precision: of the observation; zero in directions that it does not determine.
         """
         total = self.precision + precision
         mean = torch.linalg.solve(total, self.precision @ self.mean + precision @ betas)

@@ -1,1 +1,1 @@
-"""Build: betas of a person from the outlines in pictures, beside what keypoints tell."""
+"""Build: betas of a person, estimated from the outlines in pictures."""

@@ -101,7 +101,7 @@ NUM_FEATURES = 3 * NUM_LINES + len(SEGMENTS) + 3 + 6 + 1
 
 @dataclass(frozen=True, kw_only=True)
 class Outlines:
-    """What the outlines of a batch of frames tell; axes of the crops."""
+    """Outlines of a batch of frames, in the axes of the crops."""
 
     ratios: Float[Tensor, "frames lines"]  # log of breadths, relative to the mean body's
     valid: Bool[Tensor, "frames lines"]  # where it is False, ratios are zero

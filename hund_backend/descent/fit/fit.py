@@ -76,7 +76,7 @@ class DepthEvidence:
     """Evidence of depth in the polish of a clip, metres.
 
     The stages have read the landmarks already, and these err by much the same amount in all frames:
-    more frames make them no surer. The depths of the stages err less.
+    more frames do not make them more certain. The depths of the stages err less.
     """
 
     landmarks: Robust = Robust(weight=1.0, noise=0.25, cutoff=1.0)

@@ -1,7 +1,7 @@
 """Consistency of a clip: the cost of a person's states over consecutive frames, without truth.
 
 A person has one build, and moves with the accelerations of captured motion. What each frame adds is
-its evidence: reprojection, body parts where the part map can be trusted, and the pose prior. Left
+its evidence: reprojection, body parts where the part map is reliable, and the pose prior. Left
 and right of the body mirror each other for any betas, so their symmetry needs no term.
 """
 
@@ -137,8 +137,8 @@ def _evidence(
 ) -> Float[Tensor, " batch"]:
     """Losses that count: part maps that miss most limbs, and most of the landmarks', do not."""
     values = dict(zip(TERMS, terms.unbind(-1), strict=True))
-    trusted = values["parts"].detach() < 1 - config.least_parts
-    values["parts"] = values["parts"] * trusted
+    reliable = values["parts"].detach() < 1 - config.least_parts
+    values["parts"] = values["parts"] * reliable
     values["landmarks"] = config.landmarks * values["landmarks"]
     return torch.stack(tuple(values.values())).sum(0)
 

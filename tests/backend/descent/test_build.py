@@ -148,7 +148,7 @@ def test_mirrored_twice_is_the_same(walker, reduced_body, skin, network):
         torch.testing.assert_close(once, twice)
 
 
-def test_no_mask_no_opinion(walker, reduced_body, skin, estimator):
+def test_without_a_usable_mask_there_is_no_estimate(walker, reduced_body, skin, estimator):
     state, evidence = state_of(walker, reduced_body), seen(walker, reduced_body, skin)
     empty = dataclasses.replace(evidence, masks=0 * evidence.masks)
     hidden = dataclasses.replace(evidence, observed=np.zeros(FRAMES, bool))

@@ -686,7 +686,7 @@ def test_size_direction_is_the_gradient_of_the_length_of_the_bones(body):
 
 
 def test_observations_of_betas_add_up_in_any_order():
-    """And one that says nothing changes nothing."""
+    """An observation without precision changes nothing."""
     first = random_expected_betas()
     population = ExpectedBetas.of_population(first.mean)
     other = torch.outer(first.mean, first.mean)
@@ -701,7 +701,7 @@ def test_observations_of_betas_add_up_in_any_order():
 
 
 def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
-    """Of the person, if they are given; else the population's but for the size."""
+    """Of the person, if they are given, else of the population; the size is that of the stages, too."""
     reduced_body = ReducedBody.from_body(body)
     truth = walk(reduced_body, copy.deepcopy(prior).double(), 12)
     evidence = evidence_of(reduced_body, truth)
@@ -717,16 +717,17 @@ def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
         polish_steps=SolverConfig(iterations=8),
         clip_polish=DepthEvidence(
             stages=dataclasses.replace(DepthEvidence().stages, weight=0.0)
-        ),  # depths of the stages tell of their size
+        ),  # depths of the stages depend on their size
     )
     found = fit(nothing, FPS, body, prior, config, initial=initial, expected_betas=expected)
-    torch.testing.assert_close(found.state.betas[0].double(), mean, atol=0.01, rtol=0)
+    known = expected.observed(initial.betas[0].double(), 3.0 * torch.outer(size, size))
+    torch.testing.assert_close(found.state.betas[0].double(), known.mean, atol=0.01, rtol=0)
     found = fit(nothing, FPS, body, prior, config, initial=initial).state.betas[0].double()
     of_size = 0.75 * (initial.betas[0].double() @ size) * size
     torch.testing.assert_close(found, of_size, atol=0.01, rtol=0)
 
 
-def test_a_constant_error_does_not_make_more_frames_surer_of_a_body_shape(body, prior):
+def test_a_constant_error_does_not_make_more_frames_more_certain_of_a_body_shape(body, prior):
     """A detector that sees the same wrong limbs in every frame changes betas alike in any clip."""
     reduced_body = ReducedBody.from_body(body)
     still = walk(reduced_body, copy.deepcopy(prior).double(), 1)
