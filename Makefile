@@ -10,7 +10,7 @@ MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip zip-linux test test-backend test-blender test-ui check format bench faces priors tiny bench-priors hund bench-hund bench-regimes parts bench-parts evaluate doctor clean hands
+.PHONY: help setup blender-setup demo zip zip-linux test test-backend test-blender test-ui check format bench faces priors tiny bench-priors hund bench-hund accuracy bench-regimes parts bench-parts evaluate doctor clean hands
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -115,6 +115,9 @@ bench-hund: setup  ## the learned descent against gradients, over clips, and wit
 	$(RUN) -m benchmarks.hund $(MOCAP) $(CACHE)/detections --save
 	$(RUN) -m benchmarks.hund_clips $(MOCAP) --save
 	$(RUN) -m benchmarks.hund_ablations $(MOCAP) $(CACHE)/detections --lines $(CACHE)/hund_ablations.lines --save
+
+accuracy: setup  ## accuracy of HUND's weights on everything with a known truth: make accuracy EVAL=folder MOCAP=folder [HUND="weights weights"]
+	$(RUN) -m benchmarks.accuracy $(EVAL) $(MOCAP) $(CACHE)/detections $(CACHE)/rendered_clips $(if $(HUND),--hund $(HUND)) --save
 
 bench-regimes: setup  ## what the descent learns from real people: make bench-regimes MOCAP=folder LEARN="clip clip" JUDGE="clip clip"
 	$(RUN) -m benchmarks.hund_regimes $(MOCAP) $(CACHE)/detections --learn $(LEARN) --judge $(JUDGE) --save

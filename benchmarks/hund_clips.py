@@ -71,7 +71,35 @@ def main() -> None:
     hund = Hund.load(body, prior, args.weights)
     poses = motion_set(args.mocap)
     dynamics = Dynamics.load(prior)
-    methods = (
+    methods = all_methods(dynamics)
+    methods = tuple(each for each in methods if not args.methods or each.name in args.methods)
+    slices = segments(poses, args.clips, args.frames)
+    rows = []
+    for condition in CONDITIONS:
+        scenes = [
+            scene(body, poses, frames, condition, seed) for seed, frames in enumerate(slices)
+        ]
+        for method in methods:
+            with measuring.Stopwatch() as watch:
+                states = [solved(each, hund, body, prior, method) for each in scenes]
+            pairs = zip(scenes, states, strict=True)
+            mean = np.mean([errors(each, state, body) for each, state in pairs], axis=0)
+            cost = watch.cpu_seconds / (args.clips * args.frames)
+            rows.append(
+                f"| {condition} | {method.name} | {mean[0]:.1f} | {mean[1]:.1f} | {mean[2]:.0f} | "
+                f"{mean[3]:.2f} | {mean[4]:.0f} ({mean[5]:.0f}) | {cost:.4f} |"
+            )
+            print(rows[-1], flush=True)
+    environment = measuring.environment(PACKAGES, args.cores)
+    text = HEAD.format(environment=environment, args=args, joints=len(JOINTS))
+    text += "\n".join(rows) + "\n"
+    if args.save:
+        print(measuring.save("hund-clips", text))
+
+
+def all_methods(dynamics: Dynamics) -> tuple[Method, ...]:
+    """Return the methods that are compared."""
+    return (
         Method(name="stages alone", config=RAW, dynamics=None),
         Method(name="smoothed", config=TrackConfig(), dynamics=None),
         Method(name="smoothed, gaps by dynamics", config=TrackConfig(), dynamics=dynamics),
@@ -89,29 +117,6 @@ def main() -> None:
             polish=FitConfig(),
         ),
     )
-    methods = tuple(each for each in methods if not args.methods or each.name in args.methods)
-    slices = segments(poses, args.clips, args.frames)
-    rows = []
-    for condition in CONDITIONS:
-        scenes = [
-            scene(body, poses, frames, condition, seed) for seed, frames in enumerate(slices)
-        ]
-        for method in methods:
-            with measuring.Stopwatch() as watch:
-                states = [_states(each, hund, body, prior, method) for each in scenes]
-            pairs = zip(scenes, states, strict=True)
-            mean = np.mean([errors(each, state, body) for each, state in pairs], axis=0)
-            cost = watch.cpu_seconds / (args.clips * args.frames)
-            rows.append(
-                f"| {condition} | {method.name} | {mean[0]:.1f} | {mean[1]:.1f} | {mean[2]:.0f} | "
-                f"{mean[3]:.2f} | {mean[4]:.0f} ({mean[5]:.0f}) | {cost:.4f} |"
-            )
-            print(rows[-1], flush=True)
-    environment = measuring.environment(PACKAGES, args.cores)
-    text = HEAD.format(environment=environment, args=args, joints=len(JOINTS))
-    text += "\n".join(rows) + "\n"
-    if args.save:
-        print(measuring.save("hund-clips", text))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +129,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 
 
-def _states(each: Scene, hund: Hund, body: BodyModel, prior: PoseFlow, method: Method) -> State:
+def solved(each: Scene, hund: Hund, body: BodyModel, prior: PoseFlow, method: Method) -> State:
+    """Return the states that a method finds in a scene."""
     track = each.evidence, each.fps
     if method.adapts:
         frames = NetworkInputs.from_evidence(each.evidence, hund.decoder.bones)

@@ -12,10 +12,8 @@ import numpy as np
 import torch
 
 from benchmarks import measuring
-from hund_backend import pipeline
+from benchmarks.perception_cache import PerceptionCache
 from hund_backend.body.model import BodyModel
-from hund_backend.errors import NobodyFoundError
-from hund_backend.estimation import estimate
 from hund_backend.evaluation.estimates import ClipResult, Request
 from hund_backend.evaluation.kits import Kit, read_kit
 from hund_backend.evaluation.report import TITLES, evaluate
@@ -23,11 +21,8 @@ from hund_backend.models import Models
 from hund_backend.options import Options
 from hund_backend.perception.evidence import Evidence
 from hund_backend.preview import posed_vertices
-from hund_backend.progress import silent
 from hund_backend.reconstruction import Reconstruction
 from hund_backend.rendering.exact_parts import part_labels
-from hund_backend.stopwatch import Stopwatch
-from hund_backend.tracked_clip import TrackedClip
 
 PACKAGES = ("torch", "numpy", "onnxruntime")
 METHODS: dict[str, Options] = {
@@ -48,12 +43,11 @@ HEAD = """# Methods on real pictures
 """
 
 
-class CachedPerception:
-    """Runs methods on pictures, with perception run once for each picture."""
+class MethodPredictor:
+    """Runs methods on pictures, and compares their bodies with the detector's masks."""
 
-    def __init__(self, models: Models) -> None:
-        self.models = models
-        self.tracked: dict[str, TrackedClip | None] = {}
+    def __init__(self, perception: PerceptionCache) -> None:
+        self.perception = perception
         self.low = BodyModel.load("low")
         self.method = Options()
         self.overlaps: list[float] = []
@@ -64,33 +58,11 @@ class CachedPerception:
 
     def predict(self, request: Request) -> ClipResult | None:
         """Reconstruct the people in a picture; None where nobody is found."""
-        intrinsics = request.intrinsics
-        frames = Options(
-            start=request.start,
-            end=request.end,
-            intrinsics=None if intrinsics is None else tuple(map(tuple, intrinsics.tolist())),
-        )
-        tracked = self._perceive(request, replace(frames, parts=True))
-        if tracked is None:
-            return None
-        method = self.method
-        options = replace(frames, method=method.method, polish=method.polish, parts=method.parts)
-        result = estimate(tracked, options, self.models, silent, Stopwatch())
-        for person, evidence in enumerate(tracked.people):
-            self.overlaps += overlaps(result, person, evidence, self.low)
-        return ClipResult(reconstruction=result, evidence=tracked.people)
-
-    def _perceive(self, request: Request, options: Options) -> TrackedClip | None:
-        key = f"{request.path} {request.start} {request.end}"
-        if key not in self.tracked:
-            try:
-                tracked = pipeline.perceive(
-                    request.path, options, self.models, silent, Stopwatch()
-                )
-            except NobodyFoundError:
-                tracked = None
-            self.tracked[key] = tracked
-        return self.tracked[key]
+        found = self.perception.predict(request, self.method, perception=Options(parts=True))
+        if found is not None:
+            for person, evidence in enumerate(found.evidence):
+                self.overlaps += overlaps(found.reconstruction, person, evidence, self.low)
+        return found
 
 
 def overlaps(
@@ -123,7 +95,7 @@ def main() -> None:
     args = measuring.parse(__doc__, add_arguments)
     measuring.limit_cores(args.cores)
     torch.set_num_threads(args.cores)
-    perception = CachedPerception(Models.load("cpu"))
+    predictor = MethodPredictor(PerceptionCache(Models.load("cpu"), args.perception))
     body = BodyModel.load("keypoints")
     kits = " ".join(path.name for path in args.kits)
     environment = measuring.environment(PACKAGES, args.cores)
@@ -131,19 +103,19 @@ def main() -> None:
     for path in args.kits:
         kit = read_kit(path)
         kit = replace(kit, frames=kit.frames[: args.most])
-        text += table(kit, perception, body)
+        text += table(kit, predictor, body)
         print(text.rpartition("## ")[2], flush=True)
     if args.save:
         print(measuring.save("kits", text))
 
 
-def table(kit: Kit, perception: CachedPerception, body: BodyModel) -> str:
+def table(kit: Kit, predictor: MethodPredictor, body: BodyModel) -> str:
     """Return the table of all methods on one kit."""
     rows: list[str] = []
     for name, method in METHODS.items():
-        perception.use(method)
+        predictor.use(method)
         with measuring.Stopwatch() as watch:
-            (scored,) = evaluate([kit], perception.predict, body)["kits"]
+            (scored,) = evaluate([kit], predictor.predict, body)["kits"]
         shared = [row for row in scored["rows"] if row["joints"] == scored["rows"][-1]["joints"]]
         if not rows:
             titles = [TITLES[figure] for figure in shared[0]["figures"]]
@@ -158,7 +130,7 @@ def table(kit: Kit, perception: CachedPerception, body: BodyModel) -> str:
             "" if name == next(iter(METHODS)) else f"{watch.cpu_seconds / len(kit.frames):.2f}"
         )
         rows.append(
-            f"| {name} | {_scores(shared[0])} | {np.mean(perception.overlaps):.3f} | {seconds} |"
+            f"| {name} | {_scores(shared[0])} | {np.mean(predictor.overlaps):.3f} | {seconds} |"
         )
         print(rows[-1], flush=True)
     return "\n".join(rows) + "\n\n"
@@ -171,6 +143,12 @@ def _scores(row: dict) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmark's own arguments."""
     parser.add_argument("kits", type=Path, nargs="+", metavar="KIT")
+    parser.add_argument(
+        "--perception",
+        type=Path,
+        default=measuring.ROOT / "out" / "perception",
+        help="folder that keeps what perception found",
+    )
     parser.add_argument("--most", type=int, default=1000, help="most pictures of a kit")
     parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/")
 

@@ -128,7 +128,7 @@ def _overlay_frames(
                 vertices = posed_vertices(reconstruction, body, slice(posed.start, posed.stop))
             image = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
             of_frame = vertices[:, index - posed.start]
-            meshes = _meshes(reconstruction, body, of_frame, index, scale)
+            meshes = overlay_meshes(reconstruction, body, of_frame, index, scale)
             yield index, draw_meshes(image, meshes, OPACITY)
 
 
@@ -151,7 +151,7 @@ def posed_vertices(
     return posed.vertices.numpy()
 
 
-def _meshes(
+def overlay_meshes(
     reconstruction: Reconstruction,
     body: BodyModel,
     vertices: Float[np.ndarray, "people vertices 3"],

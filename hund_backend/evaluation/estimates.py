@@ -132,7 +132,7 @@ class _Table:
                 continue
             present = np.flatnonzero(reconstruction.present[:, frame]).tolist()
             self.num_people[row] = len(present)
-            person = _nearest_person(self.kit, row, reconstruction, present, frame)
+            person = nearest_person(self.kit, row, reconstruction, present, frame)
             people.append(person)
             camera = reconstruction.intrinsics[frame]
             for joint, name in enumerate(names):
@@ -203,7 +203,7 @@ def _check_size(frame: KitFrame, image_size: tuple[int, int]) -> None:
         )
 
 
-def _nearest_person(
+def nearest_person(
     kit: Kit, row: int, reconstruction: Reconstruction, present: list[int], frame: int
 ) -> int:
     """Return the person nearest to the truth of a frame."""
