@@ -45,13 +45,13 @@ def usable(samples: BuildSamples) -> BuildSamples:
 
 
 def training_samples(folder: Path) -> BuildSamples:
-    """Samples with BlazePose's masks, and with exact ones that are as generous as those.
+    """Samples with BlazePose's masks, and with exact ones, broadened like those.
 
     BlazePose draws people a cell broader than they are; exact masks get its mean ratios.
     """
     found, exact = (usable(BuildSamples.read(folder, "train", masks)) for masks in (FOUND, EXACT))
-    generosity = _mean_ratios(found.outlines) - _mean_ratios(exact.outlines)
-    ratios = (exact.outlines.ratios + generosity) * exact.outlines.valid
+    excess = _mean_ratios(found.outlines) - _mean_ratios(exact.outlines)
+    ratios = (exact.outlines.ratios + excess) * exact.outlines.valid
     outlines = [found.outlines, replace(exact.outlines, ratios=ratios)]
     return BuildSamples(
         outlines=Outlines.concatenated(outlines), betas=torch.cat((found.betas, exact.betas))
