@@ -15,7 +15,7 @@ from ..state import State
 from .network import BuildNetwork, Information
 from .outline import TORSO, Outlines, outlines_of
 
-MAX_FRAMES = 40  # of a track that are compared, evenly spread
+MAX_FRAMES = 16  # of a track that are compared, evenly spread
 MIN_OVERLAP = 0.5  # of mask and mean body: below it the mask or the pose is wrong
 MIN_TORSO_LINES = 4  # breadths of the torso that are found
 MIN_CONFIDENCE = 0.3  # mean of the limbs' keypoints
