@@ -40,7 +40,8 @@ from hund_backend.training.hund.samples import Sample
 from hund_backend.training.motion.motion_set import MotionSet, motion_set
 
 PACKAGES = ("torch", "numpy", "onnxruntime")
-PARTS = ("mpi_inf_3dhp", "lspet", "people", "rendered", "clips")
+KITS = ("mpi_inf_3dhp", "lspet")
+PARTS = (*KITS, "people", "rendered", "clips")
 PERCEPTION = Options(face=False, hands=False)
 PICTURE_METHODS = {
     "stages": replace(PERCEPTION, polish=False),
@@ -180,11 +181,9 @@ def kept_rows(bench: Bench, part: str, path: Path) -> list[Row]:
     """Return the rows of a part for some weights, measured if they are not kept."""
     args = bench.args
     measure, inputs = {
-        "mpi_inf_3dhp": (
-            lambda: kit_rows(bench, part, path),
-            [args.eval, args.most, *args.methods],
+        **dict.fromkeys(
+            KITS, (lambda: kit_rows(bench, part, path), [args.eval, args.most, *args.methods])
         ),
-        "lspet": (lambda: kit_rows(bench, part, path), [args.eval, args.most, *args.methods]),
         "people": (lambda: people_rows(bench, path), [args.mocap, args.detections, args.count]),
         "rendered": (lambda: rendered_rows(bench, path), [args.rendered]),
         "clips": (lambda: clip_rows(bench, path), [args.mocap, args.clips, args.frames]),

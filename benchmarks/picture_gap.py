@@ -1,4 +1,4 @@
-"""How well can real pictures of people and made ones be distinguished by BlazePose's inner features?
+"""How well do BlazePose's inner features distinguish real pictures of people from made ones?
 
 Run as `python -m benchmarks.picture_gap KIT PICTURES`: a linear probe (ridge regression of the label)
 is trained on half of the pictures and judged on the others, several times. Of the made pictures

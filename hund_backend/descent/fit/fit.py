@@ -274,10 +274,8 @@ class _Fitter:
             rotations=variables.rotations, unobserved=unobserved_fraction(self.confidence)
         )
         self.depth_anchor = DepthAnchor.of(self.reduced_body.forward(variables))
-        if self.is_still:
-            self.energy = self.config.still_polish.applied_to(self.config.energy)
-        else:
-            self.energy = self.config.clip_polish.applied_to(self.config.energy)
+        polish = self.config.still_polish if self.is_still else self.config.clip_polish
+        self.energy = polish.applied_to(self.config.energy)
         self.expected_betas = self._expected_betas(variables.betas)
         return variables
 
@@ -286,8 +284,7 @@ class _Fitter:
         weight = self.energy.betas_anchor
         if self.is_still and self.expected_betas is None:
             return ExpectedBetas.isotropic(betas, weight)
-        known = self.expected_betas or ExpectedBetas.of_population(betas)
-        known = known.to(betas)
+        known = (self.expected_betas or ExpectedBetas.of_population(betas)).to(betas)
         if self.is_still:
             return known.weighted(weight)
         # Keypoints determine the proportions, but not the size, which sets the distance.

@@ -701,7 +701,7 @@ def test_observations_of_betas_add_up_in_any_order():
 
 
 def test_betas_are_those_expected_where_nothing_is_detected(body, prior):
-    """Of the person, if they are given, else of the population; the size is that of the stages, too."""
+    """Of the person, if given, else of the population; the size is that of the stages, too."""
     reduced_body = ReducedBody.from_body(body)
     truth = walk(reduced_body, copy.deepcopy(prior).double(), 12)
     evidence = evidence_of(reduced_body, truth)
