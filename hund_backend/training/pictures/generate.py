@@ -9,7 +9,9 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import get_args
 
@@ -64,28 +66,61 @@ def render_picture(assets: PictureAssets, seed: int, index: int) -> Picture:
     return sample_picture(assets, np.random.default_rng([seed, RECIPE, split, index]))
 
 
-def generate(motions: MotionSet, scenery: Path, config: GenerationConfig, folder: Path) -> None:
-    """Write the shards that are missing.
+class Renderer:
+    """Renders shards; it keeps the assets of the last split."""
+
+    def __init__(self, motions: MotionSet, scenery: Path, folder: Path, seed: int) -> None:
+        """Render the motions before the scenery (the folder of all splits') into a folder."""
+        self._motions, self._scenery, self._folder, self._seed = motions, scenery, folder, seed
+        self._assets: PictureAssets | None = None
+
+    def render(self, split: Split, number: int, indices: range) -> None:
+        """Render and write a shard."""
+        if self._assets is None or self._assets.scenery.split != split:
+            self._assets = load_assets(split, self._motions, self._scenery, BodyTemplate())
+        pictures = [render_picture(self._assets, self._seed, index) for index in indices]
+        header = shard_header(split, self._seed, RECIPE, indices)
+        write_shard(shard_path(self._folder, split, number), pictures, header)
+
+
+_renderer: list[Renderer] = []  # of a process of the pool
+
+
+def _start_process(motions: MotionSet, scenery: Path, folder: Path, seed: int) -> None:
+    torch.set_num_threads(1)  # one process a core does more than several threads in one
+    cv2.setNumThreads(1)
+    _renderer[:] = [Renderer(motions, scenery, folder, seed)]
+
+
+def _render(shard: tuple[Split, int, range]) -> None:
+    _renderer[0].render(*shard)
+
+
+def generate(
+    motions: MotionSet, scenery: Path, config: GenerationConfig, folder: Path, processes: int = 1
+) -> None:
+    """Write the shards that are missing, by some processes.
 
     Raises:
         BadInputError: the folder has pictures of another seed or recipe, or there is no scenery.
     """
-    template = BodyTemplate()
-    assets = None
+    missing = []
     for split, number, indices in config.shards():
         path = shard_path(folder, split, number)
-        header = shard_header(split, config.seed, RECIPE, indices)
-        if path.exists():
-            if read_header(path) != header:
-                raise BadInputError(f"{path} has other pictures: name another folder.")
-            continue
-        if assets is None or assets.scenery.split != split:
-            assets = load_assets(split, motions, scenery, template)
-        started = time.perf_counter()
-        pictures = [render_picture(assets, config.seed, index) for index in indices]
-        write_shard(path, pictures, header)
-        duration = (time.perf_counter() - started) / len(indices)
-        logger.info("%s: %d pictures, %.3f s each", path.name, len(indices), duration)
+        if not path.exists():
+            missing.append((split, number, indices))
+        elif read_header(path) != shard_header(split, config.seed, RECIPE, indices):
+            raise BadInputError(f"{path} has other pictures: name another folder.")
+    started = time.perf_counter()
+    with ProcessPoolExecutor(
+        processes,
+        mp_context=get_context("spawn"),
+        initializer=_start_process,
+        initargs=(motions, scenery, folder, config.seed),
+    ) as pool:
+        for (split, number, _), _ in zip(missing, pool.map(_render, missing), strict=True):
+            name = shard_path(folder, split, number).name
+            logger.info("%s after %.0f s", name, time.perf_counter() - started)
 
 
 def main() -> None:
@@ -102,17 +137,17 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=GenerationConfig.validation)
     parser.add_argument("--held-out", type=int, default=GenerationConfig.held_out)
     parser.add_argument("--seed", type=int, default=GenerationConfig.seed)
+    parser.add_argument("--processes", type=int, default=1, help="that share the work")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)  # one process a core does more than several threads in one
-    cv2.setNumThreads(1)
     config = GenerationConfig(
         train=arguments.count,
         validation=arguments.validation,
         held_out=arguments.held_out,
         seed=arguments.seed,
     )
-    generate(motion_set(arguments.mocap), arguments.scenery, config, arguments.output)
+    motions = motion_set(arguments.mocap)
+    generate(motions, arguments.scenery, config, arguments.output, arguments.processes)
 
 
 if __name__ == "__main__":
