@@ -1,18 +1,18 @@
 """Contact network: which points of the soles bear on something, from the motion around a frame."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import dropout1d, gelu
 
 from ..body.soles import SOLE_NAMES
-from ..weights_file import WEIGHTS, load_weights
+from ..trained_network import load_network
+from ..weights_file import WEIGHTS
 from .contact_features import FEATURE_FPS, NUM_FEATURES, FootMotion, contact_features, resample
 
 WEIGHTS_FILE = WEIGHTS / "contacts.safetensors"
@@ -51,12 +51,12 @@ class ContactNetwork(nn.Module):
         Raises:
             BadInputError: a file is missing or damaged.
         """
-        with load_weights("The contact network", path):
-            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            config = description["config"]
-            network = cls(ContactConfig(**config | {"dilations": tuple(config["dilations"])}))
-            network.load_state_dict(load_file(path))
-        return network.eval().requires_grad_(False)
+
+        def build(config: dict[str, Any]) -> "ContactNetwork":
+            return cls(ContactConfig(**config | {"dilations": tuple(config["dilations"])}))
+
+        network, _ = load_network("The contact network", path, build)
+        return network
 
     def forward(
         self, features: Float[Tensor, "batch frames features"]

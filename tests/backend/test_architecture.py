@@ -19,6 +19,7 @@ BASE = {
     "progress",
     "reconstruction",
     "sources",
+    "trained_network",
     "weights_file",
 }
 BODY = {"body", *BASE}
@@ -32,6 +33,7 @@ ALLOWED = {
     "body": BASE,
     "image_file": BASE,
     "sources": {"errors"},
+    "trained_network": {"weights_file"},
     "weights_file": {"errors"},
     "video": {*BASE, "image_file"},
     "prior": BODY,

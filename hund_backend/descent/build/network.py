@@ -1,18 +1,17 @@
 """Build network: estimates betas, with their precision, from the outlines of frames."""
 
 import itertools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad
 
-from ...weights_file import WEIGHTS, load_weights
+from ...trained_network import load_network
+from ...weights_file import WEIGHTS
 from .outline import NUM_FEATURES, Outlines
 
 WEIGHTS_FILE = WEIGHTS / "build.safetensors"
@@ -69,11 +68,10 @@ class BuildNetwork(nn.Module):
         Raises:
             BadInputError: a file is missing or damaged.
         """
-        with load_weights("The build network", path):
-            description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            network = cls(BuildConfig(**description["config"]))
-            network.load_state_dict(load_file(path))
-        return network.eval().requires_grad_(False)
+        network, _ = load_network(
+            "The build network", path, lambda config: cls(BuildConfig(**config))
+        )
+        return network
 
     def forward(self, vectors: Float[Tensor, "frames features"], noise: float = 0.0) -> Posterior:
         """Return the betas of frames.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import BadInputError
 from ...perception.face.evidence import NUM_ARKIT
+from ...trained_network import load_network
 from ...weights_file import WEIGHTS, sha256_of
 from ..learned.network import (
     ContextNetwork,
@@ -20,7 +21,6 @@ from ..learned.network import (
     NetworkConfig,
     NeuralDescent,
     config_of,
-    load_network,
     smooth_norm,
 )
 from .inputs import NUM_POINTS, POINTS, FaceInputs

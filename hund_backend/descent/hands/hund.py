@@ -19,6 +19,7 @@ from ...prior.hand_anatomy import HandAnatomy
 from ...prior.hand_collisions import HandCollisions
 from ...prior.pose_flow import HAND_WEIGHTS_FILE, PoseFlow
 from ...prior.prior_hash import prior_hash
+from ...trained_network import load_network
 from ...weights_file import WEIGHTS
 from ..learned.network import (
     ContextNetwork,
@@ -26,7 +27,6 @@ from ..learned.network import (
     NetworkConfig,
     NeuralDescent,
     config_of,
-    load_network,
     smooth_norm,
 )
 from .inputs import HandInputs

@@ -19,6 +19,7 @@ from ...errors import BadInputError
 from ...perception.blazepose import NUM_FEATURES
 from ...prior.pose_flow import PoseFlow
 from ...prior.prior_hash import prior_hash
+from ...trained_network import load_network
 from ..keypoints import NUM_KEYPOINTS, hip_centered, keypoint_weights
 from ..reduced_body import REDUCED_JOINTS
 from ..state import State
@@ -29,7 +30,6 @@ from .network import (
     NetworkConfig,
     NeuralDescent,
     config_of,
-    load_network,
     smooth_norm,
 )
 from .state_decoder import PosedState, StateDecoder, StateVector

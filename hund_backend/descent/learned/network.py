@@ -14,25 +14,18 @@ The paper descends for body and hands by networks of the same kind. A region sup
 context network reads, its decoder from state vectors to posed points, and its losses.
 """
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
-
-from ...weights_file import load_weights
 
 Inputs = TypeVar("Inputs")  # evidence of a batch of frames
 Vector = TypeVar("Vector")  # a region's state vector, in the numbers that the stages change
 Posed = TypeVar("Posed")  # the region, posed
 Config = TypeVar("Config", bound="NetworkConfig")  # of a region
-Network = TypeVar("Network", bound="NeuralDescent")  # of a region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,30 +242,6 @@ class NeuralDescent(nn.Module, ABC, Generic[Inputs, Vector, Posed]):
 
 
 # --- Weights: files → network ----------------------------------------------------------------------
-
-
-def load_network(
-    label: str, path: Path, build: Callable[[dict[str, Any]], Network]
-) -> tuple[Network, dict[str, Any]]:
-    """Read trained weights and their description, which lies beside them as JSON.
-
-    Args:
-        label: what the weights are, with a capital letter.
-        path: of the weights.
-        build: makes a network from the description's config.
-
-    Returns:
-        The network, ready for use, and the description.
-
-    Raises:
-        BadInputError: a file is missing or damaged.
-    """
-    with load_weights(label, path):
-        description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        network = build(description["config"])
-        weights = load_file(path)
-        network.load_state_dict({name: values.float() for name, values in weights.items()})
-    return network.eval().requires_grad_(False), description
 
 
 def config_of(default: Config, values: dict[str, Any]) -> Config:
