@@ -125,7 +125,7 @@ bench-regimes: setup  ## what the descent learns from real people: make bench-re
 parts: setup  ## make pictures and train the part head anew: make parts MOCAP=folder
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps OpenEXR==3.3.5
 	$(RUN) -m tools.fetch_scenery
-	$(RUN) -m hund_backend.training.pictures.generate $(MOCAP) --scenery $(CACHE)/scenery --output $(CACHE)/pictures
+	$(RUN) -m hund_backend.training.pictures.generate $(MOCAP) --scenery $(CACHE)/scenery --output $(CACHE)/pictures --processes $(shell nproc 2>/dev/null || echo 1)
 	$(RUN) -m hund_backend.training.parts.features $(CACHE)/pictures $(CACHE)/part_features
 	$(RUN) -m hund_backend.training.parts.train_parts $(CACHE)/part_features
 
