@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import ConvexHull
 
 from benchmarks import measuring
 from hund_backend.body.camera import project
@@ -38,6 +37,7 @@ from hund_backend.training.parts.features import coverage
 from hund_backend.training.pictures.scene import Picture
 from hund_backend.training.pictures.shards import PictureSet
 from hund_backend.weights_file import WEIGHTS
+from tools.girths import edges_of, girth
 
 PACKAGES = ("torch", "numpy")
 KEYPOINTS = ("noisy", "swapped", "outliers", "blazepose")
@@ -221,23 +221,12 @@ def measures(full: BodyModel, betas: Float[torch.Tensor, "16"]) -> Float[np.ndar
     """
     vertices, joints = (values.numpy().astype(float) for values in full.rest(betas.float()))
     faces = full.faces[full.part_of_face == PART_NAMES.index("torso")].numpy()
+    edges = edges_of(faces)
     shoulder, chest, waist, hip = (
         joints[JOINT_INDEX[name], 1] for name in ("UpperarmL", "Spine03", "Spine02", "ThighL")
     )
     levels = (0.55 * chest + 0.45 * shoulder, (chest + waist) / 2, hip)
-    return np.array([np.ptp(vertices[:, 1]), *(girth(vertices, faces, y) for y in levels)])
-
-
-def girth(vertices: np.ndarray, faces: np.ndarray, level: float) -> float:
-    """Return the perimeter of the convex hull of a horizontal cut."""
-    points = []
-    for start, end in ((0, 1), (1, 2), (2, 0)):
-        a, b = vertices[faces[:, start]], vertices[faces[:, end]]
-        cut = (a[:, 1] < level) != (b[:, 1] < level)
-        share = (level - a[cut, 1]) / (b[cut, 1] - a[cut, 1])
-        points.append(a[cut] + share[:, None] * (b[cut] - a[cut]))
-    hull = ConvexHull(np.concatenate(points)[:, [0, 2]])
-    return float(hull.area)  # in two dimensions, the perimeter
+    return np.array([np.ptp(vertices[:, 1]), *(girth(vertices, edges, y) for y in levels)])
 
 
 def detections(

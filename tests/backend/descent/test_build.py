@@ -25,7 +25,7 @@ from hund_backend.rendering.exact_parts import part_labels
 from hund_backend.training.motion.retargeting import mirror_rotations
 
 FRAMES = 3
-WEIGHT = 3  # the coefficient that makes people heavy
+WEIGHT, MORE = 3, -2.0  # the coefficient that makes people heavy, and how much of it
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_mean_body_is_as_broad_as_itself(walker, reduced_body, skin):
 
 @pytest.mark.parametrize("crop", [(1.5, 0.0), (1.0, 0.4)])
 def test_the_crop_does_not_matter(walker, reduced_body, skin, crop):
-    heavy = walker._replace(betas=walker.betas.index_fill(0, torch.tensor(WEIGHT), 2.0))
+    heavy = walker._replace(betas=walker.betas.index_fill(0, torch.tensor(WEIGHT), MORE))
     plain = outlines(heavy, reduced_body, skin)
     other = outlines(heavy, reduced_body, skin, crop=crop)
     assert torso_ratio(plain) > 0.1
@@ -198,7 +198,7 @@ def test_frames_that_know_nothing_leave_the_build_of_everybody():
 def test_the_build_of_everybody_changes_no_energy(walker, reduced_body):
     nothing = combine(Information(torch.zeros(1, NUM_BETAS), torch.zeros(1, NUM_BETAS)))
     evidence = evidence_of(reduced_body, walker)
-    heavy = walker._replace(betas=walker.betas.index_fill(0, torch.tensor(WEIGHT), 2.0))
+    heavy = walker._replace(betas=walker.betas.index_fill(0, torch.tensor(WEIGHT), MORE))
     at = EvaluationPoint(heavy, reduced_body, PoseFlow.load().double())
     energies = []
     for build in (None, nothing):
@@ -218,11 +218,11 @@ def test_the_build_of_everybody_changes_no_energy(walker, reduced_body):
 def test_the_shipped_network_tells_heavy_from_thin(walker, reduced_body, skin):
     estimator = BuildEstimator(network=BuildNetwork.load(), skin=skin, reduced_body=reduced_body)
     weights = []
-    for weight in (-2.0, 2.0):
-        person = walker._replace(betas=walker.betas.index_fill(0, torch.tensor(WEIGHT), weight))
+    for amount in (-MORE, MORE):
+        person = walker._replace(betas=walker.betas.index_fill(0, torch.tensor(WEIGHT), amount))
         evidence = seen(person, reduced_body, skin)
         weights.append(estimator.estimate(evidence, state_of(walker, reduced_body)).mean[WEIGHT])
-    assert weights[1] - weights[0] > 0.5
+    assert (weights[1] - weights[0]) * MORE > 1.0
 
 
 def test_features_are_counted(walker, reduced_body, skin):
