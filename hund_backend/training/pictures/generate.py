@@ -70,7 +70,7 @@ class Renderer:
     """Renders shards; it keeps the assets of the last split."""
 
     def __init__(self, motions: MotionSet, scenery: Path, folder: Path, seed: int) -> None:
-        """Render the motions before the scenery (the folder of all splits') into a folder."""
+        """Take motions, the folder of all splits' scenery, the folder of the shards, the seed."""
         self._motions, self._scenery, self._folder, self._seed = motions, scenery, folder, seed
         self._assets: PictureAssets | None = None
 

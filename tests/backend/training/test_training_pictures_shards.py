@@ -79,14 +79,14 @@ def test_index_beyond_the_last_picture_is_an_error(tmp_path):
         written(tmp_path)[3]
 
 
-def test_resumed_generation_equals_uninterrupted(tmp_path, small_shards):
+def test_resumed_generation_by_two_processes_equals_uninterrupted_by_one(tmp_path, small_shards):
     scenery = write_scenery(tmp_path / "scenery")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     generate(motions(), scenery, SPLIT_ORDER, whole)
     first = GenerationConfig(train=1, validation=0, held_out=1, seed=SPLIT_ORDER.seed)
     generate(motions(), scenery, first, parts)
     shard_path(parts, "held_out", 0).unlink()
-    generate(motions(), scenery, SPLIT_ORDER, parts)
+    generate(motions(), scenery, SPLIT_ORDER, parts, processes=2)
     assert len(contents(whole)) == 3
     assert contents(parts) == contents(whole)
 
