@@ -11,6 +11,9 @@ from ..bridge.existing import EXISTING, Existing
 from . import texts
 
 MAX_LISTED = 8  # changes in the dialog
+OTHER_BODY = (
+    "It was made with another version of the body: reconstruct the clip again for its body shapes."
+)
 
 
 def write(
@@ -35,14 +38,14 @@ def write(
         evidence: path of what the file was solved from, if it does not stand beside it.
 
     Returns:
-        Message for the user: what was written, whether the clip was truncated, and what was kept
-        of the user's changes.
+        Message for the user: what was written, whether the clip was truncated, whether body shapes
+        are of another version of the body, and what was kept of the user's changes.
 
     Raises:
         JobError: the file cannot be used.
     """
     # Here: Blender starts faster.
-    from ..bridge import scene, solving_again, stage_preview, startup
+    from ..bridge import body_version, scene, solving_again, stage_preview, startup
 
     settings = context.scene.hund
     reconstruction = job.load(path)
@@ -86,7 +89,8 @@ def write(
         "{name}: {people}, {frames}.", name=result.name, people=people, frames=frames
     )
     truncated = reconstruction.provenance.get("truncated")
-    return " ".join(filter(None, (summary, truncated, *written.kept)))
+    other_body = "" if body_version.is_current(reconstruction) else iface_(OTHER_BODY)
+    return " ".join(filter(None, (summary, truncated, other_body, *written.kept)))
 
 
 def _show_first(context, written) -> None:

@@ -1,6 +1,7 @@
 """Loading again: the operator's choices, its dialog, and the results that the panel lists."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,6 +66,20 @@ def test_choices(existing, expected, files):
     assert load(files[1], existing=existing) == expected == collections()
     positions = [obj.location.x for obj in bpy.data.objects if obj.type == "ARMATURE"]
     assert (2 in positions) == (existing != "ALL")
+
+
+@pytest.mark.parametrize(("made_with", "is_noted"), [("this", False), ("other", True)])
+def test_a_file_of_another_body_says_so(made_with, is_noted, tmp_path):
+    body = module("hund_backend.body.file").BODY_FILE
+    digest = module("hund_backend.weights_file").sha256_of(body)
+    reconstruction = build_reconstruction(people=1, frames=3)
+    weights = {body.name: digest if made_with == "this" else "0" * 64}
+    path = tmp_path / "dance.npz"
+    replace(reconstruction, provenance={**reconstruction.provenance, "weights": weights}).save(
+        path
+    )
+    message = module("operators.load").write(bpy.context, path, None)
+    assert ("another version of the body" in message) == is_noted
 
 
 def test_untouched_result_is_replaced_by_default(files):
