@@ -4,6 +4,7 @@ PYTHON313 ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/pyth
 	do "$$p" -c "" 2>/dev/null && command -v "$$p" && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
+CORES := $(shell nproc 2>/dev/null || echo 1)
 CACHE ?= $(or $(HUND_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hund)
 export HUND_CACHE := $(CACHE)
 MODELS := hund_backend/weights/perception/.complete
@@ -108,7 +109,7 @@ bench-priors: setup  ## compare priors, dynamics, and the fit under them: make b
 	$(RUN) -m benchmarks.fit $(MOCAP) --dynamics --save
 
 hund: setup  ## train the learned descent anew, after pictures were made (make parts): make hund MOCAP=folder
-	$(RUN) -m hund_backend.training.hund.detections $(CACHE)/pictures $(CACHE)/detections
+	$(RUN) -m hund_backend.training.hund.detections $(CACHE)/pictures $(CACHE)/detections --processes $(CORES)
 	$(RUN) -m hund_backend.training.hund.train_hund $(MOCAP) $(CACHE)/detections --batch 160
 
 bench-hund: setup  ## the learned descent against gradients, over clips, and without its parts: make bench-hund MOCAP=folder
@@ -125,8 +126,8 @@ bench-regimes: setup  ## what the descent learns from real people: make bench-re
 parts: setup  ## make pictures and train the part head anew: make parts MOCAP=folder
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps OpenEXR==3.3.5
 	$(RUN) -m tools.fetch_scenery
-	$(RUN) -m hund_backend.training.pictures.generate $(MOCAP) --scenery $(CACHE)/scenery --output $(CACHE)/pictures --processes $(shell nproc 2>/dev/null || echo 1)
-	$(RUN) -m hund_backend.training.parts.features $(CACHE)/pictures $(CACHE)/part_features
+	$(RUN) -m hund_backend.training.pictures.generate $(MOCAP) --scenery $(CACHE)/scenery --output $(CACHE)/pictures --processes $(CORES)
+	$(RUN) -m hund_backend.training.parts.features $(CACHE)/pictures $(CACHE)/part_features --processes $(CORES)
 	$(RUN) -m hund_backend.training.parts.train_parts $(CACHE)/part_features
 
 bench-parts: setup  ## renderer, part head, and the fit with parts: make bench-parts MOCAP=folder KITS="folder folder"

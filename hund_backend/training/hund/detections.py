@@ -6,16 +6,16 @@ resumes where it stopped. Detections with their truth give the detector's errors
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float16, Float32, UInt8
-from safetensors import safe_open
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
-from ...atomic_write import write_file
 from ...errors import BadInputError
 from ...perception.blazepose import BlazePoseOutput
 from ...perception.confidence import keypoint_confidence
@@ -24,13 +24,9 @@ from ...perception.crops import image_from_crop, transform_points
 from ...perception.part_head import BlazePoseWithParts
 from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split
+from ..pictures.results import ResultFile, complete, result_files, write_results
 from ..pictures.scene import Picture
 from ..pictures.shards import PictureSet
-
-logger = logging.getLogger(__name__)
-
-PER_FILE = 250  # pictures
-BATCH = 10  # crops at once
 
 
 @runtime_checkable
@@ -77,26 +73,16 @@ class Detections:
         return len(self.keypoints)
 
 
-def detect(pictures: PictureSource, network: LandmarkNetwork, folder: Path, split: Split) -> None:
-    """Write the detections of a split's pictures that are missing in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for first in range(0, len(pictures), PER_FILE):
-        indices = range(first, min(first + PER_FILE, len(pictures)))
-        path = folder / f"{split}-{first // PER_FILE:05d}.safetensors"
-        if path.exists() and _rows(path) == len(indices):
-            continue
-        starts = range(0, len(indices), BATCH)
-        batches = [[pictures[i] for i in indices[start : start + BATCH]] for start in starts]
-        parts = [_detect_batch(batch, network) for batch in batches]
-        write_file(path, save({key: np.concatenate([p[key] for p in parts]) for key in parts[0]}))
-        logger.info("%s: %d pictures", path.name, len(indices))
+def detector(folder: Path) -> Callable[[ResultFile], None]:
+    """Return what writes files of detections of a folder's pictures."""
+    network = BlazePoseWithParts.open(WEIGHTS / "perception")
+    pictures = cache(partial(PictureSet, folder))
+    return lambda file: write_detections(pictures(file.split), network, file)
 
 
-def _rows(path: Path) -> int:
-    with safe_open(path, "np") as file:
-        if set(file.keys()) != {field.name for field in fields(Detections)}:
-            return 0  # of an older version
-        return file.get_slice("crop").get_shape()[0]
+def write_detections(pictures: PictureSource, network: LandmarkNetwork, file: ResultFile) -> None:
+    """Run the networks on the pictures of a file, and write it."""
+    write_results(file, lambda indices: _detect_batch([pictures[i] for i in indices], network))
 
 
 def _detect_batch(pictures: list[Picture], network: LandmarkNetwork) -> dict[str, np.ndarray]:
@@ -127,11 +113,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
     parser.add_argument("folder", type=Path, help="where the detections go")
+    parser.add_argument("--processes", type=int, default=1, help="that share the work")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    network = BlazePoseWithParts.open(WEIGHTS / "perception")
-    for split in get_args(Split):
-        detect(PictureSet(arguments.pictures, split), network, arguments.folder, split)
+    files = [
+        file
+        for split in get_args(Split)
+        for file in result_files(
+            len(PictureSet(arguments.pictures, split)), arguments.folder, split
+        )
+    ]
+    names = [field.name for field in fields(Detections)]
+    complete(partial(detector, arguments.pictures), files, names, arguments.processes)
 
 
 if __name__ == "__main__":

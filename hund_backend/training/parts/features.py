@@ -7,8 +7,9 @@ is not equivariant to mirroring, so mirrored features are not those of the mirro
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
@@ -16,10 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from safetensors import safe_open
-from safetensors.numpy import save
 from torch import Tensor
 
-from ...atomic_write import write_file
 from ...body.skeleton import PART_MIRROR, PART_NAMES
 from ...errors import BadInputError
 from ...perception.blazepose import BlazePose
@@ -27,14 +26,12 @@ from ...perception.packed_part_maps import pack_part_maps, unpack_part_maps
 from ...perception.part_head import SIZE, PartHeadInputs, part_head_inputs
 from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split
+from ..pictures.results import ResultFile, complete, result_files, write_results
 from ..pictures.shards import PictureSet
 
-logger = logging.getLogger(__name__)
-
 VARIANTS = ("plain", "mirrored")
-PER_FILE = 250  # pictures
+STORED = ("decoder", "bottleneck", "trunk", "picture", "mask", "points", "parts")
 MAX_DECODER = 24.0  # largest value of a decoder: a sum of four that end at 6
-BATCH = 10  # crops at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,30 +73,25 @@ def dequantize(quantized: UInt8[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
     return (quantized.float() / 255).square() * MAX_DECODER
 
 
-def extract(pictures: PictureSource, blazepose: BlazePose, folder: Path, split: Split) -> None:
-    """Write the features of a split's pictures that are missing in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for variant in VARIANTS if split == "train" else VARIANTS[:1]:
-        for first in range(0, len(pictures), PER_FILE):
-            indices = range(first, min(first + PER_FILE, len(pictures)))
-            path = folder / f"{split}-{first // PER_FILE:05d}-{variant}.safetensors"
-            if path.exists() and _rows(path) == len(indices):
-                continue
-            parts = [
-                _features(pictures, blazepose, i, variant == "mirrored") for i in _batches(indices)
-            ]
-            tensors = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
-            write_file(path, save(tensors))
-            logger.info("%s: %d pictures", path.name, len(indices))
+def feature_files(count: int, folder: Path, split: Split) -> list[ResultFile]:
+    """List the files of all pictures of a split: those of training also mirrored."""
+    return [
+        file
+        for variant in (VARIANTS if split == "train" else VARIANTS[:1])
+        for file in result_files(count, folder, split, variant, mirrored=variant == "mirrored")
+    ]
 
 
-def _batches(indices: range) -> list[range]:
-    return [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+def extractor(folder: Path) -> Callable[[ResultFile], None]:
+    """Return what writes files of features of a folder's pictures."""
+    blazepose = BlazePose.open(WEIGHTS / "perception")
+    pictures = cache(partial(PictureSet, folder))
+    return lambda file: write_features(pictures(file.split), blazepose, file)
 
 
-def _rows(path: Path) -> int:
-    with safe_open(path, "np") as file:
-        return file.get_slice("mask").get_shape()[0]
+def write_features(pictures: PictureSource, blazepose: BlazePose, file: ResultFile) -> None:
+    """Run BlazePose on the pictures of a file, and write it."""
+    write_results(file, lambda indices: _features(pictures, blazepose, indices, file.mirrored))
 
 
 def _features(
@@ -170,13 +162,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
     parser.add_argument("folder", type=Path, help="where the features go")
+    parser.add_argument("--processes", type=int, default=1, help="that share the work")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)
-    blazepose = BlazePose.open(WEIGHTS / "perception")
-    for split in reversed(get_args(Split)):
-        if any(arguments.pictures.glob(f"{split}-*.safetensors")):
-            extract(PictureSet(arguments.pictures, split), blazepose, arguments.folder, split)
+    files = [
+        file
+        for split in reversed(get_args(Split))
+        if any(arguments.pictures.glob(f"{split}-*.safetensors"))
+        for file in feature_files(
+            len(PictureSet(arguments.pictures, split)), arguments.folder, split
+        )
+    ]
+    complete(partial(extractor, arguments.pictures), files, STORED, arguments.processes)
 
 
 if __name__ == "__main__":

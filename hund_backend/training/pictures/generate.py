@@ -9,18 +9,16 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
-import cv2
 import numpy as np
-import torch
 
 from ...errors import BadInputError
 from ..motion.motion_set import MotionSet, Split, motion_set
+from ..worker_pool import run_tasks
 from .body_template import BodyTemplate
 from .person_sampler import PersonSampler
 from .scene import Picture, PictureAssets, sample_picture
@@ -33,6 +31,8 @@ RECIPE = 1  # version: increased when the same seed gives other pictures
 PER_SHARD = 250  # pictures
 SPLIT_ORDER: tuple[Split, ...] = ("held_out", "validation", "train")
 
+Shard = tuple[Split, int, range]  # its split, its number there, and the numbers of its pictures
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
@@ -43,7 +43,7 @@ class GenerationConfig:
     held_out: int = 1_000
     seed: int = 0
 
-    def shards(self) -> Iterator[tuple[Split, int, range]]:
+    def shards(self) -> Iterator[Shard]:
         """Yield split, number and pictures of each shard, in the order of their generation."""
         for split in SPLIT_ORDER:
             count = getattr(self, split)
@@ -74,26 +74,14 @@ class Renderer:
         self._motions, self._scenery, self._folder, self._seed = motions, scenery, folder, seed
         self._assets: PictureAssets | None = None
 
-    def render(self, split: Split, number: int, indices: range) -> None:
+    def __call__(self, shard: Shard) -> None:
         """Render and write a shard."""
+        split, number, indices = shard
         if self._assets is None or self._assets.scenery.split != split:
             self._assets = load_assets(split, self._motions, self._scenery, BodyTemplate())
         pictures = [render_picture(self._assets, self._seed, index) for index in indices]
         header = shard_header(split, self._seed, RECIPE, indices)
         write_shard(shard_path(self._folder, split, number), pictures, header)
-
-
-_renderer: list[Renderer] = []  # of a process of the pool
-
-
-def _start_process(motions: MotionSet, scenery: Path, folder: Path, seed: int) -> None:
-    torch.set_num_threads(1)  # one process a core does more than several threads in one
-    cv2.setNumThreads(1)
-    _renderer[:] = [Renderer(motions, scenery, folder, seed)]
-
-
-def _render(shard: tuple[Split, int, range]) -> None:
-    _renderer[0].render(*shard)
 
 
 def generate(
@@ -112,15 +100,10 @@ def generate(
         elif read_header(path) != shard_header(split, config.seed, RECIPE, indices):
             raise BadInputError(f"{path} has other pictures: name another folder.")
     started = time.perf_counter()
-    with ProcessPoolExecutor(
-        processes,
-        mp_context=get_context("spawn"),
-        initializer=_start_process,
-        initargs=(motions, scenery, folder, config.seed),
-    ) as pool:
-        for (split, number, _), _ in zip(missing, pool.map(_render, missing), strict=True):
-            name = shard_path(folder, split, number).name
-            logger.info("%s after %.0f s", name, time.perf_counter() - started)
+    renderer = partial(Renderer, motions, scenery, folder, config.seed)
+    for split, number, _ in run_tasks(renderer, missing, processes):
+        name = shard_path(folder, split, number).name
+        logger.info("%s after %.0f s", name, time.perf_counter() - started)
 
 
 def main() -> None:

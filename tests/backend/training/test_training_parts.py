@@ -15,12 +15,14 @@ from hund_backend.perception.blazepose import BlazePose
 from hund_backend.perception.part_head import PartHead, PartHeadConfig, PartHeadInputs
 from hund_backend.training.parts.features import (
     MAX_DECODER,
+    STORED,
     Batch,
     FeatureSet,
     coverage,
     dequantize,
-    extract,
+    feature_files,
     quantize,
+    write_features,
 )
 from hund_backend.training.parts.metrics import (
     confusion,
@@ -37,6 +39,7 @@ from hund_backend.training.parts.train_parts import (
     train,
     train_part_head,
 )
+from hund_backend.training.pictures.results import is_complete
 
 PARTS = len(PART_NAMES)
 RECIPE = PartRecipe(widths=(4, 4, 4, 4), kernel=3, steps=6, batch=2, every=2)
@@ -229,12 +232,18 @@ class ConstantEngine:
 def test_features_are_extracted_once_and_mirrored_for_training_only(tmp_path):
     engine = ConstantEngine()
     blazepose = BlazePose(engine)
-    extract(PictureSource(3), blazepose, tmp_path, "train")
-    extract(PictureSource(2), blazepose, tmp_path, "validation")
+
+    def extract(count, split):
+        for file in feature_files(count, tmp_path, split):
+            if not is_complete(file, STORED):
+                write_features(PictureSource(count), blazepose, file)
+
+    extract(3, "train")
+    extract(2, "validation")
     assert engine.num_images == 2 * 3 + 2
-    extract(PictureSource(3), blazepose, tmp_path, "train")
+    extract(3, "train")
     assert engine.num_images == 8
-    extract(PictureSource(4), blazepose, tmp_path, "train")
+    extract(4, "train")
     assert engine.num_images == 16
     features = FeatureSet(tmp_path, "train")
     assert len(features) == 8

@@ -1,0 +1,83 @@
+"""Results of pictures: arrays that frozen networks compute from each, computed once, kept on disk.
+
+A result file covers the pictures of a range. A folder is completed: files that are missing, that
+lack pictures, or that an older version wrote are written, the others are kept.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from ...atomic_write import write_file
+from ..motion.motion_set import Split
+from ..worker_pool import run_tasks
+
+logger = logging.getLogger(__name__)
+
+PER_FILE = 250  # pictures
+BATCH = 10  # pictures at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFile:
+    """A file of results, and the pictures of a split that it covers, plain or mirrored."""
+
+    path: Path
+    split: Split
+    indices: range
+    mirrored: bool = False
+
+
+def result_files(
+    count: int, folder: Path, split: Split, variant: str = "", *, mirrored: bool = False
+) -> list[ResultFile]:
+    """List the files of all pictures of a split; `variant` ends their names."""
+    files = []
+    for first in range(0, count, PER_FILE):
+        name = "-".join(filter(None, (split, f"{first // PER_FILE:05d}", variant)))
+        indices = range(first, min(first + PER_FILE, count))
+        path = folder / f"{name}.safetensors"
+        files.append(ResultFile(path=path, split=split, indices=indices, mirrored=mirrored))
+    return files
+
+
+def is_complete(file: ResultFile, names: Collection[str]) -> bool:
+    """Return whether a file has the arrays of these names, with a row for each of its pictures."""
+    if not file.path.exists():
+        return False
+    with safe_open(file.path, "np") as stored:
+        if set(stored.keys()) != set(names):
+            return False
+        return all(stored.get_slice(name).get_shape()[0] == len(file.indices) for name in names)
+
+
+def write_results(file: ResultFile, compute: Callable[[range], dict[str, np.ndarray]]) -> None:
+    """Compute the results of a file's pictures, some at once, and write them."""
+    batches = [file.indices[start : start + BATCH] for start in range(0, len(file.indices), BATCH)]
+    parts = [compute(batch) for batch in batches]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    write_file(file.path, save(arrays))
+
+
+def complete(
+    make_writer: Callable[[], Callable[[ResultFile], None]],
+    files: Sequence[ResultFile],
+    names: Collection[str],
+    processes: int = 1,
+) -> None:
+    """Write the files that are not complete.
+
+    Args:
+        make_writer: makes what writes a file, in each process.
+        files: all files of a folder.
+        names: of the arrays of each file.
+        processes: that share the work.
+    """
+    missing = [file for file in files if not is_complete(file, names)]
+    for file in run_tasks(make_writer, missing, processes):
+        logger.info("%s: %d pictures", file.path.name, len(file.indices))
