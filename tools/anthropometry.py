@@ -27,6 +27,14 @@ class Statistic:
         """Return the means of genders from 0 (man) to 1 (woman)."""
         return self.men + gender * (self.women - self.men)
 
+    def by_rank(self, values: np.ndarray, gender: np.ndarray) -> np.ndarray:
+        """Map values (N,) to this mean and deviation; within a sex each keeps its standard score.
+
+        So values of one body stay related to each other as they were.
+        """
+        rest = values - np.polyval(np.polyfit(gender, values, 1), gender)
+        return self.mean(gender) + self.deviation * (rest / rest.std())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
@@ -79,13 +87,6 @@ def draw_segment_lengths(gender: np.ndarray, rng: np.random.Generator) -> np.nda
     return np.stack(lengths, axis=1)
 
 
-def statures_by_rank(statures: np.ndarray, gender: np.ndarray) -> np.ndarray:
-    """Map statures (N,), metres, to the table's mean and deviation, keeping who is tall."""
-    trend = np.polyfit(gender, statures, 1)
-    score = (statures - np.polyval(trend, gender)) / np.std(statures - np.polyval(trend, gender))
-    return STATURE.mean(gender) + STATURE.deviation * score
-
-
 def fit_proportions(
     points: np.ndarray, weights: np.ndarray, gender: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
@@ -107,7 +108,7 @@ def fit_proportions(
     for row, body in enumerate(points):
         fitted[row] = _stretch(body, weights, shares[row])
     statures = np.ptp(fitted[:, : len(weights), 1], axis=1)
-    return fitted * (statures_by_rank(statures, gender) / statures)[:, None, None]
+    return fitted * (STATURE.by_rank(statures, gender) / statures)[:, None, None]
 
 
 def _stretch(body: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:

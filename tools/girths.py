@@ -77,28 +77,15 @@ def torso_girths(vertices: np.ndarray, edges: np.ndarray) -> np.ndarray:
     )
 
 
-def torso_edges(quads: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the edges between vertices that arms do not move."""
-    edges = edges_of(quads)
-    return edges[(arm_share(weights)[edges] < 0.5).all(axis=1)]
-
-
 def arm_share(weights: np.ndarray) -> np.ndarray:
     """Return the share (V,) of the skinning weights (V, 63) that belongs to arms and hands."""
     return weights[:, [JOINT_INDEX[n] for n in JOINT_NAMES if n.startswith(ARM)]].sum(axis=1)
 
 
-def girths_by_rank(girths: np.ndarray, gender: np.ndarray) -> np.ndarray:
-    """Map girths (N, 3) to the tables' means and deviations, keeping who is broad.
-
-    Within a sex a girth keeps its standard score, so that girths stay related to each other and to
-    the stature as they were.
-    """
-    targets = []
-    for values, statistic in zip(girths.T, (g.length for g in GIRTHS), strict=True):
-        rest = values - np.polyval(np.polyfit(gender, values, 1), gender)
-        targets.append(statistic.mean(gender) + statistic.deviation * rest / rest.std())
-    return np.stack(targets, axis=1)
+def torso_edges(quads: np.ndarray, arms: np.ndarray) -> np.ndarray:
+    """Return the edges of quads between vertices whose `arm_share` is less than a half."""
+    edges = edges_of(quads)
+    return edges[(arms[edges] < 0.5).all(axis=1)]
 
 
 def fit_girths(
@@ -115,27 +102,34 @@ def fit_girths(
     Returns:
         The points of the fitted bodies.
     """
-    number, edges = len(weights), torso_edges(quads, weights)
+    number, arms = len(weights), arm_share(weights)
+    edges = torso_edges(quads, arms)
     girths = np.stack([torso_girths(body[:number], edges) for body in points])
-    targets = girths_by_rank(girths, gender)
+    targets = np.stack(
+        [g.length.by_rank(values, gender) for g, values in zip(GIRTHS, girths.T, strict=True)],
+        axis=1,
+    )
     fitted = points.copy()
     for body, start, target in zip(fitted, girths, targets, strict=True):
         now = start
         for _ in range(ROUNDS):
-            body[:number] = _scale(body, weights, target / now)
+            body[:number] = _scale(body, arms, target / now)
             now = torso_girths(body[:number], edges)
     return fitted
 
 
-def _scale(body: np.ndarray, weights: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Scale the torso of a body horizontally by factors (3,) at the heights of the girths."""
-    vertices, joints = body[: len(weights)], body[len(weights) :]
+def _scale(body: np.ndarray, arms: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Scale the torso of a body horizontally by factors (3,) at the heights of the girths.
+
+    `arms` is the `arm_share` of its vertices; the result is the vertices alone.
+    """
+    vertices, joints = body[: len(arms)], body[len(arms) :]
     floor, stature = vertices[:, 1].min(), np.ptp(vertices[:, 1])
     heights = np.clip((vertices[:, 1] - floor) / stature, *ENDS)
     curve = PchipInterpolator([ENDS[0], *(g.height for g in GIRTHS), ENDS[1]], [1, *factors, 1])
     spine = joints[[JOINT_INDEX[name] for name in SPINE]]
     depth = np.interp(vertices[:, 1], spine[:, 1], spine[:, 2])
-    growth = (curve(heights) - 1) * (1 - arm_share(weights))
+    growth = (curve(heights) - 1) * (1 - arms)
     scaled = vertices.copy()
     scaled[:, 0] += growth * vertices[:, 0]
     scaled[:, 2] += growth * (vertices[:, 2] - depth)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..body.file import BodyFile, load_body_file
 from ..body.hand import POINT_NAMES, POINT_PARENTS, WRIST, HandModel, hand_axes
+from ..body.segments import closest_shares
 from ..body.skeleton import JOINT_INDEX
 
 YIELDING = 0.6  # of the sum of two radii, to which flesh is pressed together
@@ -114,15 +115,7 @@ def _distance(
         first: from the first's start to its end.
         second: the same of the second.
     """
-    # Shares of the ways to the nearest points do not change the distance to first order.
-    with torch.no_grad():
-        long, wide = first.square().sum(-1), second.square().sum(-1)
-        both = (first * second).sum(-1)
-        along, across = (first * apart).sum(-1), (second * apart).sum(-1)
-        parallel = (long * wide - both.square()).clamp(min=1e-12)
-        share = ((both * across - along * wide) / parallel).clamp(0, 1)
-        other = ((both * share + across) / wide.clamp(min=1e-12)).clamp(0, 1)
-        share = ((both * other - along) / long.clamp(min=1e-12)).clamp(0, 1)
+    share, other = closest_shares(apart, first, second)
     nearest = apart + share[..., None] * first - other[..., None] * second
     return (nearest.square().sum(-1) + 1e-10).sqrt()
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...body.model import BodyModel
+from ...body.segments import closest_shares
 from ...body.skeleton import JOINT_INDEX
 
 
@@ -136,19 +137,13 @@ def segment_distance(
 def closest_points(
     first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
 ) -> tuple[Float[Tensor, " *batch"], Float[Tensor, "*batch 3"]]:
-    """Closest points of two segments (Ericson, "Real-Time Collision Detection", 2005, §5.1.9).
+    """Closest points of two segments, given by their ends.
 
     Returns:
         The share of the first segment at its closest point, and the vector from the closest point
         of the second to it.
     """
-    origin, other = first[..., 0, :], second[..., 0, :]
-    along, across = first[..., 1, :] - origin, second[..., 1, :] - other
-    gap = origin - other
-    a, e = along.square().sum(-1), across.square().sum(-1).clamp(min=1e-12)
-    b, c, f = (along * across).sum(-1), (along * gap).sum(-1), (across * gap).sum(-1)
-    cross = a * e - b * b
-    s = torch.where(cross > 1e-9, (b * f - c * e) / cross.clamp(min=1e-9), 0.0).clamp(0, 1)
-    t = ((b * s + f) / e).clamp(0, 1)
-    s = ((b * t - c) / a.clamp(min=1e-12)).clamp(0, 1)
-    return s, gap + s[..., None] * along - t[..., None] * across
+    apart = first[..., 0, :] - second[..., 0, :]
+    along, across = first[..., 1, :] - first[..., 0, :], second[..., 1, :] - second[..., 0, :]
+    share, other = closest_shares(apart, along, across)
+    return share, apart + share[..., None] * along - other[..., None] * across

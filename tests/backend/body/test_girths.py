@@ -65,7 +65,7 @@ def test_girth_spans_a_hollow():
 
 
 def test_sampled_bodies_have_the_girths_of_the_tables(body, weights):
-    edges = torso_edges(body["quads"].astype(int), weights)
+    edges = torso_edges(body["quads"].astype(int), arm_share(weights))
     found = np.stack([torso_girths(b[: len(weights)], edges) for b in bodies(body, MANY, 0)])
     for values, statistic in zip(found.T, (g.length for g in GIRTHS), strict=True):
         both = (statistic.women + statistic.men) / 2
@@ -80,7 +80,7 @@ def test_fit_gives_each_sex_the_means_of_the_tables_and_leaves_arms_and_joints(b
     gender = np.random.default_rng(2).uniform(size=MANY)
     points[:, : len(weights), ::2] *= 0.94  # too thin
     fitted = fit_girths(points, weights, quads, gender)
-    edges = torso_edges(quads, weights)
+    edges = torso_edges(quads, arm_share(weights))
     found = np.stack([torso_girths(b[: len(weights)], edges) for b in fitted])
     for values, statistic in zip(found.T, (g.length for g in GIRTHS), strict=True):
         assert values.mean() == pytest.approx(statistic.mean(gender).mean(), abs=0.01)
