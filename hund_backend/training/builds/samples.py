@@ -30,8 +30,9 @@ from ...perception.crops import camera_from_crop
 from ...perception.evidence import Evidence
 from ...prior.pose_flow import PoseFlow
 from ...weights_file import WEIGHTS
-from ..hund.detections import BATCH, PER_FILE, Detections
+from ..hund.detections import Detections
 from ..motion.motion_set import Split
+from ..pictures.results import BATCH, PER_FILE
 from ..pictures.shards import PictureSet
 
 logger = logging.getLogger(__name__)
