@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_PARALLEL = 1e-12  # m⁴; below, any point of segments that are parallel will do
+_SMALLEST = 1e-12  # divisor: where segments are parallel, or points, any share will do
 
 
 @torch.no_grad()
@@ -29,8 +29,8 @@ def closest_shares(
     long, wide = first.square().sum(-1), second.square().sum(-1)
     both = (first * second).sum(-1)
     along, across = (first * apart).sum(-1), (second * apart).sum(-1)
-    parallel = (long * wide - both.square()).clamp(min=_PARALLEL)
+    parallel = (long * wide - both.square()).clamp(min=_SMALLEST)
     share = ((both * across - along * wide) / parallel).clamp(0, 1)
-    other = ((both * share + across) / wide.clamp(min=_PARALLEL)).clamp(0, 1)
-    share = ((both * other - along) / long.clamp(min=_PARALLEL)).clamp(0, 1)
+    other = ((both * share + across) / wide.clamp(min=_SMALLEST)).clamp(0, 1)
+    share = ((both * other - along) / long.clamp(min=_SMALLEST)).clamp(0, 1)
     return share, other

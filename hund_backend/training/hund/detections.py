@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol, get_args, runtime_checkable
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float16, Float32, UInt8
@@ -27,16 +27,6 @@ from ..motion.motion_set import Split
 from ..pictures.results import ResultFile, complete, result_files, write_results
 from ..pictures.scene import Picture
 from ..pictures.shards import PictureSet
-
-
-@runtime_checkable
-class PictureSource(Protocol):
-    """Pictures of people with their truth, as PictureSet."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Picture:
-        """Return a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +66,13 @@ class Detections:
 def detector(folder: Path) -> Callable[[ResultFile], None]:
     """Return what writes files of detections of a folder's pictures."""
     network = BlazePoseWithParts.open(WEIGHTS / "perception")
-    pictures = cache(partial(PictureSet, folder))
-    return lambda file: write_detections(pictures(file.split), network, file)
+    pictures_of = cache(partial(PictureSet, folder))
 
+    def write(file: ResultFile) -> None:
+        pictures = pictures_of(file.split)
+        write_results(file, lambda indices: _detect_batch([pictures[i] for i in indices], network))
 
-def write_detections(pictures: PictureSource, network: LandmarkNetwork, file: ResultFile) -> None:
-    """Run the networks on the pictures of a file, and write it."""
-    write_results(file, lambda indices: _detect_batch([pictures[i] for i in indices], network))
+    return write
 
 
 def _detect_batch(pictures: list[Picture], network: LandmarkNetwork) -> dict[str, np.ndarray]:
