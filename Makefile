@@ -4,14 +4,14 @@ PYTHON313 ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/pyth
 	do "$$p" -c "" 2>/dev/null && command -v "$$p" && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
-CORES := $(shell nproc 2>/dev/null || echo 1)
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 CACHE ?= $(or $(HUND_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hund)
 export HUND_CACHE := $(CACHE)
 MODELS := hund_backend/weights/perception/.complete
 ROOT_SOURCES := $(wildcard *.py) bridge operators panels hund_backend tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup blender-setup demo zip zip-linux test test-backend test-blender test-ui check format bench faces priors tiny bench-priors hund bench-hund accuracy bench-regimes parts bench-parts evaluate doctor clean hands
+.PHONY: help setup blender-setup demo zip zip-linux test test-backend test-blender test-ui check format bench faces priors tiny bench-priors hund bench-hund accuracy bench-regimes parts bench-parts evaluate doctor clean hands contacts builds
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -91,7 +91,7 @@ faces: setup  ## make synthetic faces, fit the face model and train its networks
 	$(RUN) -m hund_backend.training.faces.train_face_visibility $(CACHE)/visible_faces.npz
 
 hands: setup  ## train the descent of hands anew, with scenery (make parts): make hands MOCAP=folder HANDS=folder [CLIPS="a.mp4 b.mp4"]
-	$(RUN) -m hund_backend.training.hands.detections $(HANDS) $(MOCAP) $(CACHE)/hand_detections --scenery $(CACHE)/scenery
+	$(RUN) -m hund_backend.training.hands.detections $(HANDS) $(MOCAP) $(CACHE)/hand_detections --scenery $(CACHE)/scenery --processes $(CORES)
 	$(if $(CLIPS),$(RUN) -m hund_backend.training.hands.clip_detections $(CACHE)/hand_clips $(CLIPS))
 	$(RUN) -m hund_backend.training.hands.train_hand_hund $(HANDS) $(MOCAP) $(CACHE)/hand_detections $(if $(CLIPS),--clips $(CACHE)/hand_clips)
 
@@ -111,6 +111,10 @@ bench-priors: setup  ## compare priors, dynamics, and the fit under them: make b
 hund: setup  ## train the learned descent anew, after pictures were made (make parts): make hund MOCAP=folder
 	$(RUN) -m hund_backend.training.hund.detections $(CACHE)/pictures $(CACHE)/detections --processes $(CORES)
 	$(RUN) -m hund_backend.training.hund.train_hund $(MOCAP) $(CACHE)/detections --batch 160
+
+builds: setup  ## train the build network anew, after the detections (make hund)
+	$(RUN) -m hund_backend.training.builds.samples $(CACHE)/pictures $(CACHE)/detections $(CACHE)/build_samples --processes $(CORES)
+	$(RUN) -m hund_backend.training.builds.train_build $(CACHE)/build_samples
 
 bench-hund: setup  ## the learned descent against gradients, over clips, and without its parts: make bench-hund MOCAP=folder
 	$(RUN) -m benchmarks.hund $(MOCAP) $(CACHE)/detections --save

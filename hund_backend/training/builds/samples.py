@@ -2,22 +2,23 @@
 
 `python -m hund_backend.training.builds.samples PICTURES DETECTIONS FOLDER` poses every picture as a
 job does, compares its mask with the mean body, and resumes where it stopped. The masks are those of
-the pictures' labels; for the first files of each split also those of BlazePose, which takes longer.
+the pictures' labels; for the first pictures of each split also those of BlazePose, which takes
+longer.
 """
 
 import argparse
 import logging
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ...atomic_write import write_file
 from ...body.model import BodyModel
 from ...descent.build.outline import Outlines, outlines_of
 from ...descent.learned.hund import Hund
@@ -32,10 +33,8 @@ from ...prior.pose_flow import PoseFlow
 from ...weights_file import WEIGHTS
 from ..hund.detections import Detections
 from ..motion.motion_set import Split
-from ..pictures.results import BATCH, PER_FILE
-from ..pictures.shards import PictureSet
-
-logger = logging.getLogger(__name__)
+from ..pictures.results import ResultFile, complete, result_files, write_results
+from ..pictures.shards import PictureSet, picture_counts
 
 FOUND, EXACT = "found", "exact"  # masks of BlazePose, and of the labels
 
@@ -54,16 +53,25 @@ class BuildSamples:
         Raises:
             BadInputError: there are none.
         """
-        outlines, betas = [], []
-        for path in sorted(folder.glob(f"{split}-*.safetensors")):
-            tensors = load_file(path)
-            if f"{masks}.ratios" in tensors:
-                names = [field.name for field in fields(Outlines)]
-                outlines.append(Outlines(**{n: tensors[f"{masks}.{n}"] for n in names}))
-                betas.append(tensors["betas"])
-        if not outlines:
+        paths = sorted(folder.glob(f"{split}-*-{masks}.safetensors"))
+        if not paths:
             raise BadInputError(f"{folder} has no samples of the split '{split}': make some.")
-        return cls(outlines=Outlines.concatenated(outlines), betas=torch.cat(betas))
+        samples = [cls.from_arrays(load_file(path)) for path in paths]
+        return cls(
+            outlines=Outlines.concatenated([some.outlines for some in samples]),
+            betas=torch.cat([some.betas for some in samples]),
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Tensor]) -> "BuildSamples":
+        """Samples of arrays by the names of STORED."""
+        outlines = {field.name: arrays[field.name] for field in fields(Outlines)}
+        return cls(outlines=Outlines(**outlines), betas=arrays["betas"])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays of the samples, by the names of STORED."""
+        outlines = {f.name: getattr(self.outlines, f.name).numpy() for f in fields(Outlines)}
+        return outlines | {"betas": self.betas.numpy()}
 
     def __len__(self) -> int:
         return len(self.betas)
@@ -71,6 +79,9 @@ class BuildSamples:
     def select(self, samples: Tensor) -> "BuildSamples":
         """Return some of the samples."""
         return BuildSamples(outlines=self.outlines.select(samples), betas=self.betas[samples])
+
+
+STORED = (*(field.name for field in fields(Outlines)), "betas")
 
 
 class Outliner:
@@ -83,15 +94,14 @@ class Outliner:
 
     @torch.no_grad()
     def __call__(
-        self, detections: Detections, rows: slice, masks: UInt8[np.ndarray, "pictures 64 64"]
-    ) -> Outlines:
-        """Return the outlines of some pictures.
+        self, detections: Detections, rows: range, masks: UInt8[np.ndarray, "pictures 64 64"]
+    ) -> BuildSamples:
+        """Return the samples of some pictures.
 
         Each picture is a track of its own for the landmarks' scale, as in a job.
         """
         evidence = [
-            evidence_of(detections, row, mask[None])
-            for row, mask in zip(range(*rows.indices(len(detections))), masks, strict=True)
+            evidence_of(detections, row, mask[None]) for row, mask in zip(rows, masks, strict=True)
         ]
         outlines = []
         for each in evidence:
@@ -100,7 +110,8 @@ class Outliner:
             rotations = torch.cat((states.global_orient[:, -1:], states.pose[:, -1]), dim=1)
             reduced = rotations[:, list(self.reduced_body.joint_indices)]
             outlines.append(outlines_of(each, reduced, self.skin, self.reduced_body))
-        return Outlines.concatenated(outlines)
+        betas = torch.from_numpy(detections.betas[rows.start : rows.stop])
+        return BuildSamples(outlines=Outlines.concatenated(outlines), betas=betas)
 
 
 def evidence_of(
@@ -125,69 +136,55 @@ def evidence_of(
     )
 
 
-def save_samples(
-    path: Path, outlines: dict[str, Outlines], betas: Float[Tensor, "samples 16"]
-) -> None:
-    """Write outlines by kind of mask, and the true betas behind them."""
-    tensors = {"betas": betas}
-    for kind, each in outlines.items():
-        tensors |= {f"{kind}.{f.name}": getattr(each, f.name).contiguous() for f in fields(each)}
-    write_file(path, save(tensors))
-
-
-def write_samples(
-    pictures: PictureSet, detections: Detections, folder: Path, split: Split, found_files: int
-) -> None:
-    """Write the samples of a split that are missing in a folder.
-
-    Args:
-        pictures: of the split.
-        detections: in its first pictures.
-        folder: where the samples go.
-        split: its name.
-        found_files: number of files with masks of BlazePose, too.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+def sampler(pictures: Path, detections: Path) -> Callable[[ResultFile], None]:
+    """Return what writes files of samples of a folder's pictures, given their detections."""
     outliner, network = Outliner(), BlazePose.open(WEIGHTS / "perception")
-    for number, first in enumerate(range(0, len(detections), PER_FILE)):
-        path = folder / f"{split}-{number:05d}.safetensors"
-        if path.exists():
-            continue
-        last = min(first + PER_FILE, len(detections))
-        kinds: dict[str, list[Outlines]] = {EXACT: []}
-        for start in range(first, last, BATCH):
-            rows = slice(start, min(start + BATCH, last))
-            indices = range(rows.start, rows.stop)
-            exact = [(pictures.labels(i) > 0).astype(np.float32) for i in indices]
-            masks = {EXACT: np.stack([downsampled_mask(mask) for mask in exact])}
-            if number < found_files:
-                found = network.predict(np.stack([pictures.image(i) for i in indices])).masks
-                masks[FOUND] = np.stack([downsampled_mask(mask) for mask in found])
-            for kind, values in masks.items():
-                kinds.setdefault(kind, []).append(outliner(detections, rows, values))
-        outlines = {kind: Outlines.concatenated(batches) for kind, batches in kinds.items()}
-        save_samples(path, outlines, torch.from_numpy(detections.betas[first:last]))
-        logger.info("%s: %d pictures", path.name, last - first)
+    pictures_of = cache(partial(PictureSet, pictures))
+
+    def masks(file: ResultFile, indices: range) -> UInt8[np.ndarray, "pictures 64 64"]:
+        some = pictures_of(file.split)
+        if file.variant == EXACT:
+            full = [(some.labels(i) > 0).astype(np.float32) for i in indices]
+        else:
+            full = list(network.predict(np.stack([some.image(i) for i in indices])).masks)
+        return np.stack([downsampled_mask(mask) for mask in full])
+
+    def write(file: ResultFile) -> None:
+        detected = Detections.read_files([replace(file, folder=detections, variant="").path])
+        first = file.indices.start
+
+        def compute(indices: range) -> dict[str, np.ndarray]:
+            rows = range(indices.start - first, indices.stop - first)
+            return outliner(detected, rows, masks(file, indices)).arrays()
+
+        write_results(file, compute)
+
+    return write
+
+
+def sample_files(counts: dict[Split, int], folder: Path, num_found: int) -> list[ResultFile]:
+    """List the files of all samples: of each split's first pictures also those with found masks."""
+    return [
+        file
+        for split, count in counts.items()
+        for masks, number in ((FOUND, min(count, num_found)), (EXACT, count))
+        for file in result_files(number, folder, split, masks)
+    ]
 
 
 def main() -> None:
-    """Process all pictures that have detections, or resume."""
+    """Process all pictures, which have detections, or resume."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
     parser.add_argument("detections", type=Path, help="folder that detections.py fills")
     parser.add_argument("folder", type=Path, help="where the samples go")
-    parser.add_argument("--found-files", type=int, default=12, help="with BlazePose's masks")
+    parser.add_argument("--found", type=int, default=3000, help="pictures with BlazePose's masks")
+    parser.add_argument("--processes", type=int, default=1, help="that share the work")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)
-    for split in get_args(Split):
-        write_samples(
-            PictureSet(arguments.pictures, split),
-            Detections.read(arguments.detections, split),
-            arguments.folder,
-            split,
-            arguments.found_files,
-        )
+    files = sample_files(picture_counts(arguments.pictures), arguments.folder, arguments.found)
+    make_sampler = partial(sampler, arguments.pictures, arguments.detections)
+    complete(make_sampler, files, STORED, arguments.processes)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ detects and resumes where it stopped; pictures are not kept, but for a sheet of 
 
 import argparse
 import logging
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float32, Int32, UInt8
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from ...atomic_write import write_file
 from ...body.hand import HandModel
@@ -26,14 +26,13 @@ from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split, motion_set
 from ..pictures.body_template import BodyTemplate
 from ..pictures.generate import load_assets
-from ..priors.hand_captures import hand_captures
+from ..pictures.results import ResultFile, complete, result_files, write_results
+from ..pictures.scene import PictureAssets
+from ..priors.hand_captures import HandCaptures, hand_captures
 from ..priors.train_hand_flow import HandPoseSampler, HandRecipe
 from .close_ups import CloseUp, sample_close_up
 
-logger = logging.getLogger(__name__)
-
 RECIPE = 1  # version: increased when the same seed gives other pictures
-PER_FILE = 100  # pictures
 SPLITS: tuple[Split, ...] = ("held_out", "train")
 BODY_NOISE = 0.025  # metres: of the body's points, of which the crops come
 LENGTH_NOISE = 0.1  # of the hand's length as the body tells it, logarithm
@@ -82,6 +81,9 @@ class HandDetections:
         return (self.confidence >= config.min_confidence) & (self.presence >= config.min_presence)
 
 
+STORED = tuple(field.name for field in fields(HandDetections))
+
+
 def detect(
     close_up: CloseUp, detector: HandDetector, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
@@ -119,10 +121,81 @@ def detect(
     }
 
 
-def draw(close_up: CloseUp, found: dict[str, np.ndarray]) -> UInt8[np.ndarray, "256 256 3"]:
-    """Return the picture with the detected points."""
-    image = close_up.image.copy()
-    for x, y, confidence in found["keypoints"]:
+@dataclass(frozen=True, kw_only=True)
+class CloseUpSource:
+    """What all close-ups are made from."""
+
+    captures: HandCaptures
+    mocap: Path  # folder of <pack>_30fps.npz
+    scenery: Path  # that fetch_scenery fills
+    seed: int
+
+    def sampler(self) -> Callable[[Split, int], tuple[CloseUp, np.random.Generator]]:
+        """Return what makes a split's close-up of a number, and gives its random numbers' rest."""
+        motions, template = motion_set(self.mocap), BodyTemplate()
+
+        @cache
+        def assets(split: Split) -> tuple[PictureAssets, HandPoseSampler]:
+            poses = HandPoseSampler(self.captures, HandRecipe(), held_out=split == "held_out")
+            return load_assets(split, motions, self.scenery, template), poses
+
+        def sample(split: Split, index: int) -> tuple[CloseUp, np.random.Generator]:
+            rng = np.random.default_rng([self.seed, RECIPE, SPLITS.index(split), index])
+            return sample_close_up(*assets(split), rng), rng
+
+        return sample
+
+    def writer(self) -> Callable[[ResultFile], None]:
+        """Return what writes files of detections."""
+        anything = HandDetectorConfig(min_length=1, min_confidence=0.0, min_presence=0.0)
+        detector = HandDetector(HandNetwork.open(WEIGHTS / "perception"), anything)
+        sample = self.sampler()
+
+        def write(file: ResultFile) -> None:
+            def compute(indices: range) -> dict[str, np.ndarray]:
+                rows = []
+                for index in indices:
+                    close_up, rng = sample(file.split, index)
+                    rows.append(detect(close_up, detector, rng))
+                arrays = {name: np.stack([row[name] for row in rows]) for name in STORED}
+                return {
+                    name: np.ascontiguousarray(values, np.int32 if name == "side" else np.float32)
+                    for name, values in arrays.items()
+                }
+
+            write_results(file, compute)
+
+        return write
+
+
+def write_sheets(source: CloseUpSource, folder: Path, splits: list[Split]) -> None:
+    """Write a sheet of each split's first close-ups with the detected points."""
+    sample = source.sampler()
+    for split in splits:
+        keypoints = HandDetections.read(folder, split).keypoints[:SHEET]
+        tiles = [draw(sample(split, index)[0].image, hand) for index, hand in enumerate(keypoints)]
+        write_file(sheet_path(folder, split), _sheet(tiles))
+
+
+def sheet_path(folder: Path, split: Split) -> Path:
+    """Path of a split's sheet."""
+    return folder / f"{split}.png"
+
+
+def _sheet(tiles: list[UInt8[np.ndarray, "256 256 3"]]) -> bytes:
+    """Encode pictures in rows of SHEET_COLUMNS as PNG."""
+    tiles = tiles + [np.zeros_like(tiles[0])] * (-len(tiles) % SHEET_COLUMNS)
+    lines = [tiles[i : i + SHEET_COLUMNS] for i in range(0, len(tiles), SHEET_COLUMNS)]
+    _, png = cv2.imencode(".png", np.vstack([np.hstack(line) for line in lines])[..., ::-1])
+    return png.tobytes()
+
+
+def draw(
+    image: UInt8[np.ndarray, "256 256 3"], keypoints: Float32[np.ndarray, "21 3"]
+) -> UInt8[np.ndarray, "256 256 3"]:
+    """Return a picture with the points drawn over it, the more green the more confident."""
+    image = image.copy()
+    for x, y, confidence in keypoints:
         color = (int(255 * (1 - confidence)), int(255 * confidence), 0)
         cv2.circle(image, (round(float(x)), round(float(y))), 2, color, -1, cv2.LINE_AA)
     return image
@@ -139,44 +212,26 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5000, help="pictures for training")
     parser.add_argument("--held-out", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1, help="that share the work")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     captures = hand_captures(
         arguments.hands, arguments.mocap, HandModel.load(), arguments.captures
     )
-    anything = HandDetectorConfig(min_length=1, min_confidence=0.0, min_presence=0.0)
-    detector = HandDetector(HandNetwork.open(WEIGHTS / "perception"), anything)
-    motions, template = motion_set(arguments.mocap), BodyTemplate()
-    for number, split in enumerate(SPLITS):
-        count = arguments.held_out if split == "held_out" else arguments.count
-        assets = load_assets(split, motions, arguments.scenery, template)
-        poses = HandPoseSampler(captures, HandRecipe(), held_out=split == "held_out")
-        for first in range(0, count, PER_FILE):
-            path = arguments.folder / f"{split}-{first // PER_FILE:05d}.safetensors"
-            if path.exists():
-                continue
-            rows, tiles, started = [], [], time.perf_counter()
-            for index in range(first, min(first + PER_FILE, count)):
-                rng = np.random.default_rng([arguments.seed, RECIPE, number, index])
-                close_up = sample_close_up(assets, poses, rng)
-                rows.append(detect(close_up, detector, rng))
-                if index < SHEET:
-                    tiles.append(draw(close_up, rows[-1]))
-            arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-            for name, values in arrays.items():
-                kind = np.int32 if name == "side" else np.float32
-                arrays[name] = np.ascontiguousarray(values, kind)
-            write_file(path, save(arrays))
-            if len(tiles) == SHEET:
-                lines = [tiles[i : i + SHEET_COLUMNS] for i in range(0, SHEET, SHEET_COLUMNS)]
-                sheet = np.vstack([np.hstack(line) for line in lines])
-                _, png = cv2.imencode(".png", sheet[..., ::-1])
-                write_file(arguments.folder / f"{split}.png", png.tobytes())
-            each = (time.perf_counter() - started) / len(rows)
-            logger.info("%s: %d pictures, %.2f s each", path.name, len(rows), each)
+    source = CloseUpSource(
+        captures=captures,
+        mocap=arguments.mocap,
+        scenery=arguments.scenery,
+        seed=arguments.seed,
+    )
+    counts: dict[Split, int] = {"held_out": arguments.held_out, "train": arguments.count}
+    files = [
+        file for split in SPLITS for file in result_files(counts[split], arguments.folder, split)
+    ]
+    complete(source.writer, files, STORED, arguments.processes)
+    missing = [s for s in SPLITS if counts[s] and not sheet_path(arguments.folder, s).exists()]
+    if missing:
+        write_sheets(source, arguments.folder, missing)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from jaxtyping import Float16, Float32, UInt8
@@ -26,7 +25,7 @@ from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split
 from ..pictures.results import ResultFile, complete, result_files, write_results
 from ..pictures.scene import Picture
-from ..pictures.shards import PictureSet
+from ..pictures.shards import PictureSet, picture_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +53,23 @@ class Detections:
         paths = sorted(folder.glob(f"{split}-*.safetensors"))
         if not paths:
             raise BadInputError(f"{folder} has no detections of the split '{split}': make some.")
-        files, names = [load_file(path) for path in paths], [field.name for field in fields(cls)]
-        if any(file.keys() != set(names) for file in files):
-            raise BadInputError(f"{folder} has detections of an older version: make them again.")
+        return cls.read_files(paths)
+
+    @classmethod
+    def read_files(cls, paths: list[Path]) -> "Detections":
+        """Read the detections of some files.
+
+        Raises:
+            BadInputError: one is missing, or of another version.
+        """
+        names = [field.name for field in fields(cls)]
+        files = []
+        for path in paths:
+            if not path.exists():
+                raise BadInputError(f"{path} with detections is missing: make them first.")
+            files.append(load_file(path))
+            if files[-1].keys() != set(names):
+                raise BadInputError(f"{path} is of an older version: make the detections again.")
         return cls(**{name: np.concatenate([file[name] for file in files]) for name in names})
 
     def __len__(self) -> int:
@@ -108,10 +121,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     files = [
         file
-        for split in get_args(Split)
-        for file in result_files(
-            len(PictureSet(arguments.pictures, split)), arguments.folder, split
-        )
+        for split, count in picture_counts(arguments.pictures).items()
+        for file in result_files(count, arguments.folder, split)
     ]
     names = [field.name for field in fields(Detections)]
     complete(partial(detector, arguments.pictures), files, names, arguments.processes)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -27,9 +27,10 @@ from ...perception.part_head import SIZE, PartHeadInputs, part_head_inputs
 from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split
 from ..pictures.results import ResultFile, complete, result_files, write_results
-from ..pictures.shards import PictureSet
+from ..pictures.shards import PictureSet, picture_counts
 
-VARIANTS = ("plain", "mirrored")
+PLAIN, MIRRORED = "plain", "mirrored"
+VARIANTS = (PLAIN, MIRRORED)
 STORED = ("decoder", "bottleneck", "trunk", "picture", "mask", "points", "parts")
 MAX_DECODER = 24.0  # largest value of a decoder: a sum of four that end at 6
 
@@ -78,7 +79,7 @@ def feature_files(count: int, folder: Path, split: Split) -> list[ResultFile]:
     return [
         file
         for variant in (VARIANTS if split == "train" else VARIANTS[:1])
-        for file in result_files(count, folder, split, variant, mirrored=variant == "mirrored")
+        for file in result_files(count, folder, split, variant)
     ]
 
 
@@ -91,7 +92,8 @@ def extractor(folder: Path) -> Callable[[ResultFile], None]:
 
 def write_features(pictures: PictureSource, blazepose: BlazePose, file: ResultFile) -> None:
     """Run BlazePose on the pictures of a file, and write it."""
-    write_results(file, lambda indices: _features(pictures, blazepose, indices, file.mirrored))
+    mirrored = file.variant == MIRRORED
+    write_results(file, lambda indices: _features(pictures, blazepose, indices, mirrored))
 
 
 def _features(
@@ -167,11 +169,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     files = [
         file
-        for split in reversed(get_args(Split))
-        if any(arguments.pictures.glob(f"{split}-*.safetensors"))
-        for file in feature_files(
-            len(PictureSet(arguments.pictures, split)), arguments.folder, split
-        )
+        for split, count in picture_counts(arguments.pictures).items()
+        for file in feature_files(count, arguments.folder, split)
     ]
     complete(partial(extractor, arguments.pictures), files, STORED, arguments.processes)
 

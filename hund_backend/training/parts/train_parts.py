@@ -202,11 +202,17 @@ def train(
 
 
 def train_part_head(
-    training: Features, validation: Features, recipe: PartRecipe, checkpoint: Path | None = None
+    training: Features,
+    validation: Features,
+    recipe: PartRecipe,
+    checkpoint: Path | None = None,
+    initial: PartHead | None = None,
 ) -> tuple[PartHead, Curve]:
-    """Return a trained head, and its curve."""
+    """Return a trained head, and its curve; an initial head of the recipe's sizes is trained on."""
     torch.manual_seed(recipe.seed)
     head = PartHead(PartHeadConfig(widths=recipe.widths, kernel=recipe.kernel))
+    if initial is not None:
+        head.load_state_dict(initial.state_dict())
     curve = train(head, training, validation, recipe, checkpoint)
     return head.eval().requires_grad_(False), curve
 
@@ -232,16 +238,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("features", type=Path, help="folder that features.py fills")
     parser.add_argument("--steps", type=int, default=PartRecipe.steps)
+    parser.add_argument("--rate", type=float, default=PartRecipe.rate)
     parser.add_argument("--seed", type=int, default=PartRecipe.seed)
+    parser.add_argument("--weights", type=Path, help="initial weights; default: none")
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = PartRecipe(steps=arguments.steps, seed=arguments.seed)
+    recipe = PartRecipe(steps=arguments.steps, rate=arguments.rate, seed=arguments.seed)
     training = FeatureSet(arguments.features, "train")
     logger.info("%s of %d pictures", recipe, len(training))
     validation = FeatureSet(arguments.features, "validation")
-    head, curve = train_part_head(training, validation, recipe, arguments.checkpoint)
+    initial = arguments.weights and PartHead.load(arguments.weights)
+    head, curve = train_part_head(training, validation, recipe, arguments.checkpoint, initial)
     figures = report(head, arguments.features)
     description = {
         "kind": "part head",

@@ -25,25 +25,28 @@ BATCH = 10  # pictures at once
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFile:
-    """A file of results, and the pictures of a split that it covers, plain or mirrored."""
+    """A file of results, and the pictures of a split that it covers."""
 
-    path: Path
+    folder: Path
     split: Split
+    number: int  # of the split's files
     indices: range
-    mirrored: bool = False
+    variant: str = ""  # of the results, where a folder has several of each picture
+
+    @property
+    def path(self) -> Path:
+        """Path of the file; the variant ends its name."""
+        name = "-".join(filter(None, (self.split, f"{self.number:05d}", self.variant)))
+        return self.folder / f"{name}.safetensors"
 
 
-def result_files(
-    count: int, folder: Path, split: Split, variant: str = "", *, mirrored: bool = False
-) -> list[ResultFile]:
-    """List the files of all pictures of a split; `variant` ends their names."""
-    files = []
-    for first in range(0, count, PER_FILE):
-        name = "-".join(filter(None, (split, f"{first // PER_FILE:05d}", variant)))
-        indices = range(first, min(first + PER_FILE, count))
-        path = folder / f"{name}.safetensors"
-        files.append(ResultFile(path=path, split=split, indices=indices, mirrored=mirrored))
-    return files
+def result_files(count: int, folder: Path, split: Split, variant: str = "") -> list[ResultFile]:
+    """List the files of all pictures of a split."""
+    ranges = [range(first, min(first + PER_FILE, count)) for first in range(0, count, PER_FILE)]
+    return [
+        ResultFile(folder=folder, split=split, number=number, indices=indices, variant=variant)
+        for number, indices in enumerate(ranges)
+    ]
 
 
 def is_complete(file: ResultFile, names: Collection[str]) -> bool:

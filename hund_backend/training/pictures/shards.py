@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -42,6 +43,18 @@ def write_shard(path: Path, pictures: Sequence[Picture], header: dict[str, str])
 def shard_path(folder: Path, split: Split, number: int) -> Path:
     """Path of a shard."""
     return folder / f"{split}-{number:05d}.safetensors"
+
+
+def picture_counts(folder: Path) -> dict[Split, int]:
+    """Count the pictures of each split that a folder has; those to evaluate by, which are few, first.
+
+    Raises:
+        BadInputError: it has none, or some of another schema.
+    """
+    stored = [s for s in reversed(get_args(Split)) if any(folder.glob(f"{s}-*.safetensors"))]
+    if not stored:
+        raise BadInputError(f"{folder} has no pictures: generate some.")
+    return {split: len(PictureSet(folder, split)) for split in stored}
 
 
 class PictureSet:

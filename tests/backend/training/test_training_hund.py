@@ -245,6 +245,10 @@ def test_detections_round_trip_and_older_versions_are_refused(tmp_path, decoder)
         save_file(arrays, tmp_path / f"train-0000{number}.safetensors")
     read = Detections.read(tmp_path, "train")
     assert len(read) == 8
+    second = tmp_path / "train-00001.safetensors"
+    np.testing.assert_array_equal(Detections.read_files([second]).crop, read.crop[4:])
+    with pytest.raises(BadInputError, match="missing"):
+        Detections.read_files([second, tmp_path / "train-00002.safetensors"])
     np.testing.assert_array_equal(read.parts[4:], detected.parts)
     del arrays["features"]
     save_file(arrays, tmp_path / "train-00001.safetensors")

@@ -174,6 +174,18 @@ def test_resumed_training_equals_uninterrupted(tmp_path):
         torch.testing.assert_close(values, resumed.state_dict()[name], msg=name)
 
 
+def test_training_starts_from_an_initial_head():
+    torch.manual_seed(5)
+    initial = PartHead(PartHeadConfig(widths=RECIPE.widths, kernel=RECIPE.kernel))
+    still = PartRecipe(widths=RECIPE.widths, kernel=3, rate=0.0, steps=2, batch=2, every=2)
+    head, _ = train_part_head(
+        SyntheticFeatures(), SyntheticFeatures(2, seed=1), still, initial=initial
+    )
+    trained = dict(head.named_parameters())
+    for name, values in initial.named_parameters():
+        torch.testing.assert_close(trained[name], values, rtol=0, atol=0, msg=name)
+
+
 def test_short_training_learns_from_the_features():
     recipe = PartRecipe(
         widths=(16, 4, 4, 4), kernel=3, steps=60, batch=3, every=30, rate=1e-2, channel_dropout=0.0

@@ -15,6 +15,7 @@ from hund_backend.training.pictures.scenery import load_scenery
 from hund_backend.training.pictures.shards import (
     ENCODED,
     PictureSet,
+    picture_counts,
     shard_header,
     shard_path,
     write_shard,
@@ -65,6 +66,15 @@ def test_shards_round_trip(tmp_path):
         rendered = np.isfinite(read.depth)
         assert np.abs(read.depth[rendered] - picture.depth[rendered]).max() < 6e-4
         assert np.abs(read.image.astype(float) - picture.image).mean() < 6
+
+
+def test_pictures_of_stored_splits_are_counted(tmp_path):
+    with pytest.raises(BadInputError, match="generate some"):
+        picture_counts(tmp_path)
+    written(tmp_path)
+    held_out = shard_header("held_out", 3, 1, range(1))
+    write_shard(shard_path(tmp_path, "held_out", 0), some_pictures()[:1], held_out)
+    assert picture_counts(tmp_path) == {"held_out": 1, "train": 3}
 
 
 def test_truth_stacks_a_field_of_all_pictures(tmp_path):
