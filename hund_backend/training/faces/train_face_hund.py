@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument(
         "--clips", type=Path, nargs="*", default=[], help="with faces, without labels"
     )
-    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--weights", type=Path, help="initial weights")
     parser.add_argument("--steps", type=int, default=FaceHundRecipe.steps)
     parser.add_argument("--seed", type=int, default=FaceHundRecipe.seed)
     parser.add_argument("--checkpoint", type=Path, help="resume from this file if it exists")
@@ -223,8 +223,8 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     hund = FaceHund(recipe.network, model)
     hund.decoder.set_mixing(training.truth.arkit)
-    if arguments.start is not None:
-        tensors = load_file(arguments.start)
+    if arguments.weights is not None:
+        tensors = load_file(arguments.weights)
         hund.load_state_dict({name: values.float() for name, values in tensors.items()})
     clips = faces_of_clips(model, arguments.clips) if arguments.clips else None
     dataset = FaceDataset(training, model)
