@@ -25,8 +25,8 @@ LOG_VARIANCES = (-4.0, 0.3)  # limits of the output
 class BuildConfig:
     """Size of the network."""
 
-    hidden: int = 32
-    dropout: float = 0.4  # in training
+    hidden: int = 64
+    dropout: float = 0.2  # in training
 
 
 class Information(NamedTuple):

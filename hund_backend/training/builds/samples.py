@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="folder of the pictures")
     parser.add_argument("detections", type=Path, help="folder that detections.py fills")
     parser.add_argument("folder", type=Path, help="where the samples go")
-    parser.add_argument("--found", type=int, default=3000, help="pictures with BlazePose's masks")
+    parser.add_argument("--found", type=int, default=20000, help="pictures with BlazePose's masks")
     parser.add_argument("--processes", type=int, default=1, help="that share the work")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 class BuildRecipe:
     """Training of the build network."""
 
-    steps: int = 2000
+    steps: int = 3000
     batch: int = 256
     rate: float = 1e-3
     decay: float = 1.0
     clip: float = 5.0
     every: int = 50
     patience: int = 20
-    noise: float = 0.4  # of the features, in their deviations
+    noise: float = 0.2  # of the features, in their deviations
     seed: int = 0
 
 
