@@ -24,7 +24,6 @@ from ...descent.build.outline import Outlines, outlines_of
 from ...descent.learned.hund import Hund
 from ...descent.learned.inputs import NetworkInputs
 from ...descent.reduced_body import ReducedBody
-from ...errors import BadInputError
 from ...perception.blazepose import BlazePose
 from ...perception.crop_detector import downsampled_mask
 from ...perception.crops import camera_from_crop
@@ -33,7 +32,7 @@ from ...prior.pose_flow import PoseFlow
 from ...weights_file import WEIGHTS
 from ..hund.detections import Detections
 from ..motion.motion_set import Split
-from ..pictures.results import ResultFile, complete, result_files, write_results
+from ..pictures.results import ResultFile, complete, result_files, stored_files, write_results
 from ..pictures.shards import PictureSet, picture_counts
 
 FOUND, EXACT = "found", "exact"  # masks of BlazePose, and of the labels
@@ -53,9 +52,7 @@ class BuildSamples:
         Raises:
             BadInputError: there are none.
         """
-        paths = sorted(folder.glob(f"{split}-*-{masks}.safetensors"))
-        if not paths:
-            raise BadInputError(f"{folder} has no samples of the split '{split}': make some.")
+        paths = stored_files(folder, split, "samples", masks)
         samples = [cls.from_arrays(load_file(path)) for path in paths]
         return cls(
             outlines=Outlines.concatenated([some.outlines for some in samples]),

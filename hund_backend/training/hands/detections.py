@@ -18,7 +18,6 @@ from safetensors.numpy import load_file
 
 from ...atomic_write import write_file
 from ...body.hand import HandModel
-from ...errors import BadInputError
 from ...perception.hands.crops import HAND_LENGTH
 from ...perception.hands.detector import HandDetector, HandDetectorConfig, HandRequest
 from ...perception.hands.network import HandNetwork
@@ -26,7 +25,7 @@ from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split, motion_set
 from ..pictures.body_template import BodyTemplate
 from ..pictures.generate import load_assets
-from ..pictures.results import ResultFile, complete, result_files, write_results
+from ..pictures.results import ResultFile, complete, result_files, stored_files, write_results
 from ..pictures.scene import PictureAssets
 from ..priors.hand_captures import HandCaptures, hand_captures
 from ..priors.train_hand_flow import HandPoseSampler, HandRecipe
@@ -65,10 +64,7 @@ class HandDetections:
         Raises:
             BadInputError: there are none.
         """
-        paths = sorted(folder.glob(f"{split}-*.safetensors"))
-        if not paths:
-            raise BadInputError(f"{folder} has no detections of the split '{split}': make some.")
-        files = [load_file(path) for path in paths]
+        files = [load_file(path) for path in stored_files(folder, split, "detections")]
         return cls(**{f.name: np.concatenate([one[f.name] for one in files]) for f in fields(cls)})
 
     def __len__(self) -> int:

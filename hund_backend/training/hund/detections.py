@@ -23,7 +23,7 @@ from ...perception.crops import image_from_crop, transform_points
 from ...perception.part_head import BlazePoseWithParts
 from ...weights_file import WEIGHTS
 from ..motion.motion_set import Split
-from ..pictures.results import ResultFile, complete, result_files, write_results
+from ..pictures.results import ResultFile, complete, result_files, stored_files, write_results
 from ..pictures.scene import Picture
 from ..pictures.shards import PictureSet, picture_counts
 
@@ -50,10 +50,7 @@ class Detections:
         Raises:
             BadInputError: there are none, or some are of another version.
         """
-        paths = sorted(folder.glob(f"{split}-*.safetensors"))
-        if not paths:
-            raise BadInputError(f"{folder} has no detections of the split '{split}': make some.")
-        return cls.read_files(paths)
+        return cls.read_files(stored_files(folder, split, "detections"))
 
     @classmethod
     def read_files(cls, paths: list[Path]) -> "Detections":
@@ -62,18 +59,20 @@ class Detections:
         Raises:
             BadInputError: one is missing, or of another version.
         """
-        names = [field.name for field in fields(cls)]
         files = []
         for path in paths:
             if not path.exists():
                 raise BadInputError(f"{path} with detections is missing: make them first.")
             files.append(load_file(path))
-            if files[-1].keys() != set(names):
+            if files[-1].keys() != set(STORED):
                 raise BadInputError(f"{path} is of an older version: make the detections again.")
-        return cls(**{name: np.concatenate([file[name] for file in files]) for name in names})
+        return cls(**{name: np.concatenate([file[name] for file in files]) for name in STORED})
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+
+STORED = tuple(field.name for field in fields(Detections))
 
 
 def detector(folder: Path) -> Callable[[ResultFile], None]:
@@ -124,8 +123,7 @@ def main() -> None:
         for split, count in picture_counts(arguments.pictures).items()
         for file in result_files(count, arguments.folder, split)
     ]
-    names = [field.name for field in fields(Detections)]
-    complete(partial(detector, arguments.pictures), files, names, arguments.processes)
+    complete(partial(detector, arguments.pictures), files, STORED, arguments.processes)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from ...atomic_write import write_file
+from ...errors import BadInputError
 from ..motion.motion_set import Split
 from ..worker_pool import run_tasks
 
@@ -47,6 +48,24 @@ def result_files(count: int, folder: Path, split: Split, variant: str = "") -> l
         ResultFile(folder=folder, split=split, number=number, indices=indices, variant=variant)
         for number, indices in enumerate(ranges)
     ]
+
+
+def stored_files(folder: Path, split: Split, kind: str, variant: str = "") -> list[Path]:
+    """List the files of a split that a folder has, in the order of their pictures.
+
+    Args:
+        folder: of the results.
+        split: of the pictures.
+        kind: what the results are, for the message.
+        variant: that ends the files' names.
+
+    Raises:
+        BadInputError: there are none.
+    """
+    paths = sorted(folder.glob("-".join(filter(None, (split, "*", variant))) + ".safetensors"))
+    if not paths:
+        raise BadInputError(f"{folder} has no {kind} of the split '{split}': make some.")
+    return paths
 
 
 def is_complete(file: ResultFile, names: Collection[str]) -> bool:

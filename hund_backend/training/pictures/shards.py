@@ -46,7 +46,7 @@ def shard_path(folder: Path, split: Split, number: int) -> Path:
 
 
 def picture_counts(folder: Path) -> dict[Split, int]:
-    """Count the pictures of each split that a folder has; those to evaluate by, which are few, first.
+    """Count the pictures of each split that a folder has; those of training come last.
 
     Raises:
         BadInputError: it has none, or some of another schema.
